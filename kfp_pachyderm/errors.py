@@ -1,0 +1,150 @@
+"""Every error of kfp-pachyderm, one tree.
+
+PachydermError
+├── PermanentError                    trying again changes nothing
+│   ├── SpecError (ValueError)        a rule of Pachyderm's, seen when the component is built
+│   │   ├── GlobError                 an S3 input's glob is not "/"
+│   │   ├── InputNestingError         an S3 input inside join, union or group
+│   │   ├── BucketNameError           a bucket name that S3 clients refuse
+│   │   ├── InputNameError            an input named like one of the component's own parameters
+│   │   ├── OutputNameError           the component already has an output `commit` or `pachyderm`
+│   │   └── LiteralSecretError        a token or certificate written into the code
+│   ├── NotFoundError
+│   │   ├── RepoNotFoundError
+│   │   ├── BranchNotFoundError
+│   │   └── CommitNotFoundError
+│   ├── CommitReferenceError          a commit reference that can't be read
+│   ├── CommitFailedError             the commit, or every commit of the branch, ended with an error
+│   ├── EmptyInputError               Pachyderm would run no user code and succeed
+│   ├── PipelineNotOwnedError         a pipeline of the same name that this package did not make
+│   ├── MasterGatewayError            an endpoint whose use leaves no provenance
+│   ├── AuthenticationError           no token, a wrong one, or one without the right
+│   ├── ProtocolError                 an answer that is not what the protocol says
+│   ├── StoreError                    the embedded Pachyderm's data folder can't be used
+│   └── JobFailedError                the job ended in FAILURE, KILLED or UNRUNNABLE
+└── TemporaryError                    may pass; tried again until a deadline
+    ├── PachydermUnreachableError     nobody answers at the address
+    ├── CommitNotFinishedError        a commit stayed open until the deadline
+    ├── AttachError                   the holder could not be reached, or is taken
+    ├── LeaseLostError                the holder gave the lease up
+    ├── HolderReplacedError           a new holder instance: what was written is gone
+    └── WriteBackError                the output commit did not take what the step wrote
+"""
+
+from __future__ import annotations
+
+
+class PachydermError(Exception):
+    """Root of every error that kfp-pachyderm raises."""
+
+
+class PermanentError(PachydermError):
+    """Trying again changes nothing: the input, the code or the cluster's state has to change."""
+
+
+class TemporaryError(PachydermError):
+    """May pass by itself: tried again until the caller's deadline, then raised."""
+
+
+class SpecError(PermanentError, ValueError):
+    """A rule of Pachyderm's for S3-enabled pipelines is broken; seen before anything is created."""
+
+
+class GlobError(SpecError):
+    """An S3 input's glob is not "/"."""
+
+
+class InputNestingError(SpecError):
+    """An S3 input stands inside a join, union or group."""
+
+
+class BucketNameError(SpecError):
+    """A bucket name that S3 clients refuse."""
+
+
+class InputNameError(SpecError):
+    """An input is named like one of the component's own parameters, or like another input."""
+
+
+class OutputNameError(SpecError):
+    """The component already has an output that kfp-pachyderm adds."""
+
+
+class LiteralSecretError(SpecError):
+    """A token or certificate is written into the code instead of being named by reference."""
+
+
+class NotFoundError(PermanentError):
+    """Something that the step names does not exist in Pachyderm."""
+
+
+class RepoNotFoundError(NotFoundError):
+    """The input's repo does not exist."""
+
+
+class BranchNotFoundError(NotFoundError):
+    """The input's branch does not exist."""
+
+
+class CommitNotFoundError(NotFoundError):
+    """The input's commit does not exist."""
+
+
+class CommitReferenceError(PermanentError, ValueError):
+    """A text that is no commit reference."""
+
+
+class CommitFailedError(PermanentError):
+    """The commit, or every commit of the branch, ended with an error."""
+
+
+class EmptyInputError(PermanentError):
+    """An input commit has no files: Pachyderm would run no user code and report success."""
+
+
+class PipelineNotOwnedError(PermanentError):
+    """A pipeline or repo of the step's name exists and was not made by kfp-pachyderm."""
+
+
+class MasterGatewayError(PermanentError):
+    """The endpoint is Pachyderm's master S3 gateway: work done there has no provenance."""
+
+
+class AuthenticationError(PermanentError):
+    """No token, a wrong token, or a principal without the needed role."""
+
+
+class ProtocolError(PermanentError):
+    """An answer does not follow the protocol that both sides should speak."""
+
+
+class StoreError(PermanentError):
+    """The embedded Pachyderm's data folder can't be used."""
+
+
+class JobFailedError(PermanentError):
+    """The Pachyderm job ended in FAILURE, KILLED or UNRUNNABLE."""
+
+
+class PachydermUnreachableError(TemporaryError):
+    """Nobody answers Pachyderm's protocol at the address."""
+
+
+class CommitNotFinishedError(TemporaryError):
+    """An input commit stayed open until the deadline."""
+
+
+class AttachError(TemporaryError):
+    """The job's holder could not be reached in time, or another session holds it."""
+
+
+class LeaseLostError(TemporaryError):
+    """The holder ended the lease; the job is failing."""
+
+
+class HolderReplacedError(TemporaryError):
+    """A new holder instance answers: Pachyderm has erased what was written before."""
+
+
+class WriteBackError(TemporaryError):
+    """The output commit did not take, or does not hold, what the step wrote."""

@@ -1,0 +1,131 @@
+"""What authoring tells the launcher: one JSON text in the step's command.
+
+Written at compile time by `kfp_pachyderm.component`, read in the container by the launcher. Standard library
+only, so that both sides can import it. It must be stable: its text is part of KFP's cache key.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+VERSION = 1
+
+#: Texts that others would replace on the way: Argo ({{), Kubernetes ($(VAR)), kfp.local (python3).
+_REPLACED_ON_THE_WAY = (("{{", "{\\u007b"), ("$", "\\u0024"), ("python3", "python\\u0033"))
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """One input of a step: which KFP parameter names its commit, and what is taken when that is empty.
+
+    Args:
+        name: the bucket (S3) or folder (files), also the name of the KFP parameter.
+        repo: the Pachyderm repo.
+        branch: the branch whose newest good commit is taken when the parameter is "".
+        project: the repo's project; None: the step's own.
+        s3: True for a bucket, False for files laid out by glob.
+        glob: Pachyderm's glob; "/" for S3 inputs.
+    """
+
+    name: str
+    repo: str
+    branch: str = "master"
+    project: str | None = None
+    s3: bool = True
+    glob: str = "/"
+
+
+@dataclass(frozen=True)
+class HolderConfig:
+    """How the job's user code is made and how long it waits; times in seconds.
+
+    Args:
+        image: any Python image; the holder's source travels inside the pipeline spec.
+        attach_timeout: how long the holder waits for the launcher before it ends the job.
+        lease: how long the holder waits for a heartbeat before it ends the job.
+    """
+
+    image: str = "python:3.11-slim"
+    attach_timeout: float = 600.0
+    lease: float = 30.0
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """All that the launcher needs to know about one wrapped component.
+
+    Args:
+        component: the KFP component's name.
+        inputs: the step's inputs.
+        name: the Pachyderm pipeline; None: the KFP task's name.
+        project: the Pachyderm project.
+        s3_out: whether the step has an output bucket.
+        gateway: "adapter", or "direct" for the sidecar's own S3.
+        address: pachd's address as the pipeline's author gave it; None: environment or default.
+        pipeline_spec: further fields of Pachyderm's pipeline spec, in Pachyderm's JSON spelling.
+        holder: the holder's settings.
+        timeout: seconds for waiting on Pachyderm (commits, attach, close); None: the default.
+        digest: digest of the component before it was wrapped.
+        image: the component's image.
+    """
+
+    component: str
+    inputs: tuple[InputConfig, ...] = ()
+    name: str | None = None
+    project: str = "default"
+    s3_out: bool = True
+    gateway: Literal["adapter", "direct"] = "adapter"
+    address: str | None = None
+    pipeline_spec: dict[str, Any] = field(default_factory=dict)
+    holder: HolderConfig = field(default_factory=HolderConfig)
+    timeout: float | None = None
+    digest: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class SnapshotConfig:
+    """What a run's snapshot step resolves: output parameter → commit reference.
+
+    Args:
+        project: the project of references that name none.
+        references: output parameter's name → reference, or "" to read the input parameter of the same name.
+        address: as in StepConfig.
+        timeout: as in StepConfig.
+    """
+
+    project: str
+    references: dict[str, str]
+    address: str | None = None
+    timeout: float | None = None
+
+
+Config = StepConfig | SnapshotConfig
+
+
+def dumps(config: Config) -> str:
+    """The config as one line of JSON that survives Argo, Kubernetes and kfp.local unchanged."""
+    kind = "step" if isinstance(config, StepConfig) else "snapshot"
+    text = json.dumps({"version": VERSION, "kind": kind, **asdict(config)}, sort_keys=True, separators=(",", ":"))
+    for found, escaped in _REPLACED_ON_THE_WAY:
+        text = text.replace(found, escaped)
+    return text
+
+
+def loads(text: str) -> Config:
+    """The config that `dumps` wrote.
+
+    Raises:
+        ValueError: another version, or no such config.
+    """
+    data = json.loads(text)
+    version, kind = data.pop("version", None), data.pop("kind", None)
+    if version != VERSION:
+        raise ValueError(f"step config has version {version!r}, this launcher reads {VERSION}: recompile the pipeline")
+    if kind == "snapshot":
+        return SnapshotConfig(**data)
+    data["inputs"] = tuple(InputConfig(**one) for one in data["inputs"])
+    data["holder"] = HolderConfig(**data["holder"])
+    return StepConfig(**data)
