@@ -1,0 +1,1 @@
+"""Pytest plugin: the fixture `pachyderm`, a fresh embedded Pachyderm."""
