@@ -1,0 +1,72 @@
+PYTHON ?= python3
+BIN    := .venv/bin
+SHELL  := /bin/bash
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# Two stamps: the demo needs little and starts sooner; the tests need all of it.
+.venv/.demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local]' boto3 scikit-image
+	@touch $@
+
+.venv/.dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: demo
+demo: .venv/.demo  ## the main job: a KFP pipeline whose steps are Pachyderm jobs, with its provenance
+	@$(BIN)/python samples/edges/demo.py
+
+.PHONY: test
+test: lint types rooms unit  ## everything that CI checks
+
+.PHONY: ci
+ci: test  ## what CI runs: the same as `make test`
+
+.PHONY: lint
+lint: .venv/.dev  ## style and common mistakes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+.PHONY: types
+types: .venv/.dev  ## mypy, strict
+	$(BIN)/mypy
+	$(BIN)/mypy tests/typing/api.py
+
+.PHONY: rooms
+rooms: .venv/.dev  ## the arrows between the rooms
+	$(BIN)/lint-imports
+
+.PHONY: unit
+unit: .venv/.dev  ## the tests, with coverage of child processes too
+	$(BIN)/coverage erase
+	$(BIN)/coverage run --parallel-mode -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=80
+
+.PHONY: golden
+golden: .venv/.dev  ## write the compiled YAML goldens again
+	$(BIN)/python tests/authoring/regenerate.py
+
+.PHONY: bench
+bench: .venv/.dev  ## the figures: step overhead, import, throughput, memory
+	$(BIN)/python -m benchmarks
+
+.PHONY: format
+format: .venv/.dev  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: .venv/.dev  ## write constraints.txt again, names and versions only
+	$(BIN)/python -m pip freeze --exclude-editable --exclude kfp-pachyderm | LC_ALL=C sort -f > constraints.txt
+
+.PHONY: clean
+clean:  ## remove what the other targets made
+	rm -rf .venv .demo .pachyderm dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
