@@ -1,0 +1,1 @@
+"""Figures of kfp-pachyderm against its neighbours, measured in one run: `make bench`."""
