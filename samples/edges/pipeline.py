@@ -58,7 +58,8 @@ def montage():
 
     photos = [found["Key"] for found in s3.list_objects_v2(Bucket="images")["Contents"]]
     columns = [
-        np.vstack([tile("images", photo), tile("edges", photo.rsplit(".", 1)[0] + ".png")]) for photo in photos
+        np.vstack([tile("images", photo), tile("edges", photo.rsplit(".", 1)[0] + ".png")])
+        for photo in photos
     ]
     finished = io.BytesIO()
     images.imsave(finished, np.hstack(columns), extension=".png", check_contrast=False)
