@@ -1,4 +1,4 @@
-"""What it costs a step to be a Pachyderm job: the same component plain and S3-enabled, in turn, in kfp.local."""
+"""What being a Pachyderm job costs a step: one component plain and S3-enabled, in turn, in kfp.local."""
 
 from __future__ import annotations
 

@@ -86,11 +86,10 @@ def _measure_moto(content: bytes) -> dict[str, float]:
 
 
 def _measure_ours(content: bytes) -> dict[str, float]:
-    from pachyderm_sdk import Client
-    from pachyderm_sdk.api import pfs
-
     from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
     from kfp_pachyderm.embedded.process import start
+    from pachyderm_sdk import Client
+    from pachyderm_sdk.api import pfs
 
     put, get, adapter_peak = [], [], 0.0
     with tempfile.TemporaryDirectory() as folder, start(folder) as server:
@@ -145,7 +144,7 @@ def _measure_ours(content: bytes) -> dict[str, float]:
 
 
 def measure() -> dict[str, float]:
-    """Medians in seconds; put ends when all of it is verified in the commit; ratios over 1 mean faster than moto."""
+    """Medians in seconds; put ends when all is verified in the commit; over 1 means faster than moto."""
     content = bytes(range(256)) * (SIZE // 256)
     ours, moto = _measure_ours(content), _measure_moto(content)
     figures = {f"kfp-pachyderm {name}": value for name, value in ours.items()}

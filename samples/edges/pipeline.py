@@ -1,7 +1,7 @@
 """Outlines of photographs, then a montage of both: two KFP steps, each an S3-enabled Pachyderm job.
 
-On a laptop `make demo` runs this very file on the embedded Pachyderm. For a cluster:
-`kfp dsl compile --py samples/edges/pipeline.py --output edges.yaml`, then upload edges.yaml in the Kubeflow UI.
+On a laptop `make demo` runs this very file on the embedded Pachyderm. For a cluster compile it with
+`kfp dsl compile --py samples/edges/pipeline.py --output edges.yaml` and upload edges.yaml in the Kubeflow UI.
 """
 
 from kfp import dsl
@@ -22,7 +22,8 @@ def edges(sigma: float = 1.0) -> int:
     import io
 
     import boto3
-    from skimage import color, feature, img_as_ubyte, io as images
+    from skimage import color, feature, img_as_ubyte
+    from skimage import io as images
 
     s3 = boto3.client("s3")  # endpoint and keys come from the environment
     found = s3.list_objects_v2(Bucket="images")["Contents"]
@@ -47,7 +48,8 @@ def montage():
 
     import boto3
     import numpy as np
-    from skimage import color, img_as_ubyte, io as images, transform
+    from skimage import color, img_as_ubyte, transform
+    from skimage import io as images
 
     s3 = boto3.client("s3")
 
