@@ -1,0 +1,51 @@
+"""`kfp-pachyderm dev` runs the embedded Pachyderm; `kfp-pachyderm lineage` shows where a commit came from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from kfp_pachyderm.errors import PachydermError
+
+
+class _Group(click.Group):
+    """Shows this package's errors as one line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except PachydermError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group)
+@click.version_option(package_name="kfp-pachyderm")
+def main() -> None:
+    """Every Kubeflow Pipelines step an S3-enabled Pachyderm job."""
+
+
+@main.command()
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=".pachyderm", show_default=True
+)
+@click.option("--port", default=30650, show_default=True, help="0: any free one.")
+def dev(data_dir: Path, port: int) -> None:
+    """Run the embedded Pachyderm in the foreground until Ctrl-C."""
+    # The server is a program of its own; becoming it leaves one process, and its signals.
+    os.execv(  # noqa: S606
+        sys.executable,
+        [sys.executable, "-m", "kfp_pachyderm.embedded", "--data-dir", str(data_dir), "--port", str(port)],
+    )
+
+
+@main.command()
+@click.argument("commit")
+@click.option(
+    "--address", envvar="KFP_PACHYDERM_ADDRESS", default="grpc://127.0.0.1:30650", show_default=True
+)
+def lineage(commit: str, address: str) -> None:
+    """Show the jobs and commits that COMMIT (project/repo@id or repo@branch) came from."""
+    raise NotImplementedError
