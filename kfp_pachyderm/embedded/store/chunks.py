@@ -1,0 +1,214 @@
+"""Content by its hash: small pieces inside SQLite, others as files, each stored once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from kfp_pachyderm.embedded.status import Refused
+from kfp_pachyderm.errors import StoreError
+
+CHUNK = 4 * 2**20
+#: Up to here a piece lives inside SQLite: one fsync for thousands of them instead of one each.
+SMALL = 64 * 2**10
+#: Small pieces that one stream keeps in memory.
+SPILL = 8 * 2**20
+#: Pieces that readers get.
+PIECE = 2**20
+
+_REF = struct.Struct(">32sI")
+
+
+def digest(data: bytes | bytearray | memoryview) -> bytes:
+    """BLAKE2b-256, Pachyderm's hash (src/internal/pachhash)."""
+    return hashlib.blake2b(data, digest_size=32).digest()
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file's content: its chunks, their total size and the hash that clients see."""
+
+    size: int
+    hash: bytes
+    refs: bytes
+
+
+def content(refs: bytes) -> Content:
+    """The content that these chunk references make up."""
+    pairs = list(_REF.iter_unpack(refs))
+    hash_ = digest(b"".join(hash_ for hash_, _ in pairs))
+    return Content(sum(size for _, size in pairs), hash_, refs)
+
+
+EMPTY = content(b"")
+
+
+class Chunks:
+    """The chunk folder.
+
+    Args:
+        folder: holds `<2 hex digits>/<64 hex digits>`; made when missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for first in range(256):
+                (folder / f"{first:02x}").mkdir(exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{folder} can't be written: {error}. Give a data folder that can") from error
+        self._writers = ThreadPoolExecutor(2, "chunk-writer")
+        self._serial = 0
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._writers.shutdown()
+
+    def path(self, hash_: bytes) -> Path:
+        """Where the chunk of this hash lies."""
+        name = hash_.hex()
+        return self._folder / name[:2] / name
+
+    def store(self, data: bytes) -> tuple[bytes, Future[None] | None]:
+        """Starts to write one chunk; returns its hash, and what to wait for unless it exists already."""
+        hash_ = digest(data)
+        path = self.path(hash_)
+        if path.exists():
+            return hash_, None
+        return hash_, self._writers.submit(self._write, path, data)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        with self._lock:
+            self._serial += 1
+            temporary = path.with_name(f"{path.name}.{os.getpid()}.{self._serial}.tmp")
+        try:
+            with temporary.open("wb", buffering=0) as file:
+                file.write(data)
+                os.fdatasync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise Refused(f"chunk {path.name} can't be written: {error}", "RESOURCE_EXHAUSTED") from error
+        _sync_folder(path.parent)
+
+    def read(self, db: sqlite3.Connection, refs: bytes, offset: int, length: int) -> Iterator[bytes]:
+        """`length` bytes from `offset` of the content with these references, in pieces of at most 1 MiB."""
+        for hash_, size in _REF.iter_unpack(refs):
+            if length <= 0:
+                return
+            if offset >= size:
+                offset -= size
+                continue
+            take = min(length, size - offset)
+            yield from self._read_chunk(db, hash_, size, offset, take)
+            length -= take
+            offset = 0
+
+    def _read_chunk(self, db: sqlite3.Connection, hash_: bytes, size: int, offset: int, length: int) -> Iterator[bytes]:
+        if size <= SMALL:
+            row = db.execute("SELECT data FROM small_chunks WHERE hash = ?", (hash_,)).fetchone()
+            if row is None or len(row[0]) != size:
+                raise Refused(f"chunk {hash_.hex()} is missing or damaged", "DATA_LOSS")
+            yield row[0][offset : offset + length] if length != size else row[0]
+            return
+        try:
+            with self.path(hash_).open("rb", buffering=0) as file:
+                file.seek(offset)
+                while length:
+                    piece = file.read(min(PIECE, length))
+                    if not piece:
+                        raise Refused(f"chunk {hash_.hex()} is shorter than {size} bytes", "DATA_LOSS")
+                    length -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise Refused(f"chunk {hash_.hex()} can't be read: {error}", "DATA_LOSS") from error
+
+
+class Spool:
+    """Takes bytes in any pieces and cuts them into chunks; memory stays at a few chunks.
+
+    Args:
+        chunks: where large ones go.
+        spill: takes small ones when many have gathered.
+    """
+
+    def __init__(self, chunks: Chunks, spill: Callable[[dict[bytes, bytes]], None]) -> None:
+        self._chunks = chunks
+        self._spill = spill
+        self._small_size = 0
+        self._refs = bytearray()
+        self._pending = bytearray()
+        self._small: dict[bytes, bytes] = {}
+        self._writes: list[Future[None]] = []
+
+    @property
+    def small(self) -> dict[bytes, bytes]:
+        """Chunks that must go into SQLite with the files."""
+        return self._small
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Adds to the current file."""
+        view = memoryview(data)
+        while len(view):
+            room = CHUNK - len(self._pending)
+            self._pending += view[:room]
+            view = view[room:]
+            if len(self._pending) == CHUNK:
+                self._cut()
+
+    def end_file(self) -> bytes:
+        """References of what was written since the last call."""
+        if self._pending:
+            self._cut()
+        refs = bytes(self._refs)
+        self._refs.clear()
+        return refs
+
+    def _cut(self) -> None:
+        data = bytes(self._pending)
+        self._pending = bytearray()
+        if len(data) <= SMALL:
+            hash_ = digest(data)
+            self._keep_small(hash_, data)
+        else:
+            hash_, write = self._chunks.store(data)
+            self._follow(write)
+        self._refs += _REF.pack(hash_, len(data))
+
+    def _keep_small(self, hash_: bytes, data: bytes) -> None:
+        self._small[hash_] = data
+        self._small_size += len(data)
+        if self._small_size > SPILL:
+            self._spill(self._small)
+            self._small = {}
+            self._small_size = 0
+
+    def _follow(self, write: Future[None] | None) -> None:
+        if write is None:
+            return
+        self._writes.append(write)
+        if len(self._writes) > 4:
+            self._writes.pop(0).result()
+
+    def settle(self) -> None:
+        """Returns when every chunk file is safe on disk."""
+        for write in self._writes:
+            write.result()
+        self._writes.clear()
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,146 @@
+"""File listings: immutable layers of paths, the newer hiding the older, merged so that few remain."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kfp_pachyderm.embedded.store.chunks import Content
+from kfp_pachyderm.embedded.store.database import Txn
+
+#: Rows per page while listing, so that no read transaction stays open behind a slow client.
+_PAGE = 1000
+#: A layer is merged into the next older one unless that is this many times larger.
+_GROWTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a commit: path as Pachyderm has it ("/dir/name"), size in bytes, hash, chunk references."""
+
+    path: str
+    size: int
+    hash: bytes
+    refs: bytes
+
+
+Row = tuple[str, int | None, bytes | None, bytes | None]
+
+
+def create(txn: Txn) -> int:
+    """A new, empty layer."""
+    layer = txn.db.execute("INSERT INTO layers DEFAULT VALUES").lastrowid
+    assert layer is not None
+    return layer
+
+
+def drop(txn: Txn, layer: int) -> None:
+    """Removes a layer that no finished commit shows."""
+    txn.db.execute("DELETE FROM files WHERE layer = ?", (layer,))
+    txn.db.execute("DELETE FROM layers WHERE id = ?", (layer,))
+
+
+def put(txn: Txn, layer: int, changes: dict[str, Content | None]) -> None:
+    """Sets files of a layer; None: deleted here, whatever older layers hold."""
+    txn.db.executemany(
+        "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
+        (
+            (layer, path, *((None, None, None) if one is None else (one.size, one.hash, one.refs)))
+            for path, one in changes.items()
+        ),
+    )
+
+
+def inspect(db: sqlite3.Connection, layers: tuple[int, ...], path: str) -> File | None:
+    """The file at exactly this path."""
+    for layer in layers:
+        query = "SELECT size, hash, chunks FROM files WHERE layer = ? AND path = ?"
+        row = db.execute(query, (layer, path)).fetchone()
+        if row is not None:
+            return None if row[0] is None else File(path, *row)
+    return None
+
+
+def walk(db: sqlite3.Connection, layers: tuple[int, ...], prefix: str = "", after: str = "") -> Iterator[File]:
+    """Files whose path starts with `prefix` and is greater than `after`, in byte order of their paths."""
+    for path, size, hash_, refs in _merged(db, layers, prefix, after):
+        if size is not None and hash_ is not None and refs is not None:
+            yield File(path, size, hash_, refs)
+
+
+def exists_below(db: sqlite3.Connection, layers: tuple[int, ...], folder: str) -> bool:
+    """Whether any file lies below a folder, its path given with the slash at the end."""
+    return next(walk(db, layers, folder), None) is not None
+
+
+def _merged(db: sqlite3.Connection, layers: tuple[int, ...], prefix: str, after: str) -> Iterator[Row]:
+    if len(layers) == 1:
+        yield from _rows(db, layers[0], prefix, after)
+        return
+    streams = [_ranked(db, layer, rank, prefix, after) for rank, layer in enumerate(layers)]
+    last: str | None = None
+    for path, _, row in heapq.merge(*streams, key=lambda one: one[:2]):
+        if path != last:
+            last = path
+            yield row
+
+
+def _ranked(db: sqlite3.Connection, layer: int, rank: int, prefix: str, after: str) -> Iterator[tuple[str, int, Row]]:
+    for row in _rows(db, layer, prefix, after):
+        yield row[0], rank, row
+
+
+def _rows(db: sqlite3.Connection, layer: int, prefix: str, after: str) -> Iterator[Row]:
+    end = prefix + "\U0010ffff"
+    query = "SELECT path, size, hash, chunks FROM files WHERE layer = ? AND path {} ? AND path < ? ORDER BY path LIMIT ?"
+    start, compare = (after, ">") if after >= prefix else (prefix, ">=")
+    while True:
+        page: list[Row] = db.execute(query.format(compare), (layer, start, end, _PAGE)).fetchall()
+        yield from page
+        if len(page) < _PAGE:
+            return
+        start, compare = page[-1][0], ">"
+
+
+def seal(txn: Txn, layers: tuple[int, ...], own: int | None) -> tuple[tuple[int, ...], int]:
+    """Merges small layers of a commit that is finishing.
+
+    Returns:
+        The layers that it shows from now on, and the size of its files in bytes.
+    """
+    sizes = [_count(txn.db, layer) for layer in layers]
+    merge = 0
+    while merge + 1 < len(layers) and sum(sizes[: merge + 1]) * _GROWTH >= sizes[merge + 1]:
+        merge += 1
+    if merge:
+        layers = (_merge(txn, layers[: merge + 1], bottom=merge + 1 == len(layers)), *layers[merge + 1 :])
+        if own is not None:
+            drop(txn, own)
+    return layers, sum(file.size for file in walk(txn.db, layers))
+
+
+def _count(db: sqlite3.Connection, layer: int) -> int:
+    count: int = db.execute("SELECT count(*) FROM files WHERE layer = ?", (layer,)).fetchone()[0]
+    return count
+
+
+def _merge(txn: Txn, layers: tuple[int, ...], bottom: bool) -> int:
+    merged = create(txn)
+    rows = (row for row in _merged(txn.db, layers, "", "") if not (bottom and row[1] is None))
+    txn.db.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?)", ((merged, *row) for row in rows))
+    return merged
+
+
+def collision(db: sqlite3.Connection, layers: tuple[int, ...], own: int | None) -> str:
+    """Pachyderm's text for a path that is a file and a folder; "" if there is none.
+
+    Source: Pachyderm src/internal/storage/fileset/validator.go.
+    """
+    previous = ""
+    for file in walk(db, layers):
+        if previous and file.path.startswith(previous + "/"):
+            return f"file / directory path collision ({file.path})"
+        previous = file.path
+    return ""

@@ -1,0 +1,70 @@
+"""Where pachd is, and with what credentials: environment before the author's word before the usual service name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kfp_pachyderm.errors import PachydermUnreachableError
+
+DEFAULT_ADDRESS = "grpc://pachd.pachyderm:30650"
+_SCHEMES = {"grpc": False, "http": False, "grpcs": True, "https": True}
+
+
+@dataclass(frozen=True)
+class Address:
+    """How to reach pachd.
+
+    Args:
+        url: "grpc://host:port" or "grpcs://host:port".
+        token: the authentication token; "" with auth off; never printed.
+        ca: PEM text of the certificate authority for grpcs; None: the system's.
+    """
+
+    url: str
+    token: str = field(default="", repr=False)
+    ca: bytes | None = field(default=None, repr=False)
+
+    @property
+    def host(self) -> str:
+        """The host's name or IP address, without port."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def target(self) -> str:
+        """What grpc dials."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return _SCHEMES[urlsplit(self.url).scheme]
+
+
+def parse(text: str, token: str = "", ca: bytes | None = None) -> Address:
+    """The address that a text names; "host:port" means grpc.
+
+    Raises:
+        PachydermUnreachableError: no such address.
+    """
+    url = text if "://" in text else f"grpc://{text}"
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme not in _SCHEMES or not parts.hostname or port is None or parts.path.strip("/") or "@" in parts.netloc:
+        raise PachydermUnreachableError(
+            f"{text!r} is no pachd address: write grpc://<host>:<port> or grpcs://<host>:<port>, as {DEFAULT_ADDRESS}"
+        )
+    return Address(f"{parts.scheme}://{parts.netloc}", token, ca)
+
+
+def from_environment(author: str | None, env: Mapping[str, str] = os.environ) -> Address:
+    """KFP_PACHYDERM_ADDRESS, else the author's address, else the usual one; token and CA file by environment only."""
+    text = env.get("KFP_PACHYDERM_ADDRESS") or author or DEFAULT_ADDRESS
+    file = env.get("KFP_PACHYDERM_CA")
+    return parse(text, env.get("KFP_PACHYDERM_TOKEN", "").strip(), Path(file).read_bytes() if file else None)

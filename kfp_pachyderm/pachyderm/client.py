@@ -1,0 +1,170 @@
+"""The connection to pachd: typed stubs of pachyderm_sdk over a channel of ours with deadlines and our own errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import grpc
+
+from kfp_pachyderm.errors import AuthenticationError, PachydermUnreachableError, ProtocolError
+from kfp_pachyderm.pachyderm.address import Address
+from kfp_pachyderm.pachyderm.codes import translated
+from kfp_pachyderm.pachyderm.sdk import admin, metadata, pfs, pps, transaction
+
+#: Seconds for one call that has no reason to wait.
+CALL_TIMEOUT = 30.0
+#: Seconds until an address where nobody answers is given up.
+CONNECT_TIMEOUT = 10.0
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", 64 * 2**20),
+    ("grpc.max_send_message_length", 64 * 2**20),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
+
+
+class _Channel:
+    """What the SDK's stubs take for a channel; it gives every call a deadline, the token and our errors."""
+
+    def __init__(self, channel: grpc.Channel, address: str, metadata: list[tuple[str, str]], timeout: float) -> None:
+        self._channel, self._address, self._metadata, self._timeout = channel, address, metadata, timeout
+
+    def unary_unary(self, method: str, request_serializer: Any, response_deserializer: Any) -> Callable[..., Any]:
+        return self._answered(method, self._channel.unary_unary(method, request_serializer, response_deserializer))
+
+    def stream_unary(self, method: str, request_serializer: Any, response_deserializer: Any) -> Callable[..., Any]:
+        return self._answered(method, self._channel.stream_unary(method, request_serializer, response_deserializer))
+
+    def unary_stream(self, method: str, request_serializer: Any, response_deserializer: Any) -> Callable[..., Any]:
+        return self._streamed(method, self._channel.unary_stream(method, request_serializer, response_deserializer))
+
+    def stream_stream(self, method: str, request_serializer: Any, response_deserializer: Any) -> Callable[..., Any]:
+        return self._streamed(method, self._channel.stream_stream(method, request_serializer, response_deserializer))
+
+    def _answered(self, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def ask(request: Any) -> Any:
+            with translated(self._address, method):
+                return call(request, timeout=self._timeout, metadata=self._metadata)
+
+        return ask
+
+    def _streamed(self, method: str, call: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+        def ask(request: Any) -> Iterator[Any]:
+            with translated(self._address, method):
+                yield from call(request, timeout=self._timeout, metadata=self._metadata)
+
+        return ask
+
+
+class Pachd:
+    """pachd, or a job's sidecar, as pachyderm_sdk's generated stubs. A context manager; threads may share it.
+
+    Args:
+        address: where it is.
+        channel: an open channel to share; None: a new one.
+        timeout: seconds for each call.
+        transaction_id: the transaction that every call joins.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        channel: grpc.Channel | None = None,
+        timeout: float = CALL_TIMEOUT,
+        transaction_id: str = "",
+    ) -> None:
+        self.address, self._timeout = address, timeout
+        self._channel = channel or _open(address)
+        sent = {"authn-token": address.token, "pach-transaction": transaction_id}
+        self._view = _Channel(self._channel, address.url, [(k, v) for k, v in sent.items() if v], timeout)
+
+    def patient(self, timeout: float) -> Pachd:
+        """The same connection for calls that may take `timeout` seconds."""
+        return Pachd(self.address, channel=self._channel, timeout=max(timeout, 0.001))
+
+    def within(self, transaction_id: str) -> Pachd:
+        """The same connection, every call joining the transaction."""
+        return Pachd(self.address, channel=self._channel, timeout=self._timeout, transaction_id=transaction_id)
+
+    @cached_property
+    def pfs(self) -> pfs.ApiStub:
+        """Repos, branches, commits, files."""
+        return pfs.ApiStub(self._view)
+
+    @cached_property
+    def pps(self) -> pps.ApiStub:
+        """Pipelines and jobs."""
+        return pps.ApiStub(self._view)
+
+    @cached_property
+    def transactions(self) -> transaction.ApiStub:
+        """Transactions."""
+        return transaction.ApiStub(self._view)
+
+    @cached_property
+    def metadata(self) -> metadata.ApiStub:
+        """Metadata of commits and others."""
+        return metadata.ApiStub(self._view)
+
+    @cached_property
+    def admin(self) -> admin.ApiStub:
+        """The cluster itself."""
+        return admin.ApiStub(self._view)
+
+    def raw(self, method: str, request: bytes) -> bytes:
+        """One unary call without messages."""
+        answer: bytes = self._view.unary_unary(method, None, None)(request)
+        return answer
+
+    def close(self) -> None:
+        """Closes the channel, also for those that share it."""
+        self._channel.close()
+
+    def __enter__(self) -> Pachd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _open(address: Address) -> grpc.Channel:
+    if address.tls:
+        return grpc.secure_channel(address.target, grpc.ssl_channel_credentials(address.ca), options=_OPTIONS)
+    return grpc.insecure_channel(address.target, options=_OPTIONS)
+
+
+def connect(address: Address, timeout: float = CONNECT_TIMEOUT) -> Pachd:
+    """A connection that is known to lead to Pachyderm.
+
+    Args:
+        address: where pachd is.
+        timeout: seconds to try while nobody answers.
+
+    Raises:
+        PachydermUnreachableError: nobody answers, or whoever does is not Pachyderm.
+        AuthenticationError: the token is refused.
+    """
+    pachd, until = Pachd(address, timeout=min(timeout, CALL_TIMEOUT)), time.monotonic() + timeout
+    while True:
+        try:
+            pachd.admin.inspect_cluster()
+            return pachd
+        except AuthenticationError:
+            pachd.close()
+            raise
+        except ProtocolError as error:
+            pachd.close()
+            raise PachydermUnreachableError(f"{address.url} answers, but not as Pachyderm does: {error}") from error
+        except PachydermUnreachableError as error:
+            if time.monotonic() >= until:
+                pachd.close()
+                raise PachydermUnreachableError(
+                    f"no Pachyderm answers at {address.url} within {timeout:g} s: {error}"
+                ) from error
+            time.sleep(0.1)

@@ -1,0 +1,82 @@
+"""What gRPC's status codes become: the one table, and the one place that turns an RpcError into our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from kfp_pachyderm.errors import (
+    AuthenticationError,
+    NotFoundError,
+    PachydermError,
+    PachydermUnreachableError,
+    PermanentError,
+    ProtocolError,
+    TemporaryError,
+)
+
+Code = grpc.StatusCode
+
+#: pachd answers many errors of its own as UNKNOWN with a text; those are told apart by `_BY_TEXT` first.
+BY_CODE: dict[grpc.StatusCode, type[PachydermError]] = {
+    Code.CANCELLED: TemporaryError,
+    Code.UNKNOWN: PermanentError,
+    Code.INVALID_ARGUMENT: PermanentError,
+    Code.DEADLINE_EXCEEDED: PachydermUnreachableError,
+    Code.NOT_FOUND: NotFoundError,
+    Code.ALREADY_EXISTS: PermanentError,
+    Code.PERMISSION_DENIED: AuthenticationError,
+    Code.RESOURCE_EXHAUSTED: TemporaryError,
+    Code.FAILED_PRECONDITION: PermanentError,
+    Code.ABORTED: TemporaryError,
+    Code.OUT_OF_RANGE: PermanentError,
+    Code.UNIMPLEMENTED: ProtocolError,
+    Code.INTERNAL: TemporaryError,
+    Code.UNAVAILABLE: PachydermUnreachableError,
+    Code.DATA_LOSS: PermanentError,
+    Code.UNAUTHENTICATED: AuthenticationError,
+}
+
+_BY_TEXT: tuple[tuple[str, type[PachydermError]], ...] = (
+    ("current transaction is aborted", TemporaryError),  # Postgres 25P02, when several clients work at once
+    ("could not serialize access", TemporaryError),
+    ("no authentication token", AuthenticationError),
+    ("is not authorized", AuthenticationError),
+    ("not found", NotFoundError),
+)
+
+_HINTS: dict[type[PachydermError], str] = {
+    PachydermUnreachableError: "; is this pachd's address, and is pachd up?",
+    AuthenticationError: "; give a token with the needed role by Connection(token_secret=...)",
+}
+
+
+def error_class(code: grpc.StatusCode, details: str) -> type[PachydermError]:
+    """The class of our error for one answer of pachd's."""
+    if code is Code.UNKNOWN:
+        return next((kind for text, kind in _BY_TEXT if text in details), PermanentError)
+    return BY_CODE.get(code, ProtocolError)
+
+
+def code_of(error: PachydermError) -> grpc.StatusCode | None:
+    """The gRPC code behind an error that `translated` raised."""
+    cause = error.__cause__
+    return cause.code() if isinstance(cause, grpc.RpcError) else None
+
+
+@contextmanager
+def translated(address: str, method: str) -> Iterator[None]:
+    """Turns every RpcError inside into the error of the table.
+
+    Raises:
+        PachydermError: one of its children, naming the address, the call, the answer and the way out.
+    """
+    try:
+        yield
+    except grpc.RpcError as error:
+        code, details = error.code(), error.details() or ""
+        kind = error_class(code, details)
+        hint = _HINTS.get(kind, "")
+        raise kind(f"{address}, {method.rsplit('/', 1)[-1]}: {details} ({code.name}){hint}") from error

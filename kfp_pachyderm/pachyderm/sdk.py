@@ -1,0 +1,36 @@
+"""pachyderm_sdk's messages and generated stubs, without the rest of it.
+
+`import pachyderm_sdk` costs 0.2 s, most of it for clients that a step never uses (requests, Crypto, debug, cdr). The
+package's own `__init__` is therefore left out while its message modules are loaded; afterwards the name is free
+again, so that a later `import pachyderm_sdk` gets the whole package, with these very modules.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import sys
+import types
+
+_NAME = "pachyderm_sdk"
+
+
+def _bare_package() -> types.ModuleType:
+    found = importlib.machinery.PathFinder.find_spec(_NAME)
+    if found is None or found.submodule_search_locations is None:
+        raise ModuleNotFoundError(f"No module named {_NAME!r}: pip install pachyderm-sdk", name=_NAME)
+    package = types.ModuleType(_NAME)
+    package.__path__ = list(found.submodule_search_locations)
+    return package
+
+
+_loaded = sys.modules.get(_NAME)
+if _loaded is None:
+    sys.modules[_NAME] = _bare_package()
+try:
+    from pachyderm_sdk.api import admin, metadata, pfs, pps, transaction, version
+finally:
+    if _loaded is None:
+        del sys.modules[_NAME]
+
+__all__ = ["admin", "metadata", "pfs", "pps", "transaction", "version"]

@@ -1,0 +1,135 @@
+"""An S3 request as it came over the wire: path-style bucket and key from the raw path, query, headers, body."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+from kfp_pachyderm.s3.errors import S3Error
+
+_MAX_DOCUMENT = 4 * 2**20
+
+
+class Source(Protocol):
+    """What a body is read from: `wsgi.input`."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; b"" at the end."""
+
+    def readline(self, size: int, /) -> bytes:
+        """At most `size` bytes, up to a line's end."""
+
+
+@dataclass(frozen=True)
+class S3Request:
+    """One request.
+
+    Args:
+        method: "GET", ...
+        raw_path: as sent, without query.
+        path: the same, decoded.
+        bucket: first element of the path; "" for the service itself.
+        key: the rest; "" for the bucket itself.
+        query: decoded parameters, in order, repeated names kept.
+        headers: by lower-case name.
+        body: the raw body.
+        length: Content-Length, None when not given or chunked.
+        id: made up here, for the answer's x-amz-request-id.
+    """
+
+    method: str
+    raw_path: str
+    path: str
+    bucket: str
+    key: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    body: Source
+    length: int | None
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def has(self, name: str) -> bool:
+        """Whether the query names this parameter, with or without a value."""
+        return any(found == name for found, _ in self.query)
+
+    def param(self, name: str, default: str = "") -> str:
+        """The query parameter's first value."""
+        return next((value for found, value in self.query if found == name), default)
+
+    def header(self, name: str, default: str = "") -> str:
+        """The header's value, by lower-case name."""
+        return self.headers.get(name, default)
+
+    def document(self, root_limit: int = _MAX_DOCUMENT) -> bytes:
+        """The whole body, for XML.
+
+        Raises:
+            S3Error: it is longer than any document S3 knows.
+        """
+        data = self.body.read(min(root_limit, self.length or 0) + 1) if self.length else b""
+        if len(data) > root_limit:
+            raise S3Error("MalformedXML")
+        return data
+
+
+def decode(text: str) -> str:
+    """Percent-decoding to UTF-8.
+
+    Raises:
+        S3Error: InvalidURI when the bytes are no UTF-8.
+    """
+    try:
+        return unquote_to_bytes(text).decode()
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise S3Error("InvalidURI") from error
+
+
+def _parse_query(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = (part.partition("=") for part in text.split("&") if part)
+    return tuple((decode(name.replace("+", " ")), decode(value.replace("+", " "))) for name, _, value in pairs)
+
+
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    names = {key[5:]: value for key, value in environ.items() if key.startswith("HTTP_")}
+    for bare in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if bare in environ:
+            names[bare] = environ[bare]
+    return {name.lower().replace("_", "-"): value for name, value in names.items()}
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("content-length", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise S3Error("InvalidArgument", f"Content-Length {text!r} is no number")
+    return int(text)
+
+
+def from_environ(environ: Mapping[str, Any]) -> S3Request:
+    """The request in a WSGI environ that has the raw path in REQUEST_URI (cheroot).
+
+    Raises:
+        S3Error: a path or query that is no percent-encoded UTF-8, a Content-Length that is no number.
+    """
+    uri = environ["REQUEST_URI"]
+    if not uri.startswith("/"):
+        uri = "/" + uri.partition("://")[2].partition("/")[2]
+    raw_path, _, raw_query = uri.partition("?")
+    headers = environ.get("s3.headers") or _headers(environ)
+    path = decode(raw_path)
+    bucket, _, key = path[1:].partition("/")
+    return S3Request(
+        method=environ["REQUEST_METHOD"],
+        raw_path=raw_path,
+        path=path,
+        bucket=bucket,
+        key=key,
+        query=_parse_query(raw_query),
+        headers=headers,
+        body=environ["wsgi.input"],
+        length=_length(headers),
+    )

@@ -1,0 +1,94 @@
+"""Route table: from method, level and subresource to the operation's name, first match wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kfp_pachyderm.s3.errors import S3Error
+from kfp_pachyderm.s3.request import S3Request
+
+
+@dataclass(frozen=True)
+class Route:
+    """One line of a route table.
+
+    Args:
+        level: "service", "bucket" or "object".
+        methods: space separated; "*" for any.
+        operation: the name it leads to.
+        params: query parameters that must all be there.
+        headers: headers that must all be there.
+    """
+
+    level: str
+    methods: str
+    operation: str
+    params: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+
+    def matches(self, level: str, request: S3Request) -> bool:
+        """Whether the request is this route's."""
+        return (
+            level == self.level
+            and (self.methods == "*" or request.method in self.methods.split())
+            and all(request.has(name) for name in self.params)
+            and all(name in request.headers for name in self.headers)
+        )
+
+
+def level_of(request: S3Request) -> str:
+    """What the path names: the service, a bucket or an object."""
+    if not request.bucket:
+        return "service"
+    return "object" if request.key else "bucket"
+
+
+def match(routes: Sequence[Route], request: S3Request) -> str:
+    """The operation that the request asks for.
+
+    Raises:
+        S3Error: MethodNotAllowed when no route fits.
+    """
+    level = level_of(request)
+    for route in routes:
+        if route.matches(level, request):
+            return route.operation
+    raise S3Error("MethodNotAllowed")
+
+
+_COPY = "x-amz-copy-source"
+_UNKNOWN_BUCKET = (
+    "accelerate", "acl", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle", "logging",
+    "metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus",
+    "publicAccessBlock", "replication", "requestPayment", "tagging", "website", "versions",
+)  # fmt: skip
+_UNKNOWN_OBJECT = ("acl", "legal-hold", "restore", "retention", "select", "tagging", "torrent", "versionId", "attributes")
+
+#: S3 as clients know it, for a bucket that is neither versioned nor configurable.
+S3_ROUTES: tuple[Route, ...] = (
+    Route("service", "GET HEAD", "ListBuckets"),
+    *(Route("bucket", "*", "NotImplemented", (name,)) for name in _UNKNOWN_BUCKET),
+    Route("bucket", "GET", "GetBucketLocation", ("location",)),
+    Route("bucket", "GET", "GetBucketVersioning", ("versioning",)),
+    Route("bucket", "PUT", "NotImplemented", ("versioning",)),
+    Route("bucket", "GET", "ListMultipartUploads", ("uploads",)),
+    Route("bucket", "GET", "ListObjects"),
+    Route("bucket", "HEAD", "HeadBucket"),
+    Route("bucket", "POST", "DeleteObjects", ("delete",)),
+    Route("bucket", "PUT", "CreateBucket"),
+    Route("bucket", "DELETE", "NotImplemented"),
+    Route("bucket", "POST", "NotImplemented"),
+    *(Route("object", "*", "NotImplemented", (name,)) for name in _UNKNOWN_OBJECT),
+    Route("object", "GET", "ListParts", ("uploadId",)),
+    Route("object", "GET", "GetObject"),
+    Route("object", "HEAD", "HeadObject"),
+    Route("object", "PUT", "UploadPartCopy", ("partNumber", "uploadId"), (_COPY,)),
+    Route("object", "PUT", "UploadPart", ("partNumber", "uploadId")),
+    Route("object", "PUT", "CopyObject", (), (_COPY,)),
+    Route("object", "PUT", "PutObject"),
+    Route("object", "POST", "CreateMultipartUpload", ("uploads",)),
+    Route("object", "POST", "CompleteMultipartUpload", ("uploadId",)),
+    Route("object", "DELETE", "AbortMultipartUpload", ("uploadId",)),
+    Route("object", "DELETE", "DeleteObject"),
+)

@@ -1,0 +1,57 @@
+"""How the user code of a step's Pachyderm pipeline is made."""
+
+from __future__ import annotations
+
+from pydantic import field_validator
+
+from kfp_pachyderm.errors import SpecError
+from kfp_pachyderm.launcher.config import HolderConfig
+from kfp_pachyderm.spec import names
+from kfp_pachyderm.spec.base import Model
+
+
+class HolderOptions(Model):
+    """The holder: what runs in Pachyderm's worker while the step runs in KFP; times in seconds.
+
+    Args:
+        image: any image with Python 3; the holder's source travels inside the pipeline spec.
+        attach_timeout: how long the holder waits for the step before it ends the job.
+        lease: how long the holder waits for a sign of life from the step before it ends the job.
+
+    Raises:
+        SpecError: a time that is not positive, or no image.
+    """
+
+    image: str
+    attach_timeout: float
+    lease: float
+
+    def __init__(
+        self, *, image: str = "python:3.11-slim", attach_timeout: float = 600.0, lease: float = 30.0
+    ) -> None:
+        super().__init__(image=image, attach_timeout=attach_timeout, lease=lease)
+
+    @field_validator("image", mode="before")
+    @classmethod
+    def _image(cls, value: object) -> str:
+        return names.nonempty("image", value)
+
+    @field_validator("attach_timeout", "lease", mode="before")
+    @classmethod
+    def _seconds(cls, value: object) -> float:
+        return seconds("attach_timeout and lease", value)
+
+    def config(self) -> HolderConfig:
+        """The options as the launcher reads them."""
+        return HolderConfig(image=self.image, attach_timeout=self.attach_timeout, lease=self.lease)
+
+
+def seconds(argument: str, value: object) -> float:
+    """A positive number of seconds.
+
+    Raises:
+        SpecError: anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise SpecError(f'Argument for "{argument}" must be a positive number of seconds. Got {value!r}.')
+    return float(value)

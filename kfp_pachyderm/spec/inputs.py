@@ -1,0 +1,141 @@
+"""A step's inputs: buckets and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import field_validator, model_validator
+
+from kfp_pachyderm.errors import InputNameError, SpecError
+from kfp_pachyderm.launcher.config import InputConfig
+from kfp_pachyderm.spec import names
+from kfp_pachyderm.spec.base import Model
+
+
+class _Input(Model):
+    repo: str
+    branch: str
+    name: str
+    project: str | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_repo(cls, data: dict[str, Any]) -> dict[str, Any]:
+        names.ancestry_name("repo", data["repo"])
+        return {**data, "name": data["repo"] if data["name"] is None else data["name"]}
+
+    @field_validator("branch", mode="before")
+    @classmethod
+    def _branch(cls, value: object) -> str:
+        return names.branch(value)
+
+    @field_validator("project", mode="before")
+    @classmethod
+    def _project(cls, value: object) -> str | None:
+        return None if value is None else names.project(value)
+
+
+class S3Input(_Input):
+    """A repo that the step reads as the bucket `s3://<name>`, at exactly one commit.
+
+    Args:
+        repo: the Pachyderm repo; it has to exist when the step runs.
+        branch: the branch whose newest good commit is read when the step is called without this input.
+        name: the bucket, and the KFP parameter that takes a commit reference: 3 to 63 of `[a-z0-9-]`, not "out";
+            None: the repo's name. A parameter with dashes is passed with underscores: `my_images=...`.
+        project: the repo's project; None: the step's own.
+
+    Raises:
+        BucketNameError: S3 clients refuse the name.
+        SpecError: Pachyderm or KFP refuses one of the names.
+    """
+
+    def __init__(
+        self, repo: str, branch: str = "master", *, name: str | None = None, project: str | None = None
+    ) -> None:
+        super().__init__(repo=repo, branch=branch, name=name, project=project)
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _name(cls, value: object) -> str:
+        return names.bucket(value)
+
+    def config(self) -> InputConfig:
+        """The input as the launcher reads it."""
+        return InputConfig(name=self.name, repo=self.repo, branch=self.branch, project=self.project)
+
+
+class FileInput(_Input):
+    """A repo whose files are laid out below `$PACH_INPUTS/<name>`, one datum for every match of a glob.
+
+    The step's command runs once for every datum (with several inputs: for every combination).
+
+    Args:
+        repo: the Pachyderm repo; it has to exist when the step runs.
+        glob: Pachyderm's glob: "/" is all of it as one datum, "/*" a datum for each top-level file or folder.
+        branch: the branch whose newest good commit is read when the step is called without this input.
+        name: the folder, and the KFP parameter that takes a commit reference; None: the repo's name.
+        project: the repo's project; None: the step's own.
+
+    Raises:
+        SpecError: Pachyderm or KFP refuses one of the values.
+    """
+
+    glob: str
+
+    def __init__(
+        self,
+        repo: str,
+        glob: str,
+        branch: str = "master",
+        *,
+        name: str | None = None,
+        project: str | None = None,
+    ) -> None:
+        Model.__init__(self, repo=repo, glob=glob, branch=branch, name=name, project=project)
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _name(cls, value: object) -> str:
+        return names.folder(value)
+
+    @field_validator("glob", mode="before")
+    @classmethod
+    def _glob(cls, value: object) -> str:
+        if not isinstance(value, str) or not value:
+            raise SpecError(f'input must specify a glob. Got {value!r}: pass "/" for the whole repo as one datum.')
+        return value
+
+    def config(self) -> InputConfig:
+        """The input as the launcher reads it."""
+        return InputConfig(
+            name=self.name, repo=self.repo, branch=self.branch, project=self.project, s3=False, glob=self.glob
+        )
+
+
+def configs(inputs: Iterable[S3Input | FileInput]) -> tuple[InputConfig, ...]:
+    """The inputs as the launcher reads them.
+
+    Raises:
+        InputNameError: two inputs of one name.
+        SpecError: none at all, or something that is no input.
+    """
+    if isinstance(inputs, (str, S3Input, FileInput)):
+        raise SpecError(f'Argument for "inputs" must be a list of S3Input and FileInput. Got {inputs!r}.')
+    found = tuple(_config(one) for one in inputs)
+    if not found:
+        raise SpecError(
+            "A step needs at least one input: Pachyderm makes a job only when an input moves. "
+            'Pass "inputs", for example inputs=[S3Input("images")].'
+        )
+    for index, one in enumerate(found):
+        if any(one.name.replace("-", "_") == other.name.replace("-", "_") for other in found[:index]):
+            raise InputNameError(f'name "{one.name}" was used more than once. Give one of the inputs another "name".')
+    return found
+
+
+def _config(one: object) -> InputConfig:
+    if isinstance(one, (S3Input, FileInput)):
+        return one.config()
+    raise SpecError(f'Argument for "inputs" must hold S3Input and FileInput only. Got {one!r}: write S3Input("<repo>").')

@@ -1,0 +1,155 @@
+"""Pachyderm's rules for names, in Pachyderm's own words, plus the value seen and the way out."""
+
+from __future__ import annotations
+
+import re
+
+from kfp_pachyderm.errors import BucketNameError, InputNameError, SpecError
+
+_ANCESTRY_NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_ALNUM_START = re.compile(r"[a-zA-Z0-9]")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_COMMIT_ID = re.compile(r"[0-9a-f]{32}")
+#: Pachyderm src/server/pps/server/api_server.go: maxPipelineNameLength, dnsLabelLimit.
+_MAX_PIPELINE = 51
+_MAX_DNS_LABEL = 63
+#: Pachyderm src/pfs/pfs.go: projectNameLimit.
+_MAX_PROJECT = 51
+
+
+def nonempty(argument: str, value: object) -> str:
+    """The value, which must be a text with something in it.
+
+    Raises:
+        SpecError: anything else.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise SpecError(f'Argument for "{argument}" must be a non-empty string. Got {value!r}.')
+    return value
+
+
+def ancestry_name(argument: str, value: object) -> str:
+    """A repo's, branch's or project's name (Pachyderm src/internal/ancestry/ancestry.go).
+
+    Raises:
+        SpecError: characters that Pachyderm refuses.
+    """
+    name = nonempty(argument, value)
+    if not _ANCESTRY_NAME.fullmatch(name):
+        bare = name.removeprefix("s3://").strip("/")
+        hint = f' Write "{bare}".' if name != bare and _ANCESTRY_NAME.fullmatch(bare) else " Rename it."
+        raise SpecError(
+            f'Argument for "{argument}" is wrong: name ({name}) invalid: only alphanumeric characters, '
+            f"underscores, and dashes are allowed.{hint}"
+        )
+    return name
+
+
+def branch(value: object) -> str:
+    """A branch's name; a commit ID is none (Pachyderm src/internal/pfsdb/branches.go).
+
+    Raises:
+        SpecError: no branch name.
+    """
+    name = ancestry_name("branch", value)
+    if _COMMIT_ID.fullmatch(name):
+        raise SpecError(
+            f'Argument for "branch" is wrong: branch name cannot be a UUID V4. Got {name!r}. Name a branch here and '
+            f"pass the commit when the step is called, as <repo>@{name}."
+        )
+    return name
+
+
+def project(value: object) -> str:
+    """A project's name (Pachyderm src/pfs/pfs.go, Project.ValidateName).
+
+    Raises:
+        SpecError: no project name.
+    """
+    name = ancestry_name("project", value)
+    if len(name) > _MAX_PROJECT:
+        over = len(name) - _MAX_PROJECT
+        raise SpecError(
+            f'project name "{name}" is {over} characters longer than the {_MAX_PROJECT} max. Shorten it.'
+        )
+    if not _ALNUM_START.match(name):
+        raise SpecError(f"project names must start with an alphanumeric character. Got {name!r}: rename it.")
+    return name
+
+
+def pipeline(value: object, in_project: str) -> str:
+    """A Pachyderm pipeline's name, for a pipeline whose worker Kubernetes can run.
+
+    Its Kubernetes name is `<project>-<pipeline>-v<version>`, and its raw name becomes a label value
+    (Pachyderm src/server/pps/server/api_server.go, worker_rc.go).
+
+    Raises:
+        SpecError: no pipeline name, or one that is too long.
+    """
+    name = nonempty("name", value)
+    if not _ANCESTRY_NAME.fullmatch(name):
+        raise SpecError(
+            f"invalid pipeline name: name ({name}) invalid: only alphanumeric characters, underscores, and dashes "
+            'are allowed. Pass another one as "name".'
+        )
+    if not _ALNUM_START.match(name) or not _ALNUM_START.match(name[-1]):
+        raise SpecError(
+            f"pipeline names must start and end with an alphanumeric character, because they become Kubernetes "
+            f'labels. Got {name!r}: pass another one as "name".'
+        )
+    _check_length("pipeline name", name, _MAX_PIPELINE)
+    _check_length("Kubernetes name", f"{in_project}-{name}-v99".lower().replace("_", "-"), _MAX_DNS_LABEL)
+    return name
+
+
+def _check_length(what: str, name: str, limit: int) -> None:
+    if len(name) > limit:
+        raise SpecError(
+            f'{what} "{name}" is {len(name) - limit} characters longer than the {limit} max. '
+            'Pass a shorter "name".'
+        )
+
+
+def bucket(value: object) -> str:
+    """An S3 input's name: a bucket that every S3 client takes, and a KFP parameter.
+
+    Raises:
+        BucketNameError: S3 clients refuse it, or Pachyderm uses it itself.
+        InputNameError: KFP refuses it as a parameter's name.
+    """
+    name = nonempty("name", value)
+    if name == "out":
+        raise BucketNameError('input cannot be named out: that is the output bucket. Pass another "name".')
+    if not _BUCKET.fullmatch(name):
+        raise BucketNameError(
+            f"Bucket name {name!r} is refused by S3 clients: it must be 3 to 63 lower-case letters, digits and "
+            f'dashes, with a letter or digit at both ends. Pass one as "name", for example {_as_bucket(name)!r}.'
+        )
+    return _parameter(name)
+
+
+def folder(value: object) -> str:
+    """A file input's name: a folder below `$PACH_INPUTS`, and a KFP parameter.
+
+    Raises:
+        InputNameError: Pachyderm or KFP refuses it.
+    """
+    name = nonempty("name", value)
+    if name in ("out", ".env"):
+        raise InputNameError(f'input cannot be named {name}: Pachyderm uses it itself. Pass another "name".')
+    return _parameter(name)
+
+
+def _parameter(name: str) -> str:
+    if not _PARAMETER.fullmatch(name):
+        raise InputNameError(
+            f"Input name {name!r} must begin with a letter and hold letters, digits, dashes and underscores only, "
+            'because it is the name of a KFP parameter too. Pass another one as "name".'
+        )
+    return name
+
+
+def _as_bucket(name: str) -> str:
+    cleaned = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
+    return cleaned if len(cleaned) >= 3 and cleaned[0].isalpha() else f"in-{cleaned or 'put'}"

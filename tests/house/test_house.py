@@ -1,0 +1,49 @@
+"""The promises of the repository itself: pins, reasons beside dependencies, the README's commands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_pins_are_names_and_versions_only() -> None:
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line), line
+
+
+def test_every_dependency_says_what_it_is_for() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    project = tomllib.loads(text)["project"]
+    named = project["dependencies"] + [
+        one for extra in project["optional-dependencies"].values() for one in extra
+    ]
+    silent = [
+        one
+        for one in named
+        if not one.startswith(("kfp-pachyderm[", "types-", "mypy", "ruff", "pytest>"))
+        and not re.search(rf'"{re.escape(one)}",\s+#\s\S', text)
+    ]
+    assert silent == []
+
+
+def test_every_command_of_the_readme_is_a_target() -> None:
+    named = set(re.findall(r"^make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named
+    assert named <= targets
+
+
+def test_ci_runs_what_make_test_runs() -> None:
+    assert "make ci" in (ROOT / ".ci" / "run").read_text()
+    assert re.search(r"^ci: test\b", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_import_is_light() -> None:
+    heavy = ("kfp", "grpc", "pydantic", "cheroot")
+    code = f"import sys, kfp_pachyderm; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
