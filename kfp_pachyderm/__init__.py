@@ -1,0 +1,119 @@
+"""Every Kubeflow Pipelines step an S3-enabled Pachyderm job.
+
+Names are imported when they are first used: importing the package imports neither kfp nor grpc.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kfp_pachyderm import local, runtime, testing
+    from kfp_pachyderm.component import s3_enabled
+    from kfp_pachyderm.errors import (
+        AttachError,
+        AuthenticationError,
+        BranchNotFoundError,
+        BucketNameError,
+        CommitFailedError,
+        CommitNotFinishedError,
+        CommitNotFoundError,
+        CommitReferenceError,
+        EmptyInputError,
+        GlobError,
+        HolderReplacedError,
+        InputNameError,
+        InputNestingError,
+        JobFailedError,
+        LeaseLostError,
+        LiteralSecretError,
+        MasterGatewayError,
+        NotFoundError,
+        OutputNameError,
+        PachydermError,
+        PachydermUnreachableError,
+        PermanentError,
+        PipelineNotOwnedError,
+        ProtocolError,
+        RepoNotFoundError,
+        SpecError,
+        StoreError,
+        TemporaryError,
+        WriteBackError,
+    )
+    from kfp_pachyderm.pipeline import pipeline
+    from kfp_pachyderm.spec import Connection, FileInput, HolderOptions, PipelineSpec, S3Input
+
+    __version__: str
+
+__all__ = [
+    "AttachError",
+    "AuthenticationError",
+    "BranchNotFoundError",
+    "BucketNameError",
+    "CommitFailedError",
+    "CommitNotFinishedError",
+    "CommitNotFoundError",
+    "CommitReferenceError",
+    "Connection",
+    "EmptyInputError",
+    "FileInput",
+    "GlobError",
+    "HolderOptions",
+    "HolderReplacedError",
+    "InputNameError",
+    "InputNestingError",
+    "JobFailedError",
+    "LeaseLostError",
+    "LiteralSecretError",
+    "MasterGatewayError",
+    "NotFoundError",
+    "OutputNameError",
+    "PachydermError",
+    "PachydermUnreachableError",
+    "PermanentError",
+    "PipelineNotOwnedError",
+    "PipelineSpec",
+    "ProtocolError",
+    "RepoNotFoundError",
+    "S3Input",
+    "SpecError",
+    "StoreError",
+    "TemporaryError",
+    "WriteBackError",
+    "__version__",
+    "local",
+    "pipeline",
+    "runtime",
+    "s3_enabled",
+    "testing",
+]
+
+_MODULES = ("local", "runtime", "testing")
+_HOME = {
+    "s3_enabled": "component",
+    "pipeline": "pipeline",
+    **dict.fromkeys(("Connection", "FileInput", "HolderOptions", "PipelineSpec", "S3Input"), "spec"),
+    **{name: "errors" for name in __all__ if name.endswith("Error")},
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("kfp-pachyderm")
+    elif name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -87,9 +87,9 @@ class Holder:
 
     def act(self, path: str, call: dict[str, object]) -> dict[str, object]:
         if call.get("instance") != self.instance:
-            raise Refused(409, "other instance: this is " + self.instance)
+            raise Refused(412, "other instance: this is " + self.instance)
         if self.ended:
-            raise Refused(409, "finished")
+            raise Refused(410, "finished")
         if path == "/v1/attach":
             return self.attach(str(call.get("session", "")), str(call.get("job", "")))
         if not self.session or call.get("session") != self.session:
@@ -102,7 +102,7 @@ class Holder:
         if not session:
             raise Refused(400, "session is missing")
         if job != self.job:
-            raise Refused(409, "other job: this is " + self.job)
+            raise Refused(421, "other job: this is " + self.job)
         if self.session not in ("", session):
             raise Refused(409, "another session holds this job")
         self.session = session

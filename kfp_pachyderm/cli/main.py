@@ -46,6 +46,16 @@ def dev(data_dir: Path, port: int) -> None:
 @click.option(
     "--address", envvar="KFP_PACHYDERM_ADDRESS", default="grpc://127.0.0.1:30650", show_default=True
 )
-def lineage(commit: str, address: str) -> None:
-    """Show the jobs and commits that COMMIT (project/repo@id or repo@branch) came from."""
-    raise NotImplementedError
+@click.option("--project", default="default", show_default=True, help="Where COMMIT names none.")
+def lineage(commit: str, address: str, project: str) -> None:
+    """Show the commits that COMMIT (project/repo@<id> or repo@branch) was made from."""
+    # grpc is imported by the commands that need it only: `--help` stays quick.
+    from kfp_pachyderm.cli.tree import tree
+    from kfp_pachyderm.pachyderm.address import from_environment
+    from kfp_pachyderm.pachyderm.client import connect
+    from kfp_pachyderm.pachyderm.lineage import lineage as behind
+    from kfp_pachyderm.pachyderm.references import parse
+
+    with connect(from_environment(address, {**os.environ, "KFP_PACHYDERM_ADDRESS": address})) as pachd:
+        for line in tree(behind(pachd, parse(commit, project))):
+            click.echo(line)

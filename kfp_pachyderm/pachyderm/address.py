@@ -56,7 +56,13 @@ def parse(text: str, token: str = "", ca: bytes | None = None) -> Address:
         port = parts.port
     except ValueError:
         port = None
-    if parts.scheme not in _SCHEMES or not parts.hostname or port is None or parts.path.strip("/") or "@" in parts.netloc:
+    if (
+        parts.scheme not in _SCHEMES
+        or not parts.hostname
+        or port is None
+        or parts.path.strip("/")
+        or "@" in parts.netloc
+    ):
         raise PachydermUnreachableError(
             f"{text!r} is no pachd address: write grpc://<host>:<port> or grpcs://<host>:<port>, as {DEFAULT_ADDRESS}"
         )

@@ -31,20 +31,38 @@ _OPTIONS = (
 class _Channel:
     """What the SDK's stubs take for a channel; it gives every call a deadline, the token and our errors."""
 
-    def __init__(self, channel: grpc.Channel, address: str, metadata: list[tuple[str, str]], timeout: float) -> None:
+    def __init__(
+        self, channel: grpc.Channel, address: str, metadata: list[tuple[str, str]], timeout: float
+    ) -> None:
         self._channel, self._address, self._metadata, self._timeout = channel, address, metadata, timeout
 
-    def unary_unary(self, method: str, request_serializer: Any, response_deserializer: Any) -> Callable[..., Any]:
-        return self._answered(method, self._channel.unary_unary(method, request_serializer, response_deserializer))
+    def unary_unary(
+        self, method: str, request_serializer: Any, response_deserializer: Any
+    ) -> Callable[..., Any]:
+        return self._answered(
+            method, self._channel.unary_unary(method, request_serializer, response_deserializer)
+        )
 
-    def stream_unary(self, method: str, request_serializer: Any, response_deserializer: Any) -> Callable[..., Any]:
-        return self._answered(method, self._channel.stream_unary(method, request_serializer, response_deserializer))
+    def stream_unary(
+        self, method: str, request_serializer: Any, response_deserializer: Any
+    ) -> Callable[..., Any]:
+        return self._answered(
+            method, self._channel.stream_unary(method, request_serializer, response_deserializer)
+        )
 
-    def unary_stream(self, method: str, request_serializer: Any, response_deserializer: Any) -> Callable[..., Any]:
-        return self._streamed(method, self._channel.unary_stream(method, request_serializer, response_deserializer))
+    def unary_stream(
+        self, method: str, request_serializer: Any, response_deserializer: Any
+    ) -> Callable[..., Any]:
+        return self._streamed(
+            method, self._channel.unary_stream(method, request_serializer, response_deserializer)
+        )
 
-    def stream_stream(self, method: str, request_serializer: Any, response_deserializer: Any) -> Callable[..., Any]:
-        return self._streamed(method, self._channel.stream_stream(method, request_serializer, response_deserializer))
+    def stream_stream(
+        self, method: str, request_serializer: Any, response_deserializer: Any
+    ) -> Callable[..., Any]:
+        return self._streamed(
+            method, self._channel.stream_stream(method, request_serializer, response_deserializer)
+        )
 
     def _answered(self, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def ask(request: Any) -> Any:
@@ -90,7 +108,9 @@ class Pachd:
 
     def within(self, transaction_id: str) -> Pachd:
         """The same connection, every call joining the transaction."""
-        return Pachd(self.address, channel=self._channel, timeout=self._timeout, transaction_id=transaction_id)
+        return Pachd(
+            self.address, channel=self._channel, timeout=self._timeout, transaction_id=transaction_id
+        )
 
     @cached_property
     def pfs(self) -> pfs.ApiStub:
@@ -160,7 +180,9 @@ def connect(address: Address, timeout: float = CONNECT_TIMEOUT) -> Pachd:
             raise
         except ProtocolError as error:
             pachd.close()
-            raise PachydermUnreachableError(f"{address.url} answers, but not as Pachyderm does: {error}") from error
+            raise PachydermUnreachableError(
+                f"{address.url} answers, but not as Pachyderm does: {error}"
+            ) from error
         except PachydermUnreachableError as error:
             if time.monotonic() >= until:
                 pachd.close()

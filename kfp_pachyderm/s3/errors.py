@@ -14,7 +14,10 @@ _TABLE: dict[str, tuple[int, str]] = {
         "Your proposed upload is smaller than the minimum allowed object size. "
         "Each part must be at least 5 MB in size, except the last part.",
     ),
-    "IncompleteBody": (400, "You did not provide the number of bytes specified by the Content-Length HTTP header."),
+    "IncompleteBody": (
+        400,
+        "You did not provide the number of bytes specified by the Content-Length HTTP header.",
+    ),
     "InternalError": (500, "We encountered an internal error. Please try again."),
     "InvalidAccessKeyId": (403, "The AWS access key ID you provided does not exist in our records."),
     "InvalidArgument": (400, "Invalid Argument"),
@@ -59,7 +62,10 @@ _TABLE: dict[str, tuple[int, str]] = {
         "The request signature we calculated does not match the signature you provided. "
         "Check your auth credentials and signing method.",
     ),
-    "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
+    "XAmzContentSHA256Mismatch": (
+        400,
+        "The provided 'x-amz-content-sha256' header does not match what was computed.",
+    ),
 }
 
 
@@ -72,7 +78,9 @@ class S3Error(Exception):
         headers: further headers of the answer.
     """
 
-    def __init__(self, code: str, message: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self, code: str, message: str | None = None, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         self.code = code
         self.status, usual = _TABLE[code]
         self.message = message if message is not None else usual

@@ -89,7 +89,9 @@ def decode(text: str) -> str:
 
 def _parse_query(text: str) -> tuple[tuple[str, str], ...]:
     pairs = (part.partition("=") for part in text.split("&") if part)
-    return tuple((decode(name.replace("+", " ")), decode(value.replace("+", " "))) for name, _, value in pairs)
+    return tuple(
+        (decode(name.replace("+", " ")), decode(value.replace("+", " "))) for name, _, value in pairs
+    )
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:

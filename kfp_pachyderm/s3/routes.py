@@ -63,7 +63,17 @@ _UNKNOWN_BUCKET = (
     "metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus",
     "publicAccessBlock", "replication", "requestPayment", "tagging", "website", "versions",
 )  # fmt: skip
-_UNKNOWN_OBJECT = ("acl", "legal-hold", "restore", "retention", "select", "tagging", "torrent", "versionId", "attributes")
+_UNKNOWN_OBJECT = (
+    "acl",
+    "legal-hold",
+    "restore",
+    "retention",
+    "select",
+    "tagging",
+    "torrent",
+    "versionId",
+    "attributes",
+)
 
 #: S3 as clients know it, for a bucket that is neither versioned nor configurable.
 S3_ROUTES: tuple[Route, ...] = (

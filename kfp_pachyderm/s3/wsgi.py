@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
 from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.errors import S3Error
-from kfp_pachyderm.s3.request import S3Request, from_environ
+from kfp_pachyderm.s3.request import S3Request, Source, from_environ
 
 log = logging.getLogger(__name__)
 
@@ -51,31 +51,43 @@ def error_response(error: S3Error, path: str, request_id: str) -> Response:
     return Response(error.status, (("Content-Type", XML_TYPE), *error.headers), body)
 
 
-def _drain(source: Any) -> None:
-    # cheroot would read the rest of a refused upload into memory at once
+def drain(source: Source) -> None:
+    """Reads the rest of a body: cheroot would read a refused upload into memory at once."""
     while source.read(_PIECE):
         pass
 
 
-def _answer(handle: Callable[[S3Request], Response], environ: dict[str, Any]) -> tuple[Response, str]:
-    path, request_id = "/", ""
+def _handled(handle: Callable[[S3Request], Response], request: S3Request) -> Response:
+    try:
+        response = handle(request)
+    except S3Error as error:
+        response = error_response(error, request.path, request.id)
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        response = error_response(S3Error("InternalError"), request.path, request.id)
+    drain(request.body)
+    return with_headers(response, ("x-amz-request-id", request.id), ("x-amz-id-2", request.id))
+
+
+def _answer(handle: Callable[[S3Request], Response], environ: dict[str, Any]) -> Response:
     try:
         request = from_environ(environ)
-        path, request_id = request.path, request.id
-        return handle(request), request_id
     except S3Error as error:
-        return error_response(error, path, request_id), request_id
-    except Exception:
-        log.exception("%s %s failed", environ["REQUEST_METHOD"], path)
-        return error_response(S3Error("InternalError"), path, request_id), request_id
+        # where the body ends is not known, so the connection can't go on
+        return with_headers(error_response(error, "/", ""), ("Connection", "close"))
+    return _handled(handle, request)
 
 
-def _with_length(response: Response, request_id: str) -> list[tuple[str, str]]:
-    headers = [*response.headers, ("x-amz-request-id", request_id), ("x-amz-id-2", request_id)]
-    if isinstance(response.body, bytes) and response.status not in (204, 304):
-        if not any(name.lower() == "content-length" for name, _ in headers):
-            headers.append(("Content-Length", str(len(response.body))))
-    return headers
+def with_headers(response: Response, *headers: tuple[str, str]) -> Response:
+    """The same answer with further headers."""
+    return replace(response, headers=(*response.headers, *headers))
+
+
+def _with_length(response: Response) -> list[tuple[str, str]]:
+    given = {name.lower() for name, _ in response.headers}
+    if response.status in (204, 304) or "content-length" in given or not isinstance(response.body, bytes):
+        return list(response.headers)
+    return [*response.headers, ("Content-Length", str(len(response.body)))]
 
 
 def _close(body: object) -> None:
@@ -88,10 +100,8 @@ def application(handle: Callable[[S3Request], Response]) -> WSGIApplication:
     """A WSGI application around `handle`, which may raise `S3Error`."""
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        response, request_id = _answer(handle, environ)
-        _drain(environ["wsgi.input"])
-        headers = _with_length(response, request_id)
-        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
+        response = _answer(handle, environ)
+        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", _with_length(response))
         if environ["REQUEST_METHOD"] == "HEAD":
             _close(response.body)
             return []

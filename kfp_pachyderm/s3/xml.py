@@ -24,7 +24,9 @@ def _escaped(code: int) -> str | None:
     return "\ufffd" if code < 0x20 or 0xD800 <= code < 0xE000 or code in (0xFFFE, 0xFFFF) else None
 
 
-_ESCAPES = {code: text for code in (*range(0x3F), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF) if (text := _escaped(code))}
+_ESCAPES = {
+    code: text for code in (*range(0x3F), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF) if (text := _escaped(code))
+}
 
 
 def escape(text: str) -> str:

@@ -13,7 +13,8 @@ from kfp_pachyderm.spec.base import Model
 
 _SECRET = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
-#: Pachyderm's own tokens are UUIDs in hex: a Secret's name would look the same, so hex of that length is refused.
+#: Pachyderm's own tokens are UUIDs in hex: a Secret's name would look the same, so hex of that length is
+#: refused.
 _HEX_TOKEN = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12,}")
 _SCHEMES = ("grpc", "grpcs", "http", "https")
 
@@ -22,10 +23,10 @@ class Connection(Model):
     """How the steps of a pipeline reach Pachyderm. Secrets are named, never written.
 
     Args:
-        address: pachd's address, for example "grpc://pachd.pachyderm:30650" ("grpcs://" with TLS); None: the
-            environment of the step (KFP_PACHYDERM_ADDRESS), else grpc://pachd.pachyderm:30650.
-        token_secret: Kubernetes Secret with Pachyderm's auth token, as "name" or "name/key"; the key is "token"
-            unless given. The step gets it as an environment variable.
+        address: pachd's address, for example "grpc://pachd.pachyderm:30650" ("grpcs://" with TLS); None:
+            the environment of the step (KFP_PACHYDERM_ADDRESS), else grpc://pachd.pachyderm:30650.
+        token_secret: Kubernetes Secret with Pachyderm's auth token, as "name" or "name/key"; the key is
+            "token" unless given. The step gets it as an environment variable.
         ca_secret: Kubernetes Secret with the certificate authority of pachd's TLS certificate, as "name" or
             "name/key"; the key is "ca.crt" unless given. The step gets it as a mounted file.
 
@@ -47,8 +48,8 @@ class Connection(Model):
     ) -> None:
         if literal:
             raise LiteralSecretError(
-                f'Connection takes no "{next(iter(literal))}": secrets are passed by reference. Put the value into '
-                'a Kubernetes Secret and pass its name as "token_secret" or "ca_secret".'
+                f'Connection takes no "{next(iter(literal))}": secrets are passed by reference. Put the '
+                'value into a Kubernetes Secret and pass its name as "token_secret" or "ca_secret".'
             )
         super().__init__(address=address, token_secret=token_secret, ca_secret=ca_secret)
 
@@ -90,8 +91,9 @@ def _checked_reference(argument: str, value: object) -> str:
         if named and not _HEX_TOKEN.search(value.lower()):
             return value
     raise LiteralSecretError(
-        f'Argument for "{argument}" must name a Kubernetes Secret, as "name" or "name/key". Got something else '
-        "(not shown: it may be the secret itself). Put the value into a Secret and pass the Secret's name."
+        f'Argument for "{argument}" must name a Kubernetes Secret, as "name" or "name/key". Got something '
+        "else (not shown: it may be the secret itself). Put the value into a Secret and pass the Secret's "
+        "name."
     )
 
 
@@ -109,5 +111,7 @@ def _checked_address(value: object) -> str:
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme not in _SCHEMES or not parts.hostname or port is None or parts.path.strip("/"):
-        raise SpecError(f'Argument for "address" can\'t be read as pachd\'s address. Got {value!r}. {way_out}')
+        raise SpecError(
+            f"Argument for \"address\" can't be read as pachd's address. Got {value!r}. {way_out}"
+        )
     return value.rstrip("/")

@@ -42,7 +42,8 @@ class S3Input(_Input):
     Args:
         repo: the Pachyderm repo; it has to exist when the step runs.
         branch: the branch whose newest good commit is read when the step is called without this input.
-        name: the bucket, and the KFP parameter that takes a commit reference: 3 to 63 of `[a-z0-9-]`, not "out";
+        name: the bucket, and the KFP parameter that takes a commit reference: 3 to 63 of `[a-z0-9-]`, not
+            "out";
             None: the repo's name. A parameter with dashes is passed with underscores: `my_images=...`.
         project: the repo's project; None: the step's own.
 
@@ -54,7 +55,7 @@ class S3Input(_Input):
     def __init__(
         self, repo: str, branch: str = "master", *, name: str | None = None, project: str | None = None
     ) -> None:
-        super().__init__(repo=repo, branch=branch, name=name, project=project)
+        Model.__init__(self, repo=repo, branch=branch, name=name, project=project)
 
     @field_validator("name", mode="before")
     @classmethod
@@ -73,7 +74,8 @@ class FileInput(_Input):
 
     Args:
         repo: the Pachyderm repo; it has to exist when the step runs.
-        glob: Pachyderm's glob: "/" is all of it as one datum, "/*" a datum for each top-level file or folder.
+        glob: Pachyderm's glob: "/" is all of it as one datum, "/*" a datum for each top-level file or
+            folder.
         branch: the branch whose newest good commit is read when the step is called without this input.
         name: the folder, and the KFP parameter that takes a commit reference; None: the repo's name.
         project: the repo's project; None: the step's own.
@@ -104,7 +106,9 @@ class FileInput(_Input):
     @classmethod
     def _glob(cls, value: object) -> str:
         if not isinstance(value, str) or not value:
-            raise SpecError(f'input must specify a glob. Got {value!r}: pass "/" for the whole repo as one datum.')
+            raise SpecError(
+                f'input must specify a glob. Got {value!r}: pass "/" for the whole repo as one datum.'
+            )
         return value
 
     def config(self) -> InputConfig:
@@ -131,11 +135,15 @@ def configs(inputs: Iterable[S3Input | FileInput]) -> tuple[InputConfig, ...]:
         )
     for index, one in enumerate(found):
         if any(one.name.replace("-", "_") == other.name.replace("-", "_") for other in found[:index]):
-            raise InputNameError(f'name "{one.name}" was used more than once. Give one of the inputs another "name".')
+            raise InputNameError(
+                f'name "{one.name}" was used more than once. Give one of the inputs another "name".'
+            )
     return found
 
 
 def _config(one: object) -> InputConfig:
     if isinstance(one, (S3Input, FileInput)):
         return one.config()
-    raise SpecError(f'Argument for "inputs" must hold S3Input and FileInput only. Got {one!r}: write S3Input("<repo>").')
+    raise SpecError(
+        f'Argument for "inputs" must hold S3Input and FileInput only. Got {one!r}: write S3Input("<repo>").'
+    )

@@ -55,8 +55,8 @@ def branch(value: object) -> str:
     name = ancestry_name("branch", value)
     if _COMMIT_ID.fullmatch(name):
         raise SpecError(
-            f'Argument for "branch" is wrong: branch name cannot be a UUID V4. Got {name!r}. Name a branch here and '
-            f"pass the commit when the step is called, as <repo>@{name}."
+            f'Argument for "branch" is wrong: branch name cannot be a UUID V4. Got {name!r}. Name a branch '
+            f"here and pass the commit when the step is called, as <repo>@{name}."
         )
     return name
 
@@ -90,13 +90,13 @@ def pipeline(value: object, in_project: str) -> str:
     name = nonempty("name", value)
     if not _ANCESTRY_NAME.fullmatch(name):
         raise SpecError(
-            f"invalid pipeline name: name ({name}) invalid: only alphanumeric characters, underscores, and dashes "
-            'are allowed. Pass another one as "name".'
+            f"invalid pipeline name: name ({name}) invalid: only alphanumeric characters, underscores, and "
+            'dashes are allowed. Pass another one as "name".'
         )
     if not _ALNUM_START.match(name) or not _ALNUM_START.match(name[-1]):
         raise SpecError(
-            f"pipeline names must start and end with an alphanumeric character, because they become Kubernetes "
-            f'labels. Got {name!r}: pass another one as "name".'
+            "pipeline names must start and end with an alphanumeric character, because they become "
+            f'Kubernetes labels. Got {name!r}: pass another one as "name".'
         )
     _check_length("pipeline name", name, _MAX_PIPELINE)
     _check_length("Kubernetes name", f"{in_project}-{name}-v99".lower().replace("_", "-"), _MAX_DNS_LABEL)
@@ -123,8 +123,9 @@ def bucket(value: object) -> str:
         raise BucketNameError('input cannot be named out: that is the output bucket. Pass another "name".')
     if not _BUCKET.fullmatch(name):
         raise BucketNameError(
-            f"Bucket name {name!r} is refused by S3 clients: it must be 3 to 63 lower-case letters, digits and "
-            f'dashes, with a letter or digit at both ends. Pass one as "name", for example {_as_bucket(name)!r}.'
+            f"Bucket name {name!r} is refused by S3 clients: it must be 3 to 63 lower-case letters, digits "
+            'and dashes, with a letter or digit at both ends. Pass one as "name", for example '
+            f"{_as_bucket(name)!r}."
         )
     return _parameter(name)
 
@@ -144,8 +145,8 @@ def folder(value: object) -> str:
 def _parameter(name: str) -> str:
     if not _PARAMETER.fullmatch(name):
         raise InputNameError(
-            f"Input name {name!r} must begin with a letter and hold letters, digits, dashes and underscores only, "
-            'because it is the name of a KFP parameter too. Pass another one as "name".'
+            f"Input name {name!r} must begin with a letter and hold letters, digits, dashes and underscores "
+            'only, because it is the name of a KFP parameter too. Pass another one as "name".'
         )
     return name
 

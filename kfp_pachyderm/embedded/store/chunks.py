@@ -113,7 +113,9 @@ class Chunks:
             length -= take
             offset = 0
 
-    def _read_chunk(self, db: sqlite3.Connection, hash_: bytes, size: int, offset: int, length: int) -> Iterator[bytes]:
+    def _read_chunk(
+        self, db: sqlite3.Connection, hash_: bytes, size: int, offset: int, length: int
+    ) -> Iterator[bytes]:
         if size <= SMALL:
             row = db.execute("SELECT data FROM small_chunks WHERE hash = ?", (hash_,)).fetchone()
             if row is None or len(row[0]) != size:

@@ -48,10 +48,10 @@ _COMMIT = """SELECT c.id, c.repo, r.project, r.name, r.type, c.set_id, c.branch,
 
 
 def _commit(row: Any) -> Commit:
-    found = tuple(json.loads(row[17])) if row[17] is not None else None
-    return Commit(
-        row[0], row[1], RepoKey(row[2], row[3], row[4]), *row[5:16], bool(row[16]), found, row[18], json.loads(row[19])
-    )
+    id_, repo_id, project, name, type_, *plain, base, found, updated, metadata = row
+    shown = None if found is None else tuple(json.loads(found))
+    key = RepoKey(project, name, type_)
+    return Commit(id_, repo_id, key, *plain, bool(base), shown, updated, json.loads(metadata))
 
 
 def select(db: sqlite3.Connection, where: str, values: tuple[Any, ...] = ()) -> list[Commit]:
@@ -107,7 +107,9 @@ def sorted_by_provenance(db: sqlite3.Connection, commits: list[Commit]) -> list[
 
 def provenance_ids(db: sqlite3.Connection, commit_id: int) -> list[int]:
     """Rows of the commits that this one comes from directly."""
-    rows = db.execute("SELECT upstream FROM commit_provenance WHERE commit_id = ? ORDER BY upstream", (commit_id,))
+    rows = db.execute(
+        "SELECT upstream FROM commit_provenance WHERE commit_id = ? ORDER BY upstream", (commit_id,)
+    )
     return [row[0] for row in rows]
 
 
@@ -149,7 +151,9 @@ def create(
             "commit in this transaction"
         )
     done = txn.now if closed else None
-    columns = "repo, set_id, branch, origin, description, parent, started, finishing, finished, layers, updated"
+    columns = (
+        "repo, set_id, branch, origin, description, parent, started, finishing, finished, layers, updated"
+    )
     values = (repo_id, txn.set_id, branch, origin, description, parent, txn.now, done, done)
     added = txn.db.execute(
         f"INSERT INTO commits ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -223,7 +227,9 @@ def clear(txn: Txn, commit: Commit, base: bool) -> None:
         raise Refused(f"commit {commit} has already finished")
     if commit.own is not None:
         layers.drop(txn, commit.own)
-    txn.db.execute("UPDATE commits SET own = NULL, base = ?, updated = ? WHERE id = ?", (base, txn.now, commit.id))
+    txn.db.execute(
+        "UPDATE commits SET own = NULL, base = ?, updated = ? WHERE id = ?", (base, txn.now, commit.id)
+    )
 
 
 def ancestor(db: sqlite3.Connection, commit: Commit, generations: int) -> Commit:

@@ -79,7 +79,9 @@ class Database:
             self._writer = self._connect()
             self._prepare()
         except sqlite3.Error as error:
-            raise StoreError(f"{path} can't be used: {error}. Give another data folder or restore this one") from error
+            raise StoreError(
+                f"{path} can't be used: {error}. Give another data folder or restore this one"
+            ) from error
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
@@ -147,7 +149,10 @@ class Database:
         return db
 
     def wait(
-        self, ready: Callable[[], T | None], alive: Callable[[], bool] = lambda: True, timeout: float | None = None
+        self,
+        ready: Callable[[], T | None],
+        alive: Callable[[], bool] = lambda: True,
+        timeout: float | None = None,
     ) -> T | None:
         """Waits until `ready` answers something, trying after every write.
 

@@ -63,7 +63,9 @@ def inspect(db: sqlite3.Connection, layers: tuple[int, ...], path: str) -> File 
     return None
 
 
-def walk(db: sqlite3.Connection, layers: tuple[int, ...], prefix: str = "", after: str = "") -> Iterator[File]:
+def walk(
+    db: sqlite3.Connection, layers: tuple[int, ...], prefix: str = "", after: str = ""
+) -> Iterator[File]:
     """Files whose path starts with `prefix` and is greater than `after`, in byte order of their paths."""
     for path, size, hash_, refs in _merged(db, layers, prefix, after):
         if size is not None and hash_ is not None and refs is not None:
@@ -87,7 +89,9 @@ def _merged(db: sqlite3.Connection, layers: tuple[int, ...], prefix: str, after:
             yield row
 
 
-def _ranked(db: sqlite3.Connection, layer: int, rank: int, prefix: str, after: str) -> Iterator[tuple[str, int, Row]]:
+def _ranked(
+    db: sqlite3.Connection, layer: int, rank: int, prefix: str, after: str
+) -> Iterator[tuple[str, int, Row]]:
     for row in _rows(db, layer, prefix, after):
         yield row[0], rank, row
 

@@ -51,7 +51,9 @@ class Repo:
 def check_name(name: str) -> None:
     """Pachyderm's rule for names (src/internal/ancestry/ancestry.go)."""
     if not _NAME.fullmatch(name):
-        raise Refused(f"name ({name}) invalid: only alphanumeric characters, underscores, and dashes are allowed")
+        raise Refused(
+            f"name ({name}) invalid: only alphanumeric characters, underscores, and dashes are allowed"
+        )
 
 
 def create_project(txn: Txn, name: str, description: str = "", update: bool = False) -> None:
@@ -79,7 +81,9 @@ def _check_project_name(name: str) -> None:
 
 def find_project(db: sqlite3.Connection, name: str) -> Project | None:
     """The project of that name, if there is one."""
-    row = db.execute("SELECT name, description, created, metadata FROM projects WHERE name = ?", (name,)).fetchone()
+    row = db.execute(
+        "SELECT name, description, created, metadata FROM projects WHERE name = ?", (name,)
+    ).fetchone()
     return Project(row[0], row[1], row[2], json.loads(row[3])) if row else None
 
 
@@ -97,18 +101,6 @@ def list_projects(db: sqlite3.Connection) -> list[Project]:
     return [Project(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
 
 
-def delete_project(txn: Txn, name: str, force: bool = False) -> None:
-    """Removes a project that has no repos (or, with force, with them)."""
-    get_project(txn.db, name)
-    repos = list_repos(txn.db, projects=[name])
-    if repos and not force:
-        raise Refused("cannot delete a project with existing repos and pipelines without force", "FAILED_PRECONDITION")
-    from kfp_pachyderm.embedded.store.deletion import delete_repos
-
-    delete_repos(txn, repos, force=True)
-    txn.db.execute("DELETE FROM projects WHERE name = ?", (name,))
-
-
 def create_repo(txn: Txn, key: RepoKey, description: str = "", update: bool = False) -> None:
     """Makes a repo, or sets its description (src/server/pfs/server/server_repo.go)."""
     check_name(key.name)
@@ -116,9 +108,13 @@ def create_repo(txn: Txn, key: RepoKey, description: str = "", update: bool = Fa
         raise not_found(f'cannot find project "{key.project}": project "{key.project}" not found')
     if find_repo(txn.db, key) is None:
         row = (*key, description, txn.now)
-        txn.db.execute("INSERT INTO repos (project, name, type, description, created) VALUES (?, ?, ?, ?, ?)", row)
+        txn.db.execute(
+            "INSERT INTO repos (project, name, type, description, created) VALUES (?, ?, ?, ?, ?)", row
+        )
     elif update:
-        txn.db.execute("UPDATE repos SET description = ? WHERE (project, name, type) = (?, ?, ?)", (description, *key))
+        txn.db.execute(
+            "UPDATE repos SET description = ? WHERE (project, name, type) = (?, ?, ?)", (description, *key)
+        )
     else:
         raise exists(f"repo {key} already exists")
 
@@ -153,5 +149,7 @@ def list_repos(db: sqlite3.Connection, type_: str = "", projects: list[str] | No
     """Repos, newest first; "" and None: of all types, of all projects."""
     found = [_repo(row) for row in db.execute(f"{_REPO} ORDER BY id DESC")]
     return [
-        repo for repo in found if type_ in ("", repo.key.type) and (not projects or repo.key.project in projects)
+        repo
+        for repo in found
+        if type_ in ("", repo.key.type) and (not projects or repo.key.project in projects)
     ]

@@ -1,0 +1,201 @@
+"""The gateway's multipart uploads, which forget nothing: aborting or completing one leaves its parts where they were."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+from kfp_pachyderm.embedded.gateway_listing import USER, find_bucket
+from kfp_pachyderm.embedded.gateway_objects import check_length, check_path, path_of, read_body
+from kfp_pachyderm.embedded.view import Bucket, JobBuckets
+from kfp_pachyderm.s3 import xml
+from kfp_pachyderm.s3.errors import S3Error
+from kfp_pachyderm.s3.request import S3Request
+from kfp_pachyderm.s3.wsgi import Response, xml_response
+
+_SMALLEST = 5 * 2**20
+_MOST_PARTS = 10000
+_PIECE = 2**20
+
+
+def _hash(content: Iterator[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=32)
+    for piece in content:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Part:
+    content: IO[bytes]
+    size: int
+    hash: str
+
+    def pieces(self) -> Iterator[bytes]:
+        position = 0
+        while position < self.size:
+            piece = _read_at(self.content, position)
+            position += len(piece)
+            yield piece
+
+
+def _read_at(content: IO[bytes], position: int) -> bytes:
+    content.seek(position)
+    return content.read(_PIECE)
+
+
+@dataclass
+class _Upload:
+    parts: dict[int, _Part] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def _number(request: S3Request) -> int:
+    text = request.param("partNumber")
+    if not (text.isascii() and text.isdigit()) or int(text) > _MOST_PARTS:
+        raise S3Error("InvalidArgument")
+    return int(text)
+
+
+def _spooled(request: S3Request) -> _Part:
+    content = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the upload
+    size = 0
+    digest = hashlib.blake2b(digest_size=32)
+    for piece in read_body(request, request.body):
+        content.write(piece)
+        digest.update(piece)
+        size += len(piece)
+    content.flush()
+    return _Part(content, size, digest.hexdigest())
+
+
+def _wanted(request: S3Request) -> list[int]:
+    root = xml.parse(request.document(), "CompleteMultipartUpload")
+    try:
+        numbers = [int(part.value("PartNumber")) for part in root.all("Part")]
+    except ValueError as error:
+        raise S3Error("MalformedXML") from error
+    if not numbers or any(one >= other for one, other in zip(numbers, numbers[1:], strict=False)):
+        raise S3Error("InvalidPartOrder")
+    return numbers
+
+
+class Uploads:
+    """Multipart operations.
+
+    Args:
+        buckets: the job's.
+    """
+
+    def __init__(self, buckets: JobBuckets) -> None:
+        self._buckets = buckets
+        self._uploads: dict[tuple[str, str, str], _Upload] = {}
+
+    def _writable(self, request: S3Request) -> Bucket:
+        bucket = find_bucket(self._buckets, request.bucket)
+        if not bucket.writable:
+            raise S3Error("NotImplemented")
+        return bucket
+
+    def _upload(self, request: S3Request) -> _Upload:
+        upload = self._uploads.get((request.bucket, request.key, request.param("uploadId")))
+        if upload is None:
+            raise S3Error("NoSuchUpload")
+        return upload
+
+    def list_uploads(self, request: S3Request) -> Response:
+        """ListMultipartUploads: always seems empty."""
+        find_bucket(self._buckets, request.bucket)
+        fields: list[tuple[str, xml.Content]] = [("Bucket", request.bucket)]
+        fields += [
+            (name, "") for name in ("KeyMarker", "UploadIdMarker", "NextKeyMarker", "NextUploadIdMarker")
+        ]
+        fields += [("MaxUploads", "1000"), ("IsTruncated", "false")]
+        return xml_response("ListMultipartUploadsResult", fields)
+
+    def create(self, request: S3Request) -> Response:
+        """CreateMultipartUpload."""
+        self._writable(request)
+        upload_id = uuid.uuid4().hex
+        self._uploads[request.bucket, request.key, upload_id] = _Upload()
+        fields = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload_id)]
+        return xml_response("InitiateMultipartUploadResult", fields)
+
+    def part(self, request: S3Request) -> Response:
+        """UploadPart; no framing is decoded."""
+        check_length(request)
+        number = _number(request)
+        find_bucket(self._buckets, request.bucket)
+        upload = self._upload(request)
+        part = _spooled(request)
+        with upload.lock:
+            upload.parts[number] = part
+        return Response(200, (("Etag", f'"{part.hash}"'),))
+
+    def list_parts(self, request: S3Request) -> Response:
+        """ListParts: digits at the start of the upload's ID show up as a part (its `.keep` file)."""
+        find_bucket(self._buckets, request.bucket)
+        upload_id = request.param("uploadId")
+        upload = self._uploads.get((request.bucket, request.key, upload_id))
+        parts = self._parts(upload, upload_id) if upload else []
+        fields: list[tuple[str, xml.Content]] = [("Bucket", request.bucket), ("Key", request.key)]
+        fields += [
+            ("UploadId", upload_id),
+            ("Initiator", USER),
+            ("Owner", USER),
+            ("StorageClass", "STANDARD"),
+        ]
+        fields += [("PartNumberMarker", "0"), ("NextPartNumberMarker", "0")]
+        fields += [("MaxParts", "1000"), ("IsTruncated", "false")]
+        fields += [("Part", [("PartNumber", str(number)), ("ETag", etag)]) for number, etag in parts]
+        return xml_response("ListPartsResult", fields)
+
+    @staticmethod
+    def _parts(upload: _Upload, upload_id: str) -> list[tuple[int, str]]:
+        digits = re.match(r"\d*", upload_id)
+        kept = int(digits[0]) if digits and digits[0] else 0
+        listed = [(kept, _hash(iter(())))] if kept else []
+        with upload.lock:
+            return listed + [
+                (number, upload.parts[number].hash) for number in sorted(upload.parts, key=str) if number
+            ]
+
+    def complete(self, request: S3Request) -> Response:
+        """CompleteMultipartUpload; the parts' ETags are not compared."""
+        numbers = _wanted(request)
+        bucket = self._writable(request)
+        upload = self._upload(request)
+        check_path(path_of(request.key))
+        with upload.lock:
+            parts = self._chosen(upload, numbers)
+            file = bucket.view.put(path_of(request.key), (piece for part in parts for piece in part.pieces()))
+        fields = [
+            ("Location", "PACHYDERM"),
+            ("Bucket", request.bucket),
+            ("Key", request.key),
+            ("ETag", f'"{file.hash}"'),
+        ]
+        return xml_response(
+            "CompleteMultipartUploadResult", fields, (("X-Amz-Version-Id", bucket.commit_id),)
+        )
+
+    @staticmethod
+    def _chosen(upload: _Upload, numbers: list[int]) -> list[_Part]:
+        if any(number not in upload.parts for number in numbers):
+            raise S3Error("InvalidPart")
+        parts = [upload.parts[number] for number in numbers]
+        if any(part.size < _SMALLEST for part in parts[:-1]):
+            raise S3Error("EntityTooSmall")
+        return parts
+
+    def abort(self, request: S3Request) -> Response:
+        """AbortMultipartUpload."""
+        find_bucket(self._buckets, request.bucket)
+        self._upload(request)
+        return Response(204)

@@ -1,0 +1,1 @@
+"""Pachyderm's gRPC services over the store, at their names on the wire."""

@@ -1,0 +1,54 @@
+"""What every service needs: the store, and whether a call joins a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+from pachyderm_sdk.api import transaction
+
+from kfp_pachyderm.embedded.store.database import Txn
+from kfp_pachyderm.embedded.store.store import Store
+
+T = TypeVar("T")
+
+
+def transaction_id(context: grpc.ServicerContext) -> str:
+    """The transaction that the client is in; "": none."""
+    metadata: Any = context.invocation_metadata()
+    return next((str(value) for key, value in metadata if key == "pach-transaction"), "")
+
+
+@dataclass
+class Joining:
+    """Runs a call at once, or puts it into the client's transaction.
+
+    Args:
+        store: the store.
+        join: appends a request to a transaction and answers its response; set by the transaction service.
+    """
+
+    store: Store
+    join: Callable[[str, transaction.TransactionRequest], transaction.TransactionResponse] | None = None
+
+    def run(
+        self,
+        context: grpc.ServicerContext,
+        request: transaction.TransactionRequest,
+        direct: Callable[[Txn], T],
+    ) -> T | transaction.TransactionResponse:
+        """`direct` in a transaction of its own, or the request appended to the client's."""
+        joined = transaction_id(context)
+        if joined and self.join is not None:
+            return self.join(joined, request)
+        with self.store.database.write() as txn:
+            return direct(txn)
+
+
+def alive(context: grpc.ServicerContext, store: Store) -> Callable[[], bool]:
+    """Whether the client still waits; its leaving wakes the waiting."""
+    context.add_callback(store.database.wake)
+    is_active: Callable[[], bool] = context.is_active
+    return is_active

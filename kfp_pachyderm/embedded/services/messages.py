@@ -1,0 +1,173 @@
+"""Rows of the store as Pachyderm's messages, and back."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pachyderm_sdk.api import pfs
+
+from kfp_pachyderm.embedded.status import Refused
+from kfp_pachyderm.embedded.store import branches, commits
+from kfp_pachyderm.embedded.store.branches import Branch
+from kfp_pachyderm.embedded.store.commits import Commit
+from kfp_pachyderm.embedded.store.repos import Project, Repo, RepoKey
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def timestamp(micros: int | None) -> datetime | None:
+    """A time of the store; None stays unset."""
+    return None if micros is None else _EPOCH + timedelta(microseconds=micros)
+
+
+def given(message: Any, name: str) -> Any | None:
+    """A message's field if the client set it; reading an unset one would make it."""
+    return getattr(message, name) if message.is_set(name) else None
+
+
+def repo_key(repo: pfs.Repo) -> RepoKey:
+    """The name that a client's Repo means."""
+    if not repo.name:
+        raise Refused("repo cannot be nil")
+    return RepoKey(repo.project.name or "default", repo.name, repo.type or "user")
+
+
+def repo(key: RepoKey) -> pfs.Repo:
+    """A repo's name as a message."""
+    return pfs.Repo(name=key.name, type=key.type, project=pfs.Project(name=key.project))
+
+
+def branch_key(branch: pfs.Branch) -> branches.BranchKey:
+    """The name that a client's Branch means."""
+    if not branch.name:
+        raise Refused("branch must be specified")
+    return repo_key(branch.repo), branch.name
+
+
+def branch(key: RepoKey, name: str) -> pfs.Branch:
+    """A branch's name as a message."""
+    return pfs.Branch(repo=repo(key), name=name)
+
+
+def commit(row: Commit) -> pfs.Commit:
+    """A commit's name as a message."""
+    return pfs.Commit(repo=repo(row.repo), id=row.set_id, branch=branch(row.repo, row.branch))
+
+
+def project_info(row: Project) -> pfs.ProjectInfo:
+    """A project."""
+    return pfs.ProjectInfo(
+        project=pfs.Project(name=row.name),
+        description=row.description,
+        created_at=timestamp(row.created),
+        metadata=row.metadata,
+    )
+
+
+def repo_info(db: sqlite3.Connection, row: Repo) -> pfs.RepoInfo:
+    """A repo with its branches; its size is its master branch's head's, as Pachyderm has it."""
+    found = branches.select(db, "WHERE b.repo = ? ORDER BY b.id", (row.id,))
+    head = next((one.head for one in found if one.name == "master" and one.head is not None), None)
+    size = commits.by_id(db, head).size if head is not None else 0
+    return pfs.RepoInfo(
+        repo=repo(row.key),
+        created=timestamp(row.created),
+        size_bytes_upper_bound=size,
+        description=row.description,
+        branches=[branch(row.key, one.name) for one in found],
+        details=pfs.RepoInfoDetails(size_bytes=size),
+        metadata=row.metadata,
+    )
+
+
+def branch_info(db: sqlite3.Connection, row: Branch) -> pfs.BranchInfo:
+    """A branch with its head and provenance."""
+
+    def names(found: list[Branch]) -> list[pfs.Branch]:
+        return [branch(one.repo, one.name) for one in found]
+
+    info = pfs.BranchInfo(
+        branch=branch(row.repo, row.name),
+        provenance=names(branches.all_upstream(db, row.id)),
+        subvenance=names(branches.all_downstream(db, row.id)),
+        direct_provenance=names(branches.upstream(db, row.id)),
+        metadata=row.metadata,
+        created_at=timestamp(row.created),
+        updated_at=timestamp(row.updated),
+    )
+    if row.head is not None:
+        info.head = commit(commits.by_id(db, row.head))
+    if row.trigger:
+        info.trigger = pfs.Trigger().from_dict(row.trigger)
+    return info
+
+
+def commit_info(db: sqlite3.Connection, row: Commit) -> pfs.CommitInfo:
+    """A commit with its family, state and provenance."""
+    info = pfs.CommitInfo(
+        commit=commit(row),
+        origin=pfs.CommitOrigin(kind=pfs.OriginKind(row.origin)),
+        description=row.description,
+        child_commits=[commit(one) for one in commits.children(db, row.id)],
+        started=timestamp(row.started),
+        direct_provenance=[commit(one) for one in commits.provenance(db, row.id)],
+        direct_subvenance=[commit(one) for one in commits.subvenance(db, row.id)],
+        error=row.error,
+        size_bytes_upper_bound=row.size,
+        metadata=row.metadata,
+        created_at=timestamp(row.started),
+        updated_at=timestamp(row.updated),
+    )
+    if row.parent is not None:
+        info.parent_commit = commit(commits.by_id(db, row.parent))
+    if row.finishing is not None:
+        info.finishing = timestamp(row.finishing)
+    if row.finished is not None:
+        info.finished = timestamp(row.finished)
+        info.details = pfs.CommitInfoDetails(size_bytes=row.size)
+    return info
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def field(number: int, data: bytes) -> bytes:
+    """A length-delimited protobuf field."""
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+class FileInfos:
+    """Writes FileInfo messages of one commit by hand: listings have many, betterproto is slow.
+
+    Fields: Pachyderm src/pfs/pfs.proto, FileInfo and File.
+    """
+
+    def __init__(self, row: Commit) -> None:
+        self._commit = field(1, bytes(commit(row)))
+        head = pfs.FileInfo()
+        if row.finishing is not None:
+            head.committed = timestamp(row.finishing)
+        self._committed = bytes(head)
+
+    def encode(self, path: str, size: int, hash_: bytes) -> bytes:
+        """One FileInfo; a folder's path ends with a slash."""
+        kind = b"\x10\x02" if path.endswith("/") else b"\x10\x01"
+        length = b"\x20" + _varint(size) if size else b""
+        file = field(1, self._commit + field(2, path.encode()))
+        return file + kind + self._committed + length + field(5, hash_)
+
+
+def trigger_json(trigger: pfs.Trigger | None) -> dict[str, Any] | None:
+    """A trigger as the store keeps it."""
+    if trigger is None or not bytes(trigger):
+        return None
+    found: dict[str, Any] = trigger.to_dict()
+    return found

@@ -1,0 +1,334 @@
+"""pfs_v2.API without files: projects, repos, branches, commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+from pachyderm_sdk.api import pfs, transaction
+
+from kfp_pachyderm.embedded.services import messages, pick, wire
+from kfp_pachyderm.embedded.services.context import Joining, alive
+from kfp_pachyderm.embedded.services.messages import given
+from kfp_pachyderm.embedded.status import Refused, not_found
+from kfp_pachyderm.embedded.store import branches, commits, deletion, repos
+from kfp_pachyderm.embedded.store.commits import Commit
+from kfp_pachyderm.embedded.store.database import Txn
+
+Context = grpc.ServicerContext
+
+
+class Operations:
+    """What may join a transaction: the same code runs at once or when the transaction is finished."""
+
+    def create_repo(self, txn: Txn, request: pfs.CreateRepoRequest) -> wire.Empty:
+        """CreateRepo."""
+        repos.create_repo(txn, messages.repo_key(request.repo), request.description, request.update)
+        return wire.Empty()
+
+    def delete_repo(self, txn: Txn, request: pfs.DeleteRepoRequest) -> pfs.DeleteRepoResponse:
+        """DeleteRepo; a repo that does not exist is no error."""
+        repo = repos.find_repo(txn.db, messages.repo_key(request.repo))
+        if repo is None:
+            return pfs.DeleteRepoResponse(deleted=False)
+        name = (repo.key.project, repo.key.name)
+        owner = txn.db.execute("SELECT 1 FROM pipelines WHERE (project, name) = (?, ?)", name).fetchone()
+        if owner and not request.force:
+            raise Refused("cannot delete a repo associated with a pipeline - delete the pipeline instead")
+        deletion.delete_repo(txn, repo, request.force)
+        return pfs.DeleteRepoResponse(deleted=True)
+
+    def start_commit(self, txn: Txn, request: pfs.StartCommitRequest) -> pfs.Commit:
+        """StartCommit."""
+        key, name = messages.branch_key(request.branch)
+        repo = repos.get_repo(txn.db, key)
+        handle = given(request, "parent")
+        parent = None
+        if handle is not None and (handle.id or handle.branch.name):
+            handle.repo = messages.repo(key)
+            parent = pick.commit(txn.db, handle)
+        commit = branches.start_commit(txn, repo, name, parent, request.description)
+        return messages.commit(commit)
+
+    def finish_commit(self, txn: Txn, request: pfs.FinishCommitRequest) -> wire.Empty:
+        """FinishCommit; a pipeline's output is finished by its job alone."""
+        commit = pick.commit(txn.db, request.commit)
+        if commit.finishing is None and not request.force and commits.provenance_ids(txn.db, commit.id):
+            name = (commit.repo.project, commit.repo.name)
+            if txn.db.execute("SELECT 1 FROM pipelines WHERE (project, name) = (?, ?)", name).fetchone():
+                raise Refused("cannot finish a pipeline output or meta commit, use 'stop job' instead")
+        commits.finish(txn, commit, request.error, request.description)
+        return wire.Empty()
+
+    def create_branch(self, txn: Txn, request: pfs.CreateBranchRequest) -> wire.Empty:
+        """CreateBranch."""
+        handle = given(request, "head")
+        named = handle is not None and (handle.id or handle.branch.name)
+        branches.create(
+            txn,
+            messages.branch_key(request.branch),
+            pick.commit(txn.db, handle) if named else None,
+            [messages.branch_key(one) for one in request.provenance],
+            messages.trigger_json(given(request, "trigger")),
+            {
+                messages.branch_key(one.branch)
+                for one in request.branch_propagation_specs
+                if one.propagation_spec.never
+            },
+        )
+        return wire.Empty()
+
+    def delete_branch(self, txn: Txn, request: pfs.DeleteBranchRequest) -> wire.Empty:
+        """DeleteBranch."""
+        branches.delete(txn, messages.branch_key(request.branch), request.force)
+        return wire.Empty()
+
+    def squash_commit_set(self, txn: Txn, request: pfs.SquashCommitSetRequest) -> wire.Empty:
+        """SquashCommitSet."""
+        deletion.squash_commit_set(txn, request.commit_set.id)
+        return wire.Empty()
+
+
+class PfsService:
+    """Projects, repos, branches and commits of pfs_v2.API.
+
+    Args:
+        joining: the store, and the way into transactions.
+    """
+
+    def __init__(self, joining: Joining) -> None:
+        self._joining = joining
+        self._store = joining.store
+        self.operations = Operations()
+
+    def calls(self) -> wire.Calls:
+        """The calls by their names on the wire."""
+        unary, stream = wire.unary, wire.stream
+        return {
+            "CreateProject": unary(self._create_project, pfs.CreateProjectRequest),
+            "InspectProject": unary(self._inspect_project, pfs.InspectProjectRequest),
+            "InspectProjectV2": unary(self._inspect_project_v2, pfs.InspectProjectV2Request),
+            "ListProject": stream(self._list_project, pfs.ListProjectRequest),
+            "DeleteProject": unary(self._delete_project, pfs.DeleteProjectRequest),
+            "CreateRepo": unary(self._joined("create_repo"), pfs.CreateRepoRequest),
+            "InspectRepo": unary(self._inspect_repo, pfs.InspectRepoRequest),
+            "ListRepo": stream(self._list_repo, pfs.ListRepoRequest),
+            "DeleteRepo": unary(self._joined("delete_repo"), pfs.DeleteRepoRequest),
+            "DeleteRepos": unary(self._delete_repos, pfs.DeleteReposRequest),
+            "StartCommit": unary(self._joined("start_commit"), pfs.StartCommitRequest),
+            "FinishCommit": unary(self._joined("finish_commit"), pfs.FinishCommitRequest),
+            "ClearCommit": unary(self._clear_commit, pfs.ClearCommitRequest),
+            "InspectCommit": unary(self._inspect_commit, pfs.InspectCommitRequest),
+            "ListCommit": stream(self._list_commit, pfs.ListCommitRequest),
+            "SubscribeCommit": stream(self._subscribe_commit, pfs.SubscribeCommitRequest),
+            "InspectCommitSet": stream(self._inspect_commit_set, pfs.InspectCommitSetRequest),
+            "ListCommitSet": stream(self._list_commit_set, pfs.ListCommitSetRequest),
+            "SquashCommitSet": unary(self._joined("squash_commit_set"), pfs.SquashCommitSetRequest),
+            "DropCommitSet": unary(self._drop_commit_set, pfs.DropCommitSetRequest),
+            "WalkCommitProvenance": stream(self._walk_provenance, pfs.WalkCommitProvenanceRequest),
+            "WalkCommitSubvenance": stream(self._walk_subvenance, pfs.WalkCommitSubvenanceRequest),
+            "CreateBranch": unary(self._joined("create_branch"), pfs.CreateBranchRequest),
+            "InspectBranch": unary(self._inspect_branch, pfs.InspectBranchRequest),
+            "ListBranch": stream(self._list_branch, pfs.ListBranchRequest),
+            "DeleteBranch": unary(self._joined("delete_branch"), pfs.DeleteBranchRequest),
+        }
+
+    def _joined(self, name: str) -> Any:
+        operation = getattr(self.operations, name)
+        answers = {"start_commit": pfs.Commit, "delete_repo": pfs.DeleteRepoResponse}
+
+        def call(request: Any, context: Context) -> Any:
+            wrapped = transaction.TransactionRequest(**{name: request})
+            done = self._joining.run(context, wrapped, lambda txn: operation(txn, request))
+            if isinstance(done, transaction.TransactionResponse):
+                return done.commit if name == "start_commit" else answers.get(name, wire.Empty)()
+            return done
+
+        return call
+
+    def _create_project(self, request: pfs.CreateProjectRequest, _: Context) -> wire.Empty:
+        with self._store.database.write() as txn:
+            repos.create_project(txn, request.project.name, request.description, request.update)
+        return wire.Empty()
+
+    def _inspect_project(self, request: pfs.InspectProjectRequest, _: Context) -> pfs.ProjectInfo:
+        return messages.project_info(repos.get_project(self._store.read(), request.project.name))
+
+    def _inspect_project_v2(
+        self, request: pfs.InspectProjectV2Request, _: Context
+    ) -> pfs.InspectProjectV2Response:
+        info = messages.project_info(repos.get_project(self._store.read(), request.project.name))
+        return pfs.InspectProjectV2Response(info=info, defaults_json="{}")
+
+    def _list_project(self, _: pfs.ListProjectRequest, __: Context) -> Iterator[pfs.ProjectInfo]:
+        for project in repos.list_projects(self._store.read()):
+            yield messages.project_info(project)
+
+    def _delete_project(self, request: pfs.DeleteProjectRequest, _: Context) -> wire.Empty:
+        with self._store.database.write() as txn:
+            deletion.delete_project(txn, request.project.name, request.force)
+        return wire.Empty()
+
+    def _inspect_repo(self, request: pfs.InspectRepoRequest, _: Context) -> pfs.RepoInfo:
+        db = self._store.read()
+        return messages.repo_info(db, repos.get_repo(db, messages.repo_key(request.repo)))
+
+    def _list_repo(self, request: pfs.ListRepoRequest, _: Context) -> Iterator[pfs.RepoInfo]:
+        db = self._store.read()
+        for repo in repos.list_repos(db, request.type, [one.name for one in request.projects]):
+            yield messages.repo_info(db, repo)
+
+    def _delete_repos(self, request: pfs.DeleteReposRequest, _: Context) -> pfs.DeleteReposResponse:
+        with self._store.database.write() as txn:
+            projects = None if request.all else [one.name for one in request.projects]
+            found = repos.list_repos(txn.db, projects=projects) if request.all or projects else []
+            deletion.delete_repos(txn, found, request.force)
+        return pfs.DeleteReposResponse(repos=[messages.repo(one.key) for one in found])
+
+    def _clear_commit(self, request: pfs.ClearCommitRequest, _: Context) -> wire.Empty:
+        with self._store.database.write() as txn:
+            commits.clear(txn, pick.commit(txn.db, request.commit), base=True)
+        return wire.Empty()
+
+    def _inspect_commit(self, request: pfs.InspectCommitRequest, context: Context) -> pfs.CommitInfo:
+        if not request.is_set("commit"):
+            raise Refused("commit cannot be nil")
+        commit = self._reached(pick.commit(self._store.read(), request.commit), request.wait, context)
+        return messages.commit_info(self._store.read(), commit)
+
+    def _reached(self, commit: Commit, wait: int, context: Context) -> Commit:
+        def look() -> Commit | None:
+            found = commits.reload(self._store.read(), commit)
+            return found if self._has_reached(found, wait) else None
+
+        return self._store.database.wait(look, alive(context, self._store)) or commit
+
+    def _has_reached(self, commit: Commit, wait: int) -> bool:
+        if wait in (pfs.CommitState.FINISHING, pfs.CommitState.FINISHED):
+            return commit.finished is not None
+        if wait == pfs.CommitState.READY:
+            return all(one.finished is not None for one in commits.provenance(self._store.read(), commit.id))
+        return True
+
+    def _list_commit(self, request: pfs.ListCommitRequest, _: Context) -> Iterator[pfs.CommitInfo]:
+        db = self._store.read()
+        number = request.number or -1
+        for commit in self._listed(request):
+            if request.origin_kind and not request.all and commit.origin != request.origin_kind:
+                continue
+            if number == 0:
+                return
+            number -= 1
+            yield messages.commit_info(db, commit)
+
+    def _listed(self, request: pfs.ListCommitRequest) -> Iterator[Commit]:
+        db = self._store.read()
+        repo = repos.get_repo(db, messages.repo_key(request.repo)) if request.repo.name else None
+        start, end = given(request, "from_"), given(request, "to")
+        end = end if end is not None and (end.id or end.branch.name) else None
+        start = start if start is not None and (start.id or start.branch.name) else None
+        if end is None:
+            if start is not None:
+                raise Refused("cannot use `from` commit without `to` commit")
+            order = "ASC" if request.reverse else "DESC"
+            where = f"WHERE c.repo = ? ORDER BY c.id {order}" if repo else f"ORDER BY c.id {order}"
+            yield from commits.select(db, where, (repo.id,) if repo else ())
+            return
+        if request.reverse:
+            raise Refused("cannot use 'Reverse' while also using 'From' or 'To'")
+        last = pick.commit(db, start).id if start is not None else None
+        commit: Commit | None = pick.commit(db, end)
+        while commit is not None and commit.id != last:
+            yield commit
+            commit = commits.by_id(db, commit.parent) if commit.parent is not None else None
+
+    def _subscribe_commit(
+        self, request: pfs.SubscribeCommitRequest, context: Context
+    ) -> Iterator[pfs.CommitInfo]:
+        repo = repos.get_repo(self._store.read(), messages.repo_key(request.repo))
+        start = given(request, "from_")
+        last = pick.commit(self._store.read(), start).id if start is not None and start.id else 0
+        where = "WHERE c.repo = ? AND c.id > ? AND (? = '' OR c.branch = ?) ORDER BY c.id LIMIT 1"
+        is_alive = alive(context, self._store)
+        while True:
+
+            def look(after: int = last) -> Commit | None:
+                found = commits.select(
+                    self._store.read(), where, (repo.id, after, request.branch, request.branch)
+                )
+                return found[0] if found and self._has_reached(found[0], request.state) else None
+
+            commit = self._store.database.wait(look, is_alive)
+            if commit is None:
+                return
+            last = commit.id
+            if request.all or not request.origin_kind or commit.origin == request.origin_kind:
+                yield messages.commit_info(self._store.read(), commit)
+
+    def _inspect_commit_set(
+        self, request: pfs.InspectCommitSetRequest, context: Context
+    ) -> Iterator[pfs.CommitInfo]:
+        found = commits.in_set(self._store.read(), request.commit_set.id)
+        if not found:
+            raise not_found(f"no commits found for commitset {request.commit_set.id}")
+        for commit in found:
+            state = pfs.CommitState.FINISHED if request.wait else pfs.CommitState.STARTED
+            yield messages.commit_info(self._store.read(), self._reached(commit, state, context))
+
+    def _list_commit_set(self, request: pfs.ListCommitSetRequest, _: Context) -> Iterator[pfs.CommitSetInfo]:
+        db = self._store.read()
+        query = "SELECT set_id, max(id) AS newest FROM commits GROUP BY set_id ORDER BY newest DESC"
+        for set_id, _newest in db.execute(query).fetchall():
+            found = commits.in_set(db, set_id)
+            if request.project.name and all(one.repo.project != request.project.name for one in found):
+                continue
+            infos = [messages.commit_info(db, one) for one in found]
+            yield pfs.CommitSetInfo(commit_set=pfs.CommitSet(id=set_id), commits=infos)
+
+    def _drop_commit_set(self, request: pfs.DropCommitSetRequest, _: Context) -> wire.Empty:
+        with self._store.database.write() as txn:
+            deletion.drop_commit_set(txn, request.commit_set.id)
+        return wire.Empty()
+
+    def _walk_provenance(
+        self, request: pfs.WalkCommitProvenanceRequest, _: Context
+    ) -> Iterator[pfs.CommitInfo]:
+        yield from self._walk(request, commits.provenance)
+
+    def _walk_subvenance(
+        self, request: pfs.WalkCommitSubvenanceRequest, _: Context
+    ) -> Iterator[pfs.CommitInfo]:
+        yield from self._walk(request, commits.subvenance)
+
+    def _walk(self, request: Any, step: Any) -> Iterator[pfs.CommitInfo]:
+        db = self._store.read()
+        for picker in request.start:
+            level, seen, depth, sent = [pick.by_picker(db, picker)], set[int](), 0, 0
+            while level and (not request.max_depth or depth <= request.max_depth):
+                fresh = [one for one in level if one.id not in seen]
+                seen.update(one.id for one in fresh)
+                for commit in fresh:
+                    if request.max_commits and sent >= request.max_commits:
+                        break
+                    sent += 1
+                    yield messages.commit_info(db, commit)
+                level = [one for commit in fresh for one in step(db, commit.id)]
+                depth += 1
+
+    def _inspect_branch(self, request: pfs.InspectBranchRequest, _: Context) -> pfs.BranchInfo:
+        db = self._store.read()
+        return messages.branch_info(db, branches.get(db, messages.branch_key(request.branch)))
+
+    def _list_branch(self, request: pfs.ListBranchRequest, _: Context) -> Iterator[pfs.BranchInfo]:
+        db = self._store.read()
+        order = "ASC" if request.reverse else "DESC"
+        if request.repo.name:
+            repo = repos.get_repo(db, messages.repo_key(request.repo))
+            found = branches.select(
+                db, f"WHERE b.repo = ? ORDER BY b.created {order}, b.id {order}", (repo.id,)
+            )
+        else:
+            found = branches.select(db, f"ORDER BY b.created {order}, b.id {order}")
+        for branch in found:
+            yield messages.branch_info(db, branch)

@@ -1,0 +1,163 @@
+"""gRPC plumbing: tables of calls become handlers, refusals become status codes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import betterproto.lib.google.protobuf as google
+import grpc
+
+from kfp_pachyderm.embedded.status import Refused
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["unary", "stream", "upload"]
+
+#: A ModifyFile message of the SDK holds 19 MiB; pachd's own limit is 20 MiB.
+MAX_MESSAGE = 64 * 2**20
+
+OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.so_reuseport", 0),
+]
+
+Empty = google.Empty
+
+
+@dataclass(frozen=True)
+class Call:
+    """One method: `function(request, context)` answers a message, or an iterator of them for "stream".
+
+    Args:
+        function: the implementation; "upload" gets an iterator of requests.
+        parse: bytes to request.
+        kind: which side streams.
+        write: response to bytes.
+    """
+
+    function: Callable[[Any, grpc.ServicerContext], Any]
+    parse: Callable[[bytes], Any]
+    kind: Kind = "unary"
+    write: Callable[[Any], bytes] = bytes
+
+
+Calls = dict[str, Call]
+
+
+def message(kind: type[Any]) -> Callable[[bytes], Any]:
+    """A parser for one betterproto message type."""
+    return lambda data: kind().parse(data)
+
+
+def unary(function: Callable[[Any, grpc.ServicerContext], Any], request: type[Any]) -> Call:
+    """A call with one answer."""
+    return Call(function, message(request))
+
+
+def stream(function: Callable[[Any, grpc.ServicerContext], Iterator[Any]], request: type[Any]) -> Call:
+    """A call that answers message by message."""
+    return Call(function, message(request), "stream")
+
+
+def already_bytes(data: bytes) -> bytes:
+    """For answers that are written by hand."""
+    return data
+
+
+def _refuse(context: grpc.ServicerContext, name: str, error: Exception) -> None:
+    if isinstance(error, Refused):
+        context.abort(grpc.StatusCode[error.code], error.text)
+    logger.exception("%s failed", name)
+    context.abort(grpc.StatusCode.INTERNAL, f"{name}: internal error of the embedded Pachyderm: {error!r}")
+
+
+def _guard_unary(name: str, call: Call) -> Callable[[Any, grpc.ServicerContext], Any]:
+    def run(request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return call.function(request, context)
+        except Exception as error:
+            # grpc's own abort is a bare Exception too; raising it again ends the call as decided.
+            if context.code() is not None:
+                raise
+            return _refuse(context, name, error)
+
+    return run
+
+
+def _guard_stream(name: str, call: Call) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
+    def run(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        try:
+            yield from call.function(request, context)
+        except Exception as error:
+            if context.code() is not None:
+                raise
+            _refuse(context, name, error)
+
+    return run
+
+
+def _handler(name: str, call: Call) -> grpc.RpcMethodHandler:
+    if call.kind == "stream":
+        return grpc.unary_stream_rpc_method_handler(_guard_stream(name, call), call.parse, call.write)
+    make = (
+        grpc.stream_unary_rpc_method_handler if call.kind == "upload" else grpc.unary_unary_rpc_method_handler
+    )
+    return make(_guard_unary(name, call), call.parse, call.write)
+
+
+class _Router(grpc.GenericRpcHandler):  # type: ignore[misc]
+    def __init__(self, services: dict[str, Calls], refusals: dict[str, str]) -> None:
+        self._handlers = {
+            f"/{service}/{name}": _handler(f"{service}/{name}", call)
+            for service, calls in services.items()
+            for name, call in calls.items()
+        }
+        self._refusals = refusals
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return self._handlers.get(details.method) or self._absent(details.method)
+
+    def _absent(self, method: str) -> grpc.RpcMethodHandler:
+        service = method.split("/")[1]
+        text = self._refusals.get(
+            service, f"{method.lstrip('/')} is not implemented by the embedded Pachyderm"
+        )
+
+        def refuse(_: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+            yield b""
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def serve(
+    services: dict[str, Calls], port: int, threads: int, refusals: dict[str, str] | None = None
+) -> tuple[grpc.Server, int]:
+    """Starts a gRPC server on loopback.
+
+    Args:
+        services: wire name of a service → its calls.
+        port: 0: any free one.
+        threads: how many calls run at once; waiting ones count.
+        refusals: service → text that all its calls answer with UNIMPLEMENTED.
+
+    Returns:
+        The running server and its port.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    server = grpc.server(
+        ThreadPoolExecutor(threads, "grpc"), [_Router(services, refusals or {})], options=OPTIONS
+    )
+    try:
+        bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    except RuntimeError as error:
+        raise OSError(f"port {port} on 127.0.0.1 can't be listened on: {error}") from error
+    server.start()
+    return server, bound

@@ -1,0 +1,106 @@
+"""ModifyFile: one stream of changes, applied as a whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kfp_pachyderm.embedded.status import Refused
+from kfp_pachyderm.embedded.store import commits, layers, paths
+from kfp_pachyderm.embedded.store.chunks import Chunks, Content, Spool, content
+from kfp_pachyderm.embedded.store.commits import Commit
+from kfp_pachyderm.embedded.store.database import Database, Txn
+from kfp_pachyderm.embedded.store.layers import File
+
+
+class Changes:
+    """Collects one stream's changes; content goes to the chunk store as it comes.
+
+    Args:
+        database: takes small chunks early when there are many.
+        chunks: takes the others.
+        existing: files of the commit whose path starts with a prefix; for deleting folders.
+    """
+
+    def __init__(self, database: Database, chunks: Chunks, existing: Callable[[str], list[str]]) -> None:
+        self._database = database
+        self._existing = existing
+        self._spool = Spool(chunks, self._spill)
+        self._open = ""
+        #: What was written to a path in this stream; None: deleted.
+        self._refs: dict[str, bytes | None] = {}
+        #: Paths whose earlier content, from before this stream, stays in front.
+        self._appended: set[str] = set()
+
+    def _spill(self, small: dict[bytes, bytes]) -> None:
+        with self._database.write(durable=False) as txn:
+            _keep(txn, small)
+
+    def add(self, path: str, data: bytes | memoryview) -> None:
+        """Appends to a file."""
+        if path != self._open:
+            self._close_file()
+            paths.validate(path)
+            self._open = path
+        self._spool.write(data)
+
+    def _close_file(self) -> None:
+        if self._open:
+            self._append(paths.clean(self._open), self._spool.end_file())
+            self._open = ""
+
+    def _append(self, path: str, refs: bytes) -> None:
+        if path not in self._refs:
+            self._appended.add(path)
+        self._refs[path] = (self._refs.get(path) or b"") + refs
+
+    def delete(self, path: str) -> None:
+        """Removes a file; a folder with all that is in it if the path ends with a slash."""
+        self._close_file()
+        paths.validate(path)
+        name = paths.clean(path)
+        if not path.endswith("/"):
+            self._forget(name)
+            return
+        top = name if name == "/" else name + "/"
+        for one in {*self._existing(top), *(known for known in self._refs if known.startswith(top))}:
+            self._forget(one)
+
+    def _forget(self, path: str) -> None:
+        self._refs[path] = None
+        self._appended.discard(path)
+
+    def copy(self, files: list[File], source: str, target: str, append: bool) -> None:
+        """Copies files without their content: those at or below `source` go to or below `target`."""
+        self._close_file()
+        source, target = paths.clean(source), paths.clean(target)
+        for file in files:
+            path = paths.clean(target + "/" + file.path[len(source) :])
+            paths.validate(path)
+            if not append:
+                self._forget(path)
+            self._append(path, file.refs)
+
+    def settle(self) -> None:
+        """Returns when all content is safe on disk (small chunks go with `apply`)."""
+        self._close_file()
+        self._spool.settle()
+
+    def apply(self, txn: Txn, commit: Commit) -> None:
+        """Makes the changes to an open commit."""
+        commit = commits.reload(txn.db, commit)
+        if commit.finishing is not None:
+            raise Refused(f"commit {commit} has already finished")
+        shown = commits.commit_layers(txn.db, commit)
+        _keep(txn, self._spool.small)
+        layers.put(txn, commits.own_layer(txn, commit), self._contents(txn, shown))
+
+    def _contents(self, txn: Txn, shown: tuple[int, ...]) -> dict[str, Content | None]:
+        for path in self._appended:
+            before = layers.inspect(txn.db, shown, path)
+            if before is not None:
+                self._refs[path] = before.refs + (self._refs[path] or b"")
+        return {path: None if refs is None else content(refs) for path, refs in self._refs.items()}
+
+
+def _keep(txn: Txn, small: dict[bytes, bytes]) -> None:
+    txn.db.executemany("INSERT OR IGNORE INTO small_chunks VALUES (?, ?)", small.items())

@@ -1,0 +1,118 @@
+"""Taking things away: repos, commit sets."""
+
+from __future__ import annotations
+
+import json
+
+from kfp_pachyderm.embedded.status import Refused, not_found
+from kfp_pachyderm.embedded.store import branches, commits, layers
+from kfp_pachyderm.embedded.store.commits import Commit
+from kfp_pachyderm.embedded.store.database import Txn
+from kfp_pachyderm.embedded.store.repos import Repo, RepoKey, find_repo, get_project, list_repos
+
+
+def delete_project(txn: Txn, name: str, force: bool = False) -> None:
+    """Removes a project that has no repos (or, with force, with them)."""
+    get_project(txn.db, name)
+    repos = list_repos(txn.db, projects=[name])
+    if repos and not force:
+        raise Refused(
+            "cannot delete a project with existing repos and pipelines without force", "FAILED_PRECONDITION"
+        )
+    delete_repos(txn, repos, force=True)
+    txn.db.execute("DELETE FROM projects WHERE name = ?", (name,))
+
+
+def delete_repo(txn: Txn, repo: Repo, force: bool = False) -> None:
+    """Removes a user repo with its system repos, or one system repo."""
+    types = ("user", "meta", "spec") if repo.key.type == "user" else (repo.key.type,)
+    found = [find_repo(txn.db, RepoKey(repo.key.project, repo.key.name, type_)) for type_ in types]
+    delete_repos(txn, [one for one in found if one is not None], force)
+
+
+def delete_repos(txn: Txn, repos: list[Repo], force: bool = False) -> None:
+    """Removes repos, their branches and commits.
+
+    Raises:
+        Refused: something outside comes from one of them, without force.
+    """
+    gone = {repo.id for repo in repos}
+    mine = [one for repo in repos for one in branches.select(txn.db, "WHERE b.repo = ?", (repo.id,))]
+    for branch in mine:
+        outside = [one for one in branches.all_downstream(txn.db, branch.id) if one.repo_id not in gone]
+        if outside and not force:
+            names = ", ".join(str(one) for one in outside)
+            raise Refused(
+                f"branch {branch} cannot be deleted because it's in the direct provenance of {names}"
+            )
+    for branch in mine:
+        branches.delete(txn, (branch.repo, branch.name), force=True)
+    for repo in repos:
+        for commit in commits.select(txn.db, "WHERE c.repo = ?", (repo.id,)):
+            _remove(txn, commit)
+        txn.db.execute("DELETE FROM repos WHERE id = ?", (repo.id,))
+
+
+def _remove(txn: Txn, commit: Commit) -> None:
+    txn.db.execute(
+        "DELETE FROM commit_provenance WHERE commit_id = ? OR upstream = ?", (commit.id, commit.id)
+    )
+    txn.db.execute("UPDATE commits SET parent = ? WHERE parent = ?", (commit.parent, commit.id))
+    txn.db.execute("DELETE FROM commits WHERE id = ?", (commit.id,))
+    for layer in {*(commit.layers or ()), *((commit.own,) if commit.own else ())}:
+        if not _shown(txn, layer):
+            layers.drop(txn, layer)
+
+
+def _shown(txn: Txn, layer: int) -> bool:
+    query = "SELECT 1 FROM commits, json_each(commits.layers) WHERE json_each.value = ? LIMIT 1"
+    return txn.db.execute(query, (layer,)).fetchone() is not None
+
+
+def squash_commit_set(txn: Txn, set_id: str) -> None:
+    """Removes a commit set whose data lives on in later commits."""
+    found = _deletable(txn, set_id)
+    for commit in found:
+        if not commits.children(txn.db, commit.id):
+            raise Refused(
+                "cannot squash a commit that has no children as that would cause data loss, use the drop operation "
+                f"instead: {commit}"
+            )
+    for commit in reversed(found):
+        _delete_commit(txn, commit)
+
+
+def drop_commit_set(txn: Txn, set_id: str) -> None:
+    """Removes a commit set and its data; branches go back to the commits before it."""
+    found = _deletable(txn, set_id)
+    for commit in found:
+        if commits.children(txn.db, commit.id):
+            raise Refused(f"cannot drop a commit that has children: {commit}")
+    for commit in reversed(found):
+        _delete_commit(txn, commit)
+
+
+def _deletable(txn: Txn, set_id: str) -> list[Commit]:
+    found = commits.in_set(txn.db, set_id)
+    if not found:
+        raise not_found(f"no commits found for commitset {set_id}")
+    later = {one.set_id for commit in found for one in commits.subvenance(txn.db, commit.id)} - {set_id}
+    if later:
+        raise Refused(
+            f'commit set "id:{json.dumps(set_id)}" cannot be dropped because it has subvenant commit sets: '
+            f"{sorted(later)}"
+        )
+    return found
+
+
+def _delete_commit(txn: Txn, commit: Commit) -> None:
+    for branch in branches.select(txn.db, "WHERE b.head = ?", (commit.id,)):
+        if commit.parent is not None:
+            branches.set_head(txn, branch.id, commit.parent)
+        else:
+            empty = commits.create(txn, commit.repo_id, branch.name, None, [], commits.AUTO, closed=True)
+            branches.set_head(txn, branch.id, empty.id)
+    for child in commits.children(txn.db, commit.id):
+        if child.finishing is None and commit.layers:
+            raise Refused(f"cannot squash commit {commit}: its child {child} is not finished")
+    _remove(txn, commit)

@@ -1,0 +1,99 @@
+"""The store of one data folder: what the services and the worker share."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from kfp_pachyderm.embedded.store import branches, commits, layers, repos
+from kfp_pachyderm.embedded.store.changes import Changes
+from kfp_pachyderm.embedded.store.chunks import Chunks
+from kfp_pachyderm.embedded.store.commits import Commit
+from kfp_pachyderm.embedded.store.database import Database
+from kfp_pachyderm.embedded.store.layers import File
+from kfp_pachyderm.embedded.store.repos import Repo
+from kfp_pachyderm.errors import StoreError
+
+
+class Store:
+    """Everything that the embedded Pachyderm keeps; a context manager.
+
+    Args:
+        folder: the data folder; made when missing.
+
+    Raises:
+        StoreError: the folder can't be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{folder} can't be made: {error}. Give a data folder that can") from error
+        self.folder = folder
+        self.database = Database(folder / "pachyderm.db")
+        self.chunks = Chunks(folder / "chunks")
+        self.database.before_commit += [branches.trigger_finished, branches.propagate]
+        self._prepare()
+
+    def _prepare(self) -> None:
+        with self.database.write() as txn:
+            if repos.find_project(txn.db, "default") is None:
+                repos.create_project(txn, "default")
+                txn.db.execute(
+                    "INSERT INTO meta VALUES ('cluster_id', ?), ('cluster_metadata', '{}')", (txn.set_id,)
+                )
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        self.chunks.close()
+        self.database.close()
+
+    def read(self) -> sqlite3.Connection:
+        """This thread's connection for reading."""
+        return self.database.read()
+
+    def layers(self, commit: Commit) -> tuple[int, ...]:
+        """Layers of a commit as it is now."""
+        return commits.commit_layers(self.read(), commits.reload(self.read(), commit))
+
+    def changes(self, base: Commit | None) -> Changes:
+        """A stream of changes to files that start out as a commit's; None: as nothing."""
+
+        def existing(prefix: str) -> list[str]:
+            if base is None:
+                return []
+            return [file.path for file in layers.walk(self.read(), self.layers(base), prefix)]
+
+        return Changes(self.database, self.chunks, existing)
+
+    def modify(self, commit: Commit, changes: Changes) -> None:
+        """Makes a stream's changes to an open commit."""
+        changes.settle()
+        with self.database.write(durable=False) as txn:
+            changes.apply(txn, commit)
+
+    def modify_branch(self, repo: Repo, branch: str, changes: Changes) -> Commit:
+        """Makes a stream's changes in a commit of their own on a branch."""
+        changes.settle()
+        with self.database.write() as txn:
+            commit = branches.start_commit(txn, repo, branch)
+            changes.apply(txn, commit)
+            commits.finish(txn, commits.reload(txn.db, commit))
+        return commit
+
+    def content(self, file: File, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """A file's bytes in pieces of at most 1 MiB."""
+        return self.chunks.read(
+            self.read(), file.refs, offset, file.size - offset if length is None else length
+        )

@@ -1,0 +1,107 @@
+"""A component's intermediate representation (IR) before and after it is wrapped; plain YAML and dicts.
+
+Only KFP's public ways are used: the compiler writes the IR, `load_component_from_text` reads it back.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kfp import compiler, dsl
+
+from kfp_pachyderm.launcher.bootstrap import BOOTSTRAP
+from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig, StepConfig, dumps
+
+#: Outputs that every step gets.
+COMMIT, RECORD = "commit", "pachyderm"
+_COMMIT = {"parameterType": "STRING", "description": "The step's output commit, project/repo@<job ID>."}
+_RECORD = {
+    "artifactType": {"schemaTitle": "system.Markdown", "schemaVersion": "0.0.1"},
+    "description": "Which Pachyderm job ran, on which commits.",
+}
+
+
+class ComponentIR:
+    """The IR of one component.
+
+    Args:
+        documents: the IR's YAML documents: the pipeline spec, and the platform spec if there is one.
+    """
+
+    def __init__(self, documents: list[dict[str, Any]]) -> None:
+        self.documents = documents
+        pipeline = documents[0]
+        self.root: dict[str, Any] = pipeline["root"]
+        (self.task_name, self.task), *_ = self.root["dag"]["tasks"].items()
+        self.component: dict[str, Any] = pipeline["components"][self.task["componentRef"]["name"]]
+        executors = pipeline["deploymentSpec"]["executors"]
+        self.container: dict[str, Any] = executors[self.component["executorLabel"]]["container"]
+
+    @classmethod
+    def of(cls, component: dsl.base_component.BaseComponent) -> ComponentIR:
+        """What KFP's compiler makes of the component."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "component.yaml"
+            compiler.Compiler().compile(component, str(path))
+            return cls(list(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
+
+    def digest(self) -> str:
+        """SHA-256 of what the component is: its interface and its container."""
+        text = json.dumps([self.component, self.container], sort_keys=True)
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def wrapped(self, config: StepConfig) -> str:
+        """The IR's text with the launcher before the command, and inputs and outputs added."""
+        copied = ComponentIR(copy.deepcopy(self.documents))
+        copied.container["command"] = launcher_command(config) + copied.container["command"]
+        for one in config.inputs:
+            copied._add_input(one)
+        copied._add_outputs()
+        return yaml.safe_dump_all(copied.documents, sort_keys=True)
+
+    def _add_input(self, one: InputConfig) -> None:
+        definition = {
+            "parameterType": "STRING",
+            "isOptional": True,
+            "defaultValue": "",
+            "description": describe(one),
+        }
+        for where in (self.component, self.root):
+            _into(where, "inputDefinitions", "parameters")[one.name] = dict(definition)
+        _into(self.task, "inputs", "parameters")[one.name] = {"componentInputParameter": one.name}
+
+    def _add_outputs(self) -> None:
+        for where in (self.component, self.root):
+            _into(where, "outputDefinitions", "parameters")[COMMIT] = dict(_COMMIT)
+            _into(where, "outputDefinitions", "artifacts")[RECORD] = copy.deepcopy(_RECORD)
+        outputs = _into(self.root, "dag", "outputs")
+        _into(outputs, "parameters")[COMMIT] = {
+            "valueFromParameter": {"outputParameterKey": COMMIT, "producerSubtask": self.task_name}
+        }
+        _into(outputs, "artifacts")[RECORD] = {
+            "artifactSelectors": [{"outputArtifactKey": RECORD, "producerSubtask": self.task_name}]
+        }
+
+
+def launcher_command(config: StepConfig | SnapshotConfig) -> list[str]:
+    """The launcher's part of a command line; the original command follows it."""
+    placeholder = dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER
+    return ["python3", "-c", BOOTSTRAP, dumps(config), "--executor-input", placeholder, "--"]
+
+
+def describe(one: InputConfig) -> str:
+    """What KFP's UI says about the parameter that an input becomes."""
+    repo = f"{one.project}/{one.repo}" if one.project else one.repo
+    return f"Pachyderm commit reference; empty: the head of {repo}@{one.branch}."
+
+
+def _into(where: dict[str, Any], *keys: str) -> dict[str, Any]:
+    for key in keys:
+        where = where.setdefault(key, {})
+    return where

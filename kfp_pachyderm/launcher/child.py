@@ -1,0 +1,44 @@
+"""The user's own command as a child process in its own process group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+
+#: Seconds that a child gets between SIGTERM and SIGKILL.
+GRACE = 10.0
+
+
+class Child:
+    """The user's command; stdin, stdout and stderr are the launcher's own.
+
+    Args:
+        command: program and arguments.
+        env: its whole environment.
+
+    Raises:
+        OSError: the program can't be started.
+    """
+
+    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+        self._process = subprocess.Popen(command, env=env, process_group=0)
+
+    def wait(self) -> int:
+        """Its exit code, 128 + n when signal n ended it; whatever it left in its group is killed."""
+        code = self._process.wait()
+        self._send(signal.SIGKILL)
+        return 128 - code if code < 0 else code
+
+    def end(self, number: int) -> None:
+        """Passes a signal on to the whole group, and SIGKILL after the grace."""
+        self._send(number)
+        killer = threading.Timer(GRACE, self._send, (signal.SIGKILL,))
+        killer.daemon = True
+        killer.start()
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)

@@ -1,0 +1,112 @@
+"""KFP's side of a step: its inputs, its outputs, and which run, task and attempt this is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_LOCAL_OUTPUT_FILE = "executor_output.json"
+_LOCAL_RUN = re.compile(r"(?P<pipeline>.+)-\d{4}(-\d\d){5}-\d{6}")
+#: Where KFP's launcher keeps an artifact of a bucket (KFP backend/src/v2/component/launcher_v2.go, LocalPathForURI).
+_MOUNTS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/", "oci://": "/oci/"}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which KFP task this is.
+
+    Args:
+        pipeline: KFP pipeline's name.
+        run: the run's ID; with kfp.local the run's folder.
+        task: the task's name.
+        salt: tells executions of one task in one run apart (ParallelFor), stays the same for retries; "" with kfp.local.
+        attempt: tells retries apart.
+    """
+
+    pipeline: str = ""
+    run: str = ""
+    task: str = ""
+    salt: str = ""
+    attempt: str = ""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """KFP's executor input.
+
+    Args:
+        data: the parsed JSON of `{{$}}`.
+        identity: which task this is.
+    """
+
+    data: dict[str, Any]
+    identity: Identity
+
+    def parameter(self, name: str) -> str:
+        """The value of an input parameter; "" when it was left out."""
+        value = self.data.get("inputs", {}).get("parameterValues", {}).get(name)
+        return value if isinstance(value, str) else ""
+
+    def parameter_file(self, name: str) -> Path | None:
+        """Where an output parameter's value is to be written; None: no such output."""
+        found = self.data.get("outputs", {}).get("parameters", {}).get(name)
+        return Path(found["outputFile"]) if found else None
+
+    def artifact(self, name: str) -> dict[str, Any] | None:
+        """An output artifact as KFP described it; None: no such output."""
+        found = self.data.get("outputs", {}).get("artifacts", {}).get(name, {}).get("artifacts")
+        return dict(found[0]) if found else None
+
+    @property
+    def output_file(self) -> Path | None:
+        """Where the executor's own output JSON is."""
+        found = self.data.get("outputs", {}).get("outputFile")
+        return Path(found) if found else None
+
+
+def local_path(uri: str) -> Path:
+    """The file that KFP uploads to an artifact's URI."""
+    for scheme, folder in _MOUNTS.items():
+        if uri.startswith(scheme):
+            return Path(folder + uri.removeprefix(scheme))
+    return Path(uri)
+
+
+def parse(text: str, env: Mapping[str, str] = os.environ) -> Execution:
+    """Reads `{{$}}`.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    data = json.loads(text)
+    return Execution(data, _identity(data.get("outputs", {}), env))
+
+
+def _identity(outputs: dict[str, Any], env: Mapping[str, str]) -> Identity:
+    attempt = env.get("KFP_POD_UID") or f"local-{os.urandom(8).hex()}"
+    if "KFP_RETRY_INDEX" in env:
+        attempt += f"-{env['KFP_RETRY_INDEX']}"
+    file = Path(outputs.get("outputFile", ""))
+    if file.name == _LOCAL_OUTPUT_FILE:
+        return _local(file, attempt)
+    for path in (file.as_posix(), *_uris(outputs)):
+        parts = path.split("/")[:-1]
+        if len(parts) > 4:  # …/<pipeline>/<run>/<task>/<salt>/<file>: the scheme and bucket come before
+            return Identity(*parts[-4:], attempt)
+    return Identity(attempt=attempt)
+
+
+def _local(file: Path, attempt: str) -> Identity:
+    run, task = file.parent.parent.name, file.parent.name
+    found = _LOCAL_RUN.fullmatch(run)
+    return Identity(found["pipeline"] if found else run, run, task, "", attempt)
+
+
+def _uris(outputs: dict[str, Any]) -> list[str]:
+    every = outputs.get("artifacts", {}).values()
+    return [one["uri"] for listed in every for one in listed.get("artifacts", []) if "uri" in one]

@@ -1,0 +1,106 @@
+"""Where the child's S3 is: the adapter on 127.0.0.1, or the job's sidecar itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
+from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
+from kfp_pachyderm.launcher.open import Opened
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.locator import Places, service_name
+
+
+class Gateway(Protocol):
+    """What the child's S3 endpoint is."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    objects: int | None
+
+    def deliver(self, sidecar: str, again: bool, timeout: float) -> None:
+        """Has everything that the child wrote in the output commit; `again`: a new holder has an empty one."""
+
+
+class DirectGateway:
+    """The sidecar's own S3: what was written is in the commit already, and gone when Pachyderm starts again."""
+
+    objects: int | None = None
+
+    def __init__(self, endpoint: str, token: str) -> None:
+        self.endpoint = endpoint
+        self.access_key = self.secret_key = token or "default"
+
+    def deliver(self, sidecar: str, again: bool, timeout: float) -> None:
+        """Nothing to send; fails when the written was erased."""
+        if again:
+            raise HolderReplacedError(
+                "Pachyderm started the job again and erased what was written; run the step again, or use "
+                'gateway="adapter", which sends it again by itself'
+            )
+
+
+class AdapterGateway:
+    """The adapter: keeps what the child writes and sends it as one stream, as often as needed."""
+
+    def __init__(self, process: AdapterProcess, config: AdapterConfig, timeout: float) -> None:
+        self._process, self._sidecar = process, config.sidecar
+        self.access_key, self.secret_key = config.access_key, config.secret_key
+        self.endpoint = process.configure(config, timeout)
+        self.objects: int | None = None
+
+    def deliver(self, sidecar: str, again: bool, timeout: float) -> None:
+        """Sends what is not sent yet, or everything again to a new sidecar; verified."""
+        sent = self._process.resend(sidecar, timeout) if again else self._process.flush(timeout)
+        self.objects = sent.objects
+
+
+def start_adapter(
+    process: AdapterProcess, pachd: Pachd, opened: Opened, places: Places, token: str, spool: Path, timeout: float
+) -> AdapterGateway:
+    """The adapter, told of the job."""
+    spool.mkdir(mode=0o700)
+    buckets = {one.name: one.commit for one in opened.plan.inputs if one.s3}
+    output = opened.job.output
+    config = AdapterConfig(
+        sidecar=places.sidecar_grpc,
+        pachd=pachd.address.url,
+        token=token,
+        inputs={name: (commit.project, commit.repo, commit.version) for name, commit in buckets.items()},
+        output=(output.project, output.repo, output.version) if opened.config.s3_out else None,
+        aliases=_aliases(opened),
+        access_key=os.urandom(10).hex().upper(),
+        secret_key=os.urandom(20).hex(),
+        spool=str(spool),
+    )
+    return AdapterGateway(process, config, timeout)
+
+
+def _aliases(opened: Opened) -> dict[str, str]:
+    """The documented names, `s3://<input repo>` and `s3://<output repo>`, where they are not taken."""
+    buckets = [one for one in opened.plan.inputs if one.s3]
+    taken = {one.name for one in buckets} | {"out"}
+    aliases = {one.commit.repo: one.name for one in reversed(buckets)}
+    if opened.config.s3_out:
+        aliases[opened.job.pipeline] = "out"
+    return {alias: name for alias, name in aliases.items() if alias not in taken}
+
+
+def sidecar_endpoint(pachd: Pachd, opened: Opened, places: Places) -> str:
+    """The sidecar's S3 endpoint.
+
+    Raises:
+        MasterGatewayError: the endpoint is not the job's own.
+    """
+    host = urlsplit(places.sidecar_s3).hostname or ""
+    own = host.split(".")[0] == service_name(opened.job) or host in ("127.0.0.1", "localhost", "::1")
+    if not own:
+        raise MasterGatewayError(
+            f"{places.sidecar_s3} is not the S3 endpoint of job {opened.job.id} but perhaps that of all of "
+            f"Pachyderm ({pachd.address.url}): work done there has no provenance"
+        )
+    return places.sidecar_s3

@@ -1,0 +1,119 @@
+"""The first half of a step's life: resolve the inputs, clear the way, claim the job, sign it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.launcher.config import InputConfig, StepConfig
+from kfp_pachyderm.launcher.execution import Execution, Identity
+from kfp_pachyderm.launcher.say import announce, say
+from kfp_pachyderm.pachyderm import job as jobs
+from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.pipelines import ClaimedInput, PipelinePlan, branch_name, check_name, inspect_owned
+from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
+from kfp_pachyderm.provenance.record import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A step whose job exists.
+
+    Args:
+        config: the step's config.
+        task: KFP's side.
+        plan: the pipeline and its pinned inputs.
+        job: the job.
+    """
+
+    config: StepConfig
+    task: KfpTask
+    plan: PipelinePlan
+    job: ClaimedJob
+
+    @property
+    def inputs(self) -> dict[str, Reference]:
+        """Input's name → commit."""
+        return {one.name: one.commit for one in self.plan.inputs}
+
+
+def open_step(pachd: Pachd, config: StepConfig, execution: Execution, task: KfpTask, deadline: float) -> Opened:
+    """Makes the step's job, or changes nothing at all.
+
+    Raises:
+        PermanentError: an input, the name or a pipeline of that name is not usable.
+        TemporaryError: Pachyderm could not do it until the deadline.
+    """
+    plan = _plan(pachd, config, execution, deadline)
+    if inspect_owned(pachd, plan):
+        _stop_predecessor(pachd, plan, execution.identity)
+    job = claim(pachd, plan, deadline)
+    announce(f"job={job.id} pipeline={plan} commit={job.output}")
+    for one in plan.inputs:
+        say(f"input {one.name}: {one.commit}")
+    jobs.write_metadata(pachd, job.output, task.commit_metadata())
+    return Opened(config, task, plan, job)
+
+
+def _plan(pachd: Pachd, config: StepConfig, execution: Execution, deadline: float) -> PipelinePlan:
+    name = config.name or _name_of_task(config, execution.identity.task)
+    check_name(config.project, name)
+    found = [(one, _resolve(pachd, config, one, execution, deadline)) for one in config.inputs]
+    return PipelinePlan(
+        project=config.project,
+        name=name,
+        inputs=_claims(config.project, name, found),
+        s3_out=config.s3_out,
+        image=config.holder.image,
+        attach_timeout=config.holder.attach_timeout,
+        lease=config.holder.lease,
+        fields=config.pipeline_spec,
+    )
+
+
+def _name_of_task(config: StepConfig, task: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", (task or config.component).lower())
+    return name[: min(51, 58 - len(config.project))].strip("-")
+
+
+def _resolve(
+    pachd: Pachd, config: StepConfig, one: InputConfig, execution: Execution, deadline: float
+) -> Reference:
+    text = execution.parameter(one.name) or f"{one.repo}@{one.branch}"
+    return resolve(pachd, parse(text, one.project or config.project), deadline, say, one.glob)
+
+
+def _claims(project: str, name: str, found: list[tuple[InputConfig, Reference]]) -> tuple[ClaimedInput, ...]:
+    claims, times = [], dict[tuple[str, str], int]()
+    for one, commit in found:
+        repo = (commit.project, commit.repo)
+        times[repo] = times.get(repo, 0) + 1
+        branch = branch_name(project, name, commit.project, times[repo])
+        claims.append(ClaimedInput(one.name, commit, branch, one.s3, one.glob))
+    return tuple(claims)
+
+
+def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> None:
+    """Stops what an earlier attempt of this very task left unfinished.
+
+    Without a salt (kfp.local) two iterations of a loop look the same, so nothing is stopped: the lease does it.
+    """
+    if not identity.salt:
+        return
+    ours = {RUN_KEY: identity.run, TASK_KEY: identity.task, SALT_KEY: identity.salt}
+    for info in jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, "")):
+        old = ClaimedJob(plan.project, plan.name, info.job.id)
+        written = jobs.inspect_output(pachd, old.output).metadata
+        if all(written.get(key) == value for key, value in ours.items()):
+            say(f"stopping job {old.id} of the earlier attempt {written.get(ATTEMPT_KEY)}")
+            jobs.stop(pachd, old, f"replaced by attempt {identity.attempt} of the same KFP task")
+
+
+def withdraw(pachd: Pachd, job: ClaimedJob, reason: str) -> None:
+    """Kills a job whose holder could not be told; best effort, in two seconds."""
+    try:
+        jobs.stop(pachd.patient(2.0), job, reason)
+    except PachydermError as error:
+        say(f"job {job.id} could not be stopped, its holder's lease will end it: {error}")

@@ -1,0 +1,221 @@
+"""The step's session with its job's holder: attach, keep the lease, follow to a successor, finish."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from kfp_pachyderm.errors import (
+    AttachError,
+    HolderReplacedError,
+    JobFailedError,
+    LeaseLostError,
+    NotFoundError,
+    PachydermError,
+    PermanentError,
+    TemporaryError,
+)
+from kfp_pachyderm.launcher.holder_client import HolderClient, HolderStatus
+from kfp_pachyderm.pachyderm import job as jobs
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.locator import Places, locate
+
+#: Seconds for one call to the holder.
+_CALL = 5.0
+#: What stands for the token with auth off (Pachyderm src/server/worker/driver/driver.go, UserCodeEnv).
+_NO_TOKEN = "default"  # noqa: S105
+
+
+class Session:
+    """One step's hold on its job. A context manager: leaving it ends the heartbeat, not the job.
+
+    Args:
+        pachd: the connection.
+        job: the job.
+        lease: seconds after which a silent step has lost its job.
+        tell: takes one line for the user.
+        on_problem: called from the heartbeat's thread when the job can't be saved any more.
+    """
+
+    def __init__(
+        self,
+        pachd: Pachd,
+        job: ClaimedJob,
+        lease: float,
+        tell: Callable[[str], None],
+        on_problem: Callable[[], None],
+    ) -> None:
+        self._pachd, self._job, self._lease = pachd, job, lease
+        self._tell, self._on_problem = tell, on_problem
+        self._name = os.urandom(16).hex()
+        self._client: HolderClient | None = None
+        self._status: HolderStatus | None = None
+        self._quiet = threading.Event()
+        self._beats: threading.Thread | None = None
+        self._changing = threading.Lock()
+        self.token = ""
+        self.places: Places | None = None
+        self.generation = 0
+        self.problem: PachydermError | None = None
+
+    @property
+    def datum(self) -> str:
+        """The datum that the attached holder was started for."""
+        return self._status.datum if self._status else ""
+
+    def attach(self, deadline: float) -> None:
+        """Waits until the job's user code runs, finds its holder and takes the lease.
+
+        Raises:
+            AttachError: the deadline passed.
+            JobFailedError, EmptyInputError: the job ended before.
+        """
+        while True:
+            info = jobs.wait_for_datum(self._pachd, self._job, deadline, self._tell)
+            self.token = info.auth_token
+            try:
+                self._attach_soon(min(deadline, time.monotonic() + 10.0))
+                break
+            except (TemporaryError, NotFoundError) as error:
+                if time.monotonic() >= deadline:
+                    raise AttachError(f"job {self._job.output}: {error}") from error
+        self.start_beating()
+
+    def _attach_soon(self, until: float) -> None:
+        # The datum has started, its process perhaps not yet: a few milliseconds, seconds at most.
+        pause = 0.003
+        while not self._attach_once():
+            if time.monotonic() >= until:
+                raise AttachError(f"no holder answers for job {self._job.output}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.5)
+
+    def _attach_once(self) -> bool:
+        """Attaches to a holder instance of our job that is not the one we had; False when there is none."""
+        places = locate(self._pachd, self._job)
+        client = HolderClient(places.holder, self.token or _NO_TOKEN)
+        try:
+            status = client.status(_CALL)
+        except AttachError:
+            return False
+        # The name of a queued job leads to the job before it; what has finished is on its way out.
+        known = self._status is not None and status.instance == self._status.instance
+        if status.job != self._job.id or known or status.state == "finished":
+            return False
+        client.post("attach", {"instance": status.instance, "session": self._name, "job": self._job.id}, _CALL)
+        with self._changing:
+            self._client, self._status, self.places = client, status, places
+            self.generation += 1
+        return True
+
+    def _beat(self) -> None:
+        while not self._quiet.wait(self._lease / 3):
+            try:
+                self._post("heartbeat", min(self._lease / 3, _CALL))
+            except LeaseLostError as error:
+                return self._give_up(error)
+            except PachydermError as error:
+                if not self._follow(error):
+                    return None
+
+    def _follow(self, why: PachydermError) -> bool:
+        """After a failed heartbeat: back to the holder, or on to its successor; False when the job is over."""
+        while not self._quiet.is_set():
+            try:
+                info = jobs.inspect(self._pachd, self._job)
+                if jobs.is_over(info):
+                    self._give_up(
+                        JobFailedError(f"job {self._job.output} is {jobs.state_name(info)}: {info.reason.strip()}")
+                    )
+                    return False
+                if self._attach_once():
+                    self._tell(f"job {self._job.id} was started again by Pachyderm ({why}); following it")
+                    return True
+                self._post("heartbeat", _CALL)
+                return True
+            except LeaseLostError as error:
+                self._give_up(error)
+                return False
+            except NotFoundError:
+                pass  # between two workers, or deleted: the next look tells
+            except PermanentError as error:
+                self._give_up(error)
+                return False
+            except TemporaryError:
+                pass
+            self._quiet.wait(0.5)
+        return False
+
+    def _give_up(self, error: PachydermError) -> None:
+        self.problem = error
+        if not self._quiet.is_set():
+            self._on_problem()
+
+    def _post(self, action: str, timeout: float, **fields: object) -> None:
+        client, status = self._client, self._status
+        if client is None or status is None:
+            raise AttachError("not attached")
+        client.post(action, {"instance": status.instance, "session": self._name, **fields}, timeout)
+
+    def stop_beating(self) -> None:
+        """Ends the heartbeat, so that from here on only the caller attaches to holders."""
+        self._quiet.set()
+        if self._beats is not None:
+            self._beats.join()
+
+    def start_beating(self) -> None:
+        """Begins, or begins again, to keep the lease."""
+        self._quiet.clear()
+        self._beats = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._beats.start()
+
+    def finish(self, code: int, reason: str, timeout: float = _CALL) -> None:
+        """Tells the holder how the step ended.
+
+        Raises:
+            AttachError: nobody answers; perhaps it was heard all the same.
+            HolderReplacedError: a successor answers.
+        """
+        self._quiet.set()
+        self._post("finish", timeout, exit_code=code, reason=reason)
+
+    def abandon(self, code: int, reason: str) -> bool:
+        """Tells the holder, in under a second, that the step is over; whether it was heard. For signal handlers."""
+        try:
+            self.finish(code, reason, 0.8)
+        except PachydermError:
+            return False
+        return True
+
+    def finish_surely(self, code: int, reason: str, deadline: float) -> None:
+        """As `finish`, again and again until somebody heard it or nobody is there to hear it."""
+        while True:
+            try:
+                return self.finish(code, reason)
+            except LeaseLostError:
+                return None  # it had heard it before
+            except HolderReplacedError:
+                return None  # the caller looks for the successor
+            except AttachError as error:
+                if isinstance(error.__cause__, ConnectionRefusedError) or time.monotonic() >= deadline:
+                    return None
+            time.sleep(0.2)
+
+    def next_holder(self) -> bool:
+        """After a finish: whether Pachyderm has started another holder for the job, which is then attached to."""
+        try:
+            found = self._attach_once()
+        except (TemporaryError, NotFoundError):
+            return False
+        if found:
+            self.start_beating()
+        return found
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._quiet.set()

@@ -1,0 +1,61 @@
+"""What the launcher does on SIGTERM, SIGINT and SIGHUP: the holder first, then the child, then everything else."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+from kfp_pachyderm.launcher.child import Child
+from kfp_pachyderm.launcher.session import Session
+
+_CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """A signal ends the launcher; no `except Exception` may hold it up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class Signals:
+    """Catches the signals that end a step. A context manager, for the main thread.
+
+    KFP gives a step between 0.01 and 2 s from SIGTERM to the end, without readers of stdout. So the first act is one
+    call to the holder, which ends the job; nothing is printed before it.
+    """
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.child: Child | None = None
+        self.received: int | None = None
+        self._before: dict[int, object] = {}
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        first, self.received = self.received is None, number
+        if first and self.session:
+            self.session.abandon(128 + number, f"the step got {signal.Signals(number).name}")
+        if self.child:
+            return self.child.end(number if first else signal.SIGKILL)
+        if first:
+            raise Interrupted(number)
+
+    def check_child(self) -> None:
+        """Ends a child that was started while a signal came in."""
+        if self.child and self.received is not None:
+            self.child.end(self.received)
+
+    def check(self) -> None:
+        """Raises Interrupted if a signal came while the child ran."""
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+    def __enter__(self) -> Signals:
+        for number in _CAUGHT:
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)  # type: ignore[arg-type]

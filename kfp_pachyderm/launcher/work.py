@@ -1,0 +1,152 @@
+"""The second half of a step's life: the child on every datum, everything delivered, the job ended well."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from kfp_pachyderm.errors import CommitNotFinishedError, PachydermError
+from kfp_pachyderm.launcher.child import Child
+from kfp_pachyderm.launcher.environment import child_environment
+from kfp_pachyderm.launcher.gateway import Gateway
+from kfp_pachyderm.launcher.open import Opened
+from kfp_pachyderm.launcher.session import Session
+from kfp_pachyderm.launcher.signals import Signals
+from kfp_pachyderm.pachyderm import job as jobs
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.sdk import pps
+from kfp_pachyderm.runtime import Step
+
+#: Seconds between looks for a successor of a holder that has been told the end.
+_LOOK_EVERY = 1.0
+
+
+class ChildFailed(Exception):
+    """The user's command ended with another exit code than 0."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Work:
+    """One attached step.
+
+    Args:
+        pachd: the connection.
+        opened: the step and its job.
+        session: the attached session.
+        gateway: the child's S3.
+        signals: told of the child.
+        command: the user's command.
+        folder: a private folder of the step.
+        timeout: seconds for each of delivering and ending.
+    """
+
+    def __init__(
+        self,
+        pachd: Pachd,
+        opened: Opened,
+        session: Session,
+        gateway: Gateway,
+        signals: Signals,
+        command: list[str],
+        folder: Path,
+        timeout: float,
+    ) -> None:
+        self._pachd, self._opened, self._session, self._gateway = pachd, opened, session, gateway
+        self._signals, self._command, self._folder, self._timeout = signals, command, folder, timeout
+        self._generation = session.generation
+        self._done: set[str] = set()
+
+    def run(self) -> pps.JobInfo:
+        """Runs the child once for each datum and ends the job.
+
+        Pachyderm may start the job again at any time, also after the last datum was finished: then a new holder
+        asks for a datum that is done, gets everything sent again, and the child does not run a second time.
+
+        Returns:
+            The job, ended with SUCCESS.
+
+        Raises:
+            ChildFailed: the command failed.
+            PachydermError: the job can't be saved, or ended otherwise than with SUCCESS.
+        """
+        while True:
+            datum = self._session.datum
+            if datum not in self._done:
+                self._child(datum)
+                self._done.add(datum)
+            self._deliver()
+            if self._session.datum not in self._done:
+                self._session.start_beating()
+                continue
+            deadline = time.monotonic() + self._timeout
+            self._session.finish_surely(0, "the step succeeded", deadline)
+            info = self._ended(deadline)
+            if info:
+                jobs.require_success(self._opened.job, info)
+                return info
+
+    def _child(self, datum: str) -> None:
+        env = child_environment(self._step(datum), self._sidecar(), self._folder)
+        try:
+            self._signals.child = Child(self._command, env)
+        except OSError as error:
+            code = 127 if isinstance(error, FileNotFoundError) else 126
+            raise ChildFailed(code, f"the step's command can't be started: {error}") from error
+        self._signals.check_child()
+        code = self._signals.child.wait()
+        self._signals.child = None
+        self._signals.check()
+        self._raise_problem()
+        if code:
+            raise ChildFailed(code, f"the step's command ended with exit code {code}")
+
+    def _step(self, datum: str) -> Step:
+        opened, gateway = self._opened, self._gateway
+        return Step(
+            endpoint=gateway.endpoint,
+            access_key=gateway.access_key,
+            secret_key=gateway.secret_key,
+            inputs={one.name: str(one.commit) for one in opened.plan.inputs if one.s3},
+            output_bucket="out" if opened.config.s3_out else None,
+            output_commit=str(opened.job.output),
+            project=opened.job.project,
+            pipeline=opened.job.pipeline,
+            job=opened.job.id,
+            datum=datum,
+        )
+
+    def _sidecar(self) -> str:
+        return self._session.places.sidecar_s3 if self._session.places else ""
+
+    def _deliver(self) -> None:
+        """Leaves with everything in the commit of the very holder that is attached, and the heartbeat stopped."""
+        while True:
+            generation, places = self._session.generation, self._session.places
+            again = generation != self._generation
+            self._gateway.deliver(places.sidecar_grpc if places else "", again, self._timeout)
+            self._session.stop_beating()
+            self._raise_problem()
+            self._generation = generation
+            if self._session.generation == generation:
+                return
+            self._session.start_beating()
+
+    def _raise_problem(self) -> None:
+        problem: PachydermError | None = self._session.problem
+        if problem:
+            raise problem
+
+    def _ended(self, deadline: float) -> pps.JobInfo | None:
+        """The ended job; None when Pachyderm has started another holder for it, which is attached now."""
+        while time.monotonic() < deadline:
+            info = jobs.wait_for_end(self._pachd, self._opened.job, min(deadline, time.monotonic() + _LOOK_EVERY))
+            if info:
+                return info
+            if self._session.next_holder():
+                return None
+        raise CommitNotFinishedError(f"job {self._opened.job.output} did not end within {self._timeout:g} s")
+
+

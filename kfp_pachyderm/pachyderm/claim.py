@@ -1,0 +1,135 @@
+"""The claim: one transaction that moves a step's claim branches, makes or updates its pipeline, and so makes one job."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from kfp_pachyderm.errors import NotFoundError, PachydermError, PachydermUnreachableError, TemporaryError
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.codes import code_of
+from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, inspect_owned, is_current, message, spec
+from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
+from kfp_pachyderm.pachyderm.sdk import pfs, pps, transaction
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """The job that a claim made.
+
+    Args:
+        project: Pachyderm project.
+        pipeline: Pachyderm pipeline.
+        id: the job's ID, which is the transaction's, the output commit's and the commit set's too.
+    """
+
+    project: str
+    pipeline: str
+    id: str
+
+    @property
+    def output(self) -> Reference:
+        """The output commit."""
+        return Reference(self.project, self.pipeline, self.id)
+
+    def message(self) -> pps.Job:
+        """Pachyderm's message for it."""
+        return pps.Job(pipeline=message(self.project, self.pipeline), id=self.id)
+
+
+def claim(pachd: Pachd, plan: PipelinePlan, deadline: float) -> ClaimedJob:
+    """Makes exactly one job of the plan's pipeline on the plan's commits.
+
+    A transaction that fails for Pachyderm's own reasons is removed and tried again until the deadline.
+
+    Args:
+        pachd: the connection.
+        plan: the pipeline and its pinned inputs.
+        deadline: `time.monotonic()` until which it is tried.
+
+    Raises:
+        PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
+        PachydermError: what pachd answered at last.
+    """
+    wanted, pause = spec(plan), 0.05
+    while True:
+        try:
+            return _try(pachd, plan, wanted)
+        except PachydermError as error:
+            if not _may_pass(error) or time.monotonic() + pause >= deadline:
+                raise
+            logger.warning("claiming %s: %s; trying again", plan, error)
+        time.sleep(pause)
+        pause = min(pause * 2, 2.0)
+
+
+def _may_pass(error: PachydermError) -> bool:
+    # ALREADY_EXISTS: another step made the pipeline since we looked; the next look sees it.
+    return isinstance(error, TemporaryError) or code_of(error) is grpc.StatusCode.ALREADY_EXISTS
+
+
+def _try(pachd: Pachd, plan: PipelinePlan, wanted: dict[str, Any]) -> ClaimedJob:
+    found = inspect_owned(pachd, plan)
+    if found is None:
+        _ensure_project(pachd, plan.project)
+    job = ClaimedJob(plan.project, plan.name, pachd.transactions.start_transaction().id)
+    started = transaction.Transaction(id=job.id)
+    try:
+        inside = pachd.within(job.id)
+        for one in plan.inputs:
+            repo = repo_message(one.commit.project, one.commit.repo)
+            inside.pfs.create_branch(
+                head=commit_message(one.commit), branch=pfs.Branch(repo=repo, name=one.branch)
+            )
+        if found is None or not is_current(found, wanted):
+            inside.pps.create_pipeline_v2(
+                create_pipeline_request_json=json.dumps(wanted), update=found is not None
+            )
+        pachd.transactions.finish_transaction(transaction=started)
+    except PachydermUnreachableError:
+        # The answer is lost, the job perhaps is not.
+        if not _exists(pachd, job):
+            _remove(pachd, started)
+            raise
+    except PachydermError:
+        _remove(pachd, started)
+        raise
+    return job
+
+
+def _exists(pachd: Pachd, job: ClaimedJob) -> bool:
+    try:
+        pachd.pps.inspect_job(job=job.message())
+    except NotFoundError:
+        return False
+    return True
+
+
+def _remove(pachd: Pachd, started: transaction.Transaction) -> None:
+    try:
+        pachd.transactions.delete_transaction(transaction=started)
+    except PachydermError as error:
+        logger.debug("transaction %s is left behind: %s", started.id, error)
+
+
+def _ensure_project(pachd: Pachd, name: str) -> None:
+    project = pfs.Project(name=name)
+    try:
+        pachd.pfs.inspect_project(project=project)
+    except NotFoundError:
+        _create_project(pachd, project)
+
+
+def _create_project(pachd: Pachd, project: pfs.Project) -> None:
+    try:
+        pachd.pfs.create_project(project=project, description="made by kfp-pachyderm")
+    except PachydermError as error:
+        if code_of(error) is not grpc.StatusCode.ALREADY_EXISTS:
+            raise

@@ -1,0 +1,195 @@
+"""One Pachyderm job, watched and ended over gRPC."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kfp_pachyderm.errors import (
+    AttachError,
+    EmptyInputError,
+    JobFailedError,
+    NotFoundError,
+    PachydermUnreachableError,
+    TemporaryError,
+)
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.client import CALL_TIMEOUT, Pachd
+from kfp_pachyderm.pachyderm.pipelines import message
+from kfp_pachyderm.pachyderm.references import Reference, commit_message
+from kfp_pachyderm.pachyderm.sdk import metadata, pfs, pps
+
+State = pps.JobState
+_ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)
+#: Seconds that a crashing pipeline gets to recover (an image that is pulled again, a node that comes up).
+CRASH_GRACE = 120.0
+#: Seconds between looks at why a job does not start.
+_LOOK_EVERY = 2.0
+
+
+def state_name(info: pps.JobInfo) -> str:
+    """ "SUCCESS", "FAILURE", "RUNNING", ..."""
+    return str(State(info.state).name).removeprefix("JOB_")
+
+
+def is_over(info: pps.JobInfo) -> bool:
+    """Whether the job has ended, however."""
+    return info.state in _ENDED
+
+
+def inspect(pachd: Pachd, job: ClaimedJob, details: bool = False) -> pps.JobInfo:
+    """The job as it is now."""
+    return pachd.pps.inspect_job(job=job.message(), details=details)
+
+
+def wait_for_datum(
+    pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]
+) -> pps.JobInfo:
+    """Waits until the job's user code is starting; until then whatever is written would be erased.
+
+    The worker erases the output after it reports RUNNING and before it reports a datum's start (Pachyderm
+    src/server/worker/pipeline/transform/registry.go). No name of the job is resolved while waiting.
+
+    Args:
+        pachd: the connection.
+        job: the job.
+        deadline: `time.monotonic()` until which to wait.
+        tell: takes one line for the user whenever the reason to wait changes.
+
+    Raises:
+        EmptyInputError: the job ended without running user code.
+        JobFailedError: the job ended, or its pipeline can't run.
+        AttachError: the deadline passed.
+    """
+    why = _Reasons(pachd, job, tell)
+    for info in _watch(pachd, job, deadline):
+        if is_over(info):
+            raise _ended_early(job, info)
+        if any(
+            one.job_id == job.id and one.datum_status.started.timestamp()
+            for one in info.details.worker_status
+        ):
+            return info
+        why.look(info)
+    raise AttachError(f"job {job.output} did not start in time; it waited for: {why.told or 'the worker'}")
+
+
+def _watch(pachd: Pachd, job: ClaimedJob, deadline: float) -> Iterator[pps.JobInfo]:
+    pause = 0.005
+    while time.monotonic() < deadline:
+        try:
+            yield inspect(pachd, job, details=True)
+        except TemporaryError:
+            pause = max(pause, 0.2)  # pachd restarts; the deadline says for how long
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)
+
+
+def _ended_early(job: ClaimedJob, info: pps.JobInfo) -> Exception:
+    if info.state == State.JOB_SUCCESS and not info.data_total:
+        return EmptyInputError(f"job {job.output} ended without running user code: an input has no files")
+    return JobFailedError(
+        f"job {job.output} ended as {state_name(info)} before the step began: {_reason(info)}"
+    )
+
+
+def _reason(info: pps.JobInfo) -> str:
+    return info.reason.strip() or "Pachyderm gives no reason"
+
+
+class _Reasons:
+    """Finds out, now and then, what a job waits for, and says it when it changes."""
+
+    def __init__(self, pachd: Pachd, job: ClaimedJob, tell: Callable[[str], None]) -> None:
+        self._pachd, self._job, self._tell = pachd, job, tell
+        self._next, self._crashing_since = time.monotonic() + _LOOK_EVERY, 0.0
+        self.told = ""
+
+    def look(self, info: pps.JobInfo) -> None:
+        """Says what the job waits for; fails when its pipeline can't run."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _LOOK_EVERY
+        reason = self._crash() or self._queue(info) or "the worker to start user code"
+        if reason != self.told:
+            self.told = reason
+            self._tell(f"job {self._job.id} is {state_name(info)}, waiting for {reason}")
+
+    def _crash(self) -> str:
+        pipeline = self._pachd.pps.inspect_pipeline(pipeline=message(self._job.project, self._job.pipeline))
+        states, now = pps.PipelineState, time.monotonic()
+        if pipeline.state not in (states.PIPELINE_CRASHING, states.PIPELINE_FAILURE):
+            self._crashing_since = 0.0
+            return ""
+        self._crashing_since = self._crashing_since or now
+        if pipeline.state == states.PIPELINE_FAILURE or now - self._crashing_since > CRASH_GRACE:
+            raise JobFailedError(
+                f"pipeline {self._job.project}/{self._job.pipeline} can't run: {pipeline.reason}"
+            )
+        return f"the pipeline to recover, it is crashing: {pipeline.reason}"
+
+    def _queue(self, info: pps.JobInfo) -> str:
+        if info.state != State.JOB_CREATED:
+            return ""
+        before = [other for other in unfinished(self._pachd, self._job) if other.created < info.created]
+        return (
+            f"job {before[-1].job.id} of the same pipeline, {len(before)} in the queue before it"
+            if before
+            else ""
+        )
+
+
+def unfinished(pachd: Pachd, job: ClaimedJob) -> list[pps.JobInfo]:
+    """The other unfinished jobs of the job's pipeline, newest first, out of its newest 100."""
+    pipeline = message(job.project, job.pipeline)
+    every = pachd.pps.list_job(pipeline=pipeline, history=-1, number=100)
+    return [info for info in every if info.job.id != job.id and not is_over(info)]
+
+
+def wait_for_end(pachd: Pachd, job: ClaimedJob, deadline: float) -> pps.JobInfo | None:
+    """The job once it ended, however; None when the deadline passed first."""
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            return pachd.patient(min(left, CALL_TIMEOUT)).pps.inspect_job(job=job.message(), wait=True)
+        except PachydermUnreachableError:
+            time.sleep(min(0.2, max(deadline - time.monotonic(), 0)))
+    return None
+
+
+def require_success(job: ClaimedJob, info: pps.JobInfo) -> None:
+    """Raises JobFailedError unless the job succeeded."""
+    if info.state != State.JOB_SUCCESS:
+        raise JobFailedError(f"job {job.output} ended as {state_name(info)}: {_reason(info)}")
+
+
+def stop(pachd: Pachd, job: ClaimedJob, reason: str) -> None:
+    """Kills the job; nothing happens when it has ended."""
+    try:
+        pachd.pps.stop_job(job=job.message(), reason=reason)
+    except NotFoundError:
+        return
+
+
+def inspect_output(pachd: Pachd, output: Reference) -> pfs.CommitInfo:
+    """The output commit as it is now."""
+    return pachd.pfs.inspect_commit(commit=commit_message(output))
+
+
+def write_metadata(pachd: Pachd, commit: Reference, entries: dict[str, str]) -> None:
+    """Adds or changes metadata of a commit; possible before, during and after the job."""
+    picker = _picker(commit)
+    edits = [
+        metadata.Edit(commit=picker, edit_key=metadata.EditEditKey(key=key, value=value))
+        for key, value in entries.items()
+    ]
+    pachd.metadata.edit_metadata(edits=edits)
+
+
+def _picker(commit: Reference) -> Any:
+    repo = pfs.RepoPicker(
+        name=pfs.RepoPickerRepoName(
+            name=commit.repo, type="user", project=pfs.ProjectPicker(name=commit.project)
+        )
+    )
+    return pfs.CommitPicker(id=pfs.CommitPickerCommitByGlobalId(repo=repo, id=commit.version))

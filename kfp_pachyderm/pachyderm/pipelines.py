@@ -1,0 +1,179 @@
+"""The Pachyderm pipeline that a step drives: its name, its spec, whether it is ours."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kfp_pachyderm.errors import NotFoundError, PermanentError, PipelineNotOwnedError, SpecError
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.references import Reference, repo_message
+from kfp_pachyderm.pachyderm.sdk import pfs, pps
+
+OWNER_KEY, OWNER = "kfp-pachyderm/owner", "kfp-pachyderm"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class ClaimedInput:
+    """One input of the pipeline, pinned to a commit.
+
+    Args:
+        name: the bucket or folder.
+        commit: the resolved commit.
+        branch: the claim branch in the commit's repo; nobody but a step moves it.
+        s3: True for a bucket.
+        glob: Pachyderm's glob.
+    """
+
+    name: str
+    commit: Reference
+    branch: str
+    s3: bool = True
+    glob: str = "/"
+
+
+@dataclass(frozen=True)
+class PipelinePlan:
+    """What a step wants its pipeline to be.
+
+    Args:
+        project: Pachyderm project.
+        name: pipeline.
+        inputs: its inputs.
+        s3_out: whether the job has the bucket `out`.
+        image: the image that the holder runs in.
+        attach_timeout: seconds that the holder waits for the launcher.
+        lease: seconds that the holder waits for a heartbeat.
+        fields: further fields of the pipeline spec, in Pachyderm's JSON spelling.
+    """
+
+    project: str
+    name: str
+    inputs: tuple[ClaimedInput, ...]
+    s3_out: bool
+    image: str
+    attach_timeout: float
+    lease: float
+    fields: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.name}"
+
+
+def check_name(project: str, name: str) -> str:
+    """The name, if Pachyderm and Kubernetes take it.
+
+    Raises:
+        SpecError: they don't. (Pachyderm src/server/pps/server/api_server.go, maxPipelineNameLength, dnsLabelLimit)
+    """
+    longest = min(51, 58 - len(project))
+    if not _NAME.fullmatch(name) or len(name) > longest:
+        raise SpecError(
+            f"{name!r} can't be a Pachyderm pipeline: small letters, digits and dashes, no dash at the ends, at most "
+            f"{longest} characters in project {project}; give another by s3_enabled(name=...)"
+        )
+    return name
+
+
+def branch_name(project: str, pipeline: str, repo_project: str, nth: int) -> str:
+    """The claim branch of a pipeline's nth input (from 1) out of one repo; no two pipelines ever share one."""
+    head = "kfp" if nth == 1 else f"kfp{nth}"
+    return f"{head}_{pipeline}" if repo_project == project else f"{head}_{project}_{pipeline}"
+
+
+def spec(plan: PipelinePlan) -> dict[str, Any]:
+    """The pipeline spec in Pachyderm's JSON."""
+    settings = {
+        "KFP_PACHYDERM_ATTACH_TIMEOUT": f"{plan.attach_timeout:g}",
+        "KFP_PACHYDERM_LEASE": f"{plan.lease:g}",
+    }
+    own_transform = plan.fields.get("transform", {})
+    own_annotations = plan.fields.get("metadata", {}).get("annotations", {})
+    return {
+        **plan.fields,
+        "pipeline": {"project": {"name": plan.project}, "name": plan.name},
+        "transform": {
+            **own_transform,
+            "image": plan.image,
+            "cmd": ["python3", "-c", _holder_source()],
+            "env": {**own_transform.get("env", {}), **settings},
+        },
+        "input": _input(plan.inputs),
+        "s3Out": plan.s3_out,
+        "parallelismSpec": {"constant": "1"},
+        "autoscaling": False,
+        "datumTries": "1",
+        "metadata": {**plan.fields.get("metadata", {}), "annotations": {**own_annotations, OWNER_KEY: OWNER}},
+    }
+
+
+def _input(inputs: tuple[ClaimedInput, ...]) -> dict[str, Any]:
+    every = [
+        {
+            "pfs": {
+                "project": one.commit.project,
+                "repo": one.commit.repo,
+                "branch": one.branch,
+                "name": one.name,
+                "glob": one.glob,
+                "s3": one.s3,
+            }
+        }
+        for one in inputs
+    ]
+    return every[0] if len(every) == 1 else {"cross": every}
+
+
+@cache
+def _holder_source() -> str:
+    return (Path(__file__).parent.parent / "holder.py").read_text()
+
+
+def message(project: str, name: str) -> pps.Pipeline:
+    """Pachyderm's message for a pipeline."""
+    return pps.Pipeline(project=pfs.Project(name=project), name=name)
+
+
+def inspect_owned(pachd: Pachd, plan: PipelinePlan) -> pps.PipelineInfo | None:
+    """The pipeline as it is; None when it does not exist yet.
+
+    Raises:
+        PipelineNotOwnedError: it, or a repo of its name, exists and was not made by kfp-pachyderm.
+        PermanentError: it is stopped, so that no job would run.
+    """
+    try:
+        info = pachd.pps.inspect_pipeline(pipeline=message(plan.project, plan.name), details=True)
+    except NotFoundError:
+        _refuse_repo(pachd, plan)
+        return None
+    if info.details.metadata.annotations.get(OWNER_KEY) != OWNER:
+        raise PipelineNotOwnedError(
+            f"pipeline {plan} exists and was not made by kfp-pachyderm, so it is left untouched; give the step another "
+            "name by s3_enabled(name=...) or another project"
+        )
+    if info.stopped:
+        raise PermanentError(
+            f"pipeline {plan} is stopped, no job would run; start it: pachctl start pipeline {plan.name}"
+        )
+    return info
+
+
+def _refuse_repo(pachd: Pachd, plan: PipelinePlan) -> None:
+    try:
+        pachd.pfs.inspect_repo(repo=repo_message(plan.project, plan.name))
+    except NotFoundError:
+        return
+    raise PipelineNotOwnedError(
+        f"{plan} is a repo already, and a pipeline would write into it, so it is left untouched; give the step another "
+        "name by s3_enabled(name=...) or another project"
+    )
+
+
+def is_current(info: pps.PipelineInfo, wanted: dict[str, Any]) -> bool:
+    """Whether the pipeline was made from exactly this spec."""
+    return bool(info.user_spec_json) and json.loads(info.user_spec_json) == wanted

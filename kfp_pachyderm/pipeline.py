@@ -1,0 +1,254 @@
+"""`pipeline`: what the steps of one KFP pipeline have in common, and one snapshot of their inputs."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar, overload
+
+import yaml
+from kfp import components
+from kfp.dsl import pipeline_channel, pipeline_context
+
+from kfp_pachyderm.component import (
+    S3EnabledComponent,
+    SnapshotChannel,
+    StepTask,
+    check_connection,
+    is_commit,
+    qualified,
+    scope,
+)
+from kfp_pachyderm.connection import connect
+from kfp_pachyderm.errors import SpecError
+from kfp_pachyderm.ir import launcher_command
+from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig
+from kfp_pachyderm.spec import Connection, names
+
+#: The task that resolves the inputs, and its component.
+SNAPSHOT = "pachyderm-snapshot"
+#: Any Python image will do: the bootstrap brings the launcher.
+_IMAGE = "python:3.11"
+#: kfp.local's SubprocessRunner runs only commands that name KFP's executor; the launcher ignores this text.
+_RUN_ME_LOCALLY = "instead of kfp.dsl.executor_main"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Snapshot:
+    """The scope of one pipeline's body, and the task that resolves the inputs of its steps.
+
+    Args:
+        project: the project of steps that have none of their own.
+        connection: the connection of steps that have none of their own.
+        parameters: names of the pipeline's parameters.
+    """
+
+    def __init__(self, project: str, connection: Connection | None, parameters: frozenset[str]) -> None:
+        self.project, self.connection = project, connection
+        self._parameters = parameters
+        #: What was passed (only if a pipeline parameter is in it) and the reference, to the output that
+        #: holds it.
+        self._outputs: dict[tuple[str, str], str] = {}
+        self._tasks: list[tuple[S3EnabledComponent, StepTask]] = []
+
+    def pin(self, step: S3EnabledComponent, one: InputConfig, value: Any) -> Any:
+        """A channel that will hold the commit; the value itself where it is one, or is not known yet."""
+        if is_commit(value) or step.connection != self.connection or not self._known_at_start(value):
+            return value
+        dynamic = bool(_channels(value))
+        reference = qualified(one, step.config.project, "" if dynamic else value)
+        key = (str(value) if dynamic else "", reference)
+        name = self._outputs.setdefault(key, self._free_name(one.name if dynamic else reference))
+        return SnapshotChannel(name, SNAPSHOT, value)
+
+    def called(self, step: S3EnabledComponent, task: StepTask) -> None:
+        """Remembers the step."""
+        self._tasks.append((step, task))
+
+    def close(self) -> None:
+        """Makes the snapshot task, if a step needs one."""
+        for step, task in self._tasks:
+            if getattr(task, "is_exit_handler", False):
+                _release(task)
+            else:
+                self._warn_of_unwired(step, task)
+        used = {channel.name: channel.given for _, task in self._tasks for _, channel in _pinned(task)}
+        outputs = {name: key for key, name in self._outputs.items() if name in used}
+        if outputs:
+            given = {name: used[name] for name, (dynamic, _) in outputs.items() if dynamic}
+            self._make_task({name: reference for name, (_, reference) in outputs.items()}, given)
+
+    def _make_task(self, references: dict[str, str], given: dict[str, Any]) -> None:
+        address = self.connection.address if self.connection else None
+        config = SnapshotConfig(project=self.project, references=references, address=address)
+        task = components.load_component_from_text(_component(config, list(given)))(**given)
+        if task.name != SNAPSHOT:
+            raise SpecError(
+                f'A task is named "{SNAPSHOT}" already, like the one that pins inputs. Rename its component.'
+            )
+        task.set_caching_options(False)
+        connect(task, self.connection)
+
+    def _known_at_start(self, value: Any) -> bool:
+        """Whether the value is a text of constants and pipeline parameters only."""
+        channels = _channels(value)
+        if not channels:
+            return isinstance(value, str)
+        return all(
+            one.task_name is None and one.name in self._parameters and one.channel_type == "String"
+            for one in channels
+        )
+
+    def _free_name(self, text: str) -> str:
+        name = re.sub(r"[^a-z0-9]+", "_", text.removeprefix(f"{self.project}/").lower()).strip("_")
+        name = name if name[:1].isalpha() else f"input_{name}"
+        taken = set(self._outputs.values())
+        candidates = [name, *(f"{name}_{index}" for index in range(2, len(taken) + 3))]
+        return next(one for one in candidates if one not in taken)
+
+    def _warn_of_unwired(self, step: S3EnabledComponent, task: StepTask) -> None:
+        makers = {
+            (other.config.project, other.config.name or made.name): made.name
+            for other, made in self._tasks
+            if made is not task
+        }
+        left_out = {name for name, value in task.inputs.items() if getattr(value, "given", value) == ""}
+        for one in step.config.inputs:
+            maker = makers.get((one.project or step.config.project, one.repo))
+            if maker and one.name in left_out:
+                warnings.warn(
+                    f'Step "{task.name}" reads {one.repo}@{one.branch} as it is when the run starts, not '
+                    f'what step "{maker}" of this run writes; in the first run it does not exist yet. To '
+                    f'wire the two, pass {one.name.replace("-", "_")}=<task "{maker}">.outputs["commit"].',
+                    stacklevel=5,
+                )
+
+
+def _channels(value: Any) -> list[Any]:
+    return list(pipeline_channel.extract_pipeline_channels_from_any(value))
+
+
+def _pinned(task: StepTask) -> Iterator[tuple[str, SnapshotChannel]]:
+    return ((name, one) for name, one in list(task.inputs.items()) if isinstance(one, SnapshotChannel))
+
+
+def _release(task: StepTask) -> None:
+    """KFP lets no exit task depend on others: it reads what its branches hold when it runs, uncached."""
+    for name, channel in _pinned(task):
+        task.inputs[name] = channel.given
+        # Channels can't be compared by ==, which builds a condition.
+        others = [one for one in task.channel_inputs if one is not channel]
+        task.channel_inputs[:] = others + _channels(channel.given)
+        task.set_caching_options(False)
+
+
+def _component(config: SnapshotConfig, parameters: list[str]) -> str:
+    """The snapshot's component; KFP's component.yaml is the shortest public form that it reads."""
+    return yaml.safe_dump(
+        {
+            "name": SNAPSHOT,
+            "description": "Resolves the branches that this run reads, once for all its steps.",
+            "inputs": [{"name": name, "type": "String", "default": ""} for name in parameters],
+            "outputs": [{"name": name, "type": "String"} for name in config.references],
+            "implementation": {
+                "container": {"image": _IMAGE, "command": launcher_command(config), "args": [_RUN_ME_LOCALLY]}
+            },
+        }
+    )
+
+
+@overload
+def pipeline(func: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+@overload
+def pipeline(
+    *, project: str = "default", connection: Connection | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def pipeline(func: Any = None, /, *, project: str = "default", connection: Connection | None = None) -> Any:
+    """Gives the steps of a KFP pipeline one project, one connection and one snapshot of their inputs.
+
+    Stands under `@dsl.pipeline`, on the function. Every input that is left out, that is a branch, or that
+    comes from a parameter of the pipeline is resolved once per run, by the task `pachyderm-snapshot`, to
+    its newest good commit; the steps get the commits, so that all of them see the same data and KFP's cache
+    knows commits, not branches. There is no such task when nothing has to be resolved: `repo@<commit ID>`
+    and other steps' `outputs["commit"]` are passed on as they are. A step with an input that only becomes
+    known during the run (another task's output, a loop's item) is not cached, and an exit task resolves its
+    inputs itself.
+
+    An input that is left out means the branch's head when the run starts, also where another step of the
+    same pipeline writes that repo: such an input does not wait for that step, and in a first run the repo
+    may not exist yet. Pass the step's `outputs["commit"]` to wire the two; a warning says where this was
+    likely meant. A nested pipeline has its own decorator and takes its own snapshot when it starts.
+
+    Args:
+        func: the function, when used without parentheses.
+        project: the Pachyderm project of steps that have none of their own.
+        connection: how steps that have none of their own reach Pachyderm.
+
+    Returns:
+        The function, for `@dsl.pipeline`.
+
+    Raises:
+        TypeError: not used on a function under `@dsl.pipeline`.
+        SpecError: no project name, or no connection.
+    """
+    names.project(project)
+    check_connection(connection)
+
+    def decorate(body: Callable[..., Any]) -> Callable[..., Any]:
+        _check_function(body)
+
+        @functools.wraps(body)
+        def scoped(*args: Any, **kwargs: Any) -> Any:
+            _check_inside(body)
+            channels = [
+                one for one in (*args, *kwargs.values()) if isinstance(one, pipeline_channel.PipelineChannel)
+            ]
+            snapshot = Snapshot(project, connection, frozenset(one.name for one in channels))
+            token = scope.set(snapshot)
+            try:
+                result = body(*args, **kwargs)
+            finally:
+                scope.reset(token)
+            snapshot.close()
+            return result
+
+        scoped.__signature__ = inspect.signature(body)  # type: ignore[attr-defined]
+        return scoped
+
+    return decorate if func is None else decorate(func)
+
+
+def _check_function(body: object) -> None:
+    if not inspect.isfunction(body):
+        raise TypeError(
+            "kfp_pachyderm.pipeline takes the function of a pipeline. "
+            f"Got {type(body).__name__}: put it under @dsl.pipeline, right above the def."
+        )
+
+
+def _check_inside(body: Callable[..., Any]) -> None:
+    if pipeline_context.Pipeline.get_default_pipeline() is None:
+        name = getattr(body, "__name__", "the function")
+        raise TypeError(
+            f'"{name}" was called outside of a KFP pipeline. Put @dsl.pipeline above @pachyderm.pipeline.'
+        )
+
+
+class _CallableModule(types.ModuleType):
+    """Importing this module binds it as `kfp_pachyderm.pipeline`, which users call: so it can be called."""
+
+    __call__ = staticmethod(pipeline)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -1,0 +1,144 @@
+"""An upload's content: unframed, counted, and checked against every digest that the client sent."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+from kfp_pachyderm.s3.chunked import ChunkedReader, ChunkSigner
+from kfp_pachyderm.s3.errors import S3Error
+from kfp_pachyderm.s3.request import S3Request, Source
+from kfp_pachyderm.s3.signature import Signed
+
+_PREFIX = "x-amz-checksum-"
+_STREAMING = "STREAMING-"
+
+
+class _Digest(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+class _Crc32:
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes, /) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+
+#: Checksums that are verified. CRC32C and CRC64NVME are taken as sent: the standard library has neither.
+_VERIFIED: dict[str, Callable[[], _Digest]] = {
+    "crc32": _Crc32,
+    "sha1": hashlib.sha1,
+    "sha256": hashlib.sha256,
+}
+_TAKEN = {"crc32c": 4, "crc64nvme": 8}
+
+
+def _b64(value: str, length: int) -> bytes:
+    try:
+        data = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if len(data) != length:
+        raise S3Error("InvalidDigest" if length == 16 else "InvalidRequest", f"{value!r} is no such checksum")
+    return data
+
+
+class Body:
+    """The content of a PUT.
+
+    Args:
+        request: its headers say how the body is framed and what it must match.
+        signed: the request's signature, for signed chunks; None: chunk signatures are not checked.
+
+    Attributes:
+        size: bytes of content read so far.
+        checksums: "crc32" and the like → base64, after `finish`.
+    """
+
+    def __init__(self, request: S3Request, signed: Signed | None = None) -> None:
+        self._request = request
+        declared = request.header("x-amz-content-sha256")
+        self._reader, self._expected = self._open(request, signed, declared)
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256() if self._hex_digest(declared) else None
+        self._declared = declared
+        self._sums = {name: _VERIFIED[name]() for name in self._named() if name in _VERIFIED}
+        self.size = 0
+        self.checksums: dict[str, str] = {}
+
+    @staticmethod
+    def _hex_digest(declared: str) -> bool:
+        return bool(declared) and declared != "UNSIGNED-PAYLOAD" and not declared.startswith(_STREAMING)
+
+    @staticmethod
+    def _open(
+        request: S3Request, signed: Signed | None, declared: str
+    ) -> tuple[Source | ChunkedReader, int | None]:
+        if not declared.startswith(_STREAMING) and "aws-chunked" not in request.header("content-encoding"):
+            return request.body, request.length
+        signer = ChunkSigner(signed) if signed and declared.startswith("STREAMING-AWS4-HMAC-SHA256") else None
+        text = request.header("x-amz-decoded-content-length")
+        if text and not (text.isascii() and text.isdigit()):
+            raise S3Error("InvalidArgument", f"x-amz-decoded-content-length {text!r} is no number")
+        return ChunkedReader(request.body, signer), int(text) if text else None
+
+    def _named(self) -> set[str]:
+        trailers = self._request.header("x-amz-trailer").lower().replace(" ", "").split(",")
+        names = {
+            name[len(_PREFIX) :] for name in (*self._request.headers, *trailers) if name.startswith(_PREFIX)
+        }
+        return names & (_VERIFIED.keys() | _TAKEN.keys())
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes of content; b"" at the end."""
+        data = self._reader.read(size)
+        self.size += len(data)
+        self._md5.update(data)
+        if self._sha256:
+            self._sha256.update(data)
+        for digest in self._sums.values():
+            digest.update(data)
+        return data
+
+    @property
+    def md5(self) -> bytes:
+        """MD5 of what has been read."""
+        return self._md5.digest()
+
+    def finish(self) -> None:
+        """Compares length and digests with what the client declared; to be called at the end of the content.
+
+        Raises:
+            S3Error: IncompleteBody, BadDigest, InvalidDigest, XAmzContentSHA256Mismatch.
+        """
+        if self._expected is not None and self.size != self._expected:
+            raise S3Error("IncompleteBody")
+        content_md5 = self._request.header("content-md5")
+        if content_md5 and _b64(content_md5, 16) != self.md5:
+            raise S3Error("BadDigest")
+        if self._sha256 and self._sha256.hexdigest() != self._declared.lower():
+            raise S3Error("XAmzContentSHA256Mismatch")
+        self._check_sums()
+
+    def _check_sums(self) -> None:
+        trailers = self._reader.trailers if isinstance(self._reader, ChunkedReader) else {}
+        for name in self._named():
+            given = trailers.get(_PREFIX + name) or self._request.header(_PREFIX + name)
+            digest = self._sums.get(name)
+            expected = _b64(given, len(digest.digest()) if digest else _TAKEN[name])
+            if digest and digest.digest() != expected:
+                raise S3Error(
+                    "BadDigest", f"The {name.upper()} you specified did not match what we received."
+                )
+            self.checksums[name] = given

@@ -1,0 +1,97 @@
+"""A threaded HTTP server on loopback for S3 applications: cheroot, with socket files fast enough for large objects."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+from cheroot import wsgi
+from cheroot.makefile import StreamReader
+from cheroot.server import HTTPConnection
+
+from kfp_pachyderm.s3.wsgi import WSGIApplication
+
+_READ_BUFFER = 2**18
+_THREADS = 32
+_IDLE = 300
+_HEADERS = 2**17
+
+
+class _Writer:
+    """What cheroot needs of a socket's file; its own copies every answer several times in Python."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.bytes_written = 0
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        self._sock.sendall(data)
+        self.bytes_written += len(data)
+        return len(data)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _makefile(sock: socket.socket, mode: str, _bufsize: int) -> Any:
+    return StreamReader(sock, mode, _READ_BUFFER) if "r" in mode else _Writer(sock)
+
+
+class _Connection(HTTPConnection):  # type: ignore[misc]
+    def __init__(self, server: Any, sock: socket.socket, _makefile_of_server: Any = None) -> None:
+        super().__init__(server, sock, _makefile)
+
+
+class _Gateway(wsgi.Gateway_10):  # type: ignore[misc]
+    version = ("s3", 1)
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        # WSGI's names can't tell "-" from "_", which signed metadata headers may hold
+        environ["s3.headers"] = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in self.req.inheaders.items()
+        }
+        return environ
+
+
+class S3Server:
+    """Serves a WSGI application from its own threads until closed.
+
+    Args:
+        app: the application.
+        port: on 127.0.0.1; 0 for any free one.
+
+    Attributes:
+        port: the port it listens on.
+    """
+
+    def __init__(self, app: WSGIApplication, port: int = 0) -> None:
+        server = wsgi.Server(
+            ("127.0.0.1", port), app, numthreads=_THREADS, server_name="s3", timeout=_IDLE, shutdown_timeout=1
+        )
+        server.gateway = _Gateway
+        server.ConnectionClass = _Connection
+        server.keep_alive_conn_limit = 1000
+        server.max_request_header_size = _HEADERS
+        server.expiration_interval = 0.05
+        server.prepare()
+        self._server = server
+        self.port: int = server.bind_addr[1]
+        self._thread = threading.Thread(target=server.serve, name=f"s3-{self.port}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops listening and ends the threads."""
+        self._server.stop()
+        self._thread.join()
+
+    def __enter__(self) -> S3Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
