@@ -119,7 +119,9 @@ class Snapshot:
             for other, made in self._tasks
             if made is not task
         }
-        left_out = {name for name, value in task.inputs.items() if getattr(value, "given", value) == ""}
+        left_out = {
+            name for name, channel in _pinned(task) if isinstance(channel.given, str) and not channel.given
+        }
         for one in step.config.inputs:
             maker = makers.get((one.project or step.config.project, one.repo))
             if maker and one.name in left_out:

@@ -1,1 +1,68 @@
-"""Pytest plugin: the fixture `pachyderm`, a fresh embedded Pachyderm."""
+"""A pytest plugin: the fixture `pachyderm`, a fresh embedded Pachyderm for every test.
+
+Installed with the package, nothing has to be imported:
+
+    def test_edges(pachyderm):
+        images = pachyderm.put("images", {"a.png": b"..."})
+        found = edges(images=images)
+        assert found.outputs["commit"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import pachyderm_sdk
+
+    from kfp_pachyderm.local import LocalPachyderm
+
+
+class Pachyderm:
+    """What the fixture `pachyderm` is.
+
+    Args:
+        local: the running embedded Pachyderm.
+    """
+
+    def __init__(self, local: LocalPachyderm) -> None:
+        self.address: str = local.address
+        self.client: pachyderm_sdk.Client = local.client
+
+    def put(self, repo: str, files: Mapping[str, bytes | str]) -> str:
+        """Adds files to the branch master of a repo, which is made when missing, in one finished commit.
+
+        Args:
+            repo: "repo" or "project/repo".
+            files: path → content; a text is written as UTF-8.
+
+        Returns:
+            The commit's reference, to be passed to a step.
+        """
+        from pachyderm_sdk.api import pfs
+
+        project, _, name = repo.rpartition("/")
+        where = pfs.Repo(name=name, type="user", project=pfs.Project(name=project or "default"))
+        if not self.client.pfs.project_exists(where.project):
+            self.client.pfs.create_project(project=where.project)
+        if not self.client.pfs.repo_exists(where):
+            self.client.pfs.create_repo(repo=where)
+        with self.client.pfs.commit(branch=pfs.Branch(repo=where, name="master")) as commit:
+            for path, content in files.items():
+                data = content.encode() if isinstance(content, str) else content
+                commit.put_file_from_bytes(path=path, data=data)
+        self.client.pfs.wait_commit(commit)
+        return f"{where.project.name}/{name}@{commit.id}"
+
+
+@pytest.fixture
+def pachyderm(tmp_path: Path) -> Iterator[Pachyderm]:
+    """A fresh embedded Pachyderm; components and pipelines that the test calls run on it."""
+    from kfp_pachyderm import local
+
+    with local.init(tmp_path / "pachyderm") as running:
+        yield Pachyderm(running)

@@ -1,15 +1,17 @@
-"""The gateway's multipart uploads, which forget nothing: aborting or completing one leaves its parts where they were."""
+"""The gateway's multipart uploads, which forget nothing: aborting or completing one leaves its parts."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
 import re
 import tempfile
 import threading
 import uuid
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO
 
 from kfp_pachyderm.embedded.gateway_listing import USER, find_bucket
 from kfp_pachyderm.embedded.gateway_objects import check_length, check_path, path_of, read_body
@@ -22,6 +24,7 @@ from kfp_pachyderm.s3.wsgi import Response, xml_response
 _SMALLEST = 5 * 2**20
 _MOST_PARTS = 10000
 _PIECE = 2**20
+_MARKERS = ("KeyMarker", "UploadIdMarker", "NextKeyMarker", "NextUploadIdMarker")
 
 
 def _hash(content: Iterator[bytes]) -> str:
@@ -31,23 +34,19 @@ def _hash(content: Iterator[bytes]) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
 class _Part:
-    content: IO[bytes]
-    size: int
-    hash: str
+    """One part's content, in an unnamed file that goes when the part does."""
+
+    def __init__(self, descriptor: int, size: int, digest: str) -> None:
+        self._descriptor = descriptor
+        self.size = size
+        self.hash = digest
+        weakref.finalize(self, os.close, descriptor)
 
     def pieces(self) -> Iterator[bytes]:
-        position = 0
-        while position < self.size:
-            piece = _read_at(self.content, position)
-            position += len(piece)
-            yield piece
-
-
-def _read_at(content: IO[bytes], position: int) -> bytes:
-    content.seek(position)
-    return content.read(_PIECE)
+        """The content in order."""
+        for position in range(0, self.size, _PIECE):
+            yield os.pread(self._descriptor, _PIECE, position)
 
 
 @dataclass
@@ -64,15 +63,13 @@ def _number(request: S3Request) -> int:
 
 
 def _spooled(request: S3Request) -> _Part:
-    content = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the upload
-    size = 0
-    digest = hashlib.blake2b(digest_size=32)
-    for piece in read_body(request, request.body):
-        content.write(piece)
-        digest.update(piece)
-        size += len(piece)
-    content.flush()
-    return _Part(content, size, digest.hexdigest())
+    size, digest = 0, hashlib.blake2b(digest_size=32)
+    with tempfile.TemporaryFile(buffering=0) as content:
+        for piece in read_body(request, request.body):
+            content.write(piece)
+            digest.update(piece)
+            size += len(piece)
+        return _Part(os.dup(content.fileno()), size, digest.hexdigest())
 
 
 def _wanted(request: S3Request) -> list[int]:
@@ -81,7 +78,7 @@ def _wanted(request: S3Request) -> list[int]:
         numbers = [int(part.value("PartNumber")) for part in root.all("Part")]
     except ValueError as error:
         raise S3Error("MalformedXML") from error
-    if not numbers or any(one >= other for one, other in zip(numbers, numbers[1:], strict=False)):
+    if not numbers or any(one >= other for one, other in itertools.pairwise(numbers)):
         raise S3Error("InvalidPartOrder")
     return numbers
 

@@ -108,7 +108,9 @@ Config = StepConfig | SnapshotConfig
 def dumps(config: Config) -> str:
     """The config as one line of JSON that survives Argo, Kubernetes and kfp.local unchanged."""
     kind = "step" if isinstance(config, StepConfig) else "snapshot"
-    text = json.dumps({"version": VERSION, "kind": kind, **asdict(config)}, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(
+        {"version": VERSION, "kind": kind, **asdict(config)}, sort_keys=True, separators=(",", ":")
+    )
     for found, escaped in _REPLACED_ON_THE_WAY:
         text = text.replace(found, escaped)
     return text
@@ -123,7 +125,9 @@ def loads(text: str) -> Config:
     data = json.loads(text)
     version, kind = data.pop("version", None), data.pop("kind", None)
     if version != VERSION:
-        raise ValueError(f"step config has version {version!r}, this launcher reads {VERSION}: recompile the pipeline")
+        raise ValueError(
+            f"step config has version {version!r}, this launcher reads {VERSION}: recompile the pipeline"
+        )
     if kind == "snapshot":
         return SnapshotConfig(**data)
     data["inputs"] = tuple(InputConfig(**one) for one in data["inputs"])

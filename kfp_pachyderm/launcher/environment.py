@@ -21,7 +21,9 @@ _REMOVED = (
 )
 
 
-def child_environment(step: Step, sidecar: str, folder: Path, env: Mapping[str, str] = os.environ) -> dict[str, str]:
+def child_environment(
+    step: Step, sidecar: str, folder: Path, env: Mapping[str, str] = os.environ
+) -> dict[str, str]:
     """The environment for one datum's run of the user's command.
 
     Args:

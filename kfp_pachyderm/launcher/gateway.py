@@ -60,7 +60,13 @@ class AdapterGateway:
 
 
 def start_adapter(
-    process: AdapterProcess, pachd: Pachd, opened: Opened, places: Places, token: str, spool: Path, timeout: float
+    process: AdapterProcess,
+    pachd: Pachd,
+    opened: Opened,
+    places: Places,
+    token: str,
+    spool: Path,
+    timeout: float,
 ) -> AdapterGateway:
     """The adapter, told of the job."""
     spool.mkdir(mode=0o700)

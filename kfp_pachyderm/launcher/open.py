@@ -12,7 +12,13 @@ from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
 from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.pipelines import ClaimedInput, PipelinePlan, branch_name, check_name, inspect_owned
+from kfp_pachyderm.pachyderm.pipelines import (
+    ClaimedInput,
+    PipelinePlan,
+    branch_name,
+    check_name,
+    inspect_owned,
+)
 from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
 from kfp_pachyderm.provenance.record import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
 
@@ -39,7 +45,9 @@ class Opened:
         return {one.name: one.commit for one in self.plan.inputs}
 
 
-def open_step(pachd: Pachd, config: StepConfig, execution: Execution, task: KfpTask, deadline: float) -> Opened:
+def open_step(
+    pachd: Pachd, config: StepConfig, execution: Execution, task: KfpTask, deadline: float
+) -> Opened:
     """Makes the step's job, or changes nothing at all.
 
     Raises:

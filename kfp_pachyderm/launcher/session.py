@@ -59,6 +59,7 @@ class Session:
         self.token = ""
         self.places: Places | None = None
         self.generation = 0
+        self.ended = False
         self.problem: PachydermError | None = None
 
     @property
@@ -105,7 +106,9 @@ class Session:
         known = self._status is not None and status.instance == self._status.instance
         if status.job != self._job.id or known or status.state == "finished":
             return False
-        client.post("attach", {"instance": status.instance, "session": self._name, "job": self._job.id}, _CALL)
+        client.post(
+            "attach", {"instance": status.instance, "session": self._name, "job": self._job.id}, _CALL
+        )
         with self._changing:
             self._client, self._status, self.places = client, status, places
             self.generation += 1
@@ -128,7 +131,9 @@ class Session:
                 info = jobs.inspect(self._pachd, self._job)
                 if jobs.is_over(info):
                     self._give_up(
-                        JobFailedError(f"job {self._job.output} is {jobs.state_name(info)}: {info.reason.strip()}")
+                        JobFailedError(
+                            f"job {self._job.output} is {jobs.state_name(info)}: {info.reason.strip()}"
+                        )
                     )
                     return False
                 if self._attach_once():
@@ -181,6 +186,7 @@ class Session:
         """
         self._quiet.set()
         self._post("finish", timeout, exit_code=code, reason=reason)
+        self.ended = True
 
     def abandon(self, code: int, reason: str) -> bool:
         """Tells the holder, in under a second, that the step is over; whether it was heard. For signal handlers."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from kfp_pachyderm.launcher.child import Child
-from kfp_pachyderm.launcher.session import Session
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.launcher.session import Session
 
 _CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -30,6 +33,7 @@ class Signals:
         self.session: Session | None = None
         self.child: Child | None = None
         self.received: int | None = None
+        self._starting = False
         self._before: dict[int, object] = {}
 
     def _handle(self, number: int, _: FrameType | None) -> None:
@@ -38,13 +42,28 @@ class Signals:
             self.session.abandon(128 + number, f"the step got {signal.Signals(number).name}")
         if self.child:
             return self.child.end(number if first else signal.SIGKILL)
-        if first:
+        if first and not self._starting:
             raise Interrupted(number)
 
-    def check_child(self) -> None:
-        """Ends a child that was started while a signal came in."""
-        if self.child and self.received is not None:
+    def start(self, command: list[str], env: dict[str, str]) -> Child:
+        """Starts the child; a signal that comes meanwhile ends it instead of losing sight of it.
+
+        Raises:
+            OSError: the program can't be started.
+        """
+        self._starting = True
+        try:
+            self.child = Child(command, env)
+        finally:
+            self._starting = False
+        if self.received is not None:
             self.child.end(self.received)
+        return self.child
+
+    def end_child(self) -> None:
+        """Ends the child from another thread, because its job can't be saved."""
+        if self.child:
+            self.child.end(signal.SIGTERM)
 
     def check(self) -> None:
         """Raises Interrupted if a signal came while the child ran."""

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 from kfp_pachyderm.errors import CommitNotFinishedError, PachydermError
-from kfp_pachyderm.launcher.child import Child
 from kfp_pachyderm.launcher.environment import child_environment
 from kfp_pachyderm.launcher.gateway import Gateway
 from kfp_pachyderm.launcher.open import Opened
@@ -91,12 +90,12 @@ class Work:
     def _child(self, datum: str) -> None:
         env = child_environment(self._step(datum), self._sidecar(), self._folder)
         try:
-            self._signals.child = Child(self._command, env)
+            child = self._signals.start(self._command, env)
         except OSError as error:
+            self._signals.check()
             code = 127 if isinstance(error, FileNotFoundError) else 126
             raise ChildFailed(code, f"the step's command can't be started: {error}") from error
-        self._signals.check_child()
-        code = self._signals.child.wait()
+        code = child.wait()
         self._signals.child = None
         self._signals.check()
         self._raise_problem()
@@ -142,11 +141,11 @@ class Work:
     def _ended(self, deadline: float) -> pps.JobInfo | None:
         """The ended job; None when Pachyderm has started another holder for it, which is attached now."""
         while time.monotonic() < deadline:
-            info = jobs.wait_for_end(self._pachd, self._opened.job, min(deadline, time.monotonic() + _LOOK_EVERY))
+            info = jobs.wait_for_end(
+                self._pachd, self._opened.job, min(deadline, time.monotonic() + _LOOK_EVERY)
+            )
             if info:
                 return info
             if self._session.next_holder():
                 return None
         raise CommitNotFinishedError(f"job {self._opened.job.output} did not end within {self._timeout:g} s")
-
-

@@ -63,7 +63,6 @@ class Body:
 
     Attributes:
         size: bytes of content read so far.
-        checksums: "crc32" and the like → base64, after `finish`.
     """
 
     def __init__(self, request: S3Request, signed: Signed | None = None) -> None:
@@ -75,7 +74,6 @@ class Body:
         self._declared = declared
         self._sums = {name: _VERIFIED[name]() for name in self._named() if name in _VERIFIED}
         self.size = 0
-        self.checksums: dict[str, str] = {}
 
     @staticmethod
     def _hex_digest(declared: str) -> bool:
@@ -141,4 +139,3 @@ class Body:
                 raise S3Error(
                     "BadDigest", f"The {name.upper()} you specified did not match what we received."
                 )
-            self.checksums[name] = given

@@ -36,6 +36,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     ),
     "InvalidRange": (416, "The requested range is not satisfiable"),
     "InvalidRequest": (400, "Invalid Request"),
+    "KeyTooLongError": (400, "Your key is too long"),
     "InvalidURI": (400, "Couldn't parse the specified URI."),
     "MalformedXML": (
         400,

@@ -18,7 +18,9 @@ class MemoryView:
 
     def _entry(self, path: str) -> FileEntry:
         content = self.files[path]
-        return FileEntry(path, len(content), hashlib.blake2b(content, digest_size=32).hexdigest(), self.committed)
+        return FileEntry(
+            path, len(content), hashlib.blake2b(content, digest_size=32).hexdigest(), self.committed
+        )
 
     def inspect(self, path: str) -> FileEntry | None:
         return self._entry(path) if path in self.files else None

@@ -49,6 +49,7 @@ class Replay:
         self.ids = {state["job_id"]: "JOB", second["job_id"]: "JOB"}
         self.servers = [self._server(state, state, state), self._server(state, second, second)]
         self.uploads: dict[str, str] = {}
+        self.etags: dict[str, str] = {}
 
     @staticmethod
     def _server(state: dict[str, Any], host: dict[str, Any], job: dict[str, Any]) -> S3Server:
@@ -60,11 +61,25 @@ class Replay:
         for recorded, ours in self.uploads.items():
             path = path.replace(recorded, ours)
         wrong = "wrong" in line["name"] and "auth" in line["name"]
-        made = Recording(request["method"], path, dict(request["headers"]), body_of(request), "bad" if wrong else KEY)
+        headers = {name: self._own_etag(value) for name, value in request["headers"].items()}
+        made = Recording(request["method"], path, headers, body_of(request), "bad" if wrong else KEY)
         made.sign()
         if line["name"] in ("signed_streaming_good", "signed_streaming_trailer"):
             made.sign_chunks()
         return made
+
+    def _own_etag(self, value: str) -> str:
+        for recorded, ours in self.etags.items():
+            value = value.replace(recorded, ours)
+        return value
+
+    def _learn(self, line: dict[str, Any], headers: dict[str, str], text: str) -> None:
+        recorded, ours = _UPLOAD.search(line["response"].get("body_text") or ""), _UPLOAD.search(text)
+        if recorded and ours:
+            self.uploads[recorded[1]] = ours[1]
+        etag = next((value for name, value in line["response"].get("headers", []) if name == "Etag"), "")
+        if etag and "etag" in headers:
+            self.etags[etag.strip('"')] = headers["etag"].strip('"')
 
     def ask(self, line: dict[str, Any]) -> dict[str, Any]:
         server = self.servers[line["seq"] >= self.second_from]
@@ -73,10 +88,7 @@ class Replay:
         except (http.client.RemoteDisconnected, ConnectionError):
             return comparable(None, {}, "", self.ids)
         text = body.decode("utf-8", "replace")
-        recorded = _UPLOAD.search(line["response"].get("body_text") or "")
-        ours = _UPLOAD.search(text)
-        if recorded and ours:
-            self.uploads[recorded[1]] = ours[1]
+        self._learn(line, headers, text)
         return comparable(status, headers, text, self.ids)
 
     def close(self) -> None:
@@ -119,4 +131,5 @@ def test_answers_as_the_real_gateway(line: dict[str, Any], answers: dict[int, di
     expected, got = _recorded(line), answers[line["seq"]]
     assert got["status"] == expected["status"]
     assert got["headers"] == expected["headers"]
-    assert "body_len" in line["response"] or got["body"] == expected["body"]
+    if "body_len" not in line["response"]:
+        assert got["body"] == expected["body"]

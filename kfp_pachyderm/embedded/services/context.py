@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import grpc
 from pachyderm_sdk.api import transaction
 
+from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.store.database import Txn
 from kfp_pachyderm.embedded.store.store import Store
 
 T = TypeVar("T")
 
 
-def transaction_id(context: grpc.ServicerContext) -> str:
+def transaction_id(context: Context) -> str:
     """The transaction that the client is in; "": none."""
-    metadata: Any = context.invocation_metadata()
-    return next((str(value) for key, value in metadata if key == "pach-transaction"), "")
+    return next((str(value) for key, value in context.invocation_metadata() if key == "pach-transaction"), "")
 
 
 @dataclass
@@ -35,7 +34,7 @@ class Joining:
 
     def run(
         self,
-        context: grpc.ServicerContext,
+        context: Context,
         request: transaction.TransactionRequest,
         direct: Callable[[Txn], T],
     ) -> T | transaction.TransactionResponse:
@@ -47,8 +46,7 @@ class Joining:
             return direct(txn)
 
 
-def alive(context: grpc.ServicerContext, store: Store) -> Callable[[], bool]:
+def alive(context: Context, store: Store) -> Callable[[], bool]:
     """Whether the client still waits; its leaving wakes the waiting."""
     context.add_callback(store.database.wake)
-    is_active: Callable[[], bool] = context.is_active
-    return is_active
+    return context.is_active

@@ -5,12 +5,12 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterable, Iterator
 
-import grpc
 from pachyderm_sdk.api import pfs
 
 from kfp_pachyderm.embedded.services import messages, modify, pick, wire
 from kfp_pachyderm.embedded.services.messages import field, given
 from kfp_pachyderm.embedded.services.modify import Add, Copy, Delete, SetCommit
+from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store import layers, listing, paths, repos
 from kfp_pachyderm.embedded.store.changes import Changes
@@ -18,8 +18,6 @@ from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.layers import File
 from kfp_pachyderm.embedded.store.listing import Entry
 from kfp_pachyderm.embedded.store.store import Store
-
-Context = grpc.ServicerContext
 
 _SUGGESTION = "Use GetFileTAR instead"
 

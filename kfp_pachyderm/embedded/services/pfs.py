@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import grpc
 from pachyderm_sdk.api import pfs, transaction
 
 from kfp_pachyderm.embedded.services import messages, pick, wire
 from kfp_pachyderm.embedded.services.context import Joining, alive
 from kfp_pachyderm.embedded.services.messages import given
+from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store import branches, commits, deletion, repos
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.database import Txn
-
-Context = grpc.ServicerContext
 
 
 class Operations:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, Protocol
 
 import betterproto.lib.google.protobuf as google
 import grpc
@@ -14,6 +14,26 @@ import grpc
 from kfp_pachyderm.embedded.status import Refused
 
 logger = logging.getLogger(__name__)
+
+
+class Context(Protocol):
+    """What handlers use of grpc.ServicerContext, which has no type information."""
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Called when the call ends."""
+
+    def is_active(self) -> bool:
+        """Whether the client still waits."""
+
+    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """The request's headers."""
+
+    def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
+        """Ends the call with a status."""
+
+    def code(self) -> grpc.StatusCode | None:
+        """The status that was set, if any."""
+
 
 Kind = Literal["unary", "stream", "upload"]
 
@@ -27,6 +47,7 @@ OPTIONS = [
 ]
 
 Empty = google.Empty
+Server = grpc.Server
 
 
 @dataclass(frozen=True)
@@ -40,7 +61,7 @@ class Call:
         write: response to bytes.
     """
 
-    function: Callable[[Any, grpc.ServicerContext], Any]
+    function: Callable[[Any, Context], Any]
     parse: Callable[[bytes], Any]
     kind: Kind = "unary"
     write: Callable[[Any], bytes] = bytes
@@ -54,12 +75,12 @@ def message(kind: type[Any]) -> Callable[[bytes], Any]:
     return lambda data: kind().parse(data)
 
 
-def unary(function: Callable[[Any, grpc.ServicerContext], Any], request: type[Any]) -> Call:
+def unary(function: Callable[[Any, Context], Any], request: type[Any]) -> Call:
     """A call with one answer."""
     return Call(function, message(request))
 
 
-def stream(function: Callable[[Any, grpc.ServicerContext], Iterator[Any]], request: type[Any]) -> Call:
+def stream(function: Callable[[Any, Context], Iterator[Any]], request: type[Any]) -> Call:
     """A call that answers message by message."""
     return Call(function, message(request), "stream")
 
@@ -69,28 +90,28 @@ def already_bytes(data: bytes) -> bytes:
     return data
 
 
-def _refuse(context: grpc.ServicerContext, name: str, error: Exception) -> None:
+def _refuse(context: Context, name: str, error: Exception) -> NoReturn:
     if isinstance(error, Refused):
         context.abort(grpc.StatusCode[error.code], error.text)
     logger.exception("%s failed", name)
     context.abort(grpc.StatusCode.INTERNAL, f"{name}: internal error of the embedded Pachyderm: {error!r}")
 
 
-def _guard_unary(name: str, call: Call) -> Callable[[Any, grpc.ServicerContext], Any]:
-    def run(request: Any, context: grpc.ServicerContext) -> Any:
+def _guard_unary(name: str, call: Call) -> Callable[[Any, Context], Any]:
+    def run(request: Any, context: Context) -> Any:
         try:
             return call.function(request, context)
         except Exception as error:
             # grpc's own abort is a bare Exception too; raising it again ends the call as decided.
             if context.code() is not None:
                 raise
-            return _refuse(context, name, error)
+            _refuse(context, name, error)
 
     return run
 
 
-def _guard_stream(name: str, call: Call) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
-    def run(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+def _guard_stream(name: str, call: Call) -> Callable[[Any, Context], Iterator[Any]]:
+    def run(request: Any, context: Context) -> Iterator[Any]:
         try:
             yield from call.function(request, context)
         except Exception as error:
@@ -128,7 +149,7 @@ class _Router(grpc.GenericRpcHandler):  # type: ignore[misc]
             service, f"{method.lstrip('/')} is not implemented by the embedded Pachyderm"
         )
 
-        def refuse(_: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
+        def refuse(_: Any, context: Context) -> Iterator[bytes]:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
             yield b""
 

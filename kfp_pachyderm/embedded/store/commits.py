@@ -48,10 +48,11 @@ _COMMIT = """SELECT c.id, c.repo, r.project, r.name, r.type, c.set_id, c.branch,
 
 
 def _commit(row: Any) -> Commit:
-    id_, repo_id, project, name, type_, *plain, base, found, updated, metadata = row
+    id_, repo_id, project, name, type_ = row[:5]
+    base, found, updated, metadata = row[16:]
     shown = None if found is None else tuple(json.loads(found))
     key = RepoKey(project, name, type_)
-    return Commit(id_, repo_id, key, *plain, bool(base), shown, updated, json.loads(metadata))
+    return Commit(id_, repo_id, key, *row[5:16], bool(base), shown, updated, json.loads(metadata))
 
 
 def select(db: sqlite3.Connection, where: str, values: tuple[Any, ...] = ()) -> list[Commit]:

@@ -167,7 +167,7 @@ def glob(db: sqlite3.Connection, layers: Layers, pattern: str) -> Iterator[Entry
         return
     regex = paths.glob_regex(pattern)
     for entry in walk(db, layers, "/", paths.literal_prefix(pattern)):
-        if regex.fullmatch(entry.path.rstrip("/") or "/"):
+        if entry.path != "/" and regex.fullmatch(entry.path.rstrip("/")):
             yield entry
 
 

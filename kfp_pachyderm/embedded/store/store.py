@@ -63,6 +63,11 @@ class Store:
         """This thread's connection for reading."""
         return self.database.read()
 
+    def cluster_id(self) -> str:
+        """This store's own ID."""
+        found: str = self.read().execute("SELECT value FROM meta WHERE key = 'cluster_id'").fetchone()[0]
+        return found
+
     def layers(self, commit: Commit) -> tuple[int, ...]:
         """Layers of a commit as it is now."""
         return commits.commit_layers(self.read(), commits.reload(self.read(), commit))

@@ -1,0 +1,53 @@
+"""What the launcher tells the adapter, and what it gets back. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: project, repo and ID of a commit
+CommitName = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """One step's buckets and where their content lies.
+
+    Args:
+        sidecar: the job's sidecar, "grpc://host:port".
+        pachd: pachd's address, taken when the sidecar's port is closed.
+        token: the job's token, "" with auth off.
+        inputs: bucket → the commit that it is pinned to.
+        output: the open output commit, None for a step without output bucket.
+        aliases: further bucket names → bucket.
+        access_key: the only one that is accepted, made by the launcher for this step.
+        secret_key: belongs to it.
+        spool: a private folder of the step.
+        spool_limit: bytes of objects that the spool takes.
+    """
+
+    sidecar: str
+    pachd: str
+    token: str
+    inputs: dict[str, CommitName]
+    output: CommitName | None
+    aliases: dict[str, str]
+    access_key: str
+    secret_key: str
+    spool: str
+    spool_limit: int = 8 * 2**30
+
+    def __repr__(self) -> str:
+        return f"AdapterConfig(sidecar={self.sidecar!r}, inputs={self.inputs!r}, output={self.output!r})"
+
+
+@dataclass(frozen=True)
+class Flushed:
+    """What is in the output commit, verified.
+
+    Args:
+        objects: number of files.
+        bytes: their sizes added up.
+    """
+
+    objects: int
+    bytes: int

@@ -1,0 +1,175 @@
+"""Starts the embedded Pachyderm as a process, or joins one that runs already."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from kfp_pachyderm.errors import PachydermUnreachableError, StoreError
+
+
+class EmbeddedProcess:
+    """A running embedded Pachyderm; a context manager that ends it, unless it was joined.
+
+    Args:
+        data_dir: its data folder.
+        description: what it said when it started.
+        process: the child, if this process started it.
+    """
+
+    def __init__(
+        self, data_dir: Path, description: dict[str, Any], process: subprocess.Popen[str] | None
+    ) -> None:
+        self.data_dir = data_dir
+        self.address: str = description["address"]
+        self.pid: int = description["pid"]
+        self._process = process
+
+    @property
+    def joined(self) -> bool:
+        """Whether somebody else started it (and ends it)."""
+        return self._process is None
+
+    def __enter__(self) -> EmbeddedProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self, timeout: float = 10) -> None:
+        """Ends the process that was started here; one that was joined runs on.
+
+        Args:
+            timeout: seconds until it is killed.
+        """
+        if self._process is not None:
+            _end(self._process, timeout)
+
+
+def start(data_dir: Path, port: int = 0, timeout: float = 30) -> EmbeddedProcess:
+    """Starts an embedded Pachyderm on a data folder, or joins the one that runs there.
+
+    Args:
+        data_dir: the data folder; made when missing.
+        port: its gRPC port on 127.0.0.1; 0: any free one. A joined server keeps its own.
+        timeout: seconds until it must answer.
+
+    Returns:
+        The running server. It ends with this process, however this process ends.
+
+    Raises:
+        StoreError: the folder can't be used, or the port is taken; with the server's own words.
+        PachydermUnreachableError: it did not start in time.
+    """
+    deadline = time.monotonic() + timeout
+    data_dir = data_dir.absolute()
+    running = _running(data_dir)
+    while running is None:
+        started = _start(data_dir, port, deadline)
+        if started is not None:
+            return started
+        # Another process was quicker; it says where it listens in a moment.
+        running = _running(data_dir)
+        if time.monotonic() > deadline:
+            raise PachydermUnreachableError(
+                f"another process holds {data_dir} but did not say where it listens within {timeout:g} s"
+            )
+    return EmbeddedProcess(data_dir, running, None)
+
+
+def _running(data_dir: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((data_dir / "server.json").read_text())
+        with (data_dir / "lock").open() as lock:
+            return found if _is_locked(lock.fileno()) and _is_alive(found["pid"]) else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _is_locked(fd: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _start(data_dir: Path, port: int, deadline: float) -> EmbeddedProcess | None:
+    command = [
+        sys.executable,
+        "-m",
+        "kfp_pachyderm.embedded",
+        "--data-dir",
+        str(data_dir),
+        "--port",
+        str(port),
+    ]
+    process = subprocess.Popen(
+        [*command, "--exit-with-parent"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Ctrl-C in a terminal goes to the user's program, which then ends this one in its own order.
+        start_new_session=True,
+    )
+    line = _first_line(process, deadline)
+    if line:
+        return EmbeddedProcess(data_dir, json.loads(line), process)
+    if process.poll() is None and time.monotonic() >= deadline:
+        _end(process, 1)
+        raise PachydermUnreachableError(f"the embedded Pachyderm on {data_dir} did not start in time")
+    complaint = _complaint(process)
+    if "another embedded Pachyderm uses" in complaint:
+        time.sleep(0.05)
+        return None
+    raise StoreError(complaint or f"the embedded Pachyderm on {data_dir} ended at once, without a word")
+
+
+def _first_line(process: subprocess.Popen[str], deadline: float) -> str:
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
+    return process.stdout.readline() if ready else ""
+
+
+def _complaint(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    text = process.stderr.read().strip()
+    _end(process, 1)
+    return text.removeprefix("StoreError: ")
+
+
+def _end(process: subprocess.Popen[str], timeout: float) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

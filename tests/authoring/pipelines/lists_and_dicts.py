@@ -1,0 +1,34 @@
+"""Lists and dicts as parameters, with defaults, from the pipeline's parameters."""
+
+from typing import Dict, List, Optional
+
+from kfp import dsl
+
+import kfp_pachyderm as pachyderm
+
+FUNCTION = "grid"
+
+
+@pachyderm.s3_enabled(inputs=[pachyderm.S3Input("images")])
+@dsl.component(base_image="python:3.11")
+def search(
+    sizes: List[int],
+    options: Dict[str, float] = {"sigma": 1.5},  # noqa: B006
+    names: List[str] = ["a", "b"],  # noqa: B006
+    deep: bool = True,
+    note: Optional[str] = None,
+) -> List[float]:
+    """Searches a grid."""
+    return [size * options["sigma"] for size in sizes]
+
+
+@dsl.component(base_image="python:3.11")
+def largest(values: List[float]) -> float:
+    return max(values)
+
+
+@dsl.pipeline(name="grid")
+@pachyderm.pipeline
+def grid(sizes: List[int] = [1, 2, 3], images: str = "") -> float:  # noqa: B006
+    found = search(sizes=sizes, images=images)
+    return largest(values=found.output).output
