@@ -2,212 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, cast, overload
+from typing import Any, Literal, overload
 
-from kfp import components, dsl
-from kfp.dsl import pipeline_channel
+from kfp import dsl
 
-from kfp_pachyderm.connection import connect
-from kfp_pachyderm.errors import CommitReferenceError, InputNameError, OutputNameError, SpecError
-from kfp_pachyderm.ir import COMMIT, RECORD, ComponentIR, describe
+from kfp_pachyderm.errors import InputNameError, OutputNameError, SpecError
+from kfp_pachyderm.ir import COMMIT, RECORD, ComponentIR
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.spec import Connection, FileInput, HolderOptions, PipelineSpec, S3Input, names
+from kfp_pachyderm.spec.connection import check_connection
 from kfp_pachyderm.spec.holder import seconds
 from kfp_pachyderm.spec.inputs import configs
-
-_NAME = r"[a-zA-Z0-9_-]+"
-_REFERENCE = re.compile(rf"(?P<project>{_NAME}/)?(?P<repo>{_NAME})@(?P<target>{_NAME}([\^~.][\^~.0-9]*)?)")
-_COMMIT_ID = re.compile(r"[0-9a-f]{32}")
-
-
-class Scope(Protocol):
-    """What `kfp_pachyderm.pipeline` gives to the steps that are called in its body."""
-
-    project: str
-    connection: Connection | None
-
-    def pin(self, step: S3EnabledComponent, one: InputConfig, value: Any) -> Any:
-        """The value to pass instead, so that it is a commit when the step's cache key is made."""
-        ...
-
-    def called(self, step: S3EnabledComponent, task: StepTask) -> None:
-        """Told of every step that was called."""
-        ...
-
-
-#: The scope of the pipeline whose body is running.
-scope: ContextVar[Scope | None] = ContextVar("kfp_pachyderm_scope", default=None)
-
-
-class SnapshotChannel(pipeline_channel.PipelineParameterChannel):  # type: ignore[misc]
-    """An output of the snapshot task, which is made only after the pipeline's body has run.
-
-    Args:
-        name: the output.
-        task_name: the snapshot task.
-        given: what the step was called with; it stands again if the snapshot can't come before the step.
-    """
-
-    def __init__(self, name: str, task_name: str, given: Any) -> None:
-        super().__init__(name=name, channel_type="String", task_name=task_name)
-        self.given = given
-
-    @property
-    def task(self) -> Any:
-        """The snapshot task; None while there is none, so that KFP lets an exit task have such an input."""
-        return self.pipeline.tasks.get(self.task_name) if self.pipeline else None
-
-
-class StepTask(dsl.PipelineTask):  # type: ignore[misc]
-    """A task of a wrapped component: `.output` is what it is without the outputs that the wrapping adds."""
-
-    @property
-    def output(self) -> Any:
-        """The single output of the original component."""
-        own = [value for name, value in self.outputs.items() if name not in (COMMIT, RECORD)]
-        return own[0] if len(own) == 1 else super().output
-
-
-@dataclass(frozen=True)
-class Step:
-    """A wrapped component, before it is known in which project it runs.
-
-    Args:
-        original: the component as the user built it.
-        ir: its IR.
-        config: the step's config, without project and address.
-        project: the step's own project; None: the pipeline's.
-        connection: the step's own connection; None: the pipeline's.
-    """
-
-    original: Any
-    ir: ComponentIR
-    config: StepConfig
-    project: str | None
-    connection: Connection | None
-
-
-class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
-    """A KFP component whose task runs as a Pachyderm job; called like the original.
-
-    Args:
-        step: what is wrapped, and how.
-        project: the Pachyderm project it runs in.
-        connection: how it reaches Pachyderm.
-    """
-
-    def __init__(self, step: Step, project: str, connection: Connection | None) -> None:
-        names.pipeline(step.config.name or step.original.name, project)
-        self.step, self.connection = step, connection
-        address = connection.address if connection else None
-        self.config = replace(step.config, project=project, address=address)
-        text = step.ir.wrapped(self.config)
-        spec = components.load_component_from_text(text).component_spec
-        _restore(spec, step)
-        super().__init__(component_spec=spec, component_yaml=text)
-        # The containerized executor looks for python_func, the decorators' users for pipeline_func.
-        for attribute in ("python_func", "pipeline_func"):
-            if hasattr(step.original, attribute):
-                setattr(self, attribute, getattr(step.original, attribute))
-
-    def __call__(self, *args: Any, **kwargs: Any) -> StepTask:
-        """A task of the step, as the original component makes one; outside a pipeline it runs at once."""
-        component = self._in(scope.get())
-        given = {component._parameter(name): value for name, value in kwargs.items()}
-        values = {
-            one.name: component._pinned(one, given.get(one.name, "")) for one in component.config.inputs
-        }
-        # With positional arguments KFP refuses the call in its own words.
-        task: Any = super(S3EnabledComponent, component).__call__(*args, **{**given, **values})
-        # KFP makes the task itself, so its class is changed afterwards.
-        task.__class__ = StepTask
-        component._prepare(task, values)
-        return cast(StepTask, task)
-
-    def execute(self, **kwargs: Any) -> Any:
-        """Runs the original's function, without Pachyderm."""
-        return self.step.original.execute(**kwargs)
-
-    def _in(self, where: Scope | None) -> S3EnabledComponent:
-        """The same step with the project and connection of the pipeline, where it has none of its own."""
-        project = self.step.project or (where.project if where else "default")
-        connection = self.step.connection or (where.connection if where else None)
-        if (project, connection) == (self.config.project, self.connection):
-            return self
-        return S3EnabledComponent(self.step, project, connection)
-
-    def _parameter(self, name: str) -> str:
-        """The input that is meant: Python has no dashes in names, buckets have no underscores."""
-        dashed = name.replace("_", "-")
-        return dashed if any(one.name == dashed for one in self.config.inputs) else name
-
-    def _pinned(self, one: InputConfig, value: Any) -> Any:
-        check_reference(one, value)
-        where = scope.get()
-        return where.pin(self, one, value) if where else value
-
-    def _prepare(self, task: StepTask, values: dict[str, Any]) -> None:
-        where = scope.get()
-        if where:
-            where.called(self, task)
-        if task.state.name == "FINAL":  # It has run already, on this machine.
-            return
-        connect(task, self.connection)
-        if not all(is_commit(value) for value in values.values()):
-            task.set_caching_options(False)
-
-
-def check_reference(one: InputConfig, value: Any) -> None:
-    """Refuses a constant that is no commit reference.
-
-    Raises:
-        CommitReferenceError: the text can't be read.
-    """
-    if not isinstance(value, str) or not value or pipeline_channel.extract_pipeline_channels_from_any(value):
-        return
-    if not _REFERENCE.fullmatch(value):
-        raise CommitReferenceError(
-            f'Argument for input "{one.name}" is no commit reference. Got {value!r}: pass '
-            f'"{one.repo}@<branch>", "<project>/{one.repo}@<branch>", "{one.repo}@<commit ID>", or another '
-            'step\'s outputs["commit"].'
-        )
-
-
-def qualified(one: InputConfig, project: str, value: str) -> str:
-    """The reference with its project; an empty one is the head of the input's branch."""
-    reference = value or f"{one.repo}@{one.branch}"
-    return reference if "/" in reference else f"{one.project or project}/{reference}"
-
-
-def is_commit(value: Any) -> bool:
-    """Whether the value is a commit when the run decides about caching, whatever the branches do."""
-    if isinstance(value, str):
-        found = _REFERENCE.fullmatch(value)
-        return bool(found and _COMMIT_ID.fullmatch(found["target"]))
-    if isinstance(value, pipeline_channel.OneOfMixin):
-        return all(is_commit(channel) for channel in value.channels)
-    if not isinstance(value, pipeline_channel.PipelineParameterChannel):
-        return False
-    return isinstance(value, SnapshotChannel) or (value.name == COMMIT and isinstance(value.task, StepTask))
-
-
-def _restore(spec: Any, step: Step) -> None:
-    """Puts back what reading IR loses: descriptions, exact types, the order of inputs, env as a dict."""
-    original = step.original.component_spec
-    added = {one.name: spec.inputs[one.name] for one in step.config.inputs}
-    for one in step.config.inputs:
-        added[one.name].description = describe(one)
-    spec.description = original.description
-    spec.inputs = {**(original.inputs or {}), **added}
-    spec.outputs = {**(original.outputs or {}), **{name: spec.outputs[name] for name in (COMMIT, RECORD)}}
-    spec.task_config_passthroughs = original.task_config_passthroughs
-    container = spec.implementation.container
-    if isinstance(container.env, list):
-        container.env = {one["name"]: one.get("value", "") for one in container.env}
+from kfp_pachyderm.step import S3EnabledComponent, Step
 
 
 @overload
@@ -326,16 +133,6 @@ def _check_options(spec: object, gateway: object, connection: object, holder: ob
     if not isinstance(holder, HolderOptions):
         raise SpecError('Argument for "holder" must be HolderOptions(...).')
     check_connection(connection)
-
-
-def check_connection(connection: object) -> None:
-    """Refuses what is no connection, without showing it.
-
-    Raises:
-        SpecError: not a Connection.
-    """
-    if connection is not None and not isinstance(connection, Connection):
-        raise SpecError('Argument for "connection" must be a Connection. Use Connection("grpc://host:port").')
 
 
 def _checked_ir(original: Any) -> ComponentIR:

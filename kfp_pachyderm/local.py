@@ -66,8 +66,9 @@ _current: LocalPachyderm | None = None
 def init(data_dir: str | os.PathLike[str] | None = None, **kfp_local_options: Any) -> LocalPachyderm:
     """Starts an embedded Pachyderm and makes `kfp.local` ready: call components and pipelines to run them.
 
-    Called again with the same folder, it takes the new options and returns the same object; with another folder, it
-    closes the one before: the steps of a process use one Pachyderm. At the end of the process it is closed by itself.
+    Called again with the same folder, it takes the new options and returns the same object; with another
+    folder, it closes the one before: the steps of a process use one Pachyderm. At the end of the process it
+    is closed by itself.
 
     Args:
         data_dir: folder of the data; None: `./.pachyderm`. A server that runs there already is joined.

@@ -15,20 +15,14 @@ import yaml
 from kfp import components
 from kfp.dsl import pipeline_channel, pipeline_context
 
-from kfp_pachyderm.component import (
-    S3EnabledComponent,
-    SnapshotChannel,
-    StepTask,
-    check_connection,
-    is_commit,
-    qualified,
-    scope,
-)
 from kfp_pachyderm.connection import connect
 from kfp_pachyderm.errors import SpecError
 from kfp_pachyderm.ir import launcher_command
 from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig
 from kfp_pachyderm.spec import Connection, names
+from kfp_pachyderm.spec.connection import check_connection
+from kfp_pachyderm.step import S3EnabledComponent, scope
+from kfp_pachyderm.tasks import SnapshotChannel, StepTask, is_commit, qualified
 
 #: The task that resolves the inputs, and its component.
 SNAPSHOT = "pachyderm-snapshot"
@@ -183,9 +177,9 @@ def pipeline(func: Any = None, /, *, project: str = "default", connection: Conne
     comes from a parameter of the pipeline is resolved once per run, by the task `pachyderm-snapshot`, to
     its newest good commit; the steps get the commits, so that all of them see the same data and KFP's cache
     knows commits, not branches. There is no such task when nothing has to be resolved: `repo@<commit ID>`
-    and other steps' `outputs["commit"]` are passed on as they are. A step with an input that only becomes
-    known during the run (another task's output, a loop's item) is not cached, and an exit task resolves its
-    inputs itself.
+    and other steps' `outputs["commit"]` are passed on as they are. Not pinned, and so not cached: a step
+    with an input that only becomes known during the run (another task's output, a loop's item), one with a
+    connection of its own, and an exit task.
 
     An input that is left out means the branch's head when the run starts, also where another step of the
     same pipeline writes that repo: such an input does not wait for that step, and in a first run the repo

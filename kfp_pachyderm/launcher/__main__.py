@@ -22,7 +22,8 @@ def main(argv: list[str]) -> int:
         argv: without the program's name.
 
     Returns:
-        The user's command's exit code; 1 when Pachyderm's part failed; 2 for a wrong call; 128 + n on signal n.
+        The user's command's exit code; 1 when Pachyderm's part failed; 2 for a wrong call; 128 + n on
+        signal n.
     """
     if len(argv) < 4 or argv[1] != "--executor-input" or argv[3] != "--":
         say(_USAGE)

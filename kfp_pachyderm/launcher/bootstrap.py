@@ -1,7 +1,7 @@
 """How the launcher gets into a step's container: a constant text for `python3 -c`, standard library only.
 
-The text is part of the component's command, and so of KFP's cache key: change it only when you must. It may hold
-none of `python3` (kfp.local replaces it by the interpreter's path), `{{` (Argo) and `$` (Kubernetes).
+The text is part of the component's command, and so of KFP's cache key: change it only when you must. It may
+hold none of `python3` (kfp.local replaces it by the interpreter's path), `{{` (Argo) and `$` (Kubernetes).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def install(folder):
            "--no-warn-script-location", "--target", folder]
     for more in (["pachyderm-sdk>=2.12,<3", "cheroot>=10,<12"], ["--no-deps", package]):
         if subprocess.call(pip + more, stdout=sys.stderr):
-            sys.exit("[kfp-pachyderm] cannot install the launcher with " + sys.executable + " (3.11 or newer, with pip): "
-                     "put kfp-pachyderm into the step's image, or name an interpreter that has it in KFP_PACHYDERM_PYTHON")
+            sys.exit("[kfp-pachyderm] " + sys.executable + " (3.11 and pip needed) cannot install the launcher: "
+                     "put kfp-pachyderm into the image, or name a Python that has it in KFP_PACHYDERM_PYTHON")
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
 if all(map(has, ("kfp_pachyderm.launcher", "pachyderm_sdk", "grpc", "cheroot"))):

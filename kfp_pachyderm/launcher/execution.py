@@ -12,7 +12,7 @@ from typing import Any
 
 _LOCAL_OUTPUT_FILE = "executor_output.json"
 _LOCAL_RUN = re.compile(r"(?P<pipeline>.+)-\d{4}(-\d\d){5}-\d{6}")
-#: Where KFP's launcher keeps an artifact of a bucket (KFP backend/src/v2/component/launcher_v2.go, LocalPathForURI).
+#: Where KFP's launcher keeps a bucket's artifact (KFP backend/src/v2/component/launcher_v2.go).
 _MOUNTS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/", "oci://": "/oci/"}
 
 
@@ -24,7 +24,7 @@ class Identity:
         pipeline: KFP pipeline's name.
         run: the run's ID; with kfp.local the run's folder.
         task: the task's name.
-        salt: tells executions of one task in one run apart (ParallelFor), stays the same for retries; "" with kfp.local.
+        salt: tells the executions of a task in a run apart (ParallelFor), not retries; "" with kfp.local.
         attempt: tells retries apart.
     """
 
@@ -97,7 +97,7 @@ def _identity(outputs: dict[str, Any], env: Mapping[str, str]) -> Identity:
     for path in (file.as_posix(), *_uris(outputs)):
         parts = path.split("/")[:-1]
         if len(parts) > 4:  # …/<pipeline>/<run>/<task>/<salt>/<file>: the scheme and bucket come before
-            return Identity(*parts[-4:], attempt)
+            return Identity(parts[-4], parts[-3], parts[-2], parts[-1], attempt)
     return Identity(attempt=attempt)
 
 

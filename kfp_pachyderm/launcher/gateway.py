@@ -23,11 +23,11 @@ class Gateway(Protocol):
     objects: int | None
 
     def deliver(self, sidecar: str, again: bool, timeout: float) -> None:
-        """Has everything that the child wrote in the output commit; `again`: a new holder has an empty one."""
+        """Sees everything written into the output commit; `again`: a new holder came, with an empty one."""
 
 
 class DirectGateway:
-    """The sidecar's own S3: what was written is in the commit already, and gone when Pachyderm starts again."""
+    """The sidecar's own S3: what was written is in the commit at once, and gone when the job restarts."""
 
     objects: int | None = None
 

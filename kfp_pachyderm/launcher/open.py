@@ -106,7 +106,7 @@ def _claims(project: str, name: str, found: list[tuple[InputConfig, Reference]])
 def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> None:
     """Stops what an earlier attempt of this very task left unfinished.
 
-    Without a salt (kfp.local) two iterations of a loop look the same, so nothing is stopped: the lease does it.
+    Without a salt (kfp.local) two iterations of a loop look the same: there the lease does it.
     """
     if not identity.salt:
         return

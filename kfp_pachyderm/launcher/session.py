@@ -14,7 +14,6 @@ from kfp_pachyderm.errors import (
     LeaseLostError,
     NotFoundError,
     PachydermError,
-    PermanentError,
     TemporaryError,
 )
 from kfp_pachyderm.launcher.holder_client import HolderClient, HolderStatus
@@ -119,44 +118,39 @@ class Session:
             try:
                 self._post("heartbeat", min(self._lease / 3, _CALL))
             except LeaseLostError as error:
-                return self._give_up(error)
+                self._give_up(error)
             except PachydermError as error:
-                if not self._follow(error):
-                    return None
+                self._follow(error)
 
-    def _follow(self, why: PachydermError) -> bool:
-        """After a failed heartbeat: back to the holder, or on to its successor; False when the job is over."""
+    def _follow(self, why: PachydermError) -> None:
+        """After a failed heartbeat: back to the holder, on to its successor, or to the end of the job."""
         while not self._quiet.is_set():
             try:
-                info = jobs.inspect(self._pachd, self._job)
-                if jobs.is_over(info):
-                    self._give_up(
-                        JobFailedError(
-                            f"job {self._job.output} is {jobs.state_name(info)}: {info.reason.strip()}"
-                        )
-                    )
-                    return False
+                self._require_unfinished()
                 if self._attach_once():
                     self._tell(f"job {self._job.id} was started again by Pachyderm ({why}); following it")
-                    return True
-                self._post("heartbeat", _CALL)
-                return True
-            except LeaseLostError as error:
+                else:
+                    self._post("heartbeat", _CALL)
+                return
+            except (LeaseLostError, JobFailedError) as error:
                 self._give_up(error)
-                return False
-            except NotFoundError:
-                pass  # between two workers, or deleted: the next look tells
-            except PermanentError as error:
+                return
+            except (TemporaryError, NotFoundError):
+                self._quiet.wait(0.5)  # between two workers
+            except PachydermError as error:
                 self._give_up(error)
-                return False
-            except TemporaryError:
-                pass
-            self._quiet.wait(0.5)
-        return False
+                return
+
+    def _require_unfinished(self) -> None:
+        info = jobs.inspect(self._pachd, self._job)
+        if jobs.is_over(info):
+            reason = info.reason.strip()
+            raise JobFailedError(f"job {self._job.output} is {jobs.state_name(info)}: {reason}")
 
     def _give_up(self, error: PachydermError) -> None:
-        self.problem = error
         if not self._quiet.is_set():
+            self._quiet.set()
+            self.problem = error
             self._on_problem()
 
     def _post(self, action: str, timeout: float, **fields: object) -> None:
@@ -189,7 +183,7 @@ class Session:
         self.ended = True
 
     def abandon(self, code: int, reason: str) -> bool:
-        """Tells the holder, in under a second, that the step is over; whether it was heard. For signal handlers."""
+        """Tells the holder in under a second, for signal handlers; whether it was heard."""
         try:
             self.finish(code, reason, 0.8)
         except PachydermError:
@@ -211,7 +205,7 @@ class Session:
             time.sleep(0.2)
 
     def next_holder(self) -> bool:
-        """After a finish: whether Pachyderm has started another holder for the job, which is then attached to."""
+        """After a finish: attaches to another holder of the job, if Pachyderm has started one."""
         try:
             found = self._attach_once()
         except (TemporaryError, NotFoundError):

@@ -1,4 +1,4 @@
-"""What the launcher does on SIGTERM, SIGINT and SIGHUP: the holder first, then the child, then everything else."""
+"""What the launcher does on SIGTERM, SIGINT and SIGHUP: first the holder, then the child, then the rest."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Interrupted(BaseException):
 class Signals:
     """Catches the signals that end a step. A context manager, for the main thread.
 
-    KFP gives a step between 0.01 and 2 s from SIGTERM to the end, without readers of stdout. So the first act is one
-    call to the holder, which ends the job; nothing is printed before it.
+    KFP gives a step between 0.01 and 2 s from SIGTERM to the end, without readers of stdout. So the first act
+    is one call to the holder, which ends the job; nothing is printed before it.
     """
 
     def __init__(self) -> None:
@@ -41,8 +41,8 @@ class Signals:
         if first and self.session:
             self.session.abandon(128 + number, f"the step got {signal.Signals(number).name}")
         if self.child:
-            return self.child.end(number if first else signal.SIGKILL)
-        if first and not self._starting:
+            self.child.end(number if first else signal.SIGKILL)
+        elif first and not self._starting:
             raise Interrupted(number)
 
     def start(self, command: list[str], env: dict[str, str]) -> Child:

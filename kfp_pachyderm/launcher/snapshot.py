@@ -10,7 +10,7 @@ from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.launcher.step import DEFAULT_TIMEOUT
 from kfp_pachyderm.pachyderm import address
 from kfp_pachyderm.pachyderm.client import CONNECT_TIMEOUT, connect
-from kfp_pachyderm.pachyderm.references import parse, resolve
+from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
 
 
 def run_snapshot(config: SnapshotConfig, execution: Execution) -> None:
@@ -22,8 +22,7 @@ def run_snapshot(config: SnapshotConfig, execution: Execution) -> None:
     timeout = config.timeout or DEFAULT_TIMEOUT
     deadline = time.monotonic() + timeout
     with connect(address.from_environment(config.address), min(timeout, CONNECT_TIMEOUT)) as pachd:
-        texts = {name: text or execution.parameter(name) for name, text in config.references.items()}
-        parsed = {name: parse(text, config.project) for name, text in texts.items()}
+        parsed = {name: _reference(config, execution, name) for name in config.references}
         found = {name: resolve(pachd, reference, deadline, say) for name, reference in parsed.items()}
     for name, commit in found.items():
         announce(f"snapshot {name}={commit}")
@@ -31,3 +30,13 @@ def run_snapshot(config: SnapshotConfig, execution: Execution) -> None:
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(str(commit))
+
+
+def _reference(config: SnapshotConfig, execution: Execution, name: str) -> Reference:
+    """The run's parameter of that name if it says something, else the branch that authoring wrote."""
+    written = config.references[name]
+    usual = parse(written, config.project) if written else None
+    given = execution.parameter(name)
+    if usual and not given:
+        return usual
+    return parse(given, usual.project if usual else config.project)

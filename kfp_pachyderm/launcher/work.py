@@ -61,8 +61,8 @@ class Work:
     def run(self) -> pps.JobInfo:
         """Runs the child once for each datum and ends the job.
 
-        Pachyderm may start the job again at any time, also after the last datum was finished: then a new holder
-        asks for a datum that is done, gets everything sent again, and the child does not run a second time.
+        Pachyderm may start the job again at any time, also after the last datum: then a new holder asks for a
+        datum that is done, gets everything sent again, and the child does not run a second time.
 
         Returns:
             The job, ended with SUCCESS.
@@ -121,7 +121,7 @@ class Work:
         return self._session.places.sidecar_s3 if self._session.places else ""
 
     def _deliver(self) -> None:
-        """Leaves with everything in the commit of the very holder that is attached, and the heartbeat stopped."""
+        """Leaves with everything in the attached holder's commit, and with the heartbeat stopped."""
         while True:
             generation, places = self._session.generation, self._session.places
             again = generation != self._generation

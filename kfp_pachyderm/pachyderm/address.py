@@ -1,10 +1,10 @@
-"""Where pachd is, and with what credentials: environment before the author's word before the usual service name."""
+"""Where pachd is, and with what credentials."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,13 +64,19 @@ def parse(text: str, token: str = "", ca: bytes | None = None) -> Address:
         or "@" in parts.netloc
     ):
         raise PachydermUnreachableError(
-            f"{text!r} is no pachd address: write grpc://<host>:<port> or grpcs://<host>:<port>, as {DEFAULT_ADDRESS}"
+            f"{text!r} is no pachd address: write grpc://<host>:<port> or grpcs://<host>:<port>, "
+            f"as {DEFAULT_ADDRESS}"
         )
     return Address(f"{parts.scheme}://{parts.netloc}", token, ca)
 
 
 def from_environment(author: str | None, env: Mapping[str, str] = os.environ) -> Address:
-    """KFP_PACHYDERM_ADDRESS, else the author's address, else the usual one; token and CA file by environment only."""
+    """The address in KFP_PACHYDERM_ADDRESS, else the author's, else the usual one.
+
+    The token is in KFP_PACHYDERM_TOKEN; KFP_PACHYDERM_CA names the file of the certificate authority.
+    """
     text = env.get("KFP_PACHYDERM_ADDRESS") or author or DEFAULT_ADDRESS
+    found = parse(text, env.get("KFP_PACHYDERM_TOKEN", "").strip())
     file = env.get("KFP_PACHYDERM_CA")
-    return parse(text, env.get("KFP_PACHYDERM_TOKEN", "").strip(), Path(file).read_bytes() if file else None)
+    # An address from the environment may be plain where the author's connection has a private authority.
+    return replace(found, ca=Path(file).read_bytes()) if file and found.tls else found

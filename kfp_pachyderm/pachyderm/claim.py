@@ -1,4 +1,4 @@
-"""The claim: one transaction that moves a step's claim branches, makes or updates its pipeline, and so makes one job."""
+"""The claim: one transaction moves a step's claim branches and sees to its pipeline, and so makes one job."""
 
 from __future__ import annotations
 

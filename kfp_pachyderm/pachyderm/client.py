@@ -1,4 +1,4 @@
-"""The connection to pachd: typed stubs of pachyderm_sdk over a channel of ours with deadlines and our own errors."""
+"""The connection to pachd: pachyderm_sdk's stubs over a channel with deadlines and our own errors."""
 
 from __future__ import annotations
 

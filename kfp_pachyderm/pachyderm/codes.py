@@ -1,4 +1,4 @@
-"""What gRPC's status codes become: the one table, and the one place that turns an RpcError into our errors."""
+"""What gRPC's status codes become: the one table, and the one place where it is used."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def service_name(job: ClaimedJob) -> str:
 
 
 def locate(pachd: Pachd, job: ClaimedJob) -> Places:
-    """Where the job is reached. Ask only after its datum has started: an earlier miss stays in DNS caches for long.
+    """Where the job is reached. Ask only after its datum has started: an earlier miss stays in DNS caches.
 
     Raises:
         PermanentError: pachd's address does not say which namespace the workers are in.
@@ -62,6 +62,6 @@ def _namespace(pachd_host: str) -> str:
         if len(labels) > 1:
             return labels[1]
     raise PermanentError(
-        f"pachd's address {pachd_host!r} does not say its namespace, and a job is reached there by name; write it as "
-        "<service>.<namespace>, like grpc://pachd.pachyderm:30650"
+        f"pachd's address {pachd_host!r} does not say its namespace, and a job is reached there by name; "
+        "write it as <service>.<namespace>, like grpc://pachd.pachyderm:30650"
     )

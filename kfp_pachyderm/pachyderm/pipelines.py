@@ -49,7 +49,7 @@ class PipelinePlan:
         image: the image that the holder runs in.
         attach_timeout: seconds that the holder waits for the launcher.
         lease: seconds that the holder waits for a heartbeat.
-        fields: further fields of the pipeline spec, in Pachyderm's JSON spelling.
+        fields: further fields of the pipeline spec, in Pachyderm's JSON, spelled like_this.
     """
 
     project: str
@@ -69,19 +69,19 @@ def check_name(project: str, name: str) -> str:
     """The name, if Pachyderm and Kubernetes take it.
 
     Raises:
-        SpecError: they don't. (Pachyderm src/server/pps/server/api_server.go, maxPipelineNameLength, dnsLabelLimit)
+        SpecError: they don't (Pachyderm src/server/pps/server/api_server.go, validatePipelineRequest).
     """
     longest = min(51, 58 - len(project))
     if not _NAME.fullmatch(name) or len(name) > longest:
         raise SpecError(
-            f"{name!r} can't be a Pachyderm pipeline: small letters, digits and dashes, no dash at the ends, at most "
-            f"{longest} characters in project {project}; give another by s3_enabled(name=...)"
+            f"{name!r} can't be a Pachyderm pipeline: small letters, digits and dashes, no dash at the ends, "
+            f"at most {longest} characters in project {project}; give another by s3_enabled(name=...)"
         )
     return name
 
 
 def branch_name(project: str, pipeline: str, repo_project: str, nth: int) -> str:
-    """The claim branch of a pipeline's nth input (from 1) out of one repo; no two pipelines ever share one."""
+    """The claim branch of a pipeline's nth input (from 1) out of one repo; no two pipelines share one."""
     head = "kfp" if nth == 1 else f"kfp{nth}"
     return f"{head}_{pipeline}" if repo_project == project else f"{head}_{project}_{pipeline}"
 
@@ -104,10 +104,10 @@ def spec(plan: PipelinePlan) -> dict[str, Any]:
             "env": {**own_transform.get("env", {}), **settings},
         },
         "input": _input(plan.inputs),
-        "s3Out": plan.s3_out,
-        "parallelismSpec": {"constant": "1"},
+        "s3_out": plan.s3_out,
+        "parallelism_spec": {"constant": 1},
         "autoscaling": False,
-        "datumTries": "1",
+        "datum_tries": 1,
         "metadata": {**plan.fields.get("metadata", {}), "annotations": {**own_annotations, OWNER_KEY: OWNER}},
     }
 
@@ -153,8 +153,8 @@ def inspect_owned(pachd: Pachd, plan: PipelinePlan) -> pps.PipelineInfo | None:
         return None
     if info.details.metadata.annotations.get(OWNER_KEY) != OWNER:
         raise PipelineNotOwnedError(
-            f"pipeline {plan} exists and was not made by kfp-pachyderm, so it is left untouched; give the step another "
-            "name by s3_enabled(name=...) or another project"
+            f"pipeline {plan} exists and was not made by kfp-pachyderm, so it is left untouched; "
+            "give the step another name by s3_enabled(name=...) or another project"
         )
     if info.stopped:
         raise PermanentError(
@@ -169,8 +169,8 @@ def _refuse_repo(pachd: Pachd, plan: PipelinePlan) -> None:
     except NotFoundError:
         return
     raise PipelineNotOwnedError(
-        f"{plan} is a repo already, and a pipeline would write into it, so it is left untouched; give the step another "
-        "name by s3_enabled(name=...) or another project"
+        f"{plan} is a repo already, and a pipeline would write into it, so it is left untouched; "
+        "give the step another name by s3_enabled(name=...) or another project"
     )
 
 

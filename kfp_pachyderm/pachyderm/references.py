@@ -81,8 +81,8 @@ def resolve(
 ) -> Reference:
     """The commit that a reference stands for now: finished, without error, with files in it.
 
-    A branch stands for its newest commit that finished without error: Pachyderm leaves a failed job's commit at the
-    head, readable, with nothing but `error` to tell it apart (PFS CommitInfo.error).
+    A branch stands for its newest commit that finished without error: Pachyderm leaves a failed job's commit
+    at the head, readable, with nothing but `error` to tell it apart (PFS CommitInfo.error).
 
     Args:
         pachd: the connection.
@@ -115,8 +115,8 @@ def _failed_text(reference: Reference, info: pfs.CommitInfo, skipped: int) -> st
     if reference.is_commit:
         return f"{reference} ended with an error, its files are not whole: {info.error}; name another commit"
     return (
-        f"{reference}: all {skipped} commits of the branch ended with an error, the oldest with: {info.error}; "
-        "put good data on the branch or name a commit"
+        f"{reference}: all {skipped} commits of the branch ended with an error, the oldest with: "
+        f"{info.error}; put good data on the branch or name a commit"
     )
 
 
@@ -139,7 +139,8 @@ def _missing(pachd: Pachd, reference: Reference) -> NotFoundError:
     if reference.is_commit:
         return CommitNotFoundError(f"{reference}: repo {project}/{repo} has no such commit")
     return BranchNotFoundError(
-        f"{reference}: repo {project}/{repo} has no branch {reference.version!r}; put files on it or correct the name"
+        f"{reference}: repo {project}/{repo} has no branch {reference.version!r}; put files on it or correct "
+        "the name"
     )
 
 
@@ -158,7 +159,8 @@ def _finished(
         except PachydermUnreachableError:
             time.sleep(min(0.2, max(deadline - time.monotonic(), 0)))
     raise CommitNotFinishedError(
-        f"{reference}: commit {info.commit.id} is still open; finish it (pachctl finish commit) or name another"
+        f"{reference}: commit {info.commit.id} is still open; finish it (pachctl finish commit) or name "
+        "another"
     )
 
 

@@ -115,3 +115,13 @@ def _checked_address(value: object) -> str:
             f"Argument for \"address\" can't be read as pachd's address. Got {value!r}. {way_out}"
         )
     return value.rstrip("/")
+
+
+def check_connection(connection: object) -> None:
+    """Refuses what is no connection, without showing it.
+
+    Raises:
+        SpecError: not a Connection.
+    """
+    if connection is not None and not isinstance(connection, Connection):
+        raise SpecError('Argument for "connection" must be a Connection. Use Connection("grpc://host:port").')

@@ -10,6 +10,7 @@ _ANCESTRY_NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _ALNUM_START = re.compile(r"[a-zA-Z0-9]")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_STEP_PIPELINE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _COMMIT_ID = re.compile(r"[0-9a-f]{32}")
 #: Pachyderm src/server/pps/server/api_server.go: maxPipelineNameLength, dnsLabelLimit.
 _MAX_PIPELINE = 51
@@ -100,6 +101,22 @@ def pipeline(value: object, in_project: str) -> str:
         )
     _check_length("pipeline name", name, _MAX_PIPELINE)
     _check_length("Kubernetes name", f"{in_project}-{name}-v99".lower().replace("_", "-"), _MAX_DNS_LABEL)
+    return name
+
+
+def step_pipeline(value: object, in_project: str) -> str:
+    """A name for the pipeline of a step: names that differ in case or `_` only are one to Kubernetes.
+
+    Raises:
+        SpecError: no such name.
+    """
+    name = pipeline(value, in_project)
+    if not _STEP_PIPELINE.fullmatch(name):
+        raise SpecError(
+            f"The Pachyderm pipeline of a step is named with lower-case letters, digits and dashes. Got "
+            f"{name!r}: "
+            f'pass "name", for example {re.sub("[^a-z0-9]+", "-", name.lower())!r}.'
+        )
     return name
 
 

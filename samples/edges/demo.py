@@ -17,7 +17,6 @@ from kfp_pachyderm.pachyderm import lineage, references
 from kfp_pachyderm.pachyderm.address import parse
 from kfp_pachyderm.pachyderm.client import connect
 
-
 #: Photographs that scikit-image ships.
 PHOTOGRAPHS = ["astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"]
 PROJECT = "vision"

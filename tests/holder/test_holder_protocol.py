@@ -1,4 +1,4 @@
-"""The holder as the worker runs it: a process of its own, its source on the command line, spoken to over HTTP."""
+"""The holder as the worker runs it: a process of its own, its source on the command line."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def holder(**env: str) -> Iterator[Running]:
         stderr=subprocess.STDOUT,
     )
     try:
-        assert process.stdout and b"waits for its step" in process.stdout.readline()
+        assert process.stdout
+        assert b"waits for its step" in process.stdout.readline()
         yield Running(process, port)
     finally:
         process.kill()
@@ -100,8 +101,11 @@ def signed(path: str, body: bytes, stamp: str, token: str = TOKEN) -> dict[str, 
 def test_status_says_who_it_is_and_no_credential(running: Running) -> None:
     status, answer = raw(running.url, "/v1/status")
     assert status == 200
-    assert answer["job"] == JOB and answer["datum"] == "d1" and answer["version"] == 1
-    assert answer["state"] == "waiting" and answer["lease"] is None
+    assert answer["job"] == JOB
+    assert answer["datum"] == "d1"
+    assert answer["version"] == 1
+    assert answer["state"] == "waiting"
+    assert answer["lease"] is None
     assert TOKEN not in json.dumps(answer)
 
 
@@ -234,7 +238,8 @@ def test_ends_when_its_worker_is_gone() -> None:
     worker = subprocess.Popen(
         [sys.executable, "-c", script, SOURCE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
     )
-    assert worker.stdout and worker.stdin
+    assert worker.stdout
+    assert worker.stdin
     pid = int(worker.stdout.readline())
     assert b"waits" in worker.stdout.readline()
     worker.kill()
