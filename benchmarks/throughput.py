@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from benchmarks.fixtures import make_repo, peak_mib
@@ -92,7 +93,7 @@ def _measure_ours(content: bytes) -> dict[str, float]:
     from pachyderm_sdk.api import pfs
 
     put, get, adapter_peak = [], [], 0.0
-    with tempfile.TemporaryDirectory() as folder, start(folder) as server:
+    with tempfile.TemporaryDirectory() as folder, start(Path(folder)) as server:
         sdk = Client.from_pachd_address(server.address)
         commit = make_repo(sdk, "bench", "input", {})
         repo = pfs.Repo(name="out", type="user", project=pfs.Project(name="bench"))

@@ -118,9 +118,7 @@ class Pfs:
 
         if not length:
             return
-        answers = self._get(
-            pfs.GetFileRequest(file=file(name, path), offset=start), metadata=self._metadata
-        )
+        answers = self._get(pfs.GetFileRequest(file=file(name, path), offset=start), metadata=self._metadata)
         try:
             for answer in answers:
                 piece = answer.value[:length]

@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -69,6 +70,7 @@ class Spool:
         self._folder = folder
         self._limit = limit
         self._used = 0
+        self._freed: deque[int] = deque()
         self._lock = threading.Lock()
         self._numbers = itertools.count()
 
@@ -95,6 +97,8 @@ class Spool:
 
     def _take(self, size: int) -> None:
         with self._lock:
+            while self._freed:
+                self._used -= self._freed.popleft()
             if self._used + size > self._limit:
                 raise S3Error(
                     "EntityTooLarge",
@@ -106,4 +110,4 @@ class Spool:
     def _remove(self, path: Path, size: int) -> None:
         path.unlink(missing_ok=True)
         # a finalizer may run in a thread that holds the lock
-        self._used -= size
+        self._freed.append(size)

@@ -11,17 +11,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from kfp_pachyderm.embedded.services import cluster, wire
+from kfp_pachyderm.embedded.services import cluster, local, metadata, wire
 from kfp_pachyderm.embedded.services.context import Joining
 from kfp_pachyderm.embedded.services.files import FileService
+from kfp_pachyderm.embedded.services.jobs import JobService
 from kfp_pachyderm.embedded.services.pfs import PfsService
+from kfp_pachyderm.embedded.services.pps import PipelineService
+from kfp_pachyderm.embedded.services.transactions import TransactionService
 from kfp_pachyderm.embedded.store.store import Store
+from kfp_pachyderm.embedded.worker.logs import Logs
+from kfp_pachyderm.embedded.worker.manager import Manager
 from kfp_pachyderm.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
 #: Calls at once; SubscribeJob, InspectJob(wait) and the like hold one each.
 THREADS = 256
+
+#: Fields of TransactionRequest, by the service that carries them out.
+_JOINING_PFS = (
+    "create_repo",
+    "delete_repo",
+    "start_commit",
+    "finish_commit",
+    "squash_commit_set",
+    "create_branch",
+    "delete_branch",
+)
+_JOINING_PPS = ("update_job_state", "stop_job", "create_pipeline_v2")
 
 #: The text that pachyderm_sdk turns into AuthServiceNotActivated.
 AUTH_OFF = {"auth_v2.API": "the auth service is not activated"}
@@ -43,8 +60,12 @@ class EmbeddedServer:
         with ExitStack() as stack:
             stack.enter_context(_locked(self.data_dir))
             self.store = stack.enter_context(Store(self.data_dir))
+            self._logs = Logs(self.data_dir / "logs", self.store.database.wake)
+            self.manager = Manager(self.store, self._logs, self._sidecar_services())
+            stack.callback(self.manager.close)
             self._server, self.port = self._listen(port)
             stack.callback(self._stop_listening)
+            self.manager.start()
             self._write_address()
             self._stack = stack.pop_all()
 
@@ -70,16 +91,33 @@ class EmbeddedServer:
         """What stands in server.json."""
         return {"address": self.address, "pid": os.getpid(), "version": wire_version()}
 
-    def _listen(self, port: int) -> tuple[wire.Server, int]:
+    def _sidecar_services(self) -> dict[str, wire.Calls]:
+        pfs = PfsService(Joining(self.store)).calls() | FileService(self.store).calls()
+        return {"pfs_v2.API": pfs, "versionpb_v2.API": cluster.version_calls()}
+
+    def _services(self) -> dict[str, wire.Calls]:
         joining = Joining(self.store)
-        services = {
-            "pfs_v2.API": PfsService(joining).calls() | FileService(self.store).calls(),
+        pfs, pipelines = PfsService(joining), PipelineService(joining)
+        operations = {name: getattr(pfs.operations, name) for name in _JOINING_PFS}
+        operations |= {name: getattr(pipelines.operations, name) for name in _JOINING_PPS}
+        transactions = TransactionService(self.store, operations)
+        joining.join = transactions.join
+        jobs = JobService(joining, self._logs, self.manager.working)
+        return {
+            "pfs_v2.API": pfs.calls() | FileService(self.store).calls(),
+            "pps_v2.API": pipelines.calls() | jobs.calls(),
+            "transaction_v2.API": transactions.calls(),
+            "metadata.API": metadata.calls(self.store),
             "versionpb_v2.API": cluster.version_calls(),
             "admin_v2.API": cluster.admin_calls(self.store),
             "grpc.health.v1.Health": cluster.health_calls(),
+            "kfp_pachyderm.embedded.Locator": local.locator_calls(self.manager),
+            "kfp_pachyderm.embedded.Faults": local.fault_calls(self.manager),
         }
+
+    def _listen(self, port: int) -> tuple[wire.Server, int]:
         try:
-            return wire.serve(services, port, THREADS, AUTH_OFF)
+            return wire.serve(self._services(), port, THREADS, AUTH_OFF)
         except OSError as error:
             raise StoreError(f"{error}. Give another port, or 0 for any free one") from error
 

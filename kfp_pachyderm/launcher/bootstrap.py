@@ -25,8 +25,8 @@ def install(folder):
            "--no-warn-script-location", "--target", folder]
     for more in (["pachyderm-sdk>=2.12,<3", "cheroot>=10,<12"], ["--no-deps", package]):
         if subprocess.call(pip + more, stdout=sys.stderr):
-            sys.exit("[kfp-pachyderm] " + sys.executable + " (3.11 and pip needed) cannot install the launcher: "
-                     "put kfp-pachyderm into the image, or name a Python that has it in KFP_PACHYDERM_PYTHON")
+            sys.exit("[kfp-pachyderm] cannot install the launcher by pip of " + sys.executable + ": put "
+                     "kfp-pachyderm into the image, or name a Python that has it in KFP_PACHYDERM_PYTHON")
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
 if all(map(has, ("kfp_pachyderm.launcher", "pachyderm_sdk", "grpc", "cheroot"))):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
+from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
 from kfp_pachyderm.launcher.open import Opened
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.locator import Places, service_name
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.adapter.process import AdapterProcess
 
 
 class Gateway(Protocol):
@@ -50,7 +54,7 @@ class AdapterGateway:
     def __init__(self, process: AdapterProcess, config: AdapterConfig, timeout: float) -> None:
         self._process, self._sidecar = process, config.sidecar
         self.access_key, self.secret_key = config.access_key, config.secret_key
-        self.endpoint = process.configure(config, timeout)
+        self.endpoint = process.configure(config, time.monotonic() + timeout)
         self.objects: int | None = None
 
     def deliver(self, sidecar: str, again: bool, timeout: float) -> None:

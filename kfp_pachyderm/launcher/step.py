@@ -6,8 +6,8 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kfp_pachyderm.adapter.process import AdapterProcess
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.execution import Execution
@@ -20,6 +20,9 @@ from kfp_pachyderm.launcher.signals import Interrupted, Signals
 from kfp_pachyderm.launcher.work import ChildFailed, Work
 from kfp_pachyderm.pachyderm import address
 from kfp_pachyderm.pachyderm.client import CONNECT_TIMEOUT, Pachd, connect
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.adapter.process import AdapterProcess
 
 #: Seconds for each wait on Pachyderm when the step's author gave none.
 DEFAULT_TIMEOUT = 1800.0

@@ -1,8 +1,8 @@
 """pachyderm_sdk's messages and generated stubs, without the rest of it.
 
 `import pachyderm_sdk` costs 0.2 s, half of it for what a step never uses (requests, Crypto, debug, cdr). So
-the package's own `__init__` is left out while its message modules are loaded; afterwards the name is free again,
-and a later `import pachyderm_sdk` gets the whole package, with these very modules.
+the package's own `__init__` is left out while its message modules are loaded; afterwards the name is free
+again, and a later `import pachyderm_sdk` gets the whole package, with these very modules.
 """
 
 from __future__ import annotations

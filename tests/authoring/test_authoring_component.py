@@ -1,10 +1,8 @@
 """`s3_enabled`: the component stays what it was, and what can't be wrapped is refused."""
 
-from __future__ import annotations
-
 import json
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import pytest
 from kfp import compiler, components, dsl
@@ -24,7 +22,7 @@ def work(
     names: list[str] = ["a"],  # noqa: B006
     options: dict[str, int] = {"b": 1},  # noqa: B006
     ratio: float = 0.5,
-    note: str | None = None,
+    note: Optional[str] = None,  # noqa: UP045
 ) -> NamedTuple("Made", [("count", int), ("text", str)]):
     """Does work.
 
@@ -75,7 +73,10 @@ def test_interface_stays() -> None:
     added = after.inputs["images"]
     assert (added.type, added.default, added.optional) == ("String", "", True)
     assert "images@master" in added.description
-    assert (after.outputs["commit"].type, after.outputs["pachyderm"].type) == ("String", "system.Markdown@0.0.1")
+    assert (after.outputs["commit"].type, after.outputs["pachyderm"].type) == (
+        "String",
+        "system.Markdown@0.0.1",
+    )
 
 
 def test_command_is_launcher_then_original() -> None:
@@ -129,7 +130,8 @@ def test_execute_is_the_originals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs"), [((1,), {}), ((), {}), ((), {"size": 1, "nope": 2, "table": None}), ((), {"images": "a@b"})]
+    ("args", "kwargs"),
+    [((1,), {}), ((), {}), ((), {"size": 1, "nope": 2, "table": None}), ((), {"images": "a@b"})],
 )
 def test_wrong_calls_fail_in_kfps_words(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     wrapped = pachyderm.s3_enabled(work, inputs=IMAGES)
@@ -145,7 +147,9 @@ def test_wrong_type_fails_in_kfps_words() -> None:
     def number() -> int:
         return 1
 
-    with pytest.raises(Exception, match="Incompatible argument passed to the input 'images' of component 'one'"):
+    with pytest.raises(
+        Exception, match="Incompatible argument passed to the input 'images' of component 'one'"
+    ):
 
         @dsl.pipeline
         @pachyderm.pipeline
@@ -185,7 +189,8 @@ def test_same_component_in_two_projects() -> None:
 
 SPEC = """
 {"pipeline": {"name": "test", "project": {"name": "vision"}},
- "input": {"cross": [{"pfs": {"repo": "images", "glob": "/", "s3": true}}, {"pfs": {"repo": "lists", "glob": "/*"}}]},
+ "input": {"cross": [{"pfs": {"repo": "images", "glob": "/", "s3": true}}, {"pfs": {"repo": "lists", "glob":
+ "/*"}}]},
  "transform": {"cmd": ["python3", "/edges.py"], "image": "pachyderm/opencv", "env": {"A": "b"}},
  "resourceRequests": {"memory": "1G"}}
 """
@@ -193,10 +198,15 @@ SPEC = """
 
 def test_from_pachyderms_spec() -> None:
     config = step_config(pachyderm.s3_enabled(one, spec=pachyderm.PipelineSpec.load(SPEC)))
-    assert [(given.name, given.s3, given.glob) for given in config.inputs] == [("images", True, "/"), ("lists", False, "/*")]
+    assert [(given.name, given.s3, given.glob) for given in config.inputs] == [
+        ("images", True, "/"),
+        ("lists", False, "/*"),
+    ]
     assert (config.name, config.project, config.s3_out) == ("test", "vision", False)
     assert config.pipeline_spec == {"transform": {"env": {"A": "b"}}, "resource_requests": {"memory": "1G"}}
-    own = step_config(pachyderm.s3_enabled(one, spec=pachyderm.PipelineSpec.load(SPEC), name="mine", project="here"))
+    own = step_config(
+        pachyderm.s3_enabled(one, spec=pachyderm.PipelineSpec.load(SPEC), name="mine", project="here")
+    )
     assert (own.name, own.project) == ("mine", "here")
 
 
@@ -224,7 +234,12 @@ REFUSED = [
     (one, {}, pachyderm.SpecError, "at least one input"),
     (one, {"inputs": pachyderm.S3Input("images")}, pachyderm.SpecError, "must be a list"),
     (one, {"inputs": ["images"]}, pachyderm.SpecError, r"S3Input\("),
-    (one, {"inputs": [*IMAGES, pachyderm.FileInput("images", "/")]}, pachyderm.InputNameError, "more than once"),
+    (
+        one,
+        {"inputs": [*IMAGES, pachyderm.FileInput("images", "/")]},
+        pachyderm.InputNameError,
+        "more than once",
+    ),
     (one, {"inputs": IMAGES, "gateway": "master"}, pachyderm.SpecError, '"adapter" or "direct"'),
     (one, {"inputs": IMAGES, "timeout": 0}, pachyderm.SpecError, "positive number of seconds"),
     (one, {"inputs": IMAGES, "name": "A_b"}, pachyderm.SpecError, "lower-case"),
@@ -257,5 +272,7 @@ def test_refused(component: Any, options: dict[str, Any], error: type[Exception]
 
 def test_wrong_reference_is_seen_when_called() -> None:
     wrapped = pachyderm.s3_enabled(one, inputs=IMAGES)
-    with pytest.raises(pachyderm.CommitReferenceError, match=r'input "images" is no commit reference. Got \'master\''):
+    with pytest.raises(
+        pachyderm.CommitReferenceError, match=r'input "images" is no commit reference. Got \'master\''
+    ):
         wrapped(images="master")

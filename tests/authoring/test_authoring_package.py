@@ -17,7 +17,9 @@ def run(code: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("module", ["kfp_pachyderm", "kfp_pachyderm.testing", "kfp_pachyderm.local", "kfp_pachyderm.runtime"])
+@pytest.mark.parametrize(
+    "module", ["kfp_pachyderm", "kfp_pachyderm.testing", "kfp_pachyderm.local", "kfp_pachyderm.runtime"]
+)
 def test_import_is_light(module: str) -> None:
     heavy = "{'kfp', 'grpc', 'pydantic', 'pachyderm_sdk', 'betterproto', 'cheroot', 'yaml'}"
     assert run(f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))").strip() == "[]"

@@ -1,13 +1,11 @@
 """`pipeline`: one project, one connection, one snapshot."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 
 import pytest
-from kfp import components, dsl
 from google.protobuf import json_format
+from kfp import components, dsl
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm.launcher import config as configs
@@ -57,7 +55,9 @@ def test_left_out_and_branches_are_resolved_once() -> None:
         look(images="other/images@staging")
 
     found = tasks(run)
-    assert [source(found[name]) for name in ("look", "look-2", "look-3")] == [from_snapshot("images_master")] * 3
+    assert [source(found[name]) for name in ("look", "look-2", "look-3")] == [
+        from_snapshot("images_master")
+    ] * 3
     assert source(found["look-4"]) == from_snapshot("other_images_staging")
     assert all(cached(found[name]) for name in ("look", "look-2", "look-3", "look-4"))
     assert not cached(found["pachyderm-snapshot"])
@@ -147,7 +147,10 @@ def test_steps_own_project_and_connection_win() -> None:
         far()
 
     assert (config_of(run, "look").project, config_of(run, "look").address) == ("own", "grpc://here:30650")
-    assert (config_of(run, "look-2").project, config_of(run, "look-2").address) == ("vision", "grpc://there:30650")
+    assert (config_of(run, "look-2").project, config_of(run, "look-2").address) == (
+        "vision",
+        "grpc://there:30650",
+    )
     assert config_of(run, "pachyderm-snapshot").address == "grpc://here:30650"
     assert config_of(run, "pachyderm-snapshot").references == {"own_images_master": "own/images@master"}
     assert not cached(tasks(run)["look-2"])
@@ -183,7 +186,7 @@ def test_reading_an_output_without_wiring_is_warned_of() -> None:
 
 
 def test_function_stays_what_it_is() -> None:
-    def body(sigma: "float" = 1.0, table: dsl.Input[dsl.Dataset] = None) -> str:  # noqa: UP037
+    def body(sigma: float = 1.0, table: dsl.Input[dsl.Dataset] = None) -> str:
         """Says what it does."""
         return look(label="x").output
 

@@ -101,7 +101,9 @@ def get(db: sqlite3.Connection, key: JobKey) -> Job:
 
 def unfinished(db: sqlite3.Connection, project: str, pipeline: str) -> list[Job]:
     """A pipeline's jobs that are not terminal, oldest first."""
-    return select(db, "WHERE (project, pipeline) = (?, ?) AND finished IS NULL ORDER BY seq", (project, pipeline))
+    return select(
+        db, "WHERE (project, pipeline) = (?, ?) AND finished IS NULL ORDER BY seq", (project, pipeline)
+    )
 
 
 def propagate(txn: Txn) -> None:

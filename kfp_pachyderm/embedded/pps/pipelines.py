@@ -90,11 +90,15 @@ def get(db: sqlite3.Connection, key: PipelineKey, version: int | None = None) ->
 
 def keys(db: sqlite3.Connection) -> list[PipelineKey]:
     """All pipelines, newest first."""
-    rows = db.execute("SELECT project, name, max(created) AS made FROM pipelines GROUP BY 1, 2 ORDER BY made DESC")
+    rows = db.execute(
+        "SELECT project, name, max(created) AS made FROM pipelines GROUP BY 1, 2 ORDER BY made DESC"
+    )
     return [PipelineKey(row[0], row[1]) for row in rows]
 
 
-def create(txn: Txn, request: pps.CreatePipelineRequest, user_json: str = "", effective_json: str = "") -> None:
+def create(
+    txn: Txn, request: pps.CreatePipelineRequest, user_json: str = "", effective_json: str = ""
+) -> None:
     """Makes a pipeline, or its next version: its repos, spec commit and output branch, from which jobs come."""
     if not request.pipeline.project.name:
         request.pipeline.project = pfs.Project(name="default")
@@ -110,7 +114,9 @@ def create(txn: Txn, request: pps.CreatePipelineRequest, user_json: str = "", ef
         repos.get_repo(txn.db, RepoKey(one.project, one.repo, one.repo_type))
     if old is None:
         _create_repos(txn, key)
-    spec_commit = branches.start_commit(txn, repos.get_repo(txn.db, key.repo("spec")), "master", internal=True)
+    spec_commit = branches.start_commit(
+        txn, repos.get_repo(txn.db, key.repo("spec")), "master", internal=True
+    )
     commits.finish(txn, spec_commit)
     info.spec_commit = messages.commit(spec_commit)
     _insert(txn, key, info, spec_commit.id, old)
@@ -144,13 +150,17 @@ def _new_info(txn: Txn, request: pps.CreatePipelineRequest, old: Pipeline | None
 
 def _create_repos(txn: Txn, key: PipelineKey) -> None:
     if repos.find_repo(txn.db, key.repo()) is not None:
-        raise Refused(f'pipeline "{key.name}" cannot be created because a repo with the same name already exists')
+        raise Refused(
+            f'pipeline "{key.name}" cannot be created because a repo with the same name already exists'
+        )
     repos.create_repo(txn, key.repo(), f"Output repo for pipeline {key}.")
     repos.create_repo(txn, key.repo("spec"), f"Spec repo for pipeline {key}.", update=True)
     repos.create_repo(txn, key.repo("meta"), f"Meta repo for pipeline {key.name}", update=True)
 
 
-def _insert(txn: Txn, key: PipelineKey, info: pps.PipelineInfo, spec_commit: int, old: Pipeline | None) -> None:
+def _insert(
+    txn: Txn, key: PipelineKey, info: pps.PipelineInfo, spec_commit: int, old: Pipeline | None
+) -> None:
     metadata = json.dumps(old.metadata) if old else "{}"
     columns = "project, name, version, stopped, spec_commit, created, info, metadata"
     values = (*key, info.version, info.stopped, spec_commit, txn.now, bytes(info), metadata)

@@ -52,7 +52,17 @@ def _commit(row: Any) -> Commit:
     base, found, updated, metadata = row[16:]
     shown = None if found is None else tuple(json.loads(found))
     key = RepoKey(project, name, type_)
-    return Commit(id_, repo_id, key, *row[5:16], bool(base), shown, updated, json.loads(metadata))
+    fixed = row[5:16]
+    return Commit(
+        id_,
+        repo_id,
+        key,
+        *fixed,
+        base=bool(base),
+        layers=shown,
+        updated=updated,
+        metadata=json.loads(metadata),
+    )
 
 
 def select(db: sqlite3.Connection, where: str, values: tuple[Any, ...] = ()) -> list[Commit]:

@@ -1,5 +1,7 @@
 """A container component, and settings of the user's own on its task."""
 
+from typing import Optional
+
 from kfp import dsl, kubernetes
 from kfp.dsl import ConcatPlaceholder, Dataset, IfPresentPlaceholder, Output
 
@@ -9,7 +11,7 @@ FUNCTION = "copying"
 
 
 @dsl.container_component
-def copy(target: Output[Dataset], lines: dsl.OutputPath(int), text: str, suffix: str = "", extra: str = None):
+def copy(target: Output[Dataset], lines: dsl.OutputPath(int), text: str, suffix: str = "", extra: Optional[str] = None):
     """Copies a text with tools of the image."""
     return dsl.ContainerSpec(
         image="alpine:3.20",

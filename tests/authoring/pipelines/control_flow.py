@@ -1,6 +1,5 @@
 """Loops, branches, an exit task; inputs that are known at the start, and one that is not."""
 
-from typing import List
 
 from kfp import dsl
 
@@ -28,7 +27,7 @@ def choose() -> str:
 
 @dsl.pipeline(name="branching")
 @pachyderm.pipeline
-def branching(branch: str = "master", labels: List[str] = ["a"]):  # noqa: B006
+def branching(branch: str = "master", labels: list[str] = ["a"]):  # noqa: B006
     last = report()
     with dsl.ExitHandler(last):
         first = look(label="first")

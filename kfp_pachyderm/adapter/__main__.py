@@ -1,0 +1,95 @@
+"""The adapter's process: driven by JSON lines on stdin, answers on stdout, gone when stdin closes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from kfp_pachyderm.adapter.app import Adapter
+from kfp_pachyderm.adapter.config import AdapterConfig, CommitName, Flushed
+from kfp_pachyderm.adapter.pfs import Sidecar
+from kfp_pachyderm.adapter.writeback import WriteBack
+from kfp_pachyderm.errors import PachydermError, ProtocolError
+from kfp_pachyderm.s3.server import S3Server
+
+log = logging.getLogger("kfp_pachyderm.adapter")
+
+
+def _commit(value: Any) -> CommitName:
+    project, repo, commit_id = value
+    return (project, repo, commit_id)
+
+
+def _config(data: dict[str, Any]) -> AdapterConfig:
+    inputs = {name: _commit(value) for name, value in data.pop("inputs").items()}
+    output = data.pop("output")
+    return AdapterConfig(**data, inputs=inputs, output=_commit(output) if output else None)
+
+
+class _Session:
+    """What the lines on stdin ask for, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._adapter: Adapter | None = None
+        self._sidecar: Sidecar | None = None
+        self._writeback: WriteBack | None = None
+
+    def configure(self, config: dict[str, Any]) -> dict[str, Any]:
+        made = _config(config)
+        self._sidecar = Sidecar(made.sidecar, made.pachd, made.token)
+        self._adapter = Adapter(made, self._sidecar)
+        self._writeback = WriteBack(self._sidecar, made.output) if made.output else None
+        server = S3Server(self._adapter.wsgi())
+        return {"endpoint": f"http://127.0.0.1:{server.port}"}
+
+    def flush(self, timeout: float) -> dict[str, Any]:
+        if self._adapter is None:
+            raise ProtocolError("the adapter was asked to flush before it was configured")
+        output = self._adapter.buckets.output
+        if output is None or self._writeback is None:
+            return vars(Flushed(0, 0))
+        return vars(self._writeback.send(output.files(), timeout))
+
+    def resend(self, sidecar: str, timeout: float) -> dict[str, Any]:
+        if self._sidecar is not None:
+            self._sidecar.move(sidecar)
+        return self.flush(timeout)
+
+    def answer(self, line: str) -> dict[str, Any]:
+        request = json.loads(line)
+        operations = {"configure": self.configure, "flush": self.flush, "resend": self.resend}
+        try:
+            return {"ok": operations[request.pop("op")](**request)}
+        except PachydermError as error:
+            return {"error": type(error).__name__, "message": str(error)}
+        except Exception as error:
+            log.exception("the adapter failed")
+            return {"error": "PachydermError", "message": f"the adapter failed: {error!r}"}
+
+
+def _import_client() -> None:
+    # a quarter of a second that the step's claim hides
+    import pachyderm_sdk.api.pfs
+
+
+def main() -> None:
+    """Serves one step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    # stdout is the protocol's: whatever prints goes to the log
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    threading.Thread(target=_import_client, daemon=True).start()
+    session = _Session()
+    for line in sys.stdin:
+        print(json.dumps(session.answer(line)), file=answers, flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The adapter's S3 endpoint: operations on the job's input and output buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kfp_pachyderm.adapter.config import AdapterConfig
+from kfp_pachyderm.adapter.inputs import InputBucket
+from kfp_pachyderm.adapter.listing import list_buckets, list_objects
+from kfp_pachyderm.adapter.multipart import Multipart
+from kfp_pachyderm.adapter.objects import Bucket
+from kfp_pachyderm.adapter.outputs import OutputBucket
+from kfp_pachyderm.adapter.pfs import Sidecar
+from kfp_pachyderm.adapter.reads import read_object
+from kfp_pachyderm.adapter.spool import Spool
+from kfp_pachyderm.adapter.writes import Writes
+from kfp_pachyderm.s3.errors import S3Error
+from kfp_pachyderm.s3.request import S3Request
+from kfp_pachyderm.s3.routes import S3_ROUTES, match
+from kfp_pachyderm.s3.signature import verify
+from kfp_pachyderm.s3.wsgi import Response, WSGIApplication, application, xml_response
+
+
+class Buckets:
+    """The buckets of one step, by their names and aliases.
+
+    Args:
+        config: which commits they are.
+        sidecar: where inputs are read.
+    """
+
+    def __init__(self, config: AdapterConfig, sidecar: Sidecar) -> None:
+        self.output = OutputBucket() if config.output else None
+        self.inputs = {name: InputBucket(sidecar, commit) for name, commit in config.inputs.items()}
+        found: dict[str, Bucket] = dict(self.inputs)
+        if self.output:
+            found["out"] = self.output
+        aliases = {alias: found[name] for alias, name in config.aliases.items() if name in found}
+        self.all: Mapping[str, Bucket] = aliases | found
+
+    def find(self, name: str) -> Bucket:
+        """The bucket of that name.
+
+        Raises:
+            S3Error: NoSuchBucket, naming those there are.
+        """
+        bucket = self.all.get(name)
+        if bucket is None:
+            raise S3Error(
+                "NoSuchBucket", f"the step has no bucket {name!r}, only {', '.join(sorted(self.all))}"
+            )
+        return bucket
+
+    def writable(self, name: str) -> OutputBucket:
+        """The bucket, if it takes writes.
+
+        Raises:
+            S3Error: NoSuchBucket, AccessDenied with the reason.
+        """
+        bucket = self.find(name)
+        if isinstance(bucket, InputBucket):
+            project, repo, commit = bucket.commit
+            where = 'write to the bucket "out" instead' if self.output else "the step has no output bucket"
+            raise S3Error(
+                "AccessDenied",
+                f"bucket {name!r} is an input of the job, pinned to {project}/{repo}@{commit}, "
+                f"and read-only: {where}",
+            )
+        assert isinstance(bucket, OutputBucket)
+        return bucket
+
+
+class Adapter:
+    """One step's endpoint.
+
+    Args:
+        config: the step's.
+        sidecar: where inputs are read.
+    """
+
+    def __init__(self, config: AdapterConfig, sidecar: Sidecar) -> None:
+        self.buckets = Buckets(config, sidecar)
+        self._config = config
+        self._started = datetime.now(UTC)
+        spool = Spool(Path(config.spool), config.spool_limit)
+        writes, multipart = Writes(self.buckets, spool), Multipart(self.buckets, spool)
+        self._reads: dict[str, Callable[[S3Request], Response]] = {
+            "NotImplemented": self._not_implemented,
+            "ListBuckets": lambda _: list_buckets(sorted(self.buckets.all), self._started),
+            "GetBucketLocation": self._location,
+            "GetBucketVersioning": self._versioning,
+            "HeadBucket": self._head_bucket,
+            "CreateBucket": self._create_bucket,
+            "ListObjects": lambda request: list_objects(request, self.buckets.find(request.bucket)),
+            "GetObject": self._get,
+            "HeadObject": self._get,
+            "DeleteObject": writes.delete,
+            "DeleteObjects": writes.delete_many,
+            "CopyObject": writes.copy,
+            "ListMultipartUploads": multipart.list_uploads,
+            "CreateMultipartUpload": multipart.create,
+            "UploadPartCopy": multipart.copy_part,
+            "ListParts": multipart.list_parts,
+            "CompleteMultipartUpload": multipart.complete,
+            "AbortMultipartUpload": multipart.abort,
+        }
+        self._uploads = {"PutObject": writes.put, "UploadPart": multipart.part}
+
+    def _secret(self, access_key: str) -> str | None:
+        return self._config.secret_key if access_key == self._config.access_key else None
+
+    def handle(self, request: S3Request) -> Response:
+        """The answer to one request."""
+        signed = verify(request, self._secret)
+        operation = match(S3_ROUTES, request)
+        if operation in self._uploads:
+            return self._uploads[operation](request, signed)
+        return self._reads[operation](request)
+
+    def wsgi(self) -> WSGIApplication:
+        """The endpoint as a WSGI application."""
+        return application(self.handle)
+
+    def _not_implemented(self, request: S3Request) -> Response:
+        raise S3Error("NotImplemented")
+
+    def _location(self, request: S3Request) -> Response:
+        self.buckets.find(request.bucket)
+        return xml_response("LocationConstraint", "")
+
+    def _versioning(self, request: S3Request) -> Response:
+        self.buckets.find(request.bucket)
+        return xml_response("VersioningConfiguration", "")
+
+    def _head_bucket(self, request: S3Request) -> Response:
+        self.buckets.find(request.bucket)
+        return Response(200, (("x-amz-bucket-region", "us-east-1"),))
+
+    def _create_bucket(self, request: S3Request) -> Response:
+        if request.bucket in self.buckets.all:
+            raise S3Error("BucketAlreadyOwnedByYou")
+        raise S3Error(
+            "AccessDenied",
+            f"a step can't make buckets: {request.bucket!r} is none of {', '.join(sorted(self.buckets.all))}",
+        )
+
+    def _get(self, request: S3Request) -> Response:
+        return read_object(request, self.buckets.find(request.bucket).find(request.key))

@@ -1,0 +1,74 @@
+"""An input bucket: one finished commit, which can't change, read from the sidecar."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from kfp_pachyderm.adapter.config import CommitName
+from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.pfs import Sidecar
+
+if TYPE_CHECKING:
+    from pachyderm_sdk.api import pfs
+
+
+def _plain(key: str) -> bool:
+    """Whether a file of Pachyderm's can have this key: it would clean the path and find another one."""
+    return bool(key) and all(part not in ("", ".", "..") for part in key.split("/"))
+
+
+class InputBucket:
+    """A read-only bucket.
+
+    Args:
+        sidecar: where the commit is read.
+        commit: what the bucket is pinned to.
+    """
+
+    def __init__(self, sidecar: Sidecar, commit: CommitName) -> None:
+        self._sidecar = sidecar
+        self.commit = commit
+        self._lock = threading.Lock()
+        self._keys: list[str] = []
+        self._listing: dict[str, Stored] | None = None
+
+    def _stored(self, info: pfs.FileInfo) -> Stored:
+        path = info.file.path
+
+        def read(start: int, length: int) -> Iterator[bytes]:
+            return self._sidecar.pfs().read(self.commit, path, start, length)
+
+        return Stored(path[1:], info.size_bytes, info.hash.hex(), info.committed, read)
+
+    def _loaded(self) -> dict[str, Stored]:
+        with self._lock:
+            if self._listing is None:
+                infos = self._sidecar.pfs().walk(self.commit)
+                listing = {stored.key: stored for stored in map(self._stored, infos)}
+                self._keys = sorted(listing)
+                self._listing = listing
+            return self._listing
+
+    def find(self, key: str) -> Stored | None:
+        """The object of that key."""
+        if self._listing is not None:
+            return self._listing.get(key)
+        if not _plain(key):
+            return None
+        from pachyderm_sdk.api import pfs
+
+        info = self._sidecar.pfs().inspect(self.commit, "/" + key)
+        return self._stored(info) if info and info.file_type == pfs.FileType.FILE else None
+
+    def walk(self, prefix: str, after: str) -> Iterator[Stored]:
+        """Objects whose key starts with `prefix` and is greater than `after`, in order."""
+        listing = self._loaded()
+        start = max(bisect_left(self._keys, prefix), bisect_right(self._keys, after))
+        for index in range(start, len(self._keys)):
+            key = self._keys[index]
+            if not key.startswith(prefix):
+                return
+            yield listing[key]

@@ -1,0 +1,43 @@
+"""Which keys Pachyderm can hold (its src/internal/storage/paths.go), said before anything is stored."""
+
+from __future__ import annotations
+
+import re
+
+from kfp_pachyderm.s3.errors import S3Error
+
+_LONGEST = 1024
+_PRINTABLE = re.compile(r"[ -~]+")
+_GLOBS = "*?[]{}!()@+^"
+
+
+def is_marker(key: str) -> bool:
+    """Whether the key is a directory marker: kept within the step, never written."""
+    return key.endswith("/")
+
+
+def _refuse(key: str, why: str) -> None:
+    raise S3Error("InvalidArgument", f"Pachyderm can't hold a file called {key!r}: {why}")
+
+
+def check_key(key: str) -> None:
+    """Refuses a key that could not be written into the output commit.
+
+    Raises:
+        S3Error: InvalidArgument or KeyTooLongError, with the reason.
+    """
+    if len(key.encode()) > _LONGEST:
+        raise S3Error("KeyTooLongError")
+    if not _PRINTABLE.fullmatch(key):
+        _refuse(key, "only printable ASCII characters are allowed")
+    bad = sorted(set(key) & set(_GLOBS))
+    if bad:
+        _refuse(key, f"{' '.join(bad)} can't be part of a path")
+    if any(part in ("", ".", "..") for part in key.removesuffix("/").split("/")):
+        _refuse(key, 'an element of the path is empty, "." or ".."')
+
+
+def parents(key: str) -> list[str]:
+    """The directories that the key's file lies in, outermost first."""
+    parts = key.split("/")[:-1]
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]

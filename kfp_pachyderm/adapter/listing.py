@@ -1,0 +1,132 @@
+"""ListObjects, ListObjectsV2 and ListBuckets as documents."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from kfp_pachyderm.adapter.objects import Bucket, Stored
+from kfp_pachyderm.s3 import xml
+from kfp_pachyderm.s3.errors import S3Error
+from kfp_pachyderm.s3.listing import Page, page
+from kfp_pachyderm.s3.request import S3Request
+from kfp_pachyderm.s3.wsgi import Response, xml_response
+
+_MOST = 1000
+OWNER: xml.Content = (("ID", "kfp-pachyderm"), ("DisplayName", "kfp-pachyderm"))
+Fields = list[tuple[str, xml.Content]]
+
+
+def timestamp(moment: datetime) -> str:
+    """The moment as S3's documents have it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _limit(request: S3Request) -> int:
+    text = request.param("max-keys")
+    if not text:
+        return _MOST
+    if not (text.isascii() and text.isdigit()) or int(text) > 2**31 - 1:
+        raise S3Error("InvalidArgument", f"max-keys is {text!r}, not a number")
+    return min(int(text), _MOST)
+
+
+def _token(request: S3Request) -> str:
+    try:
+        return base64.urlsafe_b64decode(request.param("continuation-token")).decode()
+    except (binascii.Error, ValueError) as error:
+        raise S3Error("InvalidArgument", "The continuation token provided is incorrect") from error
+
+
+def _encoder(request: S3Request) -> Callable[[str], str]:
+    kind = request.param("encoding-type")
+    if kind not in ("", "url"):
+        raise S3Error("InvalidArgument", f"encoding-type is {kind!r}, only url is known")
+    return (lambda text: quote(text, safe="/-_.~*")) if kind else str
+
+
+@dataclass(frozen=True)
+class _Listing:
+    request: S3Request
+    result: Page[Stored]
+    limit: int
+    encode: Callable[[str], str]
+
+    def _contents(self, stored: Stored, owner: bool) -> Fields:
+        fields: Fields = [
+            ("Key", self.encode(stored.key)),
+            ("LastModified", timestamp(stored.modified)),
+            ("ETag", f'"{stored.etag}"'),
+            ("Size", str(stored.size)),
+            ("StorageClass", "STANDARD"),
+        ]
+        return [*fields, ("Owner", OWNER)] if owner else fields
+
+    def _common(self, owner: bool) -> Fields:
+        fields: Fields = [
+            ("Name", self.request.bucket),
+            ("Prefix", self.encode(self.request.param("prefix"))),
+        ]
+        if self.request.param("delimiter"):
+            fields.append(("Delimiter", self.encode(self.request.param("delimiter"))))
+        if self.request.param("encoding-type"):
+            fields.append(("EncodingType", "url"))
+        fields += [("MaxKeys", str(self.limit)), ("IsTruncated", str(self.result.truncated).lower())]
+        fields += [("Contents", self._contents(stored, owner)) for stored in self.result.entries]
+        fields += [("CommonPrefixes", [("Prefix", self.encode(one))]) for one in self.result.prefixes]
+        return fields
+
+    def version1(self) -> Fields:
+        fields = [*self._common(owner=True), ("Marker", self.encode(self.request.param("marker")))]
+        if self.result.truncated:
+            fields.append(("NextMarker", self.encode(self.result.last)))
+        return fields
+
+    def version2(self) -> Fields:
+        owner = self.request.param("fetch-owner") == "true"
+        fields = [*self._common(owner), ("KeyCount", str(len(self.result)))]
+        if self.request.has("continuation-token"):
+            fields.append(("ContinuationToken", self.request.param("continuation-token")))
+        if self.request.has("start-after"):
+            fields.append(("StartAfter", self.encode(self.request.param("start-after"))))
+        if self.result.truncated:
+            token = base64.urlsafe_b64encode(self.result.last.encode()).decode()
+            fields.append(("NextContinuationToken", token))
+        return fields
+
+
+def _after(request: S3Request, second: bool) -> str:
+    if not second:
+        return request.param("marker")
+    if request.has("continuation-token"):
+        if not request.param("continuation-token"):
+            raise S3Error("InvalidArgument", "The continuation token provided is incorrect")
+        return _token(request)
+    return request.param("start-after")
+
+
+def list_objects(request: S3Request, bucket: Bucket) -> Response:
+    """ListObjects in either version."""
+    second = request.param("list-type") == "2"
+    encode, limit = _encoder(request), _limit(request)
+    result = page(
+        bucket.walk,
+        prefix=request.param("prefix"),
+        delimiter=request.param("delimiter"),
+        after=_after(request, second),
+        limit=limit,
+    )
+    listing = _Listing(request, result, limit, encode)
+    return xml_response("ListBucketResult", listing.version2() if second else listing.version1())
+
+
+def list_buckets(names: list[str], created: datetime) -> Response:
+    """ListBuckets."""
+    buckets: xml.Content = [
+        ("Bucket", [("Name", name), ("CreationDate", timestamp(created))]) for name in names
+    ]
+    return xml_response("ListAllMyBucketsResult", [("Owner", OWNER), ("Buckets", buckets)])

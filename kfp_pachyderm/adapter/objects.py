@@ -1,0 +1,74 @@
+"""What the adapter's buckets hold, and what a bucket can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from kfp_pachyderm.s3.request import S3Request
+
+DEFAULT_TYPE = "binary/octet-stream"
+_KEPT = ("cache-control", "content-disposition", "content-language", "expires")
+
+#: `length` bytes from `start`
+Reader = Callable[[int, int], Iterator[bytes]]
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What an upload says about its object.
+
+    Args:
+        content_type: as sent.
+        headers: what a read gives back: user metadata and the like.
+    """
+
+    content_type: str = DEFAULT_TYPE
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, request: S3Request) -> Attributes:
+        """The attributes that a request's headers set."""
+        headers = [(n, v) for n, v in request.headers.items() if n in _KEPT or n.startswith("x-amz-meta-")]
+        encoding = [part.strip() for part in request.header("content-encoding").split(",")]
+        encoding = [part for part in encoding if part and part != "aws-chunked"]
+        if encoding:
+            headers.append(("content-encoding", ",".join(encoding)))
+        return cls(request.header("content-type") or DEFAULT_TYPE, tuple(headers))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One object.
+
+    Args:
+        key: its key.
+        size: bytes.
+        etag: without quotes.
+        modified: when it was written.
+        read: its content.
+        attributes: what the upload said about it.
+    """
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+    read: Reader
+    attributes: Attributes = Attributes()
+
+    def at(self, key: str, modified: datetime, attributes: Attributes) -> Stored:
+        """The same content under another key."""
+        return replace(self, key=key, modified=modified, attributes=attributes)
+
+
+class Bucket(Protocol):
+    """What every bucket can do."""
+
+    def find(self, key: str) -> Stored | None:
+        """The object of that key."""
+
+    def walk(self, prefix: str, after: str) -> Iterator[Stored]:
+        """Objects whose key starts with `prefix` and is greater than `after`, in order."""

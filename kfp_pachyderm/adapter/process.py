@@ -1,0 +1,137 @@
+"""The adapter as the launcher sees it: a child process, configured, flushed, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any
+
+from kfp_pachyderm import errors
+from kfp_pachyderm.adapter.config import AdapterConfig, Flushed
+
+__all__ = ["AdapterConfig", "AdapterProcess", "Flushed"]
+
+_ENDING = 2.0
+_GRACE = 5.0
+
+
+class AdapterProcess:
+    """The adapter's process; leaving the context ends it without sending anything."""
+
+    def __init__(self) -> None:
+        # the child must find what the launcher found, wherever that came from
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "kfp_pachyderm.adapter"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        self._received = b""
+
+    @property
+    def pid(self) -> int:
+        """The process's ID."""
+        return self._process.pid
+
+    def __enter__(self) -> AdapterProcess:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the process; what has not been flushed is gone."""
+        assert self._process.stdin and self._process.stdout
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass
+        try:
+            self._process.wait(_ENDING)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def configure(self, config: AdapterConfig, deadline: float) -> str:
+        """Tells the adapter what it serves.
+
+        Args:
+            config: the step's buckets.
+            deadline: `time.monotonic()` until which it must answer.
+
+        Returns:
+            The endpoint, "http://127.0.0.1:<port>".
+
+        Raises:
+            PachydermUnreachableError: the process does not answer.
+        """
+        answer = self._ask({"op": "configure", "config": asdict(config)}, deadline)
+        return str(answer["endpoint"])
+
+    def flush(self, timeout: float) -> Flushed:
+        """Everything that the step has written is in the output commit, and verified, when this returns.
+
+        Args:
+            timeout: seconds.
+
+        Raises:
+            WriteBackError: names the keys that are not there.
+            PachydermUnreachableError: the process does not answer.
+        """
+        answer = self._ask({"op": "flush", "timeout": timeout}, time.monotonic() + timeout + _GRACE)
+        return Flushed(**answer)
+
+    def resend(self, sidecar: str, timeout: float) -> Flushed:
+        """As `flush`, all of it again, to a new holder instance's sidecar.
+
+        Args:
+            sidecar: "grpc://host:port".
+            timeout: seconds.
+        """
+        request = {"op": "resend", "sidecar": sidecar, "timeout": timeout}
+        return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE))
+
+    def _ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._gone("ended") from error
+        answer = json.loads(self._line(deadline, request["op"]))
+        if "error" in answer:
+            raise getattr(errors, answer["error"])(answer["message"])
+        result: dict[str, Any] = answer["ok"]
+        return result
+
+    def _line(self, deadline: float, asked: str) -> bytes:
+        assert self._process.stdout
+        while b"\n" not in self._received:
+            left = deadline - time.monotonic()
+            ready, _, _ = select.select([self._process.stdout], [], [], max(left, 0))
+            if not ready:
+                raise self._gone(f"did not answer {asked!r} in time")
+            data = os.read(self._process.stdout.fileno(), 65536)
+            if not data:
+                raise self._gone("ended")
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        return line
+
+    def _gone(self, what: str) -> errors.PachydermError:
+        code = self._process.poll()
+        ended = "" if code is None else f" with exit code {code}"
+        return errors.PachydermUnreachableError(
+            f"the step's S3 adapter (process {self.pid}) {what}{ended}: its reason is in the step's log above; "
+            "nothing more is sent, run the step again"
+        )

@@ -1,0 +1,150 @@
+"""PutObject, CopyObject, DeleteObject and DeleteObjects on the output bucket."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from kfp_pachyderm.adapter.listing import timestamp
+from kfp_pachyderm.adapter.objects import Attributes, Stored
+from kfp_pachyderm.adapter.outputs import OutputBucket, reader
+from kfp_pachyderm.adapter.spool import Spool, SpoolFile
+from kfp_pachyderm.s3 import xml
+from kfp_pachyderm.s3.body import Body
+from kfp_pachyderm.s3.conditions import Conditions
+from kfp_pachyderm.s3.errors import S3Error
+from kfp_pachyderm.s3.request import S3Request, decode
+from kfp_pachyderm.s3.signature import Signed
+from kfp_pachyderm.s3.wsgi import Response, xml_response
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.adapter.app import Buckets
+
+_MOST_KEYS = 1000
+
+
+class PieceReader:
+    """Pieces as something that can be written into the spool, with their MD5.
+
+    Args:
+        pieces: the content in order.
+    """
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._digest = hashlib.md5(usedforsecurity=False)
+
+    def read(self, _size: int, /) -> bytes:
+        """The next piece; b"" at the end."""
+        piece = next(self._pieces, b"")
+        self._digest.update(piece)
+        return piece
+
+    @property
+    def md5(self) -> bytes:
+        """MD5 of what has been read."""
+        return self._digest.digest()
+
+
+def upload(request: S3Request, signed: Signed, spool: Spool) -> tuple[SpoolFile, bytes]:
+    """The request's content in the spool, checked, and its MD5.
+
+    Raises:
+        S3Error: MissingContentLength, a digest that differs, a spool that is full.
+    """
+    if request.length is None and "transfer-encoding" not in request.headers:
+        raise S3Error("MissingContentLength")
+    body = Body(request, signed)
+    file = spool.write(body)
+    body.finish()
+    return file, body.md5
+
+
+def copy_source(request: S3Request, buckets: Buckets) -> Stored:
+    """The object that x-amz-copy-source names, if its conditions hold.
+
+    Raises:
+        S3Error: InvalidArgument, NoSuchBucket, NoSuchKey, PreconditionFailed.
+    """
+    text = request.header("x-amz-copy-source").partition("?")[0]
+    bucket, _, key = decode(text).removeprefix("/").partition("/")
+    if not bucket or not key:
+        raise S3Error("InvalidArgument", f"x-amz-copy-source {text!r} is no /bucket/key")
+    stored = buckets.find(bucket).find(key)
+    if stored is None:
+        raise S3Error("NoSuchKey", f"the source {bucket}/{key} does not exist")
+    if not Conditions.of(request, "x-amz-copy-source-").check(stored.etag, stored.modified):
+        raise S3Error("PreconditionFailed")
+    return stored
+
+
+class Writes:
+    """Operations that change the output bucket.
+
+    Args:
+        buckets: the step's.
+        spool: where content goes.
+    """
+
+    def __init__(self, buckets: Buckets, spool: Spool) -> None:
+        self._buckets = buckets
+        self._spool = spool
+
+    def put(self, request: S3Request, signed: Signed) -> Response:
+        """PutObject."""
+        bucket = self._buckets.writable(request.bucket)
+        bucket.check(request.key)
+        file, md5 = upload(request, signed, self._spool)
+        now = datetime.now(UTC)
+        stored = Stored(request.key, file.size, md5.hex(), now, reader(file), Attributes.of(request))
+        bucket.put(stored, Conditions.of(request))
+        return Response(200, (("ETag", f'"{stored.etag}"'),))
+
+    def copy(self, request: S3Request) -> Response:
+        """CopyObject: within the output bucket content is shared, from an input it is fetched."""
+        bucket = self._buckets.writable(request.bucket)
+        source = copy_source(request, self._buckets)
+        replaced = request.header("x-amz-metadata-directive").upper() == "REPLACE"
+        if not replaced and bucket.find(request.key) is source:
+            raise S3Error("InvalidRequest", "the copy's source and destination are the same")
+        bucket.check(request.key)
+        attributes = Attributes.of(request) if replaced else source.attributes
+        stored = self._own(source).at(request.key, datetime.now(UTC), attributes)
+        bucket.put(stored)
+        fields = [("LastModified", timestamp(stored.modified)), ("ETag", f'"{stored.etag}"')]
+        return xml_response("CopyObjectResult", fields)
+
+    def _own(self, source: Stored) -> Stored:
+        """The source itself if its content is in the spool, else the same content there."""
+        if self._buckets.output and self._buckets.output.find(source.key) is source:
+            return source
+        content = PieceReader(source.read(0, source.size))
+        file = self._spool.write(content)
+        return Stored(source.key, file.size, content.md5.hex(), source.modified, reader(file))
+
+    def delete(self, request: S3Request) -> Response:
+        """DeleteObject."""
+        self._buckets.writable(request.bucket).delete(request.key)
+        return Response(204)
+
+    def delete_many(self, request: S3Request) -> Response:
+        """DeleteObjects; "Quiet" leaves the good ones out."""
+        self._buckets.find(request.bucket)
+        root = xml.parse(request.document(), "Delete")
+        keys = [node.value("Key") for node in root.all("Object")]
+        if not keys or len(keys) > _MOST_KEYS:
+            raise S3Error("MalformedXML")
+        results = [self._delete_one(request.bucket, key) for key in keys]
+        if root.value("Quiet").lower() == "true":
+            results = [result for result in results if result[0] == "Error"]
+        return xml_response("DeleteResult", results)
+
+    def _delete_one(self, bucket: str, key: str) -> tuple[str, xml.Content]:
+        try:
+            target: OutputBucket = self._buckets.writable(bucket)
+        except S3Error as error:
+            return "Error", [("Key", key), ("Code", error.code), ("Message", error.message)]
+        target.delete(key)
+        return "Deleted", [("Key", key)]

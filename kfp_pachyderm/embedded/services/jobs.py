@@ -1,0 +1,317 @@
+"""pps_v2.API: jobs, datums, logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pachyderm_sdk.api import pfs, pps, transaction
+
+from kfp_pachyderm.embedded.pps import inputs, jobs, pipelines
+from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
+from kfp_pachyderm.embedded.pps.pipelines import PipelineKey, key_of
+from kfp_pachyderm.embedded.services import messages, pick, wire
+from kfp_pachyderm.embedded.services.context import Joining, alive
+from kfp_pachyderm.embedded.services.pps import Operations, job_key, message
+from kfp_pachyderm.embedded.services.wire import Context
+from kfp_pachyderm.embedded.status import Refused, not_found
+from kfp_pachyderm.embedded.store import commits, layers, listing
+from kfp_pachyderm.embedded.worker.logs import Logs
+from kfp_pachyderm.embedded.worker.run import Working
+
+_COPIED = (
+    "transform", "parallelism_spec", "egress", "resource_requests", "resource_limits", "sidecar_resource_limits",
+    "sidecar_resource_requests", "salt", "datum_set_spec", "datum_timeout", "job_timeout", "datum_tries",
+    "scheduling_spec", "pod_spec", "pod_patch",
+)  # fmt: skip
+
+
+class JobService:
+    """Jobs, datums and logs of pps_v2.API.
+
+    Args:
+        joining: the store, and the way into transactions.
+        logs: all jobs' logs.
+        working: the datum that a job works on.
+    """
+
+    def __init__(self, joining: Joining, logs: Logs, working: Callable[[JobKey], Working | None]) -> None:
+        self._joining, self._logs, self._working = joining, logs, working
+        self._store = joining.store
+        self._operations = Operations()
+
+    def calls(self) -> wire.Calls:
+        """The calls by their names on the wire."""
+        unary, stream = wire.unary, wire.stream
+        return {
+            "InspectJob": unary(self._inspect, pps.InspectJobRequest),
+            "InspectJobSet": stream(self._inspect_set, pps.InspectJobSetRequest),
+            "ListJob": stream(self._list, pps.ListJobRequest),
+            "ListJobSet": stream(self._list_sets, pps.ListJobSetRequest),
+            "SubscribeJob": stream(self._subscribe, pps.SubscribeJobRequest),
+            "StopJob": unary(self._joined("stop_job"), pps.StopJobRequest),
+            "UpdateJobState": unary(self._joined("update_job_state"), pps.UpdateJobStateRequest),
+            "DeleteJob": unary(self._delete, pps.DeleteJobRequest),
+            "InspectDatum": unary(self._inspect_datum, pps.InspectDatumRequest),
+            "ListDatum": stream(self._list_datum, pps.ListDatumRequest),
+            "GetLogs": stream(self._get_logs, pps.GetLogsRequest),
+        }
+
+    def _joined(self, name: str) -> Any:
+        operation = getattr(self._operations, name)
+
+        def call(request: Any, context: Context) -> wire.Empty:
+            wrapped = transaction.TransactionRequest(**{name: request})
+            self._joining.run(context, wrapped, lambda txn: operation(txn, request))
+            return wire.Empty()
+
+        return call
+
+    def info(self, job: Job, details: bool) -> pps.JobInfo:
+        """A job as a message."""
+        db = self._store.read()
+        info = pps.JobInfo(
+            job=pps.Job(pipeline=message(PipelineKey(*job.key[:2])), id=job.key.id),
+            pipeline_version=job.version,
+            output_commit=messages.commit(commits.by_id(db, job.output)),
+            restart=job.restart,
+            data_processed=job.processed,
+            data_skipped=job.skipped,
+            data_total=job.total,
+            data_failed=job.failed,
+            data_recovered=job.recovered,
+            stats=pps.ProcessStats(),
+            state=pps.JobState(job.state),
+            reason=job.reason,
+            created=messages.timestamp(job.created),
+            auth_token=job.token,
+        )
+        for name in ("started", "finished"):
+            if getattr(job, name) is not None:
+                setattr(info, name, messages.timestamp(getattr(job, name)))
+        if details:
+            info.details = self._details(job)
+        return info
+
+    def _details(self, job: Job) -> pps.JobInfoDetails:
+        pipeline = pipelines.get(self._store.read(), PipelineKey(*job.key[:2]), job.version)
+        found = {name: messages.given(pipeline.info.details, name) for name in _COPIED}
+        details = pps.JobInfoDetails(**{name: value for name, value in found.items() if value is not None})
+        if pipeline.input is not None:
+            for one in inputs.pfs_inputs(pipeline.input):
+                one.commit = job.key.id
+            details.input = pipeline.input
+        working = self._working(job.key) if job.state == pps.JobState.JOB_RUNNING else None
+        if working is not None:
+            details.worker_status = [_worker_status(job, working)]
+        return details
+
+    def _inspect(self, request: pps.InspectJobRequest, context: Context) -> pps.JobInfo:
+        job = jobs.get(self._store.read(), job_key(request.job))
+        if request.wait:
+            job = self._terminal(job, context)
+        return self.info(job, request.details)
+
+    def _terminal(self, job: Job, context: Context) -> Job:
+        def look() -> Job | None:
+            found = jobs.find(self._store.read(), job.key)
+            if found is None:
+                raise Refused(f"job {job.key.id} was deleted")
+            return found if found.terminal else None
+
+        found = self._store.database.wait(look, alive(context, self._store))
+        if found is None:
+            raise Refused("the stream for job updates closed unexpectedly", "UNAVAILABLE")
+        return found
+
+    def _inspect_set(self, request: pps.InspectJobSetRequest, context: Context) -> Iterator[pps.JobInfo]:
+        for job in jobs.select(self._store.read(), "WHERE id = ? ORDER BY seq", (request.job_set.id,)):
+            yield self.info(self._terminal(job, context) if request.wait else job, request.details)
+
+    def _list(self, request: pps.ListJobRequest, _: Context) -> Iterator[pps.JobInfo]:
+        db = self._store.read()
+        order = "ASC" if request.reverse else "DESC"
+        if request.pipeline.name:
+            where, values = "WHERE (project, pipeline) = (?, ?)", tuple(key_of(request.pipeline))
+        else:
+            where, values = "", ()
+        sets = self._sets_of(request.input_commit)
+        sent = 0
+        for job in self._of_versions(
+            jobs.select(db, f"{where} ORDER BY seq {order}", values), request.history
+        ):
+            projects = [one.name for one in request.projects]
+            if (projects and job.key.project not in projects) or (
+                sets is not None and job.key.id not in sets
+            ):
+                continue
+            info = self.info(job, request.details)
+            info.auth_token = ""
+            yield info
+            sent += 1
+            if sent == request.number:
+                return
+
+    def _of_versions(self, found: list[Job], history: int) -> Iterator[Job]:
+        newest: dict[PipelineKey, int] = {}
+        for job in found:
+            key = PipelineKey(*job.key[:2])
+            if key not in newest:
+                newest[key] = pipelines.get(self._store.read(), key).version
+            if history < 0 or job.version >= newest[key] - history:
+                yield job
+
+    def _sets_of(self, given: list[pfs.Commit]) -> set[str] | None:
+        db = self._store.read()
+        found: set[str] | None = None
+        for handle in given:
+            commit = pick.commit(db, handle)
+            below = {one.set_id for one in _downstream(self._store, commit.id)}
+            found = below if found is None else found & below
+        return found
+
+    def _list_sets(self, request: pps.ListJobSetRequest, _: Context) -> Iterator[pps.JobSetInfo]:
+        order = "ASC" if request.reverse else "DESC"
+        found: dict[str, list[Job]] = {}
+        for job in jobs.select(self._store.read(), f"ORDER BY seq {order}"):
+            if not request.projects or job.key.project in [one.name for one in request.projects]:
+                found.setdefault(job.key.id, []).append(job)
+        for set_id, members in list(found.items())[: request.number or None]:
+            infos = [self.info(job, request.details) for job in members]
+            yield pps.JobSetInfo(job_set=pps.JobSet(id=set_id), jobs=infos)
+
+    def _subscribe(self, request: pps.SubscribeJobRequest, context: Context) -> Iterator[pps.JobInfo]:
+        key = key_of(request.pipeline)
+        is_alive = alive(context, self._store)
+        last = 0
+        where = "WHERE (project, pipeline) = (?, ?) AND finished IS NULL AND seq > ? ORDER BY seq LIMIT 1"
+        while True:
+
+            def look(after: int = last) -> Job | None:
+                return next(iter(jobs.select(self._store.read(), where, (*key, after))), None)
+
+            job = self._store.database.wait(look, is_alive)
+            if job is None:
+                return
+            last = job.seq
+            yield self.info(job, request.details)
+
+    def _delete(self, request: pps.DeleteJobRequest, _: Context) -> wire.Empty:
+        with self._store.database.write() as txn:
+            jobs.delete(txn, jobs.get(txn.db, job_key(request.job)))
+        return wire.Empty()
+
+    def _datums(self, job: Job) -> Iterator[pps.DatumInfo]:
+        query = "SELECT id, state, files FROM datums WHERE job = ? ORDER BY position"
+        for datum_id, state, files in self._store.read().execute(query, (job.seq,)).fetchall():
+            yield pps.DatumInfo(
+                datum=pps.Datum(
+                    job=pps.Job(pipeline=message(PipelineKey(*job.key[:2])), id=job.key.id), id=datum_id
+                ),
+                state=pps.DatumState(state),
+                data=[self._file(commit, path) for _, commit, path in json.loads(files)],
+            )
+
+    def _file(self, commit_id: int, path: str) -> pfs.FileInfo:
+        commit = commits.by_id(self._store.read(), commit_id)
+        shown = self._store.layers(commit)
+        file = layers.inspect(self._store.read(), shown, path)
+        entry = file or listing.inspect(self._store.read(), shown, path)
+        if entry is None:
+            return pfs.FileInfo(file=pfs.File(commit=messages.commit(commit), path=path))
+        return pfs.FileInfo().parse(messages.FileInfos(commit).encode(entry.path, entry.size, entry.hash))
+
+    def _inspect_datum(self, request: pps.InspectDatumRequest, _: Context) -> pps.DatumInfo:
+        if not request.datum.id:
+            raise Refused("must specify a datum")
+        job = jobs.get(self._store.read(), job_key(request.datum.job))
+        for info in self._datums(job):
+            if info.datum.id == request.datum.id:
+                return info
+        raise not_found(f"datum {request.datum.id} not found in job {job.key}")
+
+    def _list_datum(self, request: pps.ListDatumRequest, _: Context) -> Iterator[pps.DatumInfo]:
+        if request.is_set("input"):
+            raise Refused(
+                "listing datums of an input is not implemented by the embedded Pachyderm", "UNIMPLEMENTED"
+            )
+        job = jobs.get(self._store.read(), job_key(request.job))
+        wanted = list(request.filter.state)
+        sent = 0
+        for info in self._datums(job):
+            if not wanted or info.state in wanted:
+                yield info
+                sent += 1
+                if sent == request.number:
+                    return
+
+    def _get_logs(self, request: pps.GetLogsRequest, context: Context) -> Iterator[pps.LogMessage]:
+        if request.job.id:
+            wanted = [jobs.get(self._store.read(), job_key(request.job))]
+        elif request.pipeline.name:
+            pipelines.get(self._store.read(), key_of(request.pipeline))
+            where = "WHERE (project, pipeline) = (?, ?) ORDER BY seq"
+            wanted = jobs.select(self._store.read(), where, key_of(request.pipeline))
+        else:
+            raise Refused("must specify either pipeline or job")
+        kept: list[pps.LogMessage] = []
+        for job in wanted:
+            follow = request.follow and bool(request.job.id)
+            for line in self._lines(job, follow, context):
+                if not request.datum.id or line.datum_id == request.datum.id:
+                    if not request.tail:
+                        yield line
+                    else:
+                        kept.append(line)
+        yield from kept[-request.tail :] if request.tail else []
+
+    def _lines(self, job: Job, follow: bool, context: Context) -> Iterator[pps.LogMessage]:
+        at = 0
+        while True:
+            found = jobs.find(self._store.read(), job.key)
+            over = not follow or found is None or found.terminal
+            for line, at in self._logs.lines(job.key, at):
+                yield _log_message(job, line)
+            if over or not context.is_active():
+                return
+            size = at
+
+            def grown(before: int = size) -> bool | None:
+                now = jobs.find(self._store.read(), job.key)
+                path = self._logs.path(job.key)
+                more = path.exists() and path.stat().st_size > before
+                return True if more or now is None or now.terminal else None
+
+            self._store.database.wait(grown, alive(context, self._store))
+
+
+def _downstream(store: Any, commit_id: int) -> list[commits.Commit]:
+    seen: dict[int, commits.Commit] = {}
+    waiting = [commits.by_id(store.read(), commit_id)]
+    while waiting:
+        commit = waiting.pop()
+        if commit.id not in seen:
+            seen[commit.id] = commit
+            waiting += commits.subvenance(store.read(), commit.id)
+    return list(seen.values())
+
+
+def _worker_status(job: Job, working: Working) -> pps.WorkerStatus:
+    data = [pps.InputFile(path=one.path, hash=b"") for one in working.datum.files]
+    started = messages.timestamp(working.started)
+    status = pps.DatumStatus(started=started, data=data)
+    return pps.WorkerStatus(worker_id=f"{job.key.pipeline}-embedded", job_id=job.key.id, datum_status=status)
+
+
+def _log_message(job: Job, line: dict[str, Any]) -> pps.LogMessage:
+    return pps.LogMessage(
+        project_name=job.key.project,
+        pipeline_name=job.key.pipeline,
+        job_id=job.key.id,
+        worker_id=f"{job.key.pipeline}-embedded",
+        datum_id=line["datum"],
+        user=line["user"],
+        ts=messages.timestamp(line["ts"]),
+        message=line["message"],
+    )

@@ -1,0 +1,53 @@
+"""What only the embedded Pachyderm answers: where a job is reached, and faults for tests. JSON in, JSON out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from kfp_pachyderm.embedded.pps.jobs import JobKey
+from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
+from kfp_pachyderm.embedded.services import wire
+from kfp_pachyderm.embedded.services.wire import Context
+from kfp_pachyderm.embedded.status import invalid, not_found
+from kfp_pachyderm.embedded.worker.manager import Manager
+
+
+def _json_call(function: Callable[[dict[str, Any]], Any]) -> wire.Call:
+    def call(request: bytes, _: Context) -> bytes:
+        try:
+            given = json.loads(request)
+            answer = function(given)
+        except (ValueError, KeyError, TypeError) as error:
+            raise invalid(f"no such request: {error!r}") from error
+        return json.dumps(answer).encode()
+
+    return wire.Call(call, wire.already_bytes, write=wire.already_bytes)
+
+
+def locator_calls(manager: Manager) -> wire.Calls:
+    """kfp_pachyderm.embedded.Locator: Locate {project, pipeline, job} → {holder, sidecar_grpc, sidecar_s3}."""
+
+    def locate(given: dict[str, Any]) -> dict[str, str]:
+        key = JobKey(given["project"], given["pipeline"], given["job"])
+        working = manager.working(key)
+        if working is None:
+            raise not_found(f"job {key} is unknown, over, or no datum of it has started")
+        ports = working.ports
+        return {
+            "holder": f"http://127.0.0.1:{ports.holder}",
+            "sidecar_grpc": f"grpc://127.0.0.1:{ports.grpc}",
+            "sidecar_s3": f"http://127.0.0.1:{ports.s3}",
+        }
+
+    return {"Locate": _json_call(locate)}
+
+
+def fault_calls(manager: Manager) -> wire.Calls:
+    """kfp_pachyderm.embedded.Faults: ReplaceWorker {project, pipeline} → the IDs of the jobs that start again."""
+
+    def replace_worker(given: dict[str, Any]) -> list[str]:
+        return [job.id for job in manager.replace(PipelineKey(given["project"], given["pipeline"]))]
+
+    return {"ReplaceWorker": _json_call(replace_worker)}

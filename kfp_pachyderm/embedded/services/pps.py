@@ -1,0 +1,190 @@
+"""pps_v2.API: pipelines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pachyderm_sdk.api import pfs, pps, transaction
+
+from kfp_pachyderm.embedded.pps import jobs, pipelines, spec
+from kfp_pachyderm.embedded.pps.jobs import JobKey
+from kfp_pachyderm.embedded.pps.pipelines import Pipeline, PipelineKey, key_of
+from kfp_pachyderm.embedded.services import messages, wire
+from kfp_pachyderm.embedded.services.context import Joining
+from kfp_pachyderm.embedded.services.wire import Context
+from kfp_pachyderm.embedded.status import Refused
+from kfp_pachyderm.embedded.store.database import Txn
+
+
+class Operations:
+    """What may join a transaction."""
+
+    def create_pipeline_v2(self, txn: Txn, request: pps.CreatePipelineTransaction) -> wire.Empty:
+        """CreatePipeline and CreatePipelineV2."""
+        pipelines.create(txn, request.create_pipeline_request, request.user_json, request.effective_json)
+        return wire.Empty()
+
+    def stop_job(self, txn: Txn, request: pps.StopJobRequest) -> wire.Empty:
+        """StopJob."""
+        jobs.stop(txn, jobs.get(txn.db, job_key(request.job)), request.reason)
+        return wire.Empty()
+
+    def update_job_state(self, txn: Txn, request: pps.UpdateJobStateRequest) -> wire.Empty:
+        """UpdateJobState; workers' counters are this server's own affair, so only the state is taken."""
+        jobs.set_state(txn, jobs.get(txn.db, job_key(request.job)), request.state, request.reason)
+        return wire.Empty()
+
+
+def job_key(job: pps.Job) -> JobKey:
+    """The name that a client's Job means."""
+    if not job.id and not job.pipeline.name:
+        raise Refused("must specify a job")
+    return JobKey(*key_of(job.pipeline), job.id)
+
+
+class PipelineService:
+    """Pipelines of pps_v2.API.
+
+    Args:
+        joining: the store, and the way into transactions.
+    """
+
+    def __init__(self, joining: Joining) -> None:
+        self._joining = joining
+        self._store = joining.store
+        self.operations = Operations()
+
+    def calls(self) -> wire.Calls:
+        """The calls by their names on the wire."""
+        unary, stream = wire.unary, wire.stream
+        return {
+            "CreatePipeline": unary(self._create, pps.CreatePipelineRequest),
+            "CreatePipelineV2": unary(self._create_v2, pps.CreatePipelineV2Request),
+            "InspectPipeline": unary(self._inspect, pps.InspectPipelineRequest),
+            "ListPipeline": stream(self._list, pps.ListPipelineRequest),
+            "DeletePipeline": unary(self._delete, pps.DeletePipelineRequest),
+            "DeletePipelines": unary(self._delete_many, pps.DeletePipelinesRequest),
+            "StartPipeline": unary(self._start, pps.StartPipelineRequest),
+            "StopPipeline": unary(self._stop, pps.StopPipelineRequest),
+            "RerunPipeline": unary(self._rerun, pps.RerunPipelineRequest),
+            "RunPipeline": unary(self._run, pps.RunPipelineRequest),
+            "GetClusterDefaults": unary(self._cluster_defaults, pps.GetClusterDefaultsRequest),
+        }
+
+    def _submit(self, context: Context, request: pps.CreatePipelineTransaction) -> None:
+        wrapped = transaction.TransactionRequest(create_pipeline_v2=request)
+        self._joining.run(context, wrapped, lambda txn: self.operations.create_pipeline_v2(txn, request))
+
+    def _create(self, request: pps.CreatePipelineRequest, context: Context) -> wire.Empty:
+        text = request.to_json()
+        self._submit(context, _wrapped(request, text, request.update, request.reprocess))
+        return wire.Empty()
+
+    def _create_v2(
+        self, request: pps.CreatePipelineV2Request, context: Context
+    ) -> pps.CreatePipelineV2Response:
+        text = request.create_pipeline_request_json
+        found, effective = spec.from_json(text)
+        if not found.is_set("pipeline"):
+            raise Refused("request.Pipeline cannot be nil")
+        if not found.pipeline.project.name:
+            found.pipeline.project = pfs.Project(name="default")
+        if not request.dry_run:
+            self._submit(context, _transaction(found, text, effective, request.update, request.reprocess))
+        return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=found.to_json())
+
+    def _inspect(self, request: pps.InspectPipelineRequest, _: Context) -> pps.PipelineInfo:
+        return self._info(pipelines.get(self._store.read(), key_of(request.pipeline)), request.details)
+
+    def _info(self, pipeline: Pipeline, details: bool) -> pps.PipelineInfo:
+        info = pipeline.info
+        info.stopped = pipeline.stopped
+        info.metadata = pipeline.metadata
+        paused, running = pps.PipelineState.PIPELINE_PAUSED, pps.PipelineState.PIPELINE_RUNNING
+        info.state = paused if pipeline.stopped else running
+        where = "WHERE (project, pipeline) = (?, ?) ORDER BY seq DESC LIMIT 1"
+        newest = jobs.select(self._store.read(), where, pipeline.key)
+        info.last_job_state = pps.JobState(newest[0].state) if newest else pps.JobState.JOB_STATE_UNKNOWN
+        if details:
+            info.details.workers_requested = info.details.workers_available = 0 if pipeline.stopped else 1
+        else:
+            info.details = None
+        return info
+
+    def _list(self, request: pps.ListPipelineRequest, _: Context) -> Iterator[pps.PipelineInfo]:
+        db = self._store.read()
+        named = request.pipeline.name
+        projects = [one.name for one in request.projects]
+        for key in [key_of(request.pipeline)] if named else pipelines.keys(db):
+            if projects and key.project not in projects:
+                continue
+            found = pipelines.versions(db, key)
+            for pipeline in found if request.history < 0 else found[: request.history + 1]:
+                yield self._info(pipeline, True)
+
+    def _delete(self, request: pps.DeletePipelineRequest, _: Context) -> wire.Empty:
+        with self._store.database.write() as txn:
+            if request.all:
+                for key in pipelines.keys(txn.db):
+                    pipelines.delete(txn, key, True, request.keep_repo)
+                return wire.Empty()
+            key = key_of(request.pipeline)
+            if request.must_exist:
+                pipelines.get(txn.db, key)
+            pipelines.delete(txn, key, request.force, request.keep_repo)
+        return wire.Empty()
+
+    def _delete_many(self, request: pps.DeletePipelinesRequest, _: Context) -> pps.DeletePipelinesResponse:
+        projects = {one.name for one in request.projects}
+        with self._store.database.write() as txn:
+            found = [key for key in pipelines.keys(txn.db) if request.all or key.project in projects]
+            for key in found:
+                pipelines.delete(txn, key, True, request.keep_repo)
+        return pps.DeletePipelinesResponse(pipelines=[message(key) for key in found])
+
+    def _start(self, request: pps.StartPipelineRequest, _: Context) -> wire.Empty:
+        with self._store.database.write() as txn:
+            pipelines.start(txn, key_of(request.pipeline))
+        return wire.Empty()
+
+    def _stop(self, request: pps.StopPipelineRequest, _: Context) -> wire.Empty:
+        with self._store.database.write() as txn:
+            pipelines.stop(txn, key_of(request.pipeline), request.must_exist)
+        return wire.Empty()
+
+    def _rerun(self, request: pps.RerunPipelineRequest, context: Context) -> wire.Empty:
+        info = pipelines.get(self._store.read(), key_of(request.pipeline)).info
+        found, effective = spec.from_json(info.effective_spec_json)
+        self._submit(context, _transaction(found, info.user_spec_json, effective, True, request.reprocess))
+        return wire.Empty()
+
+    def _run(self, _: pps.RunPipelineRequest, __: Context) -> wire.Empty:
+        # The real one's words (api_server.go, RunPipeline).
+        raise Refused("unimplemented")
+
+    def _cluster_defaults(self, _: Any, __: Context) -> pps.GetClusterDefaultsResponse:
+        text = json.dumps({"createPipelineRequest": spec.DEFAULTS})
+        return pps.GetClusterDefaultsResponse(cluster_defaults_json=text)
+
+
+def message(key: PipelineKey) -> pps.Pipeline:
+    """A pipeline's name as a message."""
+    return pps.Pipeline(project=pfs.Project(name=key.project), name=key.name)
+
+
+def _wrapped(
+    request: pps.CreatePipelineRequest, text: str, update: bool, reprocess: bool
+) -> pps.CreatePipelineTransaction:
+    request.update = request.reprocess = False
+    return _transaction(request, text, request.to_json(), update, reprocess)
+
+
+def _transaction(
+    request: pps.CreatePipelineRequest, user_json: str, effective_json: str, update: bool, reprocess: bool
+) -> pps.CreatePipelineTransaction:
+    request.update, request.reprocess = update, reprocess
+    return pps.CreatePipelineTransaction(
+        create_pipeline_request=request, user_json=user_json, effective_json=effective_json
+    )

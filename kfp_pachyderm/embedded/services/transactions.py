@@ -1,0 +1,132 @@
+"""transaction_v2.API: calls collected, tried as they come, and done together at the end.
+
+Source: Pachyderm src/server/transaction/server/driver.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pachyderm_sdk.api import transaction
+
+from kfp_pachyderm.embedded.services import messages, wire
+from kfp_pachyderm.embedded.services.wire import Context
+from kfp_pachyderm.embedded.status import Refused, not_found
+from kfp_pachyderm.embedded.store.database import Txn, new_id, now
+from kfp_pachyderm.embedded.store.store import Store
+
+#: TransactionRequest's field → what it does.
+Operations = dict[str, Callable[[Txn, Any], Any]]
+
+
+class TransactionService:
+    """Transactions.
+
+    Args:
+        store: the store.
+        operations: what may be in a transaction.
+    """
+
+    def __init__(self, store: Store, operations: Operations) -> None:
+        self._store = store
+        self._operations = operations
+
+    def calls(self) -> wire.Calls:
+        """The calls by their names on the wire."""
+        unary = wire.unary
+        return {
+            "StartTransaction": unary(self._start, transaction.StartTransactionRequest),
+            "FinishTransaction": unary(self._finish, transaction.FinishTransactionRequest),
+            "BatchTransaction": unary(self._batch, transaction.BatchTransactionRequest),
+            "DeleteTransaction": unary(self._delete, transaction.DeleteTransactionRequest),
+            "InspectTransaction": unary(self._inspect, transaction.InspectTransactionRequest),
+            "ListTransaction": unary(self._list, transaction.ListTransactionRequest),
+            "DeleteAll": unary(self._delete_all, transaction.DeleteAllRequest),
+        }
+
+    def join(
+        self, transaction_id: str, request: transaction.TransactionRequest
+    ) -> transaction.TransactionResponse:
+        """Appends a request; it is tried at once, and its answer is what the try gave."""
+        info = self._get(transaction_id)
+        info.requests = [*info.requests, request]
+        with self._store.database.write(transaction_id, dry_run=True) as txn:
+            info.responses = self._run(txn, info)
+        info.version += 1
+        with self._store.database.write() as txn:
+            txn.db.execute("UPDATE transactions SET info = ? WHERE id = ?", (bytes(info), transaction_id))
+        return info.responses[-1]
+
+    def _run(self, txn: Txn, info: transaction.TransactionInfo) -> list[transaction.TransactionResponse]:
+        responses = []
+        for at, request in enumerate(info.requests):
+            try:
+                responses.append(self._run_one(txn, request))
+            except Refused as error:
+                text = f"error running request {at + 1} of {len(info.requests)}: {error.text}"
+                raise Refused(text, error.code) from error
+        return responses
+
+    def _run_one(self, txn: Txn, request: transaction.TransactionRequest) -> transaction.TransactionResponse:
+        for name, operation in self._operations.items():
+            if request.is_set(name):
+                answer = operation(txn, getattr(request, name))
+                if name == "start_commit":
+                    return transaction.TransactionResponse(commit=answer)
+                return transaction.TransactionResponse()
+        raise Refused("unrecognized transaction request type")
+
+    def _get(self, transaction_id: str) -> transaction.TransactionInfo:
+        query = "SELECT info FROM transactions WHERE id = ?"
+        row = self._store.read().execute(query, (transaction_id,)).fetchone()
+        if row is None:
+            raise not_found(f"transactions {transaction_id} not found")
+        return transaction.TransactionInfo().parse(row[0])
+
+    def _start(self, _: Any, __: Context) -> transaction.Transaction:
+        made, started = transaction.Transaction(id=new_id()), now()
+        info = transaction.TransactionInfo(transaction=made, started=messages.timestamp(started))
+        with self._store.database.write() as txn:
+            txn.db.execute("INSERT INTO transactions VALUES (?, ?, ?)", (made.id, started, bytes(info)))
+        return made
+
+    def _finish(
+        self, request: transaction.FinishTransactionRequest, _: Context
+    ) -> transaction.TransactionInfo:
+        info = self._get(request.transaction.id)
+        with self._store.database.write(info.transaction.id) as txn:
+            info.responses = self._run(txn, info)
+            txn.db.execute("DELETE FROM transactions WHERE id = ?", (info.transaction.id,))
+        return info
+
+    def _batch(self, request: transaction.BatchTransactionRequest, _: Context) -> transaction.TransactionInfo:
+        info = transaction.TransactionInfo(
+            transaction=transaction.Transaction(id=new_id()),
+            requests=request.requests,
+            started=messages.timestamp(now()),
+        )
+        with self._store.database.write(info.transaction.id) as txn:
+            info.responses = self._run(txn, info)
+        return info
+
+    def _delete(self, request: transaction.DeleteTransactionRequest, _: Context) -> wire.Empty:
+        self._get(request.transaction.id)
+        with self._store.database.write() as txn:
+            txn.db.execute("DELETE FROM transactions WHERE id = ?", (request.transaction.id,))
+        return wire.Empty()
+
+    def _inspect(
+        self, request: transaction.InspectTransactionRequest, _: Context
+    ) -> transaction.TransactionInfo:
+        return self._get(request.transaction.id)
+
+    def _list(self, _: Any, __: Context) -> transaction.TransactionInfos:
+        rows = self._store.read().execute("SELECT info FROM transactions ORDER BY started").fetchall()
+        found = [transaction.TransactionInfo().parse(row[0]) for row in rows]
+        return transaction.TransactionInfos(transaction_info=found)
+
+    def _delete_all(self, _: Any, __: Context) -> wire.Empty:
+        with self._store.database.write() as txn:
+            txn.db.execute("DELETE FROM transactions")
+        return wire.Empty()

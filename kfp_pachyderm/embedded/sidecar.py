@@ -1,0 +1,95 @@
+"""A job's sidecar: its S3 gateway and PFS by gRPC, each on a port of its own.
+
+The real one is a pachd beside the worker: S3 on port 1600, gRPC on 1653 of the job's Service
+(Pachyderm src/server/pps/server/s3g_sidecar.go, src/internal/pachd/sidecar.go).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+from pachyderm_sdk.api import pps
+
+from kfp_pachyderm.embedded.gateway import gateway_app
+from kfp_pachyderm.embedded.pps import inputs
+from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
+from kfp_pachyderm.embedded.services import wire
+from kfp_pachyderm.embedded.store import commits, repos
+from kfp_pachyderm.embedded.store.commits import Commit
+from kfp_pachyderm.embedded.store.store import Store
+from kfp_pachyderm.embedded.store.view import StoreView
+from kfp_pachyderm.embedded.view import Bucket, JobBuckets
+from kfp_pachyderm.embedded.worker.datums import input_commit
+from kfp_pachyderm.s3.server import S3Server
+
+_THREADS = 32
+
+
+def service_name(key: JobKey) -> str:
+    """The name of a job's Service (Pachyderm src/internal/ppsutil/util.go, SidecarS3GatewayService)."""
+    return "s3-" + hashlib.md5(f"{key.project}/{key.pipeline}{key.id}".encode()).hexdigest()
+
+
+def job_buckets(store: Store, job: Job, details: pps.PipelineInfoDetails) -> JobBuckets:
+    """The buckets of a job: its S3 inputs and, with s3_out, its output."""
+    db = store.read()
+    buckets = {}
+    for one in inputs.pfs_inputs(details.input):
+        if one.s3:
+            buckets[one.name] = _bucket(store, one.name, input_commit(db, job, one), job, False)
+    if details.s3_out:
+        buckets["out"] = _bucket(store, "out", commits.by_id(db, job.output), job, True)
+    return JobBuckets(service_name(job.key), buckets, job.token or None)
+
+
+def _bucket(store: Store, name: str, commit: Commit, job: Job, writable: bool) -> Bucket:
+    made = repos.repo_by_id(store.read(), commit.repo_id).created
+    return Bucket(
+        name, writable, job.key.id, datetime.fromtimestamp(made / 1e6, UTC), StoreView(store, commit)
+    )
+
+
+class Sidecar:
+    """One job's sidecar, from here until `close`; a context manager.
+
+    Args:
+        store: the store.
+        job: the job.
+        details: its pipeline's.
+        services: the gRPC services that pachd and sidecar share.
+
+    Attributes:
+        s3_port: of the S3 gateway, on 127.0.0.1.
+        grpc_port: of PFS by gRPC, on 127.0.0.1.
+    """
+
+    def __init__(
+        self, store: Store, job: Job, details: pps.PipelineInfoDetails, services: dict[str, wire.Calls]
+    ) -> None:
+        self._buckets = job_buckets(store, job, details)
+        self._app: Any = None
+        with ExitStack() as stack:
+            server, self.grpc_port = wire.serve(services, 0, _THREADS)
+            stack.callback(server.stop, None)
+            self.s3_port = stack.enter_context(S3Server(self._serve)).port
+            self._app = gateway_app(self._buckets, frozenset({f"127.0.0.1:{self.s3_port}"}))
+            self._stack = stack.pop_all()
+
+    def _serve(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        # The port is known only once the server listens, and the application needs it.
+        answer: Iterable[bytes] = self._app(environ, start_response)
+        return answer
+
+    def __enter__(self) -> Sidecar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops both listeners; open requests are cut off, as when the job's Service goes away."""
+        self._stack.close()

@@ -1,0 +1,77 @@
+"""What user code finds in its environment (Pachyderm src/server/worker/driver/driver.go, UserCodeEnv)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pachyderm_sdk.api import pps
+
+from kfp_pachyderm.embedded.pps import inputs
+from kfp_pachyderm.embedded.pps.jobs import Job
+from kfp_pachyderm.embedded.worker.datums import Datum
+
+#: The server's own variables that would tell user code something wrong.
+_HIDDEN = ("AWS_", "PACH_", "PPS_", "S3_ENDPOINT", "KFP_PACHYDERM_", "POSTGRES_PASSWORD")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a user-code process and its sidecar listen on 127.0.0.1."""
+
+    holder: int
+    s3: int
+    grpc: int
+
+
+def user_code(
+    job: Job,
+    spec_commit: str,
+    details: pps.PipelineInfoDetails,
+    datum: Datum,
+    folder: Path,
+    ports: Ports,
+    fileset: str,
+) -> dict[str, str]:
+    """The environment of one run of user code.
+
+    Args:
+        job: the job.
+        spec_commit: ID of the pipeline version's spec commit.
+        details: the pipeline's.
+        datum: what is worked on.
+        folder: stands for /pfs, which only a container can have.
+        ports: of this process and its sidecar.
+        fileset: ID that stays the same over a datum's tries.
+    """
+    key = job.key
+    env = {name: value for name, value in os.environ.items() if not name.startswith(_HIDDEN)}
+    env |= details.transform.env
+    env |= {
+        "PPS_PROJECT_NAME": key.project,
+        "PPS_PIPELINE_NAME": key.pipeline,
+        "PPS_SPEC_COMMIT": spec_commit,
+        "PPS_POD_NAME": f"{key.project}-{key.pipeline}-v{job.version}-embedded".replace("_", "-").lower(),
+        "PPS_WORKER_IP": "127.0.0.1",
+        "PEER_PORT": str(ports.grpc),
+        "PACH_NAMESPACE": "embedded",
+        "S3GATEWAY_PORT": str(ports.s3),
+        "KFP_PACHYDERM_HOLDER_PORT": str(ports.holder),
+        "KFP_PACHYDERM_PFS": str(folder),
+    }
+    for one in datum.files:
+        env[one.input] = str(folder / one.input / one.relative)
+        env[f"{one.input}_COMMIT"] = one.commit.set_id
+    env |= {
+        "PACH_DATUM_ID": datum.id,
+        "PACH_JOB_ID": key.id,
+        "PACH_OUTPUT_COMMIT_ID": key.id,
+        "FILESET_ID": fileset,
+    }
+    if details.s3_out or inputs.has_s3(details.input):
+        env["S3_ENDPOINT"] = f"http://127.0.0.1:{ports.s3}"
+        env["AWS_ACCESS_KEY_ID"] = env["AWS_SECRET_ACCESS_KEY"] = job.token or "default"
+    if job.token:
+        env["PACH_TOKEN"] = job.token
+    return env

@@ -1,0 +1,130 @@
+"""All pipelines' queues: a pipeline's jobs run one after the other, oldest first."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+
+from kfp_pachyderm.embedded.pps import jobs, pipelines
+from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
+from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
+from kfp_pachyderm.embedded.services import wire
+from kfp_pachyderm.embedded.store.store import Store
+from kfp_pachyderm.embedded.worker import usercode
+from kfp_pachyderm.embedded.worker.logs import Logs
+from kfp_pachyderm.embedded.worker.run import JobRun, Working
+
+logger = logging.getLogger(__name__)
+
+
+class Manager:
+    """Runs what the store says is to be run; a context manager.
+
+    Args:
+        store: the store.
+        logs: all jobs' logs.
+        services: gRPC services of sidecars.
+    """
+
+    def __init__(self, store: Store, logs: Logs, services: dict[str, wire.Calls]) -> None:
+        self._store, self._logs, self._services = store, logs, services
+        self._lock = threading.Lock()
+        self._queues: dict[PipelineKey, threading.Thread] = {}
+        self._runs: dict[JobKey, JobRun] = {}
+        self._closing = False
+        store.database.before_commit.append(jobs.propagate)
+        store.database.subscribers.append(self._on_event)
+
+    def __enter__(self) -> Manager:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Ends what an earlier server left running, then takes up its unfinished jobs from their start."""
+        left = usercode.kill_leftovers(self._store.folder)
+        if left:
+            logger.warning("ended %d processes of user code that an earlier server left running", left)
+        shutil.rmtree(self._store.folder / "scratch", ignore_errors=True)
+        open_jobs = jobs.select(self._store.read(), "WHERE finished IS NULL")
+        for key in {PipelineKey(one.key.project, one.key.pipeline) for one in open_jobs}:
+            self._wake(key)
+
+    def close(self) -> None:
+        """Ends user code; jobs stay unfinished and are taken up by the next server."""
+        with self._lock:
+            self._closing = True
+            runs, threads = list(self._runs.values()), list(self._queues.values())
+        for run in runs:
+            run.end()
+        for thread in threads:
+            thread.join(10)
+
+    def working(self, key: JobKey) -> Working | None:
+        """The job's datum in work, if one has started."""
+        run = self._runs.get(key)
+        return run.working if run else None
+
+    def replace(self, key: PipelineKey) -> list[JobKey]:
+        """Replaces the pipeline's worker; the jobs that start again."""
+        with self._lock:
+            found = [job for job in self._runs if (job.project, job.pipeline) == key]
+        for job in found:
+            self._runs[job].replace()
+        return found
+
+    def _on_event(self, event: object) -> None:
+        if isinstance(event, jobs.Created):
+            self._wake(PipelineKey(event.project, event.pipeline))
+        elif isinstance(event, jobs.Ended):
+            run = self._runs.get(event.key)
+            if run is not None:
+                run.end()
+
+    def _wake(self, key: PipelineKey) -> None:
+        with self._lock:
+            if self._closing or key in self._queues:
+                return
+            thread = threading.Thread(target=self._run_queue, args=(key,), name=f"queue-{key}", daemon=True)
+            self._queues[key] = thread
+        thread.start()
+
+    def _run_queue(self, key: PipelineKey) -> None:
+        while job := self._next(key):
+            try:
+                self._run(job)
+            except Exception:
+                logger.exception("job %s broke the worker", job.key)
+                self._give_up(job)
+
+    def _next(self, key: PipelineKey) -> Job | None:
+        """The queue's oldest job; without one the queue's thread ends, before a new job can miss it."""
+        with self._lock:
+            waiting = [] if self._closing else jobs.unfinished(self._store.read(), *key)
+            if not waiting:
+                del self._queues[key]
+                return None
+            return waiting[0]
+
+    def _run(self, job: Job) -> None:
+        pipeline = pipelines.get(self._store.read(), PipelineKey(*job.key[:2]), job.version)
+        run = JobRun(self._store, self._logs, job, pipeline, self._services)
+        with self._lock:
+            self._runs[job.key] = run
+            closing = self._closing
+        try:
+            current = jobs.find(self._store.read(), job.key)
+            if not closing and current is not None and not current.terminal:
+                run.run()
+        finally:
+            with self._lock:
+                del self._runs[job.key]
+
+    def _give_up(self, job: Job) -> None:
+        with self._store.database.write() as txn:
+            current = jobs.find(txn.db, job.key)
+            if current is not None and not current.terminal:
+                jobs.end(txn, job, jobs.State.JOB_FAILURE, "the embedded worker failed; its log says why")

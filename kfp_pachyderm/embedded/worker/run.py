@@ -1,0 +1,317 @@
+"""One job from its start to its end.
+
+The order is Pachyderm's (src/server/worker/pipeline/transform/registry.go, pending_job.go): RUNNING is reported,
+only then is the output erased, only then does user code start.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Literal
+
+from pachyderm_sdk.api import pps
+
+from kfp_pachyderm.embedded.pps import inputs, jobs
+from kfp_pachyderm.embedded.pps.jobs import Job, State
+from kfp_pachyderm.embedded.pps.pipelines import Pipeline
+from kfp_pachyderm.embedded.services import wire
+from kfp_pachyderm.embedded.sidecar import Sidecar
+from kfp_pachyderm.embedded.status import Refused
+from kfp_pachyderm.embedded.store import commits, repos
+from kfp_pachyderm.embedded.store.commits import Commit
+from kfp_pachyderm.embedded.store.database import new_id, now
+from kfp_pachyderm.embedded.store.repos import RepoKey
+from kfp_pachyderm.embedded.store.store import Store
+from kfp_pachyderm.embedded.worker import datums, environment, usercode
+from kfp_pachyderm.embedded.worker.datums import Datum
+from kfp_pachyderm.embedded.worker.logs import JobLog, Logs
+from kfp_pachyderm.embedded.worker.usercode import UserCode
+
+logger = logging.getLogger(__name__)
+
+#: Between RUNNING and erasure, in seconds: whoever writes on seeing RUNNING loses it, as with Pachyderm.
+ERASE_DELAY = 0.01
+#: From the loss of a worker to its replacement, in seconds.
+REPLACE_DELAY = 0.3
+
+
+class Ended(Exception):
+    """The job ended from outside, or the server is going down."""
+
+
+class Replaced(Exception):
+    """The worker was replaced: everything starts again, `restart` does not count it."""
+
+
+class TimedOut(Exception):
+    """The datum's or the job's time is over."""
+
+
+@dataclass(frozen=True)
+class Working:
+    """The datum in work: since when, and where its user code and sidecar listen."""
+
+    datum: Datum
+    started: int
+    ports: environment.Ports
+
+
+Signal = tuple[Literal["exit", "end", "replace"], int]
+
+
+class JobRun:
+    """Runs one job; `run` blocks until it is terminal or ended from outside.
+
+    Args:
+        store: the store.
+        logs: all jobs' logs.
+        job: the job.
+        pipeline: its pipeline, in the job's version.
+        services: gRPC services of its sidecar.
+    """
+
+    def __init__(
+        self, store: Store, logs: Logs, job: Job, pipeline: Pipeline, services: dict[str, wire.Calls]
+    ) -> None:
+        self._store, self._job, self._services = store, job, services
+        self._details = pipeline.info.details
+        self._spec_commit = commits.by_id(store.read(), pipeline.spec_commit).set_id
+        self._signals: SimpleQueue[Signal] = SimpleQueue()
+        self._stopped = False
+        self._log: JobLog = logs.open(job.key)
+        self._sidecar: Sidecar | None = None
+        self._folder = store.folder / "scratch" / job.key.id / job.key.project / job.key.pipeline
+        self._deadline: float | None = None
+        #: None until a datum has started; what worker_status and the locator tell.
+        self.working: Working | None = None
+
+    def end(self) -> None:
+        """Tells a running job that it is over; from any thread."""
+        self._stopped = True
+        self._signals.put(("end", 0))
+        self._store.database.wake()
+
+    def replace(self) -> None:
+        """Acts as if the worker were lost and another took over; from any thread."""
+        self._signals.put(("replace", 0))
+
+    def run(self) -> None:
+        """The whole job."""
+        with ExitStack() as stack:
+            stack.enter_context(self._log)
+            stack.callback(
+                shutil.rmtree, self._store.folder / "scratch" / self._job.key.id, ignore_errors=True
+            )
+            stack.callback(self._close_sidecar)
+            try:
+                if self._start():
+                    while not self._attempt():
+                        pass
+            except Ended:
+                self._log.write("job ended from outside")
+            except Refused as error:
+                self._finish(State.JOB_FAILURE, error.text)
+
+    def _start(self) -> bool:
+        """Whether the job can run: its inputs are there and good."""
+        key, image = self._job.key, self._details.transform.image
+        self._log.write(
+            f"job {key}: image {image} is kept in the spec, not run; user code runs on this machine"
+        )
+        self._set_state(State.JOB_STARTING)
+        failed = self._wait_for_inputs()
+        if failed:
+            reason = f"unrunnable because the following upstream pipelines failed: {', '.join(failed)}"
+            self._finish(State.JOB_UNRUNNABLE, reason)
+        return not failed
+
+    def _wait_for_inputs(self) -> list[str]:
+        """Names of inputs whose commit failed."""
+
+        def finished() -> list[Commit] | None:
+            found = commits.provenance(self._store.read(), self._job.output)
+            return found if all(one.finished is not None for one in found) else None
+
+        found = self._store.database.wait(finished, lambda: not self._stopped)
+        if found is None or self._stopped:
+            raise Ended
+        failed = {one.repo for one in found if one.error}
+        names = inputs.pfs_inputs(self._details.input)
+        return [one.name for one in names if RepoKey(one.project, one.repo, one.repo_type) in failed]
+
+    def _attempt(self) -> bool:
+        """The part that a replaced worker does again; whether the job is through."""
+        try:
+            self._set_state(State.JOB_RUNNING)
+            self._set_deadline()
+            time.sleep(ERASE_DELAY)
+            self._erase()
+            self._work()
+        except Replaced:
+            self.working = None
+            self._log.write("worker was replaced: output erased, user code starts again")
+            time.sleep(REPLACE_DELAY)
+            return False
+        except TimedOut:
+            self._finish(State.JOB_KILLED, " jobtimed out")
+        return True
+
+    def _set_deadline(self) -> None:
+        timeout = self._details.job_timeout if self._details.is_set("job_timeout") else None
+        if timeout and self._deadline is None:
+            self._deadline = time.monotonic() + timeout.total_seconds()
+
+    def _erase(self) -> None:
+        with self._store.database.write(durable=False) as txn:
+            for type_ in ("user", "meta"):
+                repo = repos.get_repo(txn.db, RepoKey(self._job.key.project, self._job.key.pipeline, type_))
+                commit = commits.find(txn.db, repo.id, self._job.key.id)
+                if commit is not None and commit.finishing is None:
+                    commits.clear(txn, commit, base=False)
+
+    def _work(self) -> None:
+        planned = list(datums.plan(self._store, self._job, self._details.input))
+        self._keep(planned)
+        fileset = new_id()
+        recovered = 0
+        for done, datum in enumerate(planned):
+            state = self._datum(datum, fileset)
+            self._count(datum, state, processed=done + 1 - recovered, recovered=recovered)
+            if state == pps.DatumState.FAILED:
+                self._finish(State.JOB_FAILURE, f"datum {datum.id} failed")
+                return
+            recovered += state == pps.DatumState.RECOVERED
+        self._set_state(State.JOB_FINISHING)
+        self._finish(State.JOB_SUCCESS)
+
+    def _keep(self, planned: list[Datum]) -> None:
+        with self._store.database.write(durable=False) as txn:
+            jobs.count(txn, self._job, total=len(planned), processed=0, failed=0, recovered=0)
+            txn.db.execute("DELETE FROM datums WHERE job = ?", (self._job.seq,))
+            starting = pps.DatumState.STARTING
+            rows = ((self._job.seq, one.id, at, starting, one.stored()) for at, one in enumerate(planned))
+            txn.db.executemany("INSERT OR IGNORE INTO datums VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _count(self, datum: Datum, state: int, processed: int, recovered: int) -> None:
+        failed = state == pps.DatumState.FAILED
+        recovers = state == pps.DatumState.RECOVERED
+        with self._store.database.write(durable=False) as txn:
+            where = "WHERE job = ? AND id = ?"
+            txn.db.execute(f"UPDATE datums SET state = ? {where}", (state, self._job.seq, datum.id))
+            good = processed - failed - recovers
+            jobs.count(txn, self._job, processed=good, failed=int(failed), recovered=recovered + recovers)
+
+    def _datum(self, datum: Datum, fileset: str) -> pps.DatumState:
+        """The datum's state after all its tries."""
+        transform = self._details.transform
+        for attempt in range(max(1, self._details.datum_tries)):
+            if attempt:
+                self._log.write(f"datum {datum.id}: try {attempt + 1}", datum=datum.id)
+            if self._try(datum, fileset, transform.cmd, transform.stdin):
+                return pps.DatumState.SUCCESS
+        if transform.err_cmd and self._try(datum, fileset, transform.err_cmd, transform.err_stdin):
+            return pps.DatumState.RECOVERED
+        return pps.DatumState.FAILED
+
+    def _try(self, datum: Datum, fileset: str, words: list[str], stdin: list[str]) -> bool:
+        if not words:
+            raise Refused("invalid pipeline transform, no command specified")
+        pfs = self._folder / "pfs"
+        datums.lay_out(self._store, datum, pfs)
+        ports = self._ports()
+        env = environment.user_code(self._job, self._spec_commit, self._details, datum, pfs, ports, fileset)
+        env[usercode.MARK] = str(self._store.folder)
+        # Said before the process exists: nobody may find user code that worker_status does not know of.
+        self.working = Working(datum, now(), ports)
+        try:
+            code = self._execute(words, stdin, env, datum)
+        finally:
+            self.working = None
+        if code != 0 and code not in self._details.transform.accept_return_code:
+            self._log.write(f"datum {datum.id}: user code ended with {code}", datum=datum.id)
+            return False
+        if not self._details.s3_out:
+            datums.upload(self._store, commits.by_id(self._store.read(), self._job.output), pfs / "out")
+        return True
+
+    def _execute(self, words: list[str], stdin: list[str], env: dict[str, str], datum: Datum) -> int:
+        folder = Path(self._details.transform.working_dir or self._folder)
+        self._store.database.wake()
+        try:
+            process = UserCode(
+                words, stdin, env, folder, self._log, datum.id, lambda code: self._signals.put(("exit", code))
+            )
+        except OSError as error:
+            self._log.write(f"user code can't be started: {error}", datum=datum.id)
+            return 127
+        return self._watch(process)
+
+    def _watch(self, process: UserCode) -> int:
+        """The exit code; anything else that ends user code kills it and is raised when it is gone."""
+        limit = self._details.datum_timeout if self._details.is_set("datum_timeout") else timedelta(0)
+        datum_end = time.monotonic() + limit.total_seconds() if limit else None
+        verdict: Exception | None = None
+        while True:
+            try:
+                kind, code = self._signals.get(timeout=None if verdict else self._left(datum_end))
+            except Empty:
+                job_over = self._deadline is not None and time.monotonic() >= self._deadline
+                verdict = TimedOut() if job_over else Refused("datum timed out")
+                process.kill()
+                continue
+            if kind == "exit":
+                return self._verdict(verdict, code)
+            verdict = Ended() if kind == "end" else Replaced()
+            process.kill()
+
+    def _left(self, datum_end: float | None) -> float | None:
+        ends = [one for one in (datum_end, self._deadline) if one is not None]
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
+
+    def _verdict(self, verdict: Exception | None, code: int) -> int:
+        if isinstance(verdict, Refused):
+            self._log.write(verdict.text)
+            return -9
+        if verdict is not None:
+            raise verdict
+        return code
+
+    def _ports(self) -> environment.Ports:
+        if self._sidecar is None:
+            self._sidecar = Sidecar(self._store, self._job, self._details, self._services)
+        return environment.Ports(_free_port(), self._sidecar.s3_port, self._sidecar.grpc_port)
+
+    def _close_sidecar(self) -> None:
+        if self._sidecar is not None:
+            # Nobody waits for it: the next job has its own.
+            threading.Thread(target=self._sidecar.close, name="sidecar-close", daemon=True).start()
+
+    def _set_state(self, state: int) -> None:
+        with self._store.database.write(durable=False) as txn:
+            current = jobs.find(txn.db, self._job.key)
+            if current is None or current.terminal or self._stopped:
+                raise Ended
+            jobs.set_state(txn, self._job, state)
+
+    def _finish(self, state: int, reason: str = "") -> None:
+        with self._store.database.write() as txn:
+            current = jobs.find(txn.db, self._job.key)
+            if current is None or current.terminal:
+                raise Ended
+            jobs.end(txn, self._job, state, reason)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

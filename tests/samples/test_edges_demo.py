@@ -1,0 +1,138 @@
+"""The sample `edges` as `make demo` runs it: photographs in, a montage out, every step on record."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import io as images
+
+DEMO = Path(__file__).parents[2] / "samples" / "edges" / "demo.py"
+
+
+def run_demo(folder: Path) -> tuple[str, dict]:
+    done = subprocess.run(
+        [sys.executable, str(DEMO)], cwd=folder, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, json.loads((folder / ".demo" / "record.json").read_text())
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Command lines of processes that name the folder, or work in it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                works_in = os.readlink(entry / "cwd")
+            except OSError:
+                continue
+            if str(folder).encode() in text or works_in.startswith(str(folder)):
+                found.append(f"{entry.name} {text[:200]!r}")
+    return found
+
+
+def wait_until_gone(folder: Path, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while found := left_behind(folder):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+def test_demo_shows_where_the_montage_came_from_and_works_again(tmp_path: Path) -> None:
+    output, record = run_demo(tmp_path)
+
+    first, second = record["steps"]
+    assert [first["kfp_task"], second["kfp_task"]] == ["edges", "montage"]
+    assert first["input_images"] == second["input_images"] == record["photographs"]
+    assert second["input_edges"] == first["output_commit"] == f"vision/edges@{first['job']}"
+    assert {step["state"] for step in record["steps"]} == {"SUCCESS"}
+    assert all(
+        step["sidecar"].startswith("http://") and step["duration_seconds"] > 0 for step in record["steps"]
+    )
+    montage = second["output_commit"]
+    assert set(record["lineage"][montage]) == {first["output_commit"], record["photographs"]}
+    assert record["lineage"][first["output_commit"]] == [record["photographs"]]
+    for shown in (first["job"], second["job"], record["photographs"], record["picture"]):
+        assert shown in output
+
+    picture = images.imread(record["picture"])
+    assert picture.shape == (480, 5 * 320, 3)
+    photographs, outlines = picture[:240], picture[240:]
+    assert len(np.unique(photographs)) > 100, "photographs have many shades"
+    assert np.mean((outlines < 40) | (outlines > 215)) > 0.8, "outlines are black on white"
+
+    _, again = run_demo(tmp_path)
+    assert {step["job"] for step in again["steps"]}.isdisjoint(step["job"] for step in record["steps"])
+    assert again["photographs"] == record["photographs"]
+    wait_until_gone(tmp_path)
+
+
+@pytest.mark.parametrize("victim", ["demo", "server", "launcher"])
+def test_demo_works_after_kill_9(tmp_path: Path, victim: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(DEMO)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        try:
+            assert demo.stdout
+            for line in demo.stdout:
+                if "[kfp-pachyderm] job=" in line:
+                    break
+            os.kill(demo.pid if victim == "demo" else _pid_of(victim, demo.pid), signal.SIGKILL)
+            demo.stdout.read()
+            assert demo.wait(timeout=120) != 0
+        finally:
+            demo.kill()
+
+    _, record = run_demo(tmp_path)
+    assert len(record["steps"]) == 2
+    wait_until_gone(tmp_path, 60)
+
+
+def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(DEMO)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        try:
+            assert demo.stdout
+            for line in demo.stdout:
+                if "[kfp-pachyderm] job=" in line:
+                    break
+            os.killpg(demo.pid, signal.SIGINT)
+            demo.stdout.read()
+            assert demo.wait(timeout=60) == 130
+        finally:
+            demo.kill()
+    wait_until_gone(tmp_path)
+
+
+def _pid_of(what: str, session: int) -> int:
+    module = {"server": b"kfp_pachyderm.embedded", "launcher": b"kfp_pachyderm.launcher"}[what]
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            argv = (entry / "cmdline").read_bytes().split(b"\0")
+            if os.getsid(int(entry.name)) == session and argv[1:3] == [b"-m", module]:
+                return int(entry.name)
+        except OSError:
+            continue
+    raise AssertionError(f"no {what} in session {session}")

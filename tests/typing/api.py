@@ -1,0 +1,61 @@
+"""What type checkers see of the public names. Never run: `mypy --strict tests/typing/api.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, assert_type
+
+from kfp import dsl
+
+import kfp_pachyderm as pachyderm
+from kfp_pachyderm.step import S3EnabledComponent
+from kfp_pachyderm.testing import Pachyderm
+
+assert_type(pachyderm.__version__, str)
+images = pachyderm.S3Input("images", "master", name="pictures", project=None)
+lists = pachyderm.FileInput("lists", "/*", "master", name=None, project="vision")
+connection = pachyderm.Connection("grpc://pachd:30650", token_secret="auth", ca_secret="tls/ca.crt")
+spec = pachyderm.PipelineSpec.load("spec.yaml")
+assert_type(spec, pachyderm.PipelineSpec)
+
+
+@pachyderm.s3_enabled(
+    inputs=[images, lists], holder=pachyderm.HolderOptions(lease=5), gateway="direct", timeout=1
+)
+@dsl.component  # type: ignore[untyped-decorator]
+def step(size: int) -> int:
+    return size
+
+
+assert_type(step, S3EnabledComponent)
+assert_type(pachyderm.s3_enabled(step, spec=spec), S3EnabledComponent)
+assert_type(pachyderm.s3_enabled(spec=spec), Callable[[Any], S3EnabledComponent])
+
+
+@pachyderm.pipeline(project="vision", connection=connection)
+def first(size: int) -> int:
+    return size
+
+
+@pachyderm.pipeline
+def second(size: int) -> str:
+    return str(size)
+
+
+assert_type(first(1), int)
+assert_type(second(size=1), str)
+first("1")  # type: ignore[arg-type]
+pachyderm.S3Input(5)  # type: ignore[arg-type]
+pachyderm.s3_enabled(step, gateway="master")  # type: ignore[call-overload]
+
+with pachyderm.local.init("data", raise_on_error=False) as running:
+    assert_type(running.address, str)
+
+try:
+    pass
+except pachyderm.PachydermError as error:
+    assert_type(error, pachyderm.PachydermError)
+
+
+def test(pachyderm: Pachyderm) -> None:
+    assert_type(pachyderm.put("images", {"a": b"", "b": ""}), str)
