@@ -3,7 +3,8 @@
 Sent as source text inside the pipeline spec: one file, standard library, Python 3.8 or newer, few imports.
 Listens on KFP_PACHYDERM_HOLDER_PORT (default 8080) of KFP_PACHYDERM_HOLDER_HOST (default: all):
 
-  GET  /v1/status     -> version, job, datum, instance, state, clock, lease (seconds left, null before attach)
+  GET  /v1/status     -> version, job, datum, files (input: path of the datum below /pfs), instance, state,
+                         clock, lease (seconds left, null before attach)
   POST /v1/attach     {"instance", "session", "job"} -> {"lease": seconds}; the same session may do it again
   POST /v1/heartbeat  {"instance", "session"} -> {"lease": seconds}
   POST /v1/finish     {"instance", "session", "exit_code", "reason"} -> {"ended": true}, and the process ends
@@ -42,6 +43,8 @@ class Holder:
         self.key = (env.get("PACH_TOKEN") or env.get("AWS_SECRET_ACCESS_KEY") or "default").encode()
         self.job = env.get("PACH_JOB_ID", "")
         self.datum = env.get("PACH_DATUM_ID", "")
+        pfs = env.get("KFP_PACHYDERM_PFS", "/pfs") + "/"
+        self.files = {name: path[len(pfs) :] for name, path in env.items() if path.startswith(pfs)}
         self.lease = float(env.get("KFP_PACHYDERM_LEASE", "30"))
         self.attach_timeout = float(env.get("KFP_PACHYDERM_ATTACH_TIMEOUT", "600"))
         self.instance = os.urandom(16).hex()
@@ -64,6 +67,7 @@ class Holder:
             "version": 1,
             "job": self.job,
             "datum": self.datum,
+            "files": self.files,
             "instance": self.instance,
             "state": state,
             "clock": self.clock(),

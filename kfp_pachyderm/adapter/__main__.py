@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from kfp_pachyderm.adapter.app import Adapter
@@ -62,7 +64,11 @@ class _Session:
 
     def answer(self, line: str) -> dict[str, Any]:
         request = json.loads(line)
-        operations = {"configure": self.configure, "flush": self.flush, "resend": self.resend}
+        operations: dict[str, Callable[..., dict[str, Any]]] = {
+            "configure": self.configure,
+            "flush": self.flush,
+            "resend": self.resend,
+        }
         try:
             return {"ok": operations[request.pop("op")](**request)}
         except PachydermError as error:
@@ -74,7 +80,7 @@ class _Session:
 
 def _import_client() -> None:
     # a quarter of a second that the step's claim hides
-    import pachyderm_sdk.api.pfs
+    importlib.import_module("pachyderm_sdk.api.pfs")
 
 
 def main() -> None:

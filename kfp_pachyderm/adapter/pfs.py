@@ -1,4 +1,4 @@
-"""The few PFS calls that the adapter makes, by gRPC, on the job's sidecar or, where its port is closed, on pachd."""
+"""The PFS calls that the adapter makes, by gRPC, on the job's sidecar or, where that is closed, on pachd."""
 
 from __future__ import annotations
 

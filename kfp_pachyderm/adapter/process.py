@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -25,8 +26,10 @@ class AdapterProcess:
     """The adapter's process; leaving the context ends it without sending anything."""
 
     def __init__(self) -> None:
-        # the child must find what the launcher found, wherever that came from
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        # the child must find what the launcher found, wherever that came from; one malloc arena for each
+        # of many threads would keep megabytes that nobody uses
+        search = os.pathsep.join(path for path in sys.path if path)
+        environment = {**os.environ, "PYTHONPATH": search, "MALLOC_ARENA_MAX": "2"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "kfp_pachyderm.adapter"],
             stdin=subprocess.PIPE,
@@ -50,11 +53,10 @@ class AdapterProcess:
 
     def close(self) -> None:
         """Ends the process; what has not been flushed is gone."""
-        assert self._process.stdin and self._process.stdout
-        try:
+        assert self._process.stdin
+        assert self._process.stdout
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self._process.wait(_ENDING)
         except subprocess.TimeoutExpired:
@@ -132,6 +134,6 @@ class AdapterProcess:
         code = self._process.poll()
         ended = "" if code is None else f" with exit code {code}"
         return errors.PachydermUnreachableError(
-            f"the step's S3 adapter (process {self.pid}) {what}{ended}: its reason is in the step's log above; "
+            f"the step's S3 adapter (process {self.pid}) {what}{ended}: its reason is in the step's log; "
             "nothing more is sent, run the step again"
         )

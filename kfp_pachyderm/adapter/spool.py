@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import weakref
 from collections import deque
@@ -102,8 +101,8 @@ class Spool:
             if self._used + size > self._limit:
                 raise S3Error(
                     "EntityTooLarge",
-                    f"the step has written more than its spool's limit of {self._limit} bytes: raise the limit, "
-                    "or write less",
+                    f"the step has written more than its spool's limit of {self._limit} bytes: "
+                    "raise the limit, or write less",
                 )
             self._used += size
 

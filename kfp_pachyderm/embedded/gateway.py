@@ -1,6 +1,7 @@
 """The sidecar's S3 gateway as Pachyderm's own answers, faults included, over one job's buckets.
 
-Facts: Pachyderm src/server/pfs/s3/{s3,auth,bucket,object,multipart}.go and github.com/pachyderm/s2, measured on 2.12.
+Facts: Pachyderm src/server/pfs/s3/{s3,auth,bucket,object,multipart}.go, github.com/pachyderm/s2, and answers
+recorded from a real 2.12 (tests/embedded/vectors).
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from kfp_pachyderm.s3.wsgi import Response, WSGIApplication, application, error_
 _BUCKET = re.compile(r"[a-zA-Z0-9\-_.]{1,255}")
 _BUCKET_501 = (
     "accelerate", "acl", "analytics", "cors", "encryption", "inventory", "lifecycle", "logging", "metrics",
-    "notification", "object-lock", "policy", "policyStatus", "publicAccessBlock", "requestPayment", "tagging", "website",
+    "notification", "object-lock", "policy", "policyStatus", "publicAccessBlock", "requestPayment", "tagging",
+    "website",
 )  # fmt: skip
 _OBJECT_501 = ("acl", "legal-hold", "retention", "tagging", "torrent", "restore", "select", "versionId")
 
-#: What github.com/pachyderm/s2 routes where; a part's copy is taken for a part, unknown subresources for the listing.
+#: What github.com/pachyderm/s2 routes where: a part's copy to UploadPart, unknown subresources to the listing.
 _ROUTES: tuple[Route, ...] = (
     Route("service", "GET HEAD", "ListBuckets"),
     *(Route("bucket", "GET PUT POST DELETE", "NotImplemented", (name,)) for name in _BUCKET_501),
@@ -110,7 +112,7 @@ def _cleaned(path: str) -> str:
 
 
 def _unrouted(request: S3Request) -> Response | None:
-    """The answers that s2 gives before it has a handler: redirect, bad bucket, a key that its pattern excludes."""
+    """What s2 answers before it has a handler: redirect, bad bucket, a key that its pattern excludes."""
     clean = _cleaned(request.path)
     if clean != request.path:
         return Response(301, (("Location", quote(clean, safe="/-_.~!$&'()*+,;=:@")),))

@@ -120,7 +120,7 @@ class Listings:
         return Response(200, (("Content-Type", XML_TYPE),))
 
     def objects(self, request: S3Request) -> Response:
-        """ListObjects; an output bucket always seems empty, list-type and continuation-token are not looked at."""
+        """ListObjects; an output bucket always seems empty, and nothing of version 2 is looked at."""
         bucket = find_bucket(self._buckets, request.bucket)
         limit = _limit(request)
         delimiter = request.param("delimiter")

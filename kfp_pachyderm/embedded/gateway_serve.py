@@ -32,8 +32,9 @@ _BY_EXTENSION = {
     ".webp": "image/webp",
     ".xml": "text/xml; charset=utf-8",
 }
+_HTML = re.compile(rb"\s*<(!doctype html|html|head|body|script|table|div|h1|p|br|a|!--)[ >]", re.I)
 _SIGNATURES = (
-    (re.compile(rb"\s*<(!doctype html|html|head|body|script|table|div|h1|p|br|a|!--)[ >]", re.I), "text/html; charset=utf-8"),
+    (_HTML, "text/html; charset=utf-8"),
     (re.compile(rb"\s*<\?xml"), "text/xml; charset=utf-8"),
     (re.compile(rb"%PDF-"), "application/pdf"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
@@ -41,7 +42,7 @@ _SIGNATURES = (
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
     (re.compile(rb"PK\x03\x04"), "application/zip"),
     (re.compile(rb"\x1f\x8b\x08"), "application/x-gzip"),
-)  # fmt: skip
+)
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _RANGE = re.compile(r"\s*(\d*)\s*-\s*(\d*)\s*")
 
@@ -177,10 +178,7 @@ class ServedFile:
 
     def _several(self, ranges: list[tuple[int, int]], kind: str) -> Response:
         boundary = secrets.token_hex(30)
-        heads = [
-            f"--{boundary}\r\nContent-Range: {self._content_range(*one)}\r\nContent-Type: {kind}\r\n\r\n".encode()
-            for one in ranges
-        ]
+        heads = [self._part_head(boundary, one, kind) for one in ranges]
         end = f"\r\n--{boundary}--\r\n".encode()
         total = sum(map(len, heads)) + 2 * (len(heads) - 1) + sum(length for _, length in ranges) + len(end)
         headers = self._headers(
@@ -190,6 +188,10 @@ class ServedFile:
             *self._validators(),
         )
         return Response(206, headers, self._parts(heads, ranges, end))
+
+    def _part_head(self, boundary: str, span: tuple[int, int], kind: str) -> bytes:
+        lines = [f"--{boundary}", f"Content-Range: {self._content_range(*span)}", f"Content-Type: {kind}"]
+        return "".join(line + "\r\n" for line in [*lines, ""]).encode()
 
     def _parts(self, heads: list[bytes], ranges: list[tuple[int, int]], end: bytes) -> Iterator[bytes]:
         for number, (head, (start, length)) in enumerate(zip(heads, ranges, strict=True)):

@@ -42,6 +42,7 @@ class HolderStatus:
     Args:
         job: the Pachyderm job that it belongs to.
         datum: the datum's ID.
+        files: input → path of the datum's file or folder below /pfs.
         instance: new for every holder process.
         state: "waiting", "attached" or "finished".
         clock: seconds on the holder's own clock.
@@ -50,6 +51,7 @@ class HolderStatus:
 
     job: str
     datum: str
+    files: dict[str, str]
     instance: str
     state: str
     clock: float

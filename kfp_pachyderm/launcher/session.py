@@ -66,6 +66,11 @@ class Session:
         """The datum that the attached holder was started for."""
         return self._status.datum if self._status else ""
 
+    @property
+    def files(self) -> dict[str, str]:
+        """Input → path below /pfs of what the datum holds of it."""
+        return self._status.files if self._status else {}
+
     def attach(self, deadline: float) -> None:
         """Waits until the job's user code runs, finds its holder and takes the lease.
 

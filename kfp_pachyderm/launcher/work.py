@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kfp_pachyderm.errors import CommitNotFinishedError, PachydermError
 from kfp_pachyderm.launcher.environment import child_environment
+from kfp_pachyderm.launcher.files import lay_out
 from kfp_pachyderm.launcher.gateway import Gateway
 from kfp_pachyderm.launcher.open import Opened
 from kfp_pachyderm.launcher.session import Session
@@ -88,7 +89,8 @@ class Work:
                 return info
 
     def _child(self, datum: str) -> None:
-        env = child_environment(self._step(datum), self._sidecar(), self._folder)
+        files = lay_out(self._pachd, self._opened.plan, self._session.files, self._folder / "inputs" / datum)
+        env = child_environment(self._step(datum, files), self._sidecar(), self._folder)
         try:
             child = self._signals.start(self._command, env)
         except OSError as error:
@@ -102,7 +104,7 @@ class Work:
         if code:
             raise ChildFailed(code, f"the step's command ended with exit code {code}")
 
-    def _step(self, datum: str) -> Step:
+    def _step(self, datum: str, files: str) -> Step:
         opened, gateway = self._opened, self._gateway
         return Step(
             endpoint=gateway.endpoint,
@@ -115,6 +117,7 @@ class Work:
             pipeline=opened.job.pipeline,
             job=opened.job.id,
             datum=datum,
+            files=files,
         )
 
     def _sidecar(self) -> str:

@@ -1,4 +1,7 @@
-"""S3's error answers: code, HTTP status and text (AWS "Error responses", and Pachyderm's github.com/pachyderm/s2 error.go)."""
+"""S3's error answers: code, HTTP status and text.
+
+Sources: AWS "Error responses", github.com/pachyderm/s2 error.go.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An S3 request as it came over the wire: path-style bucket and key from the raw path, query, headers, body."""
+"""An S3 request as it came over the wire: bucket and key from the raw path, query, headers, body."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A threaded HTTP server on loopback for S3 applications: cheroot, with socket files fast enough for large objects."""
+"""A threaded HTTP server on loopback: cheroot, with socket files fast enough for large objects."""
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from typing import Any
@@ -11,6 +12,8 @@ from cheroot.makefile import StreamReader
 from cheroot.server import HTTPConnection
 
 from kfp_pachyderm.s3.wsgi import WSGIApplication
+
+log = logging.getLogger(__name__)
 
 _READ_BUFFER = 2**18
 _THREADS = 32
@@ -41,22 +44,27 @@ def _makefile(sock: socket.socket, mode: str, _bufsize: int) -> Any:
     return StreamReader(sock, mode, _READ_BUFFER) if "r" in mode else _Writer(sock)
 
 
-class _Connection(HTTPConnection):  # type: ignore[misc]
+class _Connection(HTTPConnection):
     def __init__(self, server: Any, sock: socket.socket, _makefile_of_server: Any = None) -> None:
         super().__init__(server, sock, _makefile)
 
 
-class _Gateway(wsgi.Gateway_10):  # type: ignore[misc]
+class _Gateway(wsgi.Gateway_10):
     version = ("s3", 1)
 
-    def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
+    def get_environ(self) -> Any:
+        environ: Any = super().get_environ()  # type: ignore[no-untyped-call]
         # WSGI's names can't tell "-" from "_", which signed metadata headers may hold
         environ["s3.headers"] = {
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in self.req.inheaders.items()
         }
         return environ
+
+
+def _log_error(message: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+    # a client that goes away is no error of ours
+    log.log(min(level, logging.INFO), "%s", message.strip(), exc_info=traceback)
 
 
 class S3Server:
@@ -75,6 +83,7 @@ class S3Server:
             ("127.0.0.1", port), app, numthreads=_THREADS, server_name="s3", timeout=_IDLE, shutdown_timeout=1
         )
         server.gateway = _Gateway
+        server.error_log = _log_error
         server.ConnectionClass = _Connection
         server.keep_alive_conn_limit = 1000
         server.max_request_header_size = _HEADERS

@@ -25,11 +25,12 @@ _SCOPE = re.compile(r"([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
 Secrets = Callable[[str], str | None]
 
 #: Query parameters that Signature Version 2 counts as part of the resource.
-_V2_RESOURCE = frozenset(
-    "acl cors delete lifecycle location logging notification partNumber policy requestPayment tagging torrent uploadId "
-    "uploads versionId versioning versions website response-cache-control response-content-disposition "
-    "response-content-encoding response-content-language response-content-type response-expires".split()
-)
+_V2_RESOURCE = frozenset({
+    "acl", "cors", "delete", "lifecycle", "location", "logging", "notification", "partNumber", "policy",
+    "requestPayment", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website",
+    "response-cache-control", "response-content-disposition", "response-content-encoding",
+    "response-content-language", "response-content-type", "response-expires",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)

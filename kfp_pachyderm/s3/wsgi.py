@@ -62,6 +62,8 @@ def _handled(handle: Callable[[S3Request], Response], request: S3Request) -> Res
         response = handle(request)
     except S3Error as error:
         response = error_response(error, request.path, request.id)
+    except (ConnectionError, TimeoutError):
+        response = error_response(S3Error("IncompleteBody"), request.path, request.id)
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         response = error_response(S3Error("InternalError"), request.path, request.id)

@@ -1,4 +1,4 @@
-"""XML in and out, for S3 requests and answers: a safe parser and a writer that escapes as Go's encoding/xml does."""
+"""XML in and out: a safe parser, and a writer that escapes as Go's encoding/xml does."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def _text(path_or_text: str | os.PathLike[str]) -> str:
         return path_or_text
     try:
         return Path(path_or_text).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SpecError(
             f"Pipeline spec {os.fspath(path_or_text)!r} can't be read: {error}. Pass a file that exists, or "
             f"the text."

@@ -36,8 +36,10 @@ class PfsInput(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults(cls, data: dict[str, Any]) -> dict[str, Any]:
+    def _defaults(cls, data: Any) -> Any:
         """Pachyderm names an input after its repo, and takes "" and null for left out."""
+        if not isinstance(data, dict):
+            return data
         given = {key: value for key, value in data.items() if value not in ("", None)}
         return {**given, "name": given.get("name", given.get("repo", ""))}
 

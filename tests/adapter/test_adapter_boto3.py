@@ -23,7 +23,9 @@ def read(s3: Any, bucket: str, key: str, **more: Any) -> bytes:
 
 
 def test_put_get_head(s3: Any, step: Step, pachyderm: Pachyderm) -> None:
-    put = s3.put_object(Bucket="out", Key="a/b.txt", Body=b"hello", ContentType="text/x", Metadata={"my_key": "v"})
+    put = s3.put_object(
+        Bucket="out", Key="a/b.txt", Body=b"hello", ContentType="text/x", Metadata={"my_key": "v"}
+    )
     assert put["ETag"] == f'"{hashlib.md5(b"hello").hexdigest()}"'
     head = s3.head_object(Bucket="edges", Key="a/b.txt")
     assert (head["ContentLength"], head["ContentType"], head["Metadata"]) == (5, "text/x", {"my_key": "v"})
@@ -79,13 +81,19 @@ def test_conditions(s3: Any) -> None:
 
 
 def test_listing(s3: Any, step: Step) -> None:
-    keys = sorted([f"many/{number:05d}" for number in range(1001)] + ["other/x", "a%20b&c=d é".replace(" é", "")])
+    keys = sorted(
+        [f"many/{number:05d}" for number in range(1001)] + ["other/x", "a%20b&c=d é".replace(" é", "")]
+    )
     for key in keys:
         s3.put_object(Bucket="out", Key=key, Body=b"x")
     for operation in ("list_objects", "list_objects_v2"):
         pages = list(s3.get_paginator(operation).paginate(Bucket="out"))
         assert [one["Key"] for page in pages for one in page["Contents"]] == keys
-        pages = list(s3.get_paginator(operation).paginate(Bucket="out", Delimiter="/", PaginationConfig={"PageSize": 1}))
+        pages = list(
+            s3.get_paginator(operation).paginate(
+                Bucket="out", Delimiter="/", PaginationConfig={"PageSize": 1}
+            )
+        )
         found = [one["Prefix"] for page in pages for one in page.get("CommonPrefixes", [])]
         assert found == ["many/", "other/"]
         pages = list(s3.get_paginator(operation).paginate(Bucket="out", Prefix="many/0100"))
@@ -103,7 +111,10 @@ def test_input_listing(s3: Any) -> None:
     assert [one["Key"] for one in answer["Contents"]] == ["a.txt", "big.bin", "empty", "with space.txt"]
     assert [one["Prefix"] for one in answer["CommonPrefixes"]] == ["dir/"]
     answer = s3.list_objects_v2(Bucket="images", Prefix="dir/sub/")
-    assert [(one["Key"], one["Size"]) for one in answer["Contents"]] == [("dir/sub/c.json", 8), ("dir/sub/d.json", 8)]
+    assert [(one["Key"], one["Size"]) for one in answer["Contents"]] == [
+        ("dir/sub/c.json", 8),
+        ("dir/sub/d.json", 8),
+    ]
     assert {one["Name"] for one in s3.list_buckets()["Buckets"]} == {"images", "photos", "out", "edges"}
 
 
@@ -116,7 +127,9 @@ def test_delete_copy_overwrite(s3: Any, step: Step, pachyderm: Pachyderm) -> Non
     s3.copy_object(Bucket="out", Key="from input", CopySource={"Bucket": "images", "Key": "with space.txt"})
     for key in ("d1", "d2", "keep"):
         s3.put_object(Bucket="out", Key=key, Body=b"")
-    answer = s3.delete_objects(Bucket="out", Delete={"Objects": [{"Key": "d1"}, {"Key": "d2"}, {"Key": "d3"}]})
+    answer = s3.delete_objects(
+        Bucket="out", Delete={"Objects": [{"Key": "d1"}, {"Key": "d2"}, {"Key": "d3"}]}
+    )
     assert [one["Key"] for one in answer["Deleted"]] == ["d1", "d2", "d3"]
     s3.put_object(Bucket="out", Key="marker/", Body=b"")
     flushed = step.flush()
@@ -167,7 +180,9 @@ def test_abort(s3: Any, step: Step) -> None:
     assert step.flush().objects == 0
 
 
-@pytest.mark.parametrize("key", ["a*b", "a?b", "a[b", "x(1)", "me@x", "a+b", "a^b", "café", "a/../b", "./a", "a//b", "/a"])
+@pytest.mark.parametrize(
+    "key", ["a*b", "a?b", "a[b", "x(1)", "me@x", "a+b", "a^b", "café", "a/../b", "./a", "a//b", "/a"]
+)
 def test_keys_that_pachyderm_cannot_hold(s3: Any, key: str) -> None:
     with pytest.raises(ClientError, match="Pachyderm can't hold") as error:
         s3.put_object(Bucket="out", Key=key, Body=b"x")

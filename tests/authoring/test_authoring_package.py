@@ -30,7 +30,8 @@ def test_spec_needs_no_kfp() -> None:
 
 
 def test_every_public_name_is_there() -> None:
-    code = "import kfp_pachyderm as p\nfor name in p.__all__: getattr(p, name)\nprint(callable(p.pipeline), p.__version__)"
+    code = "import kfp_pachyderm as p; [getattr(p, one) for one in p.__all__]"
+    code += "; print(callable(p.pipeline), p.__version__)"
     assert run(code).split() == ["True", kfp_pachyderm.__version__]
     assert set(kfp_pachyderm.__all__) <= set(dir(kfp_pachyderm))
 
@@ -46,5 +47,6 @@ def test_unknown_name() -> None:
 
 
 def test_decorator_survives_import_of_its_module() -> None:
-    code = "import kfp_pachyderm.pipeline, kfp_pachyderm as p; print(callable(p.pipeline), callable(p.pipeline()))"
+    code = "import kfp_pachyderm.pipeline, kfp_pachyderm as p"
+    code += "; print(callable(p.pipeline), callable(p.pipeline()))"
     assert run(code).split() == ["True", "True"]

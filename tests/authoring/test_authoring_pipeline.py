@@ -200,7 +200,7 @@ def test_function_stays_what_it_is() -> None:
 
 
 def test_wrong_places_are_refused() -> None:
-    with pytest.raises(TypeError, match="under @dsl.pipeline"):
+    with pytest.raises(TypeError, match=r"under @dsl\.pipeline"):
         pachyderm.pipeline(project="vision")(dsl.pipeline(name="p")(lambda: look() and None))
     with pytest.raises(TypeError, match="outside of a KFP pipeline"):
         pachyderm.pipeline(lambda: look())()

@@ -45,7 +45,9 @@ def put(pachd: Pachd, repo: str, files: dict[str, bytes], project: str = "defaul
     except Exception:
         pachd.pfs.create_repo(repo=message)
     commit = pachd.pfs.start_commit(branch=pfs.Branch(repo=message, name="master"))
-    added = [pfs.ModifyFileRequest(add_file=pfs.AddFile(path=f"/{name}", raw=data)) for name, data in files.items()]
+    added = [
+        pfs.ModifyFileRequest(add_file=pfs.AddFile(path=f"/{name}", raw=data)) for name, data in files.items()
+    ]
     pachd.pfs.modify_file(iter([pfs.ModifyFileRequest(set_commit=commit), *added]))
     pachd.pfs.finish_commit(commit=commit)
     return str(commit.id)
@@ -90,7 +92,9 @@ class Runner:
         return replace(config, **{"timeout": 20.0, **fields})
 
     def fill(self, **contents: bytes) -> str:
-        return put(self.pachd, f"in-{self.name}", {name: data for name, data in (contents or {"a": b"A"}).items()})
+        return put(
+            self.pachd, f"in-{self.name}", {name: data for name, data in (contents or {"a": b"A"}).items()}
+        )
 
     def executor_input(self, **parameters: str) -> str:
         root = self.folder
@@ -99,14 +103,20 @@ class Runner:
                 "inputs": {"parameterValues": parameters},
                 "outputs": {
                     "parameters": {"commit": {"outputFile": str(root / "commit")}},
-                    "artifacts": {"pachyderm": {"artifacts": [{"name": "pachyderm", "uri": str(root / "pachyderm")}]}},
+                    "artifacts": {
+                        "pachyderm": {"artifacts": [{"name": "pachyderm", "uri": str(root / "pachyderm")}]}
+                    },
                     "outputFile": str(root / "executor_output.json"),
                 },
             }
         )
 
     def start(
-        self, code: str, config: StepConfig | None = None, env: dict[str, str] | None = None, **parameters: str
+        self,
+        code: str,
+        config: StepConfig | None = None,
+        env: dict[str, str] | None = None,
+        **parameters: str,
     ) -> subprocess.Popen[str]:
         argv = [dumps(config or self.config()), "--executor-input", self.executor_input(**parameters), "--"]
         process = subprocess.Popen(

@@ -149,7 +149,7 @@ BROKEN = [
         SpecError,
         "input cannot come from a commit",
     ),
-    ({"pfs": {"repo": "images", "glob": 5}}, {}, SpecError, '"input.pfs.glob"'),
+    ({"pfs": {"repo": "images", "glob": 5}}, {}, SpecError, 'Argument for "glob" of PfsInput'),
     ({"pfs": {"repo": "images", "glob": "/", "s3": "perhaps"}}, {}, SpecError, "valid boolean"),
     ({**S3, "cron": {"spec": "@daily"}}, {}, SpecError, "multiple input types set. Got pfs and cron"),
     ({}, {}, SpecError, "no input set"),

@@ -271,7 +271,8 @@ class JobService:
         while True:
             found = jobs.find(self._store.read(), job.key)
             over = not follow or found is None or found.terminal
-            for line, at in self._logs.lines(job.key, at):
+            for line, end in self._logs.lines(job.key, at):
+                at = end
                 yield _log_message(job, line)
             if over or not context.is_active():
                 return

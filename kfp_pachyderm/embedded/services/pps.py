@@ -11,7 +11,7 @@ from pachyderm_sdk.api import pfs, pps, transaction
 from kfp_pachyderm.embedded.pps import jobs, pipelines, spec
 from kfp_pachyderm.embedded.pps.jobs import JobKey
 from kfp_pachyderm.embedded.pps.pipelines import Pipeline, PipelineKey, key_of
-from kfp_pachyderm.embedded.services import messages, wire
+from kfp_pachyderm.embedded.services import wire
 from kfp_pachyderm.embedded.services.context import Joining
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused

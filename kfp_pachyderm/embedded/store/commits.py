@@ -52,17 +52,8 @@ def _commit(row: Any) -> Commit:
     base, found, updated, metadata = row[16:]
     shown = None if found is None else tuple(json.loads(found))
     key = RepoKey(project, name, type_)
-    fixed = row[5:16]
-    return Commit(
-        id_,
-        repo_id,
-        key,
-        *fixed,
-        base=bool(base),
-        layers=shown,
-        updated=updated,
-        metadata=json.loads(metadata),
-    )
+    values: Any = (id_, repo_id, key, *row[5:16], bool(base), shown, updated, json.loads(metadata))
+    return Commit(*values)
 
 
 def select(db: sqlite3.Connection, where: str, values: tuple[Any, ...] = ()) -> list[Commit]:

@@ -11,7 +11,13 @@ FUNCTION = "copying"
 
 
 @dsl.container_component
-def copy(target: Output[Dataset], lines: dsl.OutputPath(int), text: str, suffix: str = "", extra: Optional[str] = None):
+def copy(
+    target: Output[Dataset],
+    lines: dsl.OutputPath(int),
+    text: str,
+    suffix: str = "",
+    extra: Optional[str] = None,  # noqa: UP045
+):
     """Copies a text with tools of the image."""
     return dsl.ContainerSpec(
         image="alpine:3.20",

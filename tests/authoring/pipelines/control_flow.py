@@ -1,6 +1,5 @@
 """Loops, branches, an exit task; inputs that are known at the start, and one that is not."""
 
-
 from kfp import dsl
 
 import kfp_pachyderm as pachyderm

@@ -1,5 +1,6 @@
 """Lists and dicts as parameters, with defaults, from the pipeline's parameters."""
 
+from typing import Optional
 
 from kfp import dsl
 
@@ -15,7 +16,7 @@ def search(
     options: dict[str, float] = {"sigma": 1.5},  # noqa: B006
     names: list[str] = ["a", "b"],  # noqa: B006
     deep: bool = True,
-    note: str | None = None,
+    note: Optional[str] = None,  # noqa: UP045 - KFP knows no other spelling
 ) -> list[float]:
     """Searches a grid."""
     return [size * options["sigma"] for size in sizes]

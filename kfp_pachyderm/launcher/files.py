@@ -1,0 +1,48 @@
+"""The files of a datum, laid out for user code: a step has no /pfs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kfp_pachyderm.errors import ProtocolError
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.pipelines import ClaimedInput, PipelinePlan
+from kfp_pachyderm.pachyderm.references import commit_message
+from kfp_pachyderm.pachyderm.sdk import pfs
+
+
+def lay_out(pachd: Pachd, plan: PipelinePlan, below_pfs: dict[str, str], folder: Path) -> str:
+    """Writes a datum's files to `folder/<input>/<path>`.
+
+    Args:
+        pachd: the connection.
+        plan: the pipeline and its inputs.
+        below_pfs: input → path of the datum's file or folder below /pfs, as the holder says it.
+        folder: where to.
+
+    Returns:
+        The folder; "" when the step has no file inputs.
+    """
+    inputs = [one for one in plan.inputs if not one.s3]
+    for one in inputs:
+        path = "/" + below_pfs.get(one.name, one.name).removeprefix(one.name).strip("/")
+        _write_all(pachd, one, path, folder / one.name)
+    return str(folder) if inputs else ""
+
+
+def _write_all(pachd: Pachd, one: ClaimedInput, path: str, folder: Path) -> None:
+    commit = commit_message(one.commit)
+    folder.mkdir(parents=True, exist_ok=True)
+    for info in pachd.pfs.walk_file(file=pfs.File(commit=commit, path=path)):
+        target = folder / info.file.path.strip("/")
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise ProtocolError(f"{one.commit}: the path {info.file.path!r} leads out of its folder")
+        if info.file_type == pfs.FileType.FILE:
+            _write(pachd, info.file, target)
+
+
+def _write(pachd: Pachd, file: pfs.File, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as out:
+        for piece in pachd.patient(3600.0).pfs.get_file(file=file):
+            out.write(piece.value)
