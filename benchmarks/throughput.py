@@ -112,7 +112,7 @@ def _measure_ours(content: bytes) -> dict[str, float]:
                     secret_key="secret",
                     spool=spool,
                 )
-                client = _client(adapter.configure(config, deadline=30), "key", "secret")
+                client = _client(adapter.configure(config, deadline=time.monotonic() + 30), "key", "secret")
 
                 def write(client: Any = client, adapter: AdapterProcess = adapter) -> None:
                     client.put_object(Bucket="out", Key="big", Body=content)
@@ -133,7 +133,7 @@ def _measure_ours(content: bytes) -> dict[str, float]:
                     secret_key="secret",
                     spool=spool,
                 )
-                client = _client(adapter.configure(config, deadline=30), "key", "secret")
+                client = _client(adapter.configure(config, deadline=time.monotonic() + 30), "key", "secret")
                 get.append(_seconds(lambda client=client: _get(client, "input")))
                 adapter_peak = max(adapter_peak, peak_mib(adapter.pid))
         return {

@@ -1,4 +1,4 @@
-"""Objects on disk until they are in the output commit: written once, shared by copies, gone with the last user."""
+"""Objects on disk until they are in the output commit: written once, shared, gone with their last user."""
 
 from __future__ import annotations
 

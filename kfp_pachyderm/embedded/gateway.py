@@ -31,7 +31,7 @@ _BUCKET_501 = (
 )  # fmt: skip
 _OBJECT_501 = ("acl", "legal-hold", "retention", "tagging", "torrent", "restore", "select", "versionId")
 
-#: What github.com/pachyderm/s2 routes where: a part's copy to UploadPart, unknown subresources to the listing.
+#: What s2 routes where: a part's copy to UploadPart, unknown subresources to the listing.
 _ROUTES: tuple[Route, ...] = (
     Route("service", "GET HEAD", "ListBuckets"),
     *(Route("bucket", "GET PUT POST DELETE", "NotImplemented", (name,)) for name in _BUCKET_501),

@@ -62,9 +62,16 @@ class _Gateway(wsgi.Gateway_10):
         return environ
 
 
-def _log_error(message: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-    # a client that goes away is no error of ours
-    log.log(min(level, logging.INFO), "%s", message.strip(), exc_info=traceback)
+class _Server(wsgi.Server):
+    gateway = _Gateway
+    ConnectionClass = _Connection
+    keep_alive_conn_limit = 1000
+    max_request_header_size = _HEADERS
+    expiration_interval = 0.05
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        # mostly clients that go away, which is no error of ours
+        log.log(min(level, logging.INFO), "%s", msg.strip(), exc_info=traceback)
 
 
 class S3Server:
@@ -79,15 +86,9 @@ class S3Server:
     """
 
     def __init__(self, app: WSGIApplication, port: int = 0) -> None:
-        server = wsgi.Server(
+        server = _Server(
             ("127.0.0.1", port), app, numthreads=_THREADS, server_name="s3", timeout=_IDLE, shutdown_timeout=1
         )
-        server.gateway = _Gateway
-        server.error_log = _log_error
-        server.ConnectionClass = _Connection
-        server.keep_alive_conn_limit = 1000
-        server.max_request_header_size = _HEADERS
-        server.expiration_interval = 0.05
         server.prepare()
         self._server = server
         self.port: int = server.bind_addr[1]

@@ -8,11 +8,12 @@ from kfp import dsl
 
 import kfp_pachyderm as pachyderm
 
+IMAGE = "python:3.11"
 PACKAGES = ["boto3", "scikit-image"]
 
 
 @pachyderm.s3_enabled(inputs=[pachyderm.S3Input("images")])
-@dsl.component(packages_to_install=PACKAGES)
+@dsl.component(base_image=IMAGE, packages_to_install=PACKAGES)
 def edges(sigma: float = 1.0) -> int:
     """Draws the outlines of every photograph.
 
@@ -22,49 +23,45 @@ def edges(sigma: float = 1.0) -> int:
     import io
 
     import boto3
-    from skimage import color, feature, img_as_ubyte
-    from skimage import io as images
+    import numpy as np
+    from PIL import Image
+    from skimage import feature
 
     s3 = boto3.client("s3")  # endpoint and keys come from the environment
     found = s3.list_objects_v2(Bucket="images")["Contents"]
     for photo in found:
         content = s3.get_object(Bucket="images", Key=photo["Key"])["Body"].read()
-        picture = images.imread(io.BytesIO(content))
-        grey = color.rgb2gray(picture[..., :3]) if picture.ndim == 3 else picture / 255
+        grey = np.asarray(Image.open(io.BytesIO(content)).convert("L")) / 255
         outline = io.BytesIO()
-        images.imsave(
-            outline, img_as_ubyte(~feature.canny(grey, sigma=sigma)), extension=".png", check_contrast=False
-        )
+        Image.fromarray(~feature.canny(grey, sigma=sigma)).save(outline, format="png")
         s3.put_object(Bucket="out", Key=photo["Key"].rsplit(".", 1)[0] + ".png", Body=outline.getvalue())
         print(f"outlined {photo['Key']}")
     return len(found)
 
 
 @pachyderm.s3_enabled(inputs=[pachyderm.S3Input("edges"), pachyderm.S3Input("images")])
-@dsl.component(packages_to_install=PACKAGES)
+@dsl.component(base_image=IMAGE, packages_to_install=PACKAGES)
 def montage():
     """Puts every photograph above its outlines, all in one picture."""
     import io
 
     import boto3
-    import numpy as np
-    from skimage import color, img_as_ubyte, transform
-    from skimage import io as images
+    from PIL import Image
 
+    width, height = 320, 240
     s3 = boto3.client("s3")
 
     def tile(bucket: str, key: str):
-        picture = images.imread(io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read()))
-        picture = picture[..., :3] if picture.ndim == 3 else color.gray2rgb(picture)
-        return img_as_ubyte(transform.resize(picture, (240, 320), anti_aliasing=True))
+        content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return Image.open(io.BytesIO(content)).convert("RGB").resize((width, height), Image.Resampling.BOX)
 
     photos = [found["Key"] for found in s3.list_objects_v2(Bucket="images")["Contents"]]
-    columns = [
-        np.vstack([tile("images", photo), tile("edges", photo.rsplit(".", 1)[0] + ".png")])
-        for photo in photos
-    ]
+    picture = Image.new("RGB", (width * len(photos), 2 * height))
+    for column, photo in enumerate(photos):
+        picture.paste(tile("images", photo), (column * width, 0))
+        picture.paste(tile("edges", photo.rsplit(".", 1)[0] + ".png"), (column * width, height))
     finished = io.BytesIO()
-    images.imsave(finished, np.hstack(columns), extension=".png", check_contrast=False)
+    picture.save(finished, format="png")
     s3.put_object(Bucket="out", Key="montage.png", Body=finished.getvalue())
 
 

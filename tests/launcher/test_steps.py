@@ -14,7 +14,7 @@ from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.job import inspect_output
 from kfp_pachyderm.pachyderm.lineage import direct_inputs, lineage
 from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.pachyderm.sdk import pps
+from kfp_pachyderm.pachyderm.sdk import pfs, pps
 
 COPY = """
 import boto3
@@ -91,20 +91,19 @@ def test_what_the_component_wrote_itself_is_kept(step: Runner) -> None:
 
 
 def test_several_inputs_of_several_projects_and_lineage(step: Runner) -> None:
-    try:
-        step.pachd.pfs.create_project(
-            project=__import__("kfp_pachyderm.pachyderm.sdk", fromlist=["pfs"]).pfs.Project(name="other")
-        )
-    except Exception as error:  # made by an earlier test
-        print(error)
+    step.pachd.pfs.create_project(project=pfs.Project(name=f"far-{step.name}"))
     one = step.fill()
-    two = put(step.pachd, f"far-{step.name}", {"b": b"B"}, project="other")
+    two = put(step.pachd, "far", {"b": b"B"}, project=f"far-{step.name}")
     inputs = (
         InputConfig("images", f"in-{step.name}"),
         InputConfig("again", f"in-{step.name}"),
-        InputConfig("far", f"far-{step.name}", project="other"),
+        InputConfig("far", "far", project=f"far-{step.name}"),
     )
-    code = "import boto3; s3 = boto3.client('s3')\nfor b in ('images', 'again', 'far'): print(b, s3.list_objects_v2(Bucket=b)['KeyCount'])"
+    code = """
+import boto3
+s3 = boto3.client("s3")
+for b in ("images", "again", "far"): print(b, s3.list_objects_v2(Bucket=b)["KeyCount"])
+"""
     ended = step.run(code, step.config(inputs=inputs))
     assert ended.code == 0
     assert "images 1\nagain 1\nfar 1" in ended.out
@@ -114,7 +113,7 @@ def test_several_inputs_of_several_projects_and_lineage(step: Runner) -> None:
     assert origins == {
         output,
         Reference("default", f"in-{step.name}", one),
-        Reference("other", f"far-{step.name}", two),
+        Reference(f"far-{step.name}", "far", two),
     }
 
 
@@ -148,7 +147,10 @@ def test_command_that_does_not_exist(step: Runner) -> None:
 
 def test_validation_that_fails_after_the_child_succeeded(step: Runner) -> None:
     step.fill()
-    code = "import boto3; s3 = boto3.client('s3')\nfor k in ('k', 'k/x'): s3.put_object(Bucket='out', Key=k, Body=b'1')"
+    code = """
+import boto3
+for key in ("k", "k/x"): boto3.client("s3").put_object(Bucket="out", Key=key, Body=b"1")
+"""
     ended = step.run(code, step.config(gateway="direct"))
     assert ended.code == 1
     assert "JobFailedError" in ended.err

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from skimage import io as images
+from PIL import Image
 
 DEMO = Path(__file__).parents[2] / "samples" / "edges" / "demo.py"
 
@@ -64,11 +64,12 @@ def test_demo_shows_where_the_montage_came_from_and_works_again(tmp_path: Path) 
     for shown in (first["job"], second["job"], record["photographs"], record["picture"]):
         assert shown in output
 
-    picture = images.imread(record["picture"])
+    picture = np.asarray(Image.open(record["picture"]))
     assert picture.shape == (480, 5 * 320, 3)
     photographs, outlines = picture[:240], picture[240:]
     assert len(np.unique(photographs)) > 100, "photographs have many shades"
-    assert np.mean((outlines < 40) | (outlines > 215)) > 0.8, "outlines are black on white"
+    assert np.mean(outlines > 215) > 0.5, "outlines are drawn on white"
+    assert np.mean(outlines < 215) > 0.01, "and there are some"
 
     _, again = run_demo(tmp_path)
     assert {step["job"] for step in again["steps"]}.isdisjoint(step["job"] for step in record["steps"])
