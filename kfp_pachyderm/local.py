@@ -103,6 +103,9 @@ def _open(folder: Path) -> LocalPachyderm:
 def _init_kfp(folder: Path, options: dict[str, Any]) -> None:
     from kfp import local
 
+    from kfp_pachyderm.local_loops import repair_loops
+
+    repair_loops()
     defaults = {
         "runner": local.SubprocessRunner(use_venv=False),
         "pipeline_root": str(folder / "kfp"),

@@ -12,7 +12,7 @@ from kfp_pachyderm.adapter.listing import list_buckets, list_objects
 from kfp_pachyderm.adapter.multipart import Multipart
 from kfp_pachyderm.adapter.objects import Bucket
 from kfp_pachyderm.adapter.outputs import OutputBucket
-from kfp_pachyderm.adapter.pfs import Sidecar
+from kfp_pachyderm.adapter.pfs import Sidecar, temporary
 from kfp_pachyderm.adapter.reads import read_object
 from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.adapter.writes import Writes
@@ -113,6 +113,15 @@ class Adapter:
 
     def handle(self, request: S3Request) -> Response:
         """The answer to one request."""
+        import grpc
+
+        try:
+            return self._answer(request)
+        except grpc.RpcError as error:
+            code = "ServiceUnavailable" if error.code() in temporary() else "InternalError"
+            raise S3Error(code, f"Pachyderm answers {error.code().name}: {error.details()}") from error
+
+    def _answer(self, request: S3Request) -> Response:
         signed = verify(request, self._secret)
         operation = match(S3_ROUTES, request)
         if operation in self._uploads:

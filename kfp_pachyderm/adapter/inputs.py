@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.pfs import Sidecar
+from kfp_pachyderm.adapter.pfs import Sidecar, temporary
 
 if TYPE_CHECKING:
     from pachyderm_sdk.api import pfs
+
+_ATTEMPTS = 3
 
 
 def _plain(key: str) -> bool:
@@ -39,9 +41,24 @@ class InputBucket:
         path = info.file.path
 
         def read(start: int, length: int) -> Iterator[bytes]:
-            return self._sidecar.pfs().read(self.commit, path, start, length)
+            return self._read(path, start, length)
 
         return Stored(path[1:], info.size_bytes, info.hash.hex(), info.committed, read)
+
+    def _read(self, path: str, start: int, length: int) -> Iterator[bytes]:
+        """Goes on where a broken connection left off: the commit can't have changed."""
+        import grpc
+
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                for piece in self._sidecar.pfs().read(self.commit, path, start, length):
+                    start, length = start + len(piece), length - len(piece)
+                    yield piece
+            except grpc.RpcError as error:
+                if not left or error.code() not in temporary():
+                    raise
+            else:
+                return
 
     def _loaded(self) -> dict[str, Stored]:
         with self._lock:

@@ -36,6 +36,13 @@ def answers(address: str, timeout: float = _CONNECT) -> bool:
     return True
 
 
+def temporary() -> tuple[Any, ...]:
+    """Status codes after which the same call may work."""
+    import grpc
+
+    return (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+
 def _channel(address: str) -> Any:
     import grpc
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_pachyderm.adapter.config import CommitName, Flushed
 from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.pfs import Pfs, Sidecar, commit
+from kfp_pachyderm.adapter.pfs import Pfs, Sidecar, commit, temporary
 from kfp_pachyderm.errors import WriteBackError
 
 if TYPE_CHECKING:
@@ -105,13 +105,12 @@ class WriteBack:
     def _retried(self, files: list[Stored], deadline: float, work: Any) -> Any:
         import grpc
 
-        temporary = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED)
         for attempt in range(1, _ATTEMPTS + 1):
             target = self._sidecar.pfs()
             try:
                 return work(target, max(deadline - time.monotonic(), 0.001))
             except grpc.RpcError as error:
-                again = error.code() in temporary and attempt < _ATTEMPTS
+                again = error.code() in temporary() and attempt < _ATTEMPTS
                 if not again or time.monotonic() + _PAUSE * attempt > deadline:
                     raise self._failed(files, target, error) from error
                 log.warning("%s answers %s: sending again", target.address, error.code().name)

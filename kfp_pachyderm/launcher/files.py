@@ -8,7 +8,7 @@ from kfp_pachyderm.errors import ProtocolError
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.pipelines import ClaimedInput, PipelinePlan
 from kfp_pachyderm.pachyderm.references import commit_message
-from kfp_pachyderm.pachyderm.sdk import pfs
+from kfp_pachyderm.sdk import pfs
 
 
 def lay_out(pachd: Pachd, plan: PipelinePlan, below_pfs: dict[str, str], folder: Path) -> str:

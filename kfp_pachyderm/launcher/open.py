@@ -55,9 +55,10 @@ def open_step(
         TemporaryError: Pachyderm could not do it until the deadline.
     """
     plan = _plan(pachd, config, execution, deadline)
-    if inspect_owned(pachd, plan):
+    found = inspect_owned(pachd, plan)
+    if found:
         _stop_predecessor(pachd, plan, execution.identity)
-    job = claim(pachd, plan, deadline)
+    job = claim(pachd, plan, found, deadline)
     announce(f"job={job.id} pipeline={plan} commit={job.output}")
     for one in plan.inputs:
         say(f"input {one.name}: {one.commit}")

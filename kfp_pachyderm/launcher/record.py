@@ -16,9 +16,9 @@ from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.locator import Places
-from kfp_pachyderm.pachyderm.sdk import pps
 from kfp_pachyderm.provenance.page import page
 from kfp_pachyderm.provenance.record import PREFIX, KfpTask, StepRecord
+from kfp_pachyderm.sdk import pps
 
 COMMIT, ARTIFACT = "commit", "pachyderm"
 

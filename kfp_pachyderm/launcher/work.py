@@ -14,8 +14,8 @@ from kfp_pachyderm.launcher.session import Session
 from kfp_pachyderm.launcher.signals import Signals
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.sdk import pps
 from kfp_pachyderm.runtime import Step
+from kfp_pachyderm.sdk import pps
 
 #: Seconds between looks for a successor of a holder that has been told the end.
 _LOOK_EVERY = 1.0

@@ -15,7 +15,7 @@ from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.codes import code_of
 from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, inspect_owned, is_current, message, spec
 from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
-from kfp_pachyderm.pachyderm.sdk import pfs, pps, transaction
+from kfp_pachyderm.sdk import pfs, pps, transaction
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class ClaimedJob:
         return pps.Job(pipeline=message(self.project, self.pipeline), id=self.id)
 
 
-def claim(pachd: Pachd, plan: PipelinePlan, deadline: float) -> ClaimedJob:
+def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, deadline: float) -> ClaimedJob:
     """Makes exactly one job of the plan's pipeline on the plan's commits.
 
     A transaction that fails for Pachyderm's own reasons is removed and tried again until the deadline.
@@ -52,6 +52,7 @@ def claim(pachd: Pachd, plan: PipelinePlan, deadline: float) -> ClaimedJob:
     Args:
         pachd: the connection.
         plan: the pipeline and its pinned inputs.
+        found: what `inspect_owned` said of the pipeline just now.
         deadline: `time.monotonic()` until which it is tried.
 
     Raises:
@@ -61,13 +62,14 @@ def claim(pachd: Pachd, plan: PipelinePlan, deadline: float) -> ClaimedJob:
     wanted, pause = spec(plan), 0.05
     while True:
         try:
-            return _try(pachd, plan, wanted)
+            return _try(pachd, plan, wanted, found)
         except PachydermError as error:
             if not _may_pass(error) or time.monotonic() + pause >= deadline:
                 raise
             logger.warning("claiming %s: %s; trying again", plan, error)
         time.sleep(pause)
         pause = min(pause * 2, 2.0)
+        found = inspect_owned(pachd, plan)
 
 
 def _may_pass(error: PachydermError) -> bool:
@@ -75,8 +77,9 @@ def _may_pass(error: PachydermError) -> bool:
     return isinstance(error, TemporaryError) or code_of(error) is grpc.StatusCode.ALREADY_EXISTS
 
 
-def _try(pachd: Pachd, plan: PipelinePlan, wanted: dict[str, Any]) -> ClaimedJob:
-    found = inspect_owned(pachd, plan)
+def _try(
+    pachd: Pachd, plan: PipelinePlan, wanted: dict[str, Any], found: pps.PipelineInfo | None
+) -> ClaimedJob:
     if found is None:
         _ensure_project(pachd, plan.project)
     job = ClaimedJob(plan.project, plan.name, pachd.transactions.start_transaction().id)

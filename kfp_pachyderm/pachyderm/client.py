@@ -12,7 +12,7 @@ import grpc
 from kfp_pachyderm.errors import AuthenticationError, PachydermUnreachableError, ProtocolError
 from kfp_pachyderm.pachyderm.address import Address
 from kfp_pachyderm.pachyderm.codes import translated
-from kfp_pachyderm.pachyderm.sdk import admin, metadata, pfs, pps, transaction
+from kfp_pachyderm.sdk import admin, metadata, pfs, pps, transaction
 
 #: Seconds for one call that has no reason to wait.
 CALL_TIMEOUT = 30.0

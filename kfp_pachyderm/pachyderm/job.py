@@ -18,7 +18,7 @@ from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import CALL_TIMEOUT, Pachd
 from kfp_pachyderm.pachyderm.pipelines import message
 from kfp_pachyderm.pachyderm.references import Reference, commit_message
-from kfp_pachyderm.pachyderm.sdk import metadata, pfs, pps
+from kfp_pachyderm.sdk import metadata, pfs, pps
 
 State = pps.JobState
 _ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)

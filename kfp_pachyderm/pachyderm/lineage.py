@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference, commit_message
-from kfp_pachyderm.pachyderm.sdk import pfs
+from kfp_pachyderm.sdk import pfs
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from kfp_pachyderm.errors import NotFoundError, PermanentError, PipelineNotOwnedError, SpecError
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference, repo_message
-from kfp_pachyderm.pachyderm.sdk import pfs, pps
+from kfp_pachyderm.sdk import pfs, pps
 
 OWNER_KEY, OWNER = "kfp-pachyderm/owner", "kfp-pachyderm"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")

@@ -19,7 +19,7 @@ from kfp_pachyderm.errors import (
     RepoNotFoundError,
 )
 from kfp_pachyderm.pachyderm.client import CALL_TIMEOUT, Pachd
-from kfp_pachyderm.pachyderm.sdk import pfs
+from kfp_pachyderm.sdk import pfs
 
 _NAME = r"[A-Za-z0-9_-]+"
 _REFERENCE = re.compile(rf"(?:(?P<project>{_NAME})/)?(?P<repo>{_NAME})@(?P<version>{_NAME})")

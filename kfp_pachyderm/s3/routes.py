@@ -60,8 +60,8 @@ def match(routes: Sequence[Route], request: S3Request) -> str:
 _COPY = "x-amz-copy-source"
 _UNKNOWN_BUCKET = (
     "accelerate", "acl", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle",
-    "logging", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus",
-    "publicAccessBlock", "replication", "requestPayment", "tagging", "website", "versions",
+    "logging", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy",
+    "policyStatus", "publicAccessBlock", "replication", "requestPayment", "tagging", "website", "versions",
 )  # fmt: skip
 _UNKNOWN_OBJECT = (
     "acl",

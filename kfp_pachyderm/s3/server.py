@@ -63,7 +63,6 @@ class _Gateway(wsgi.Gateway_10):
 
 
 class _Server(wsgi.Server):
-    gateway = _Gateway
     ConnectionClass = _Connection
     keep_alive_conn_limit = 1000
     max_request_header_size = _HEADERS
@@ -89,6 +88,7 @@ class S3Server:
         server = _Server(
             ("127.0.0.1", port), app, numthreads=_THREADS, server_name="s3", timeout=_IDLE, shutdown_timeout=1
         )
+        server.gateway = _Gateway
         server.prepare()
         self._server = server
         self.port: int = server.bind_addr[1]

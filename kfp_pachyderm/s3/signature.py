@@ -27,8 +27,8 @@ Secrets = Callable[[str], str | None]
 #: Query parameters that Signature Version 2 counts as part of the resource.
 _V2_RESOURCE = frozenset({
     "acl", "cors", "delete", "lifecycle", "location", "logging", "notification", "partNumber", "policy",
-    "requestPayment", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website",
-    "response-cache-control", "response-content-disposition", "response-content-encoding",
+    "requestPayment", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions",
+    "website", "response-cache-control", "response-content-disposition", "response-content-encoding",
     "response-content-language", "response-content-type", "response-expires",
 })  # fmt: skip
 

@@ -13,7 +13,6 @@ from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs
 
 from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
-from kfp_pachyderm.embedded.process import start
 
 ACCESS, SECRET = "step-access", "step-secret"
 INPUT_FILES = {

@@ -51,12 +51,16 @@ class Bench:
         return [one.file.path for one in found if one.file_type == pfs.FileType.FILE]
 
     def read(self, commit: pfs.Commit, path: str) -> bytes:
-        return b"".join(one.value for one in self.client.pfs.get_file(file=pfs.File(commit=commit, path=path)))
+        return b"".join(
+            one.value for one in self.client.pfs.get_file(file=pfs.File(commit=commit, path=path))
+        )
 
     def pipeline(self, name: str) -> pps.Pipeline:
         return pps.Pipeline(name=name, project=self.project)
 
-    def create(self, name: str, code: str, inputs: dict[str, Any] | None, update: bool = False, **spec: Any) -> None:
+    def create(
+        self, name: str, code: str, inputs: dict[str, Any] | None, update: bool = False, **spec: Any
+    ) -> None:
         """A pipeline whose user code is a Python text; `inputs` None: S3 input `images` by its claim branch."""
         branch = f"kfp_{name}"
         s3 = {"pfs": {"repo": "images", "branch": branch, "glob": "/", "s3": True, "name": "images"}}
@@ -73,7 +77,9 @@ class Bench:
         )
         self.client.pps.create_pipeline_v2(create_pipeline_request_json=text, update=update)
 
-    def claim(self, name: str, head: pfs.Commit, code: str | None = None, update: bool = True, **spec: Any) -> pps.Job:
+    def claim(
+        self, name: str, head: pfs.Commit, code: str | None = None, update: bool = True, **spec: Any
+    ) -> pps.Job:
         """What a step does: claim branch and pipeline in one transaction. The one job that it makes."""
         with self.client.transaction.transaction() as transaction:
             self.client.pfs.create_branch(branch=self.branch("images", f"kfp_{name}"), head=head)

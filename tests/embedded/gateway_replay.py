@@ -1,4 +1,4 @@
-"""Recorded requests, made sendable again: own host, fresh dates, fresh signatures; and answers made comparable."""
+"""Recorded requests made sendable again (fresh dates and signatures), and answers made comparable."""
 
 from __future__ import annotations
 

@@ -53,7 +53,10 @@ def test_a_commit_goes_from_open_to_finished_with_its_parent_size_and_times(benc
     assert info.details.size_bytes == 5
     with pytest.raises(grpc.RpcError, match="has already finished"):
         bench.client.pfs.finish_commit(commit=opened)
-    assert [one.commit.id for one in bench.client.pfs.list_commit(repo=bench.repo("images"))] == [opened.id, first.id]
+    assert [one.commit.id for one in bench.client.pfs.list_commit(repo=bench.repo("images"))] == [
+        opened.id,
+        first.id,
+    ]
 
 
 def test_an_id_is_a_uuid4_without_dashes_and_ancestry_is_understood(bench):
@@ -61,7 +64,12 @@ def test_an_id_is_a_uuid4_without_dashes_and_ancestry_is_understood(bench):
     second = bench.put("images", {"/b": b"2"})
     assert len(second.id) == 32
     assert second.id[12] == "4"
-    for text, expected in (("master", second), ("master^", first), ("master.1", first), (second.id + "^1", first)):
+    for text, expected in (
+        ("master", second),
+        ("master^", first),
+        ("master.1", first),
+        (second.id + "^1", first),
+    ):
         found = bench.client.pfs.inspect_commit(commit=bench.commit("images", text))
         assert found.commit.id == expected.id
     with pytest.raises(grpc.RpcError) as error:
@@ -145,5 +153,5 @@ def test_auth_is_off_and_absent_calls_are_named(bench):
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert "pfs_v2.API/Egress" in error.value.details()
     assert bench.client.get_version().major == 2
-    cluster = bench.client.admin.inspect_cluster(current_project=bench.project)
+    cluster = bench.client.admin.inspect_cluster()
     assert cluster.deployment_id

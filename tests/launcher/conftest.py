@@ -21,7 +21,7 @@ from kfp_pachyderm.pachyderm.address import parse
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd, connect
 from kfp_pachyderm.pachyderm.references import commit_message, repo_message
-from kfp_pachyderm.pachyderm.sdk import pfs, pps
+from kfp_pachyderm.sdk import pfs, pps
 
 _numbers = itertools.count(1)
 

@@ -11,7 +11,7 @@ from conftest import Runner  # type: ignore[import-not-found]
 from kfp_pachyderm.errors import NotFoundError
 from kfp_pachyderm.launcher.config import InputConfig
 from kfp_pachyderm.pachyderm.references import repo_message
-from kfp_pachyderm.pachyderm.sdk import pfs, pps
+from kfp_pachyderm.sdk import pfs, pps
 
 
 def refused(step: Runner, error: str, *texts: str, config: Any = None, **parameters: str) -> None:

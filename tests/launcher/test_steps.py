@@ -14,7 +14,7 @@ from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.job import inspect_output
 from kfp_pachyderm.pachyderm.lineage import direct_inputs, lineage
 from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.pachyderm.sdk import pfs, pps
+from kfp_pachyderm.sdk import pfs, pps
 
 COPY = """
 import boto3

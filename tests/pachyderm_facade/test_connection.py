@@ -117,7 +117,7 @@ def test_somebody_accepts_and_never_answers() -> None:
 
 def test_sdk_is_loaded_lean_and_the_whole_one_still_works() -> None:
     code = (
-        "import sys; from kfp_pachyderm.pachyderm.sdk import pfs; assert 'requests' not in sys.modules;"
+        "import sys; from kfp_pachyderm.sdk import pfs; assert 'requests' not in sys.modules;"
         "import pachyderm_sdk; from pachyderm_sdk.api import pfs as whole; assert whole is pfs;"
         "assert pachyderm_sdk.Client.from_pachd_address('grpc://localhost:1');"
         "assert pfs.Repo.from_uri('a').type == 'user'"

@@ -22,7 +22,7 @@ from kfp_pachyderm.errors import (
 )
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference, parse, repo_message, resolve
-from kfp_pachyderm.pachyderm.sdk import pfs
+from kfp_pachyderm.sdk import pfs
 
 NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,12}", fullmatch=True)
 ID = "0123456789abcdef" * 2

@@ -28,7 +28,7 @@ def visit(given: pps.Input) -> Iterator[pps.Input]:
 
 def pfs_inputs(given: pps.Input | None) -> list[pps.PfsInput]:
     """All inputs that are branches."""
-    return [one.pfs for one in visit(given) if one.is_set("pfs")] if given is not None else []
+    return [one.pfs for one in visit(given) if one.pfs] if given is not None else []
 
 
 def has_s3(given: pps.Input | None) -> bool:
@@ -43,7 +43,7 @@ def set_defaults(given: pps.Input, project: str, pipeline: str) -> None:
             getattr(one, kind).sort(key=_first_name)
     triggered: dict[str, int] = {}
     for one in pfs_inputs(given):
-        if not one.branch and one.is_set("trigger"):
+        if not one.branch and one.trigger:
             triggered[one.repo] = triggered.get(one.repo, 0) + 1
             one.branch = f"{pipeline}-trigger-{triggered[one.repo]}"
             one.trigger.branch = one.trigger.branch or "master"
@@ -76,7 +76,7 @@ def validate(given: pps.Input) -> None:
 
 
 def _has(given: pps.Input, kind: str) -> bool:
-    return given.is_set(kind) if kind in ("pfs", "cron") else bool(getattr(given, kind))
+    return bool(getattr(given, kind))
 
 
 def _validate_pfs(one: pps.PfsInput) -> None:
@@ -110,7 +110,7 @@ def _validate_names(names: set[str], given: pps.Input) -> None:
     for kind in _NESTED:
         for one in getattr(given, kind):
             _validate_names(names, one)
-    name = given.pfs.name if given.is_set("pfs") else given.cron.name if given.is_set("cron") else None
+    name = given.pfs.name if given.pfs else given.cron.name if given.cron else None
     if name is None:
         return
     if not name:

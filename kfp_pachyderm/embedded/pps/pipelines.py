@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pachyderm_sdk.api import pfs, pps
 
+from kfp_pachyderm.embedded.fields import has
 from kfp_pachyderm.embedded.pps import inputs, jobs, spec
 from kfp_pachyderm.embedded.services import messages
 from kfp_pachyderm.embedded.status import Refused, exists, not_found
@@ -49,7 +50,7 @@ class Pipeline:
     def input(self) -> pps.Input | None:
         """Its input, if it has one."""
         details = self.info.details
-        return details.input if details.is_set("input") else None
+        return details.input if has(details, "input") else None
 
 
 def key_of(pipeline: pps.Pipeline) -> PipelineKey:
@@ -168,7 +169,7 @@ def _insert(
 
 
 def _set_provenance(txn: Txn, key: PipelineKey, info: pps.PipelineInfo, connected: bool) -> None:
-    given = info.details.input if info.details.is_set("input") else None
+    given = info.details.input if has(info.details, "input") else None
     sources = [*inputs.provenance(given), (key.repo("spec"), "master")] if connected else []
     quiet = inputs.never_propagating(given) if connected else set()
     for type_ in ("user", "meta"):
@@ -177,7 +178,7 @@ def _set_provenance(txn: Txn, key: PipelineKey, info: pps.PipelineInfo, connecte
 
 def _set_triggers(txn: Txn, info: pps.PipelineInfo) -> None:
     for one in inputs.pfs_inputs(info.details.input):
-        if one.is_set("trigger"):
+        if one.trigger:
             branch = (RepoKey(one.project, one.repo, one.repo_type), one.branch)
             head = branches.get(txn.db, branch).head
             commit = commits.by_id(txn.db, head) if head is not None else None

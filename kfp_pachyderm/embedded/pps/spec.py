@@ -12,8 +12,8 @@ from typing import Any
 import betterproto
 from pachyderm_sdk.api import pps
 
+from kfp_pachyderm.embedded.fields import given, has
 from kfp_pachyderm.embedded.pps import inputs
-from kfp_pachyderm.embedded.services.messages import given
 from kfp_pachyderm.embedded.status import Refused, invalid
 from kfp_pachyderm.embedded.store.repos import check_name
 
@@ -118,18 +118,18 @@ def validate_request(request: pps.CreatePipelineRequest) -> None:
     _check_length("pipeline name", name, _NAME_LIMIT)
     _check_length("Kubernetes name", f"{project}-{name}-v99".replace("_", "-").lower(), _DNS_LIMIT)
     rules = (
-        (request.is_set("tf_job"), "embedding TFJobs in pipelines is not supported yet"),
+        (has(request, "tf_job"), "embedding TFJobs in pipelines is not supported yet"),
         (
-            request.s3_out and (request.is_set("service") or request.is_set("spout")),
+            request.s3_out and (has(request, "service") or has(request, "spout")),
             "s3 output is not supported in spouts or services",
         ),
-        (not request.is_set("transform"), "pipeline must specify a transform"),
+        (not has(request, "transform"), "pipeline must specify a transform"),
         (
             request.reprocess_spec not in ("", "until_success", "every_job"),
             "invalid pipeline spec: ReprocessSpec must be one of 'until_success' or 'every_job'",
         ),
         (
-            request.is_set("spout") and request.autoscaling,
+            has(request, "spout") and request.autoscaling,
             "autoscaling can't be used with spouts (spouts aren't triggered externally)",
         ),
     )
@@ -137,7 +137,7 @@ def validate_request(request: pps.CreatePipelineRequest) -> None:
         if broken:
             raise Refused(text)
     for kind in ("spout", "service"):
-        if request.is_set(kind):
+        if has(request, kind):
             raise Refused(f"{kind} pipelines are not implemented by the embedded Pachyderm", "UNIMPLEMENTED")
 
 
@@ -151,7 +151,7 @@ def validate(info: pps.PipelineInfo) -> None:
     details = info.details
     if not re.match(r"[^\W_]", info.pipeline.name):
         raise Refused("pipeline names must start with an alphanumeric character")
-    if details.is_set("input"):
+    if has(details, "input"):
         inputs.validate(details.input)
     for name, text in (("PodSpec", details.pod_spec), ("PodPatch", details.pod_patch)):
         if text and not _is_json(text):
@@ -182,6 +182,6 @@ def details(request: pps.CreatePipelineRequest) -> pps.PipelineInfoDetails:
     out.output_branch = out.output_branch or "master"
     out.datum_tries = out.datum_tries or 3
     out.reprocess_spec = out.reprocess_spec or "until_success"
-    if out.is_set("input"):
+    if has(out, "input"):
         inputs.set_defaults(out.input, request.pipeline.project.name, request.pipeline.name)
     return out

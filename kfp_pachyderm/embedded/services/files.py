@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from pachyderm_sdk.api import pfs
 
+from kfp_pachyderm.embedded.fields import given
 from kfp_pachyderm.embedded.services import messages, modify, pick, wire
-from kfp_pachyderm.embedded.services.messages import field, given
+from kfp_pachyderm.embedded.services.messages import field
 from kfp_pachyderm.embedded.services.modify import Add, Copy, Delete, SetCommit
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused, not_found

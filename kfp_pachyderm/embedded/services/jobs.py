@@ -8,6 +8,7 @@ from typing import Any
 
 from pachyderm_sdk.api import pfs, pps, transaction
 
+from kfp_pachyderm.embedded.fields import given, has
 from kfp_pachyderm.embedded.pps import inputs, jobs, pipelines
 from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey, key_of
@@ -96,7 +97,7 @@ class JobService:
 
     def _details(self, job: Job) -> pps.JobInfoDetails:
         pipeline = pipelines.get(self._store.read(), PipelineKey(*job.key[:2]), job.version)
-        found = {name: messages.given(pipeline.info.details, name) for name in _COPIED}
+        found = {name: given(pipeline.info.details, name) for name in _COPIED}
         details = pps.JobInfoDetails(**{name: value for name, value in found.items() if value is not None})
         if pipeline.input is not None:
             for one in inputs.pfs_inputs(pipeline.input):
@@ -232,7 +233,7 @@ class JobService:
         raise not_found(f"datum {request.datum.id} not found in job {job.key}")
 
     def _list_datum(self, request: pps.ListDatumRequest, _: Context) -> Iterator[pps.DatumInfo]:
-        if request.is_set("input"):
+        if has(request, "input"):
             raise Refused(
                 "listing datums of an input is not implemented by the embedded Pachyderm", "UNIMPLEMENTED"
             )

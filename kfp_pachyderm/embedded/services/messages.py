@@ -22,11 +22,6 @@ def timestamp(micros: int | None) -> datetime | None:
     return None if micros is None else _EPOCH + timedelta(microseconds=micros)
 
 
-def given(message: Any, name: str) -> Any | None:
-    """A message's field if the client set it; reading an unset one would make it."""
-    return getattr(message, name) if message.is_set(name) else None
-
-
 def repo_key(repo: pfs.Repo) -> RepoKey:
     """The name that a client's Repo means."""
     if not repo.name:

@@ -7,9 +7,9 @@ from typing import Any
 
 from pachyderm_sdk.api import pfs, transaction
 
+from kfp_pachyderm.embedded.fields import given, has
 from kfp_pachyderm.embedded.services import messages, pick, wire
 from kfp_pachyderm.embedded.services.context import Joining, alive
-from kfp_pachyderm.embedded.services.messages import given
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store import branches, commits, deletion, repos
@@ -190,7 +190,7 @@ class PfsService:
         return wire.Empty()
 
     def _inspect_commit(self, request: pfs.InspectCommitRequest, context: Context) -> pfs.CommitInfo:
-        if not request.is_set("commit"):
+        if not has(request, "commit"):
             raise Refused("commit cannot be nil")
         commit = self._reached(pick.commit(self._store.read(), request.commit), request.wait, context)
         return messages.commit_info(self._store.read(), commit)

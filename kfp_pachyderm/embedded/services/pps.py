@@ -8,6 +8,7 @@ from typing import Any
 
 from pachyderm_sdk.api import pfs, pps, transaction
 
+from kfp_pachyderm.embedded.fields import has
 from kfp_pachyderm.embedded.pps import jobs, pipelines, spec
 from kfp_pachyderm.embedded.pps.jobs import JobKey
 from kfp_pachyderm.embedded.pps.pipelines import Pipeline, PipelineKey, key_of
@@ -78,7 +79,7 @@ class PipelineService:
         self._joining.run(context, wrapped, lambda txn: self.operations.create_pipeline_v2(txn, request))
 
     def _create(self, request: pps.CreatePipelineRequest, context: Context) -> wire.Empty:
-        text = request.to_json()
+        text = _json(request)
         self._submit(context, _wrapped(request, text, request.update, request.reprocess))
         return wire.Empty()
 
@@ -87,13 +88,13 @@ class PipelineService:
     ) -> pps.CreatePipelineV2Response:
         text = request.create_pipeline_request_json
         found, effective = spec.from_json(text)
-        if not found.is_set("pipeline"):
+        if not has(found, "pipeline"):
             raise Refused("request.Pipeline cannot be nil")
         if not found.pipeline.project.name:
             found.pipeline.project = pfs.Project(name="default")
         if not request.dry_run:
             self._submit(context, _transaction(found, text, effective, request.update, request.reprocess))
-        return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=found.to_json())
+        return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=_json(found))
 
     def _inspect(self, request: pps.InspectPipelineRequest, _: Context) -> pps.PipelineInfo:
         return self._info(pipelines.get(self._store.read(), key_of(request.pipeline)), request.details)
@@ -174,11 +175,17 @@ def message(key: PipelineKey) -> pps.Pipeline:
     return pps.Pipeline(project=pfs.Project(name=key.project), name=key.name)
 
 
+def _json(request: pps.CreatePipelineRequest) -> str:
+    # Of a copy: writing a message as JSON sets every field that was unset.
+    text: str = pps.CreatePipelineRequest().parse(bytes(request)).to_json()
+    return text
+
+
 def _wrapped(
     request: pps.CreatePipelineRequest, text: str, update: bool, reprocess: bool
 ) -> pps.CreatePipelineTransaction:
     request.update = request.reprocess = False
-    return _transaction(request, text, request.to_json(), update, reprocess)
+    return _transaction(request, text, _json(request), update, reprocess)
 
 
 def _transaction(

@@ -10,6 +10,7 @@ from typing import Any
 
 from pachyderm_sdk.api import transaction
 
+from kfp_pachyderm.embedded.fields import has
 from kfp_pachyderm.embedded.services import messages, wire
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused, not_found
@@ -70,7 +71,7 @@ class TransactionService:
 
     def _run_one(self, txn: Txn, request: transaction.TransactionRequest) -> transaction.TransactionResponse:
         for name, operation in self._operations.items():
-            if request.is_set(name):
+            if has(request, name):
                 answer = operation(txn, getattr(request, name))
                 if name == "start_commit":
                     return transaction.TransactionResponse(commit=answer)

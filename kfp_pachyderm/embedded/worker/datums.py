@@ -73,7 +73,7 @@ def plan(store: Store, job: Job, given: pps.Input) -> Iterator[Datum]:
 
 
 def _combinations(store: Store, job: Job, given: pps.Input) -> Iterator[list[DatumFile]]:
-    if given.is_set("pfs"):
+    if given.pfs:
         for one in _files(store, job, given.pfs):
             yield [one]
     elif given.union:

@@ -20,6 +20,7 @@ from typing import Literal
 
 from pachyderm_sdk.api import pps
 
+from kfp_pachyderm.embedded.fields import has
 from kfp_pachyderm.embedded.pps import inputs, jobs
 from kfp_pachyderm.embedded.pps.jobs import Job, State
 from kfp_pachyderm.embedded.pps.pipelines import Pipeline
@@ -166,7 +167,7 @@ class JobRun:
         return True
 
     def _set_deadline(self) -> None:
-        timeout = self._details.job_timeout if self._details.is_set("job_timeout") else None
+        timeout = self._details.job_timeout if has(self._details, "job_timeout") else None
         if timeout and self._deadline is None:
             self._deadline = time.monotonic() + timeout.total_seconds()
 
@@ -257,7 +258,7 @@ class JobRun:
 
     def _watch(self, process: UserCode) -> int:
         """The exit code; anything else that ends user code kills it and is raised when it is gone."""
-        limit = self._details.datum_timeout if self._details.is_set("datum_timeout") else timedelta(0)
+        limit = self._details.datum_timeout if has(self._details, "datum_timeout") else timedelta(0)
         datum_end = time.monotonic() + limit.total_seconds() if limit else None
         verdict: Exception | None = None
         while True:
