@@ -1,7 +1,5 @@
 """What being a Pachyderm job costs a step: one component plain and S3-enabled, in turn, in kfp.local."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

@@ -1,8 +1,8 @@
 """One fault of kfp.local, repaired while steps run on this machine.
 
-In a loop over parameters, kfp.local 2.17 puts the loop's item into every input that comes from a task outside of the
-loop (kfp/local/orchestrator/task_spec_utils.py, create_parameter_loop_iteration_task_spec). The steps of a loop get
-their commits from such a task, the snapshot: without the repair the same pipeline ran in a cluster and not here.
+In a loop over parameters, kfp.local 2.17 puts the loop's item into every input that comes from a task outside
+of the loop (kfp/local/orchestrator/task_spec_utils.py, create_parameter_loop_iteration_task_spec). The steps
+of a loop get their commits from such a task, the snapshot: without the repair they run in a cluster only.
 """
 
 from __future__ import annotations

@@ -47,6 +47,8 @@ class _Session:
         self._adapter = Adapter(made, self._sidecar)
         self._writeback = WriteBack(self._sidecar, made.output) if made.output else None
         server = S3Server(self._adapter.wsgi())
+        # looks early which address answers: a port behind a firewall takes seconds to say nothing
+        threading.Thread(target=self._sidecar.pfs, daemon=True).start()
         return {"endpoint": f"http://127.0.0.1:{server.port}"}
 
     def flush(self, timeout: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pachyderm_sdk.api import pfs
 
 _ATTEMPTS = 3
+_GLOBS = frozenset("*?[]{}!()@+^")
 
 
 def _plain(key: str) -> bool:
@@ -71,10 +72,11 @@ class InputBucket:
 
     def find(self, key: str) -> Stored | None:
         """The object of that key."""
-        if self._listing is not None:
-            return self._listing.get(key)
         if not _plain(key):
             return None
+        if self._listing is not None or set(key) & _GLOBS:
+            # InspectFile refuses such a path; the listing knows whether there is one
+            return self._loaded().get(key)
         from pachyderm_sdk.api import pfs
 
         info = self._sidecar.pfs().inspect(self.commit, "/" + key)

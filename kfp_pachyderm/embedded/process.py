@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -97,8 +99,6 @@ def _running(data_dir: Path) -> dict[str, Any] | None:
 
 
 def _is_locked(fd: int) -> bool:
-    import fcntl
-
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
@@ -127,22 +127,25 @@ def _start(data_dir: Path, port: int, deadline: float) -> EmbeddedProcess | None
         "--port",
         str(port),
     ]
-    process = subprocess.Popen(
-        [*command, "--exit-with-parent"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Ctrl-C in a terminal goes to the user's program, which then ends this one in its own order.
-        start_new_session=True,
-    )
-    line = _first_line(process, deadline)
-    if line:
-        return EmbeddedProcess(data_dir, json.loads(line), process)
-    if process.poll() is None and time.monotonic() >= deadline:
-        _end(process, 1)
-        raise PachydermUnreachableError(f"the embedded Pachyderm on {data_dir} did not start in time")
-    complaint = _complaint(process)
+    with tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            [*command, "--exit-with-parent"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            # Ctrl-C in a terminal goes to the user's program, which then ends this one in its own order.
+            start_new_session=True,
+        )
+        line = _first_line(process, deadline)
+        if line:
+            return EmbeddedProcess(data_dir, json.loads(line), process)
+        late = process.poll() is None and time.monotonic() >= deadline
+        _end(process, 1 if late else 10)
+        if late:
+            raise PachydermUnreachableError(f"the embedded Pachyderm on {data_dir} did not start in time")
+        complaints.seek(0)
+        complaint = complaints.read().strip().removeprefix("StoreError: ")
     if "another embedded Pachyderm uses" in complaint:
         time.sleep(0.05)
         return None
@@ -155,13 +158,6 @@ def _first_line(process: subprocess.Popen[str], deadline: float) -> str:
     return process.stdout.readline() if ready else ""
 
 
-def _complaint(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
-    text = process.stderr.read().strip()
-    _end(process, 1)
-    return text.removeprefix("StoreError: ")
-
-
 def _end(process: subprocess.Popen[str], timeout: float) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
@@ -170,6 +166,6 @@ def _end(process: subprocess.Popen[str], timeout: float) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
+    for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()

@@ -59,10 +59,14 @@ def open_step(
     if found:
         _stop_predecessor(pachd, plan, execution.identity)
     job = claim(pachd, plan, found, deadline)
-    announce(f"job={job.id} pipeline={plan} commit={job.output}")
-    for one in plan.inputs:
-        say(f"input {one.name}: {one.commit}")
-    jobs.write_metadata(pachd, job.output, task.commit_metadata())
+    try:
+        announce(f"job={job.id} pipeline={plan} commit={job.output}")
+        for one in plan.inputs:
+            say(f"input {one.name}: {one.commit}")
+        jobs.write_metadata(pachd, job.output, task.commit_metadata())
+    except BaseException as error:
+        withdraw(pachd, job, f"the step ended before it began: {error}")
+        raise
     return Opened(config, task, plan, job)
 
 

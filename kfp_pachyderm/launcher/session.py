@@ -127,9 +127,17 @@ class Session:
             except PachydermError as error:
                 self._follow(error)
 
-    def _follow(self, why: PachydermError) -> None:
+    def recover(self, why: PachydermError, deadline: float) -> None:
+        """After a failed delivery: follows Pachyderm to a successor of the holder, if that is what went wrong."""
+        self.stop_beating()
+        self._quiet.clear()
+        self._follow(why, deadline)
+        if self.problem is None:
+            self.start_beating()
+
+    def _follow(self, why: PachydermError, deadline: float = float("inf")) -> None:
         """After a failed heartbeat: back to the holder, on to its successor, or to the end of the job."""
-        while not self._quiet.is_set():
+        while not self._quiet.is_set() and time.monotonic() < deadline:
             try:
                 self._require_unfinished()
                 if self._attach_once():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from kfp_pachyderm.errors import CommitNotFinishedError, PachydermError
+from kfp_pachyderm.errors import CommitNotFinishedError, PachydermError, TemporaryError
 from kfp_pachyderm.launcher.environment import child_environment
 from kfp_pachyderm.launcher.files import lay_out
 from kfp_pachyderm.launcher.gateway import Gateway
@@ -128,7 +128,14 @@ class Work:
         while True:
             generation, places = self._session.generation, self._session.places
             again = generation != self._generation
-            self._gateway.deliver(places.sidecar_grpc if places else "", again, self._timeout)
+            try:
+                self._gateway.deliver(places.sidecar_grpc if places else "", again, self._timeout)
+            except TemporaryError as error:
+                self._session.recover(error, time.monotonic() + self._timeout)
+                self._raise_problem()
+                if self._session.generation == generation:
+                    raise
+                continue
             self._session.stop_beating()
             self._raise_problem()
             self._generation = generation

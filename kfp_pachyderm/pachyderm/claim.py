@@ -104,6 +104,11 @@ def _try(
     except PachydermError:
         _remove(pachd, started)
         raise
+    except BaseException:
+        # A signal, perhaps after pachd made the job.
+        _remove(pachd, started)
+        _kill(pachd, job)
+        raise
     return job
 
 
@@ -120,6 +125,13 @@ def _remove(pachd: Pachd, started: transaction.Transaction) -> None:
         pachd.transactions.delete_transaction(transaction=started)
     except PachydermError as error:
         logger.debug("transaction %s is left behind: %s", started.id, error)
+
+
+def _kill(pachd: Pachd, job: ClaimedJob) -> None:
+    try:
+        pachd.pps.stop_job(job=job.message(), reason="the step ended before it began")
+    except PachydermError as error:
+        logger.debug("job %s: %s", job.output, error)
 
 
 def _ensure_project(pachd: Pachd, name: str) -> None:

@@ -31,10 +31,8 @@ _OPTIONS = (
 class _Channel:
     """What the SDK's stubs take for a channel; it gives every call a deadline, the token and our errors."""
 
-    def __init__(
-        self, channel: grpc.Channel, address: str, metadata: list[tuple[str, str]], timeout: float
-    ) -> None:
-        self._channel, self._address, self._metadata, self._timeout = channel, address, metadata, timeout
+    def __init__(self, channel: grpc.Channel, address: str, **options: Any) -> None:
+        self._channel, self._address, self._options = channel, address, options
 
     def unary_unary(
         self, method: str, request_serializer: Any, response_deserializer: Any
@@ -67,14 +65,14 @@ class _Channel:
     def _answered(self, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def ask(request: Any) -> Any:
             with translated(self._address, method):
-                return call(request, timeout=self._timeout, metadata=self._metadata)
+                return call(request, **self._options)
 
         return ask
 
     def _streamed(self, method: str, call: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
         def ask(request: Any) -> Iterator[Any]:
             with translated(self._address, method):
-                yield from call(request, timeout=self._timeout, metadata=self._metadata)
+                yield from call(request, **self._options)
 
         return ask
 
@@ -87,6 +85,7 @@ class Pachd:
         channel: an open channel to share; None: a new one.
         timeout: seconds for each call.
         transaction_id: the transaction that every call joins.
+        wait: whether a call waits, as long as its timeout, for a connection that is down.
     """
 
     def __init__(
@@ -96,11 +95,15 @@ class Pachd:
         channel: grpc.Channel | None = None,
         timeout: float = CALL_TIMEOUT,
         transaction_id: str = "",
+        wait: bool = True,
     ) -> None:
         self.address, self._timeout = address, timeout
         self._channel = channel or _open(address)
         sent = {"authn-token": address.token, "pach-transaction": transaction_id}
-        self._view = _Channel(self._channel, address.url, [(k, v) for k, v in sent.items() if v], timeout)
+        metadata = [(key, value) for key, value in sent.items() if value]
+        self._view = _Channel(
+            self._channel, address.url, timeout=timeout, metadata=metadata, wait_for_ready=wait
+        )
 
     def patient(self, timeout: float) -> Pachd:
         """The same connection for calls that may take `timeout` seconds."""
@@ -170,11 +173,11 @@ def connect(address: Address, timeout: float = CONNECT_TIMEOUT) -> Pachd:
         PachydermUnreachableError: nobody answers, or whoever does is not Pachyderm.
         AuthenticationError: the token is refused.
     """
-    pachd, until = Pachd(address, timeout=min(timeout, CALL_TIMEOUT)), time.monotonic() + timeout
+    pachd, until = Pachd(address, timeout=timeout, wait=False), time.monotonic() + timeout
     while True:
         try:
             pachd.admin.inspect_cluster()
-            return pachd
+            return pachd.patient(CALL_TIMEOUT)
         except AuthenticationError:
             pachd.close()
             raise

@@ -194,9 +194,10 @@ def _v2_text(request: S3Request, date: str) -> str:
     resource = "&".join(
         sorted(name + (f"={value}" if value else "") for name, value in request.query if name in _V2_RESOURCE)
     )
-    amz = "".join(
-        f"{name}:{value}\n" for name, value in sorted(request.headers.items()) if name.startswith("x-amz-")
+    headers = sorted(
+        (name, value.strip()) for name, value in request.headers.items() if name.startswith("x-amz-")
     )
+    amz = "".join(f"{name}:{value}\n" for name, value in headers)
     head = [request.method, request.header("content-md5"), request.header("content-type"), date]
     return "\n".join(head) + "\n" + amz + request.raw_path + (f"?{resource}" if resource else "")
 

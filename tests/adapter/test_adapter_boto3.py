@@ -38,7 +38,7 @@ def test_inputs_are_read(s3: Any) -> None:
     for path, content in INPUT_FILES.items():
         assert read(s3, "images", path[1:]) == content
         assert s3.head_object(Bucket="photos", Key=path[1:])["ContentLength"] == len(content)
-    for missing in ("nothing", "dir", "dir/", "a.txt/x", "dir/../a.txt"):
+    for missing in ("nothing", "dir", "dir/", "a.txt/x", "dir/../a.txt", "d*", "big.bi?"):
         with pytest.raises(ClientError) as error:
             s3.get_object(Bucket="images", Key=missing)
         assert code(error)[0] == 404

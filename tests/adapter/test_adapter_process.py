@@ -48,7 +48,10 @@ def test_flush_of_many_small_objects(s3: Any, step: Step, pachyderm: Pachyderm) 
 def test_resend_after_the_output_was_erased(s3: Any, step: Step, pachyderm: Pachyderm) -> None:
     s3.put_object(Bucket="out", Key="k", Body=b"kept in the spool")
     step.flush()
-    erase = [pfs.ModifyFileRequest(set_commit=step.commit), pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path="/k"))]
+    erase = [
+        pfs.ModifyFileRequest(set_commit=step.commit),
+        pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path="/k")),
+    ]
     pachyderm.client.pfs.modify_file(iter(erase))
     assert pachyderm.files(step.commit) == {}
     assert step.process.resend(pachyderm.address, 30) == Flushed(1, 17)

@@ -122,8 +122,8 @@ class Recording:
         while found := _BODY.match(body, position):
             size = int(found[1], 16)
             content = body[found.end() : found.end() + size]
-            text = "\n".join(["AWS4-HMAC-SHA256-PAYLOAD", now, scope, previous, hashlib.sha256(b"").hexdigest(),
-                              hashlib.sha256(content).hexdigest()])  # fmt: skip
+            digests = [hashlib.sha256(data).hexdigest() for data in (b"", content)]
+            text = "\n".join(["AWS4-HMAC-SHA256-PAYLOAD", now, scope, previous, *digests])
             previous = _hmac(key, text).hex()
             parts += [b"%x;chunk-signature=%s\r\n" % (size, previous.encode()), content]
             position = found.end() + size
@@ -165,7 +165,7 @@ def comparable(status: int | None, headers: dict[str, str], body: str, ids: dict
 
 
 def _without_keep_file(body: str) -> str:
-    """An upload's ID that starts with digits shows up as a part of that number: IDs differ, so that part goes."""
+    """Digits at the start of an upload's ID show up as a part of that number: IDs differ, so it goes."""
     return _KEEP.sub("", body, count=1) if "<ListPartsResult" in body else body
 
 

@@ -1,4 +1,4 @@
-"""Real steps: the launcher as a process against an embedded Pachyderm, with small Python programs as user code."""
+"""Real steps: the launcher as a process against an embedded Pachyderm, small Python programs as user code."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from kfp_pachyderm.embedded.process import start
+from kfp_pachyderm.errors import NotFoundError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
 from kfp_pachyderm.pachyderm.address import parse
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd, connect
-from kfp_pachyderm.pachyderm.references import commit_message, repo_message
+from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
 from kfp_pachyderm.sdk import pfs, pps
 
 _numbers = itertools.count(1)
@@ -38,15 +39,16 @@ def pachd(server: str) -> Iterator[Pachd]:
         yield one
 
 
-def put(pachd: Pachd, repo: str, files: dict[str, bytes], project: str = "default") -> str:
+def put(pachd: Pachd, repo: str, contents: dict[str, bytes], project: str = "default") -> str:
     message = repo_message(project, repo)
     try:
         pachd.pfs.inspect_repo(repo=message)
-    except Exception:
+    except NotFoundError:
         pachd.pfs.create_repo(repo=message)
     commit = pachd.pfs.start_commit(branch=pfs.Branch(repo=message, name="master"))
     added = [
-        pfs.ModifyFileRequest(add_file=pfs.AddFile(path=f"/{name}", raw=data)) for name, data in files.items()
+        pfs.ModifyFileRequest(add_file=pfs.AddFile(path=f"/{name}", raw=data))
+        for name, data in contents.items()
     ]
     pachd.pfs.modify_file(iter([pfs.ModifyFileRequest(set_commit=commit), *added]))
     pachd.pfs.finish_commit(commit=commit)
@@ -54,8 +56,6 @@ def put(pachd: Pachd, repo: str, files: dict[str, bytes], project: str = "defaul
 
 
 def files(pachd: Pachd, project: str, repo: str, version: str) -> dict[str, int]:
-    from kfp_pachyderm.pachyderm.references import Reference
-
     commit = commit_message(Reference(project, repo, version))
     found = pachd.pfs.walk_file(file=pfs.File(commit=commit, path="/"))
     return {one.file.path: one.size_bytes for one in found if one.file_type == pfs.FileType.FILE}
@@ -92,9 +92,7 @@ class Runner:
         return replace(config, **{"timeout": 20.0, **fields})
 
     def fill(self, **contents: bytes) -> str:
-        return put(
-            self.pachd, f"in-{self.name}", {name: data for name, data in (contents or {"a": b"A"}).items()}
-        )
+        return put(self.pachd, f"in-{self.name}", contents or {"a": b"A"})
 
     def executor_input(self, **parameters: str) -> str:
         root = self.folder
@@ -120,7 +118,7 @@ class Runner:
     ) -> subprocess.Popen[str]:
         argv = [dumps(config or self.config()), "--executor-input", self.executor_input(**parameters), "--"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "kfp_pachyderm.launcher", *argv, sys.executable, "-c", code],
+            [sys.executable, "-m", "kfp_pachyderm.launcher", *argv, sys.executable, "-u", "-c", code],
             env={**os.environ, "KFP_PACHYDERM_ADDRESS": self.address, **(env or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

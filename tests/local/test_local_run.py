@@ -1,5 +1,7 @@
 """Steps and pipelines on this machine: the real launcher, holder, adapter and embedded Pachyderm."""
 
+# ruff: noqa: B006 - lists and dicts as defaults are what is tested
+
 import functools
 from typing import NamedTuple
 
@@ -46,7 +48,7 @@ def join() -> str:
 def several(
     table: Output[Dataset],
     sizes: list[int] = [1, 2],
-    options: dict[str, int] = {"a": 1},  # noqa: B006
+    options: dict[str, int] = {"a": 1},
 ) -> NamedTuple("Made", [("total", int), ("first", str)]):
     with open(table.path, "w") as file:
         file.write("a,b")
@@ -141,7 +143,7 @@ def test_artifacts_lists_dicts_and_defaults(pachyderm: Pachyderm) -> None:
     @pach.pipeline
     def tables(sizes: list[int] = [3, 4]) -> NamedTuple(
         "Out", [("total", int), ("default", int), ("text", str)]
-    ):  # noqa: B006
+    ):
         made = several(sizes=sizes, options={"b": 5})
         text = read(table=made.outputs["table"]).output
         default = several().outputs["total"]
@@ -192,7 +194,10 @@ def test_loop_over_an_output_with_a_commit_from_outside(pachyderm: Pachyderm) ->
 
     commits = looped().output.split(",")
     assert len(set(commits)) == 2
-    assert [content(pachyderm, one, f"/a.txt.out{end}") for one, end in zip(commits, "xy", strict=True)] == [b"A", b"A"]
+    assert [content(pachyderm, one, f"/a.txt.out{end}") for one, end in zip(commits, "xy", strict=True)] == [
+        b"A",
+        b"A",
+    ]
 
 
 def test_failing_step_fails_the_run_and_the_job(pachyderm: Pachyderm) -> None:
@@ -211,3 +216,45 @@ def test_missing_repo_is_named_before_anything_is_made(
         copy()
     assert "RepoNotFoundError" in capfd.readouterr().out
     assert list(pachyderm.client.pps.list_pipeline(details=False)) == []
+
+
+def test_files_are_laid_out_datum_by_datum(pachyderm: Pachyderm) -> None:
+    pachyderm.put("images", {"a.txt": "A"})
+    pachyderm.put("lists", {"one.txt": "1", "two.txt": "2"})
+    inputs = [pach.S3Input("images"), pach.FileInput("lists", "/*")]
+
+    @pach.s3_enabled(inputs=inputs)
+    @component()
+    def each() -> str:
+        import os
+
+        import boto3
+
+        folder = os.path.join(os.environ["PACH_INPUTS"], "lists")
+        (name,) = os.listdir(folder)
+        boto3.client("s3").upload_file(os.path.join(folder, name), "out", name)
+        return name
+
+    commit = each().outputs["commit"]
+    assert [content(pachyderm, commit, f"/{name}.txt") for name in ("one", "two")] == [b"1", b"2"]
+
+
+def test_direct_gateway_and_own_pipeline_name(pachyderm: Pachyderm) -> None:
+    pachyderm.put("images", {"a.txt": "A"})
+    direct = pach.s3_enabled(
+        copy.step.original, inputs=[pach.S3Input("images")], gateway="direct", name="straight", project="own"
+    )
+    with pytest.raises(RuntimeError):
+        direct()
+    commit = direct(images="default/images@master").outputs["commit"]
+    assert commit.startswith("own/straight@")
+    assert content(pachyderm, commit, "/a.txt.out") == b"A"
+
+
+def test_container_components_are_refused_as_kfp_refuses_them(pachyderm: Pachyderm) -> None:
+    @dsl.container_component
+    def shell():
+        return dsl.ContainerSpec(image="python:3.11", command=["true"])
+
+    with pytest.raises(RuntimeError, match="only supports running Lightweight Python Components"):
+        pach.s3_enabled(shell, inputs=[pach.S3Input("images")])()

@@ -280,8 +280,8 @@ def delete(txn: Txn, key: BranchKey, force: bool = False) -> None:
 def trigger_finished(txn: Txn) -> None:
     """Moves branches whose trigger is met by a commit that finished without error in this transaction."""
     for commit_id in list(txn.finished):
-        commit = commits.by_id(txn.db, commit_id)
-        if commit.error:
+        commit = next(iter(commits.select(txn.db, "WHERE c.id = ? AND c.error = ''", (commit_id,))), None)
+        if commit is None:
             continue
         for branch in select(txn.db, "WHERE b.repo = ? AND b.trigger IS NOT NULL", (commit.repo_id,)):
             source = find(txn.db, commit.repo_id, (branch.trigger or {})["branch"])

@@ -61,8 +61,6 @@ class Chunks:
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for first in range(256):
-                (folder / f"{first:02x}").mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(f"{folder} can't be written: {error}. Give a data folder that can") from error
         self._writers = ThreadPoolExecutor(2, "chunk-writer")
@@ -91,6 +89,9 @@ class Chunks:
             self._serial += 1
             temporary = path.with_name(f"{path.name}.{os.getpid()}.{self._serial}.tmp")
         try:
+            if not path.parent.exists():
+                path.parent.mkdir(exist_ok=True)
+                _sync_folder(self._folder)
             with temporary.open("wb", buffering=0) as file:
                 file.write(data)
                 os.fdatasync(file.fileno())

@@ -58,6 +58,7 @@ def user_code(
         "PACH_NAMESPACE": "embedded",
         "S3GATEWAY_PORT": str(ports.s3),
         "KFP_PACHYDERM_HOLDER_PORT": str(ports.holder),
+        "KFP_PACHYDERM_HOLDER_HOST": "127.0.0.1",
         "KFP_PACHYDERM_PFS": str(folder),
     }
     for one in datum.files:

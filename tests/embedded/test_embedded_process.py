@@ -1,0 +1,185 @@
+"""The server as a process: start, join, refuse, end, and take up after kill -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from conftest import Bench
+from pachyderm_sdk.api import pfs, pps
+
+from kfp_pachyderm.embedded.process import start
+from kfp_pachyderm.errors import StoreError
+
+_FOREVER = "import time; print('started', flush=True); time.sleep(600)"
+
+
+def _until(condition, what, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+
+
+def _gone(pid):
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def _user_code(server_pid):
+    return [one.pid for one in psutil.Process(server_pid).children(recursive=True)]
+
+
+def test_a_second_start_joins_and_leaves_the_first_one_running(fresh):
+    said = json.loads((fresh.data_dir / "server.json").read_text())
+    assert (said["address"], said["pid"]) == (fresh.address, fresh.pid)
+    with start(fresh.data_dir) as second:
+        assert second.joined
+        assert second.address == fresh.address
+    assert Bench(fresh.address, "still-there").project
+
+
+def test_a_second_server_on_the_folder_is_refused(fresh):
+    command = [sys.executable, "-m", "kfp_pachyderm.embedded", "--data-dir", str(fresh.data_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr.startswith("StoreError: another embedded Pachyderm uses")
+
+
+def test_many_starts_at_once_give_one_server(tmp_path):
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(start(tmp_path / "data"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({one.pid for one in found}) == 1
+    assert [one.joined for one in found].count(False) == 1
+    for one in found:
+        one.close()
+
+
+def test_it_ends_with_its_parent_and_takes_user_code_along(fresh):
+    bench = Bench(fresh.address, "p")
+    job = bench.claim("edges", bench.put("images", {"/a": b"1"}), _FOREVER, update=False)
+    _until(lambda: "started" in bench.log(job), "user code")
+    children = _user_code(fresh.pid)
+    assert children
+    fresh._process.stdin.close()
+    _until(lambda: _gone(fresh.pid), "the server's end")
+    for pid in children:
+        _until(lambda pid=pid: _gone(pid), "user code's end")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it_cleanly(tmp_path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kfp_pachyderm.embedded", "--data-dir", str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert json.loads(process.stdout.readline())["pid"] == process.pid
+    process.send_signal(number)
+    assert process.wait(10) == 0
+    process.stdout.close()
+
+
+def test_after_kill_9_finished_commits_are_whole_and_unfinished_jobs_run_again(tmp_path):
+    data = tmp_path / "data"
+    gate = tmp_path / "gate"
+    code = f"""
+import os, time
+print("started", flush=True)
+while not os.path.exists({str(gate)!r}):
+    time.sleep(0.01)
+"""
+    first = start(data)
+    bench = Bench(first.address, "p")
+    commit = bench.put("images", {"/a": b"1" * 100_000, "/b": b"2"})
+    opened = bench.client.pfs.start_commit(branch=bench.branch("images", "other"))
+    bench.client.pfs.put_file_from_bytes(commit=opened, path="/half", data=b"3")
+    job = bench.claim("edges", commit, code, update=False)
+    _until(lambda: "started" in bench.log(job), "user code")
+    bench.client.pfs.put_file_from_bytes(commit=bench.commit("edges", job.id), path="/x", data=b"lost")
+    left = _user_code(first.pid)
+    os.kill(first.pid, signal.SIGKILL)
+    first.close()
+    with start(data) as second:
+        again = Bench(second.address, "p")
+        for pid in left:
+            _until(lambda pid=pid: _gone(pid), "the end of what the dead server left")
+        assert again.read(commit, "/a") == b"1" * 100_000
+        assert not again.client.pfs.inspect_commit(commit=again.commit("images", opened.id)).is_set("finished")
+        _until(lambda: again.log(job).count("started") == 2, "user code's second run")
+        gate.touch()
+        info = again.ended(job)
+        assert (info.state, info.restart) == (pps.JobState.JOB_SUCCESS, 0)
+        assert again.paths(again.commit("edges", job.id)) == []
+
+
+def test_kills_under_load_lose_no_acknowledged_commit_and_show_no_half_one(tmp_path):
+    kept: list[tuple[str, bytes]] = []
+    for round_ in range(4):
+        process = start(tmp_path / "data")
+        bench = Bench(process.address, "p")
+        for commit_id, data in kept:
+            assert bench.read(bench.commit("load", commit_id), "/f") == data
+            assert bench.read(bench.commit("load", commit_id), "/g") == data
+        heads = list(bench.client.pfs.list_commit(repo=bench.repo("load"))) if kept else []
+        for open_one in (one for one in heads if not one.is_set("finished") or one.finished is None):
+            bench.client.pfs.finish_commit(commit=open_one.commit, error="left open")
+        threading.Timer(0.2 + round_ * 0.05, os.kill, (process.pid, signal.SIGKILL)).start()
+        try:
+            for _ in range(1000):
+                data = os.urandom(70_000)
+                kept.append((bench.put("load", {"/f": data, "/g": data}).id, data))
+        except (grpc.RpcError, ConnectionError):
+            process.close()
+    assert kept
+
+
+@pytest.fixture
+def unwritable(tmp_path):
+    (tmp_path / "data").write_text("a file, not a folder")
+    return tmp_path / "data"
+
+
+def test_what_is_wrong_with_the_folder_is_said(tmp_path, unwritable):
+    with pytest.raises(StoreError, match="data can't be"):
+        start(unwritable)
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    with sqlite3.connect(newer / "pachyderm.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StoreError, match="has version 99, this kfp-pachyderm reads up to"):
+        start(newer)
+    corrupt = tmp_path / "corrupt"
+    corrupt.mkdir()
+    (corrupt / "pachyderm.db").write_bytes(b"nothing that SQLite knows" * 100)
+    with pytest.raises(StoreError, match="can't be used: file is not a database"):
+        start(corrupt)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(StoreError, match="port"):
+            start(tmp_path / "port", port=taken.getsockname()[1])
+
+
+def test_a_damaged_chunk_is_a_clear_error(fresh):
+    bench = Bench(fresh.address, "p")
+    commit = bench.put("images", {"/big": os.urandom(200_000)})
+    (chunk,) = [one for one in (Path(fresh.data_dir) / "chunks").rglob("*") if one.is_file()]
+    chunk.write_bytes(chunk.read_bytes()[:1000])
+    with pytest.raises(grpc.RpcError) as error:
+        b"".join(one.value for one in bench.client.pfs.get_file(file=pfs.File(commit=commit, path="/big")))
+    assert error.value.code() is grpc.StatusCode.DATA_LOSS
+    assert chunk.name in error.value.details()
