@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from typing import Any
 
 from kfp_pachyderm.adapter.app import Adapter
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName, Flushed
-from kfp_pachyderm.adapter.pfs import Sidecar
+from kfp_pachyderm.adapter.pfs import Sidecar, messages
 from kfp_pachyderm.adapter.writeback import WriteBack
 from kfp_pachyderm.errors import PachydermError, ProtocolError
 from kfp_pachyderm.s3.server import S3Server
@@ -80,11 +79,6 @@ class _Session:
             return {"error": "PachydermError", "message": f"the adapter failed: {error!r}"}
 
 
-def _import_client() -> None:
-    # a quarter of a second that the step's claim hides
-    importlib.import_module("pachyderm_sdk.api.pfs")
-
-
 def main() -> None:
     """Serves one step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -92,7 +86,7 @@ def main() -> None:
     # stdout is the protocol's: whatever prints goes to the log
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    threading.Thread(target=_import_client, daemon=True).start()
+    threading.Thread(target=messages, daemon=True).start()
     session = _Session()
     for line in sys.stdin:
         print(json.dumps(session.answer(line)), file=answers, flush=True)

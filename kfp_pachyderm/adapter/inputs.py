@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.pfs import Sidecar, temporary
+from kfp_pachyderm.adapter.pfs import Sidecar, messages, temporary
 
 if TYPE_CHECKING:
     from pachyderm_sdk.api import pfs
@@ -77,10 +77,8 @@ class InputBucket:
         if self._listing is not None or set(key) & _GLOBS:
             # InspectFile refuses such a path; the listing knows whether there is one
             return self._loaded().get(key)
-        from pachyderm_sdk.api import pfs
-
         info = self._sidecar.pfs().inspect(self.commit, "/" + key)
-        return self._stored(info) if info and info.file_type == pfs.FileType.FILE else None
+        return self._stored(info) if info and info.file_type == messages().FileType.FILE else None
 
     def walk(self, prefix: str, after: str) -> Iterator[Stored]:
         """Objects whose key starts with `prefix` and is greater than `after`, in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import threading
@@ -18,6 +19,16 @@ _SERVICE = "/pfs_v2.API/"
 _MESSAGE = 64 * 2**20
 _CONNECT = 3.0
 _OPTIONS = (("grpc.max_receive_message_length", _MESSAGE), ("grpc.max_send_message_length", _MESSAGE))
+
+
+_importing = threading.Lock()
+
+
+def messages() -> Any:
+    """Pachyderm's PFS messages, imported late: a quarter of a second that the step's claim hides."""
+    # its modules import each other in circles: a second thread would get half of one
+    with _importing:
+        return importlib.import_module("pachyderm_sdk.api.pfs")
 
 
 def _split(address: str) -> tuple[bool, str, int]:
@@ -57,8 +68,7 @@ def _channel(address: str) -> Any:
 
 def commit(name: CommitName) -> pfs.Commit:
     """The commit as Pachyderm's messages have it."""
-    from pachyderm_sdk.api import pfs
-
+    pfs = messages()
     project, repo, commit_id = name
     repo_message = pfs.Repo(name=repo, type="user", project=pfs.Project(name=project))
     return pfs.Commit(repo=repo_message, id=commit_id)
@@ -66,8 +76,7 @@ def commit(name: CommitName) -> pfs.Commit:
 
 def file(name: CommitName, path: str) -> pfs.File:
     """A file of the commit."""
-    from pachyderm_sdk.api import pfs
-
+    pfs = messages()
     return pfs.File(commit=commit(name), path=path)
 
 
@@ -80,8 +89,8 @@ class Pfs:
     """
 
     def __init__(self, address: str, token: str) -> None:
+        pfs = messages()
         from betterproto.lib.google.protobuf import BytesValue, Empty
-        from pachyderm_sdk.api import pfs
 
         self.address = address
         self._metadata = (("authn-token", token),) if token else ()
@@ -99,8 +108,8 @@ class Pfs:
     def inspect(self, name: CommitName, path: str) -> pfs.FileInfo | None:
         """The file or directory at the path; None when there is none."""
         import grpc
-        from pachyderm_sdk.api import pfs
 
+        pfs = messages()
         try:
             return self._inspect(pfs.InspectFileRequest(file=file(name, path)), metadata=self._metadata)
         except grpc.RpcError as error:
@@ -110,8 +119,7 @@ class Pfs:
 
     def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[pfs.FileInfo]:
         """Every regular file of the commit."""
-        from pachyderm_sdk.api import pfs
-
+        pfs = messages()
         infos = self._walk(
             pfs.WalkFileRequest(file=file(name, "/")), metadata=self._metadata, timeout=timeout
         )
@@ -121,8 +129,7 @@ class Pfs:
 
     def read(self, name: CommitName, path: str, start: int, length: int) -> Iterator[bytes]:
         """`length` bytes of a file from `start`, as the messages come."""
-        from pachyderm_sdk.api import pfs
-
+        pfs = messages()
         if not length:
             return
         answers = self._get(pfs.GetFileRequest(file=file(name, path), offset=start), metadata=self._metadata)

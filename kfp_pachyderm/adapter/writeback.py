@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_pachyderm.adapter.config import CommitName, Flushed
 from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.pfs import Pfs, Sidecar, commit, temporary
+from kfp_pachyderm.adapter.pfs import Pfs, Sidecar, commit, messages, temporary
 from kfp_pachyderm.errors import WriteBackError
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def batches(files: list[Stored]) -> Iterator[list[Stored]]:
 
 def requests(output: CommitName, files: list[Stored]) -> Iterator[pfs.ModifyFileRequest]:
     """One stream: each file is deleted first, so that sending it twice does not append."""
-    from pachyderm_sdk.api import pfs
-
+    pfs = messages()
     yield pfs.ModifyFileRequest(set_commit=commit(output))
     for file in files:
         path = "/" + file.key

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import logging
 import os
@@ -16,6 +18,9 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.errors import PachydermError
+
+
+_M_ARENA_MAX = -8
 
 
 def _arguments() -> argparse.Namespace:
@@ -35,6 +40,12 @@ def _log_to(folder: Path) -> None:
     logging.getLogger("kfp_pachyderm").setLevel(logging.INFO)
 
 
+def _keep_memory_small() -> None:
+    # glibc otherwise keeps an arena per thread, and what one request freed never serves another.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
 def _watch_parent(end: threading.Event) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
@@ -44,6 +55,7 @@ def _watch_parent(end: threading.Event) -> None:
 def main() -> int:
     """Runs the server; returns the exit code."""
     arguments = _arguments()
+    _keep_memory_small()
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())

@@ -128,7 +128,7 @@ class Session:
                 self._follow(error)
 
     def recover(self, why: PachydermError, deadline: float) -> None:
-        """After a failed delivery: follows Pachyderm to a successor of the holder, if that is what went wrong."""
+        """After a failed delivery: follows Pachyderm to the holder's successor, if there is one."""
         self.stop_beating()
         self._quiet.clear()
         self._follow(why, deadline)

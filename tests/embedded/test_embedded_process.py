@@ -84,7 +84,9 @@ def test_it_ends_with_its_parent_and_takes_user_code_along(fresh):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it_cleanly(tmp_path, number):
     process = subprocess.Popen(
-        [sys.executable, "-m", "kfp_pachyderm.embedded", "--data-dir", str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "kfp_pachyderm.embedded", "--data-dir", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert json.loads(process.stdout.readline())["pid"] == process.pid
     process.send_signal(number)
@@ -117,7 +119,9 @@ while not os.path.exists({str(gate)!r}):
         for pid in left:
             _until(lambda pid=pid: _gone(pid), "the end of what the dead server left")
         assert again.read(commit, "/a") == b"1" * 100_000
-        assert not again.client.pfs.inspect_commit(commit=again.commit("images", opened.id)).is_set("finished")
+        assert not again.client.pfs.inspect_commit(commit=again.commit("images", opened.id)).is_set(
+            "finished"
+        )
         _until(lambda: again.log(job).count("started") == 2, "user code's second run")
         gate.touch()
         info = again.ended(job)

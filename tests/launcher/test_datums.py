@@ -1,10 +1,10 @@
-"""S3 input × files: the child runs once for each datum, with the datum's files laid out."""
+"""S3 input and files crossed: the child runs once for each datum, with the datum's files laid out."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import Runner, files, put  # type: ignore[import-not-found]
+from launcher_steps import Runner, files, put  # type: ignore[import-not-found]
 from test_faults import replace_worker  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig, StepConfig

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Runner, files, wait_for  # type: ignore[import-not-found]
+from launcher_steps import Runner, files, wait_for  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import HolderConfig
 from kfp_pachyderm.pachyderm.claim import ClaimedJob

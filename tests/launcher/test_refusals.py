@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from conftest import Runner  # type: ignore[import-not-found]
+from launcher_steps import Runner  # type: ignore[import-not-found]
 
 from kfp_pachyderm.errors import NotFoundError
 from kfp_pachyderm.launcher.config import InputConfig

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import Runner  # type: ignore[import-not-found]
+from launcher_steps import Runner  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import SnapshotConfig, dumps
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Runner, files, put  # type: ignore[import-not-found]
+from launcher_steps import Runner, files, put  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.bootstrap import BOOTSTRAP
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps

@@ -178,12 +178,20 @@ def finish(txn: Txn, commit: Commit, error: str = "", description: str = "") -> 
     """
     if commit.finishing is not None:
         raise Refused(f"commit {commit} has already finished")
-    found, size = layers.seal(txn, commit_layers(txn.db, commit, for_error=bool(error)), commit.own)
-    error = error or layers.collision(txn.db, found, commit.own)
+    shown = commit_layers(txn.db, commit, for_error=bool(error))
+    base = shown if commit.own is None else shown[1:]
+    checked = layers.check(txn, commit.own, base, _size(txn.db, commit) if base else 0)
+    found = layers.seal(txn, shown)
+    if commit.own is not None and commit.own not in found:
+        layers.drop(txn, commit.own)
+    error = error or checked.error
     txn.db.execute(
         "UPDATE commits SET finishing = ?, finished = ?, error = ?, size = ?, layers = ?, updated = ?, "
         "description = CASE WHEN ? = '' THEN description ELSE ? END WHERE id = ?",
-        (txn.now, txn.now, error, size, json.dumps(found), txn.now, description, description, commit.id),
+        (
+            *(txn.now, txn.now, error, checked.size, json.dumps(found), txn.now),
+            *(description, description, commit.id),
+        ),
     )
     txn.finished.append(commit.id)
     return error
@@ -201,17 +209,29 @@ def commit_layers(db: sqlite3.Connection, commit: Commit, for_error: bool = Fals
     if commit.layers is not None:
         return commit.layers
     own = () if commit.own is None else (commit.own,)
+    base = _base(db, commit)
+    if base is None:
+        return own
+    if base.layers is None:
+        if for_error:
+            return own
+        raise Refused(f"base commit {base} for commit {commit} unfinished")
+    return own + base.layers
+
+
+def _base(db: sqlite3.Connection, commit: Commit) -> Commit | None:
     parent = commit.parent if commit.base else None
     while parent is not None:
-        ancestor = by_id(db, parent)
-        if not ancestor.error:
-            if ancestor.layers is None:
-                if for_error:
-                    return own
-                raise Refused(f"base commit {ancestor} for commit {commit} unfinished")
-            return own + ancestor.layers
-        parent = ancestor.parent
-    return own
+        found = by_id(db, parent)
+        if not found.error:
+            return found
+        parent = found.parent
+    return None
+
+
+def _size(db: sqlite3.Connection, commit: Commit) -> int:
+    base = _base(db, commit)
+    return base.size if base else 0
 
 
 def own_layer(txn: Txn, commit: Commit) -> int:

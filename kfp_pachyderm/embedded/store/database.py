@@ -85,11 +85,11 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
-        db.execute("PRAGMA cache_size = -16384")
         return db
 
     def _prepare(self) -> None:
         self._writer.execute("PRAGMA journal_mode = WAL")
+        self._writer.execute("PRAGMA cache_size = -16384")
         self._writer.execute("PRAGMA synchronous = FULL")
         version = self._writer.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:

@@ -12,6 +12,8 @@ from kfp_pachyderm.embedded.store.database import Txn
 
 #: Rows per page while listing, so that no read transaction stays open behind a slow client.
 _PAGE = 1000
+#: Up to one changed file in so many, looking at the changes alone is quicker than looking at everything.
+_TARGETED = 20
 #: A layer is merged into the next older one unless that is this many times larger.
 _GROWTH = 4
 
@@ -108,25 +110,24 @@ def _rows(db: sqlite3.Connection, layer: int, prefix: str, after: str) -> Iterat
         start, compare = page[-1][0], ">"
 
 
-def seal(txn: Txn, layers: tuple[int, ...], own: int | None) -> tuple[tuple[int, ...], int]:
-    """Merges small layers of a commit that is finishing.
-
-    Returns:
-        The layers that it shows from now on, and the size of its files in bytes.
-    """
-    sizes = [_count(txn.db, layer) for layer in layers]
+def seal(txn: Txn, layers: tuple[int, ...]) -> tuple[int, ...]:
+    """Merges the small layers of a commit that is finishing; returns what it shows from now on."""
+    sizes = [_count(txn, layer) for layer in layers]
     merge = 0
     while merge + 1 < len(layers) and sum(sizes[: merge + 1]) * _GROWTH >= sizes[merge + 1]:
         merge += 1
-    if merge:
-        layers = (_merge(txn, layers[: merge + 1], bottom=merge + 1 == len(layers)), *layers[merge + 1 :])
-        if own is not None:
-            drop(txn, own)
-    return layers, sum(file.size for file in walk(txn.db, layers))
+    if not merge:
+        return layers
+    merged = _merge(txn, layers[: merge + 1], bottom=merge + 1 == len(layers))
+    return (merged, *layers[merge + 1 :])
 
 
-def _count(db: sqlite3.Connection, layer: int) -> int:
-    count: int = db.execute("SELECT count(*) FROM files WHERE layer = ?", (layer,)).fetchone()[0]
+def _count(txn: Txn, layer: int) -> int:
+    known: int | None = txn.db.execute("SELECT rows FROM layers WHERE id = ?", (layer,)).fetchone()[0]
+    if known is not None:
+        return known
+    count: int = txn.db.execute("SELECT count(*) FROM files WHERE layer = ?", (layer,)).fetchone()[0]
+    txn.db.execute("UPDATE layers SET rows = ? WHERE id = ?", (count, layer))
     return count
 
 
@@ -134,17 +135,59 @@ def _merge(txn: Txn, layers: tuple[int, ...], bottom: bool) -> int:
     merged = create(txn)
     rows = (row for row in _merged(txn.db, layers, "", "") if not (bottom and row[1] is None))
     txn.db.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?)", ((merged, *row) for row in rows))
+    _count(txn, merged)
     return merged
 
 
-def collision(db: sqlite3.Connection, layers: tuple[int, ...], own: int | None) -> str:
-    """Pachyderm's text for a path that is a file and a folder; "" if there is none.
+@dataclass(frozen=True)
+class Check:
+    """What finishing a commit finds: the size of its files in bytes, and Pachyderm's text for a collision or ""."""
 
-    Source: Pachyderm src/internal/storage/fileset/validator.go.
+    size: int
+    error: str
+
+
+def check(txn: Txn, own: int | None, base: tuple[int, ...], base_size: int) -> Check:
+    """Looks for a path that is a file and a folder, and sums up sizes.
+
+    Args:
+        txn: the write transaction.
+        own: the layer that the commit wrote.
+        base: the layers below, known to be good.
+        base_size: size of their files in bytes.
     """
-    previous = ""
-    for file in walk(db, layers):
-        if previous and file.path.startswith(previous + "/"):
-            return f"file / directory path collision ({file.path})"
+    if own is None:
+        return Check(base_size, "")
+    if base and _count(txn, own) * _TARGETED < sum(_count(txn, layer) for layer in base):
+        return _check_changes(txn.db, own, base, base_size)
+    size, previous, error = 0, "\0", ""
+    for file in walk(txn.db, (own, *base)):
+        size += file.size
+        if not error and file.path.startswith(previous + "/"):
+            error = _collision(file.path)
         previous = file.path
-    return ""
+    return Check(size, error)
+
+
+def _check_changes(db: sqlite3.Connection, own: int, base: tuple[int, ...], size: int) -> Check:
+    shown, error = (own, *base), ""
+    for path, new_size, _, _ in _rows(db, own, "", ""):
+        before = inspect(db, base, path)
+        size += (new_size or 0) - (before.size if before else 0)
+        if new_size is not None and not error:
+            error = _collision_at(db, shown, path)
+    return Check(size, error)
+
+
+def _collision_at(db: sqlite3.Connection, layers: tuple[int, ...], path: str) -> str:
+    at = 0
+    while (at := path.find("/", at + 1)) > 0:
+        if inspect(db, layers, path[:at]) is not None:
+            return _collision(path)
+    child = next(walk(db, layers, path + "/"), None)
+    return _collision(child.path) if child else ""
+
+
+def _collision(path: str) -> str:
+    # Pachyderm src/internal/storage/fileset/validator.go
+    return f"file / directory path collision ({path})"

@@ -41,8 +41,8 @@ CREATE TABLE commit_provenance (
 ) WITHOUT ROWID;
 CREATE INDEX commit_subvenance ON commit_provenance (upstream);
 
--- size NULL: the file is deleted here. chunks: per chunk 32 bytes of hash and 4 bytes of size, big endian.
-CREATE TABLE layers (id INTEGER PRIMARY KEY AUTOINCREMENT);
+-- rows: how many files a finished layer lists. size NULL: the file is deleted here. chunks: per chunk 32 bytes of hash and 4 bytes of size, big endian.
+CREATE TABLE layers (id INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER);
 CREATE TABLE files (
   layer INTEGER NOT NULL, path TEXT NOT NULL, size INTEGER, hash BLOB, chunks BLOB, PRIMARY KEY (layer, path)
 ) WITHOUT ROWID;

@@ -54,14 +54,21 @@ class Manager:
             self._wake(key)
 
     def close(self) -> None:
-        """Ends user code; jobs stay unfinished and are taken up by the next server."""
+        """Kills the jobs in work; queued ones stay and are taken up by the next server."""
         with self._lock:
             self._closing = True
-            runs, threads = list(self._runs.values()), list(self._queues.values())
-        for run in runs:
-            run.end()
+            running, threads = list(self._runs), list(self._queues.values())
+        # Whoever waits for such a job is about to lose its server: better a job with a reason than one that runs unseen.
+        self._kill(running)
         for thread in threads:
             thread.join(10)
+
+    def _kill(self, keys: list[JobKey]) -> None:
+        with self._store.database.write() as txn:
+            for key in keys:
+                job = jobs.find(txn.db, key)
+                if job is not None:
+                    jobs.stop(txn, job, "the embedded Pachyderm was stopped")
 
     def working(self, key: JobKey) -> Working | None:
         """The job's datum in work, if one has started."""

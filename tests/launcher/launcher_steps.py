@@ -1,0 +1,141 @@
+"""Real steps: the launcher as a process against an embedded Pachyderm, small Python programs as user code."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from kfp_pachyderm.errors import NotFoundError
+from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
+from kfp_pachyderm.sdk import pfs, pps
+
+numbers = itertools.count(1)
+
+
+def put(pachd: Pachd, repo: str, contents: dict[str, bytes], project: str = "default") -> str:
+    message = repo_message(project, repo)
+    try:
+        pachd.pfs.inspect_repo(repo=message)
+    except NotFoundError:
+        pachd.pfs.create_repo(repo=message)
+    commit = pachd.pfs.start_commit(branch=pfs.Branch(repo=message, name="master"))
+    added = [
+        pfs.ModifyFileRequest(add_file=pfs.AddFile(path=f"/{name}", raw=data))
+        for name, data in contents.items()
+    ]
+    pachd.pfs.modify_file(iter([pfs.ModifyFileRequest(set_commit=commit), *added]))
+    pachd.pfs.finish_commit(commit=commit)
+    return str(commit.id)
+
+
+def files(pachd: Pachd, project: str, repo: str, version: str) -> dict[str, int]:
+    commit = commit_message(Reference(project, repo, version))
+    found = pachd.pfs.walk_file(file=pfs.File(commit=commit, path="/"))
+    return {one.file.path: one.size_bytes for one in found if one.file_type == pfs.FileType.FILE}
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    @property
+    def job(self) -> str:
+        line = next(line for line in self.out.splitlines() if line.startswith("[kfp-pachyderm] job="))
+        return line.split("job=")[1].split()[0]
+
+    def output(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "executor_output.json").read_text()))
+
+
+@dataclass
+class Runner:
+    """Starts steps; each has its own pipeline, made of a repo with one file."""
+
+    address: str
+    pachd: Pachd
+    folder: Path
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    name: str = field(default_factory=lambda: f"step{next(numbers)}")
+
+    def config(self, **fields: Any) -> StepConfig:
+        config = StepConfig(component=self.name, inputs=(InputConfig("images", f"in-{self.name}"),))
+        return replace(config, **{"timeout": 20.0, **fields})
+
+    def fill(self, **contents: bytes) -> str:
+        return put(self.pachd, f"in-{self.name}", contents or {"a": b"A"})
+
+    def executor_input(self, **parameters: str) -> str:
+        root = self.folder
+        return json.dumps(
+            {
+                "inputs": {"parameterValues": parameters},
+                "outputs": {
+                    "parameters": {"commit": {"outputFile": str(root / "commit")}},
+                    "artifacts": {
+                        "pachyderm": {"artifacts": [{"name": "pachyderm", "uri": str(root / "pachyderm")}]}
+                    },
+                    "outputFile": str(root / "executor_output.json"),
+                },
+            }
+        )
+
+    def start(
+        self,
+        code: str,
+        config: StepConfig | None = None,
+        env: dict[str, str] | None = None,
+        **parameters: str,
+    ) -> subprocess.Popen[str]:
+        argv = [dumps(config or self.config()), "--executor-input", self.executor_input(**parameters), "--"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kfp_pachyderm.launcher", *argv, sys.executable, "-u", "-c", code],
+            env={**os.environ, "KFP_PACHYDERM_ADDRESS": self.address, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str], timeout: float = 40) -> Ended:
+        out, err = process.communicate(timeout=timeout)
+        print(out, err)
+        return Ended(process.returncode, out, err, self.folder)
+
+    def run(self, code: str, config: StepConfig | None = None, **parameters: str) -> Ended:
+        return self.end(self.start(code, config, **parameters))
+
+    def job(self, ended: Ended | str) -> pps.JobInfo:
+        job = ended if isinstance(ended, str) else ended.job
+        return self.pachd.pps.inspect_job(job=ClaimedJob("default", self.name, job).message())
+
+    def ended_job(self, job: str) -> pps.JobInfo:
+        return self.pachd.patient(30).pps.inspect_job(
+            job=ClaimedJob("default", self.name, job).message(), wait=True
+        )
+
+    def jobs(self) -> list[pps.JobInfo]:
+        pipeline = pps.Pipeline(project=pfs.Project(name="default"), name=self.name)
+        return list(self.pachd.pps.list_job(pipeline=pipeline, history=-1))
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
