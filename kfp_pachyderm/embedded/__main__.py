@@ -19,7 +19,6 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.errors import PachydermError
 
-
 _M_ARENA_MAX = -8
 
 

@@ -149,6 +149,7 @@ def _locked(folder: Path) -> IO[str]:
     except OSError as error:
         file.close()
         raise StoreError(
-            f"another embedded Pachyderm uses {folder}: use its address (server.json there), or give another folder"
+            f"another embedded Pachyderm uses {folder}: "
+            "use its address (server.json there), or give another folder"
         ) from error
     return file

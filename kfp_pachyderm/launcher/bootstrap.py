@@ -7,10 +7,11 @@ hold none of `python3` (kfp.local replaces it by the interpreter's path), `{{` (
 from __future__ import annotations
 
 BOOTSTRAP = """\
-import importlib.util, os, shutil, subprocess, sys, tempfile
+import os, sys
 ours = os.environ.get("KFP_PACHYDERM_PYTHON")
 if ours:
     os.execv(ours, [ours, "-m", "kfp_pachyderm.launcher", *sys.argv[1:]])
+import importlib.util, shutil, subprocess, tempfile
 def has(name):
     try:
         return importlib.util.find_spec(name) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import kfp_pachyderm
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
@@ -43,6 +44,21 @@ class Opened:
     def inputs(self) -> dict[str, Reference]:
         """Input's name → commit."""
         return {one.name: one.commit for one in self.plan.inputs}
+
+
+def kfp_task(config: StepConfig, identity: Identity) -> KfpTask:
+    """KFP's side of the record."""
+    return KfpTask(
+        pipeline=identity.pipeline,
+        run=identity.run,
+        task=identity.task or config.component,
+        salt=identity.salt,
+        attempt=identity.attempt,
+        component=config.component,
+        digest=config.digest,
+        image=config.image,
+        package=kfp_pachyderm.__version__,
+    )
 
 
 def open_step(

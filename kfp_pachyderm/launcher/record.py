@@ -7,35 +7,18 @@ import os
 from pathlib import Path
 from typing import Any
 
-import kfp_pachyderm
 from kfp_pachyderm.errors import PachydermError
-from kfp_pachyderm.launcher.config import StepConfig
-from kfp_pachyderm.launcher.execution import Execution, Identity, local_path
+from kfp_pachyderm.launcher.execution import Execution, local_path
 from kfp_pachyderm.launcher.open import Opened
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.locator import Places
 from kfp_pachyderm.provenance.page import page
-from kfp_pachyderm.provenance.record import PREFIX, KfpTask, StepRecord
+from kfp_pachyderm.provenance.record import PREFIX, StepRecord
 from kfp_pachyderm.sdk import pps
 
 COMMIT, ARTIFACT = "commit", "pachyderm"
-
-
-def kfp_task(config: StepConfig, identity: Identity) -> KfpTask:
-    """KFP's side of the record."""
-    return KfpTask(
-        pipeline=identity.pipeline,
-        run=identity.run,
-        task=identity.task or config.component,
-        salt=identity.salt,
-        attempt=identity.attempt,
-        component=config.component,
-        digest=config.digest,
-        image=config.image,
-        package=kfp_pachyderm.__version__,
-    )
 
 
 def write_record(

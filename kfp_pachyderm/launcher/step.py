@@ -8,21 +8,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.execution import Execution
-from kfp_pachyderm.launcher.gateway import DirectGateway, Gateway, sidecar_endpoint, start_adapter
-from kfp_pachyderm.launcher.open import Opened, open_step, withdraw
-from kfp_pachyderm.launcher.record import kfp_task, write_failure, write_record
-from kfp_pachyderm.launcher.say import say
-from kfp_pachyderm.launcher.session import Session
-from kfp_pachyderm.launcher.signals import Interrupted, Signals
-from kfp_pachyderm.launcher.work import ChildFailed, Work
+from kfp_pachyderm.launcher.open import Opened, kfp_task, open_step, withdraw
+from kfp_pachyderm.launcher.signals import Signals
 from kfp_pachyderm.pachyderm import address
 from kfp_pachyderm.pachyderm.client import CONNECT_TIMEOUT, Pachd, connect
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.process import AdapterProcess
+    from kfp_pachyderm.launcher.attached import Attached
 
 #: Seconds for each wait on Pachyderm when the step's author gave none.
 DEFAULT_TIMEOUT = 1800.0
@@ -57,76 +52,15 @@ def run_step(
         pachd = stack.enter_context(connect(where, min(timeout, CONNECT_TIMEOUT)))
         task = kfp_task(config, execution.identity)
         opened = open_step(pachd, config, execution, task, time.monotonic() + timeout)
-        return _Step(pachd, opened, execution, signals, adapter, folder, timeout).run(command)
+        kind = _attached(pachd, opened)
+        return kind(pachd, opened, execution, signals, adapter, folder, timeout).run(command)
 
 
-class _Step:
-    """A step whose job exists: from here on every way out has to end the job."""
-
-    def __init__(
-        self,
-        pachd: Pachd,
-        opened: Opened,
-        execution: Execution,
-        signals: Signals,
-        adapter: AdapterProcess | None,
-        folder: Path,
-        timeout: float,
-    ) -> None:
-        self._pachd, self._opened, self._execution = pachd, opened, execution
-        self._signals, self._adapter, self._folder, self._timeout = signals, adapter, folder, timeout
-
-    def run(self, command: list[str]) -> int:
-        lease = self._opened.config.holder.lease
-        with Session(self._pachd, self._opened.job, lease, say, self._signals.end_child) as session:
-            try:
-                self._attach(session)
-                self._work(session, command)
-                return 0
-            except ChildFailed as failed:
-                self._fail(session, failed.code, str(failed))
-                return failed.code
-            except BaseException as error:
-                self._fail(session, *_reason(error))
-                raise
-
-    def _attach(self, session: Session) -> None:
-        session.attach(time.monotonic() + self._timeout)
-        self._signals.session = session
-
-    def _work(self, session: Session, command: list[str]) -> None:
-        gateway = self._gateway(session)
-        work = Work(
-            self._pachd, self._opened, session, gateway, self._signals, command, self._folder, self._timeout
-        )
-        info = work.run()
-        self._signals.session = None
-        write_record(self._pachd, self._opened, self._execution, info, session.places, gateway.objects)
-
-    def _gateway(self, session: Session) -> Gateway:
-        assert session.places
-        endpoint = sidecar_endpoint(self._pachd, self._opened, session.places)
-        if self._adapter is None:
-            return DirectGateway(endpoint, session.token)
-        spool = self._folder / "spool"
-        return start_adapter(
-            self._adapter, self._pachd, self._opened, session.places, session.token, spool, self._timeout
-        )
-
-    def _fail(self, session: Session, code: int, reason: str) -> None:
-        """Ends the job as failed: by its holder if it has one, else by Pachyderm."""
-        told = self._signals.received is not None and session.ended
-        if session.generation and not told:
-            session.stop_beating()
-            told = session.abandon(code, reason)
-        if not told:
-            withdraw(self._pachd, self._opened.job, reason)
-        write_failure(self._pachd, self._opened, reason)
-
-
-def _reason(error: BaseException) -> tuple[int, str]:
-    if isinstance(error, Interrupted):
-        return 128 + error.number, f"the step got {error}"
-    if isinstance(error, PachydermError):
-        return 1, str(error)
-    return 1, f"the launcher failed: {type(error).__name__}: {error}"
+def _attached(pachd: Pachd, opened: Opened) -> type[Attached]:
+    # Loaded only now, while Pachyderm starts the job.
+    try:
+        from kfp_pachyderm.launcher.attached import Attached
+    except BaseException as error:
+        withdraw(pachd, opened.job, f"the step ended before it began: {error}")
+        raise
+    return Attached

@@ -96,7 +96,8 @@ def test_what_is_written_before_user_code_runs_is_gone_and_what_comes_after_stay
 def test_an_s3_out_job_starts_empty_every_time(bench):
     put = """
 import os, urllib.request
-request = urllib.request.Request(os.environ["S3_ENDPOINT"] + "/out/" + os.environ["images_COMMIT"], b"x", method="PUT")
+url = os.environ["S3_ENDPOINT"] + "/out/" + os.environ["images_COMMIT"]
+request = urllib.request.Request(url, b"x", method="PUT")
 urllib.request.urlopen(request)
 """
     first, second = bench.put("images", {"/a": b"1"}), bench.put("images", {"/a": b"2"})
@@ -176,7 +177,7 @@ def test_jobs_of_a_pipeline_queue_and_a_claimed_open_commit_is_waited_for(bench,
     _started(bench, first)
     assert bench.client.pps.inspect_job(job=second).state == State.JOB_CREATED
     output = bench.client.pps.inspect_job(job=second).output_commit
-    with pytest.raises(grpc.RpcError, match="base commit .* unfinished"):
+    with pytest.raises(grpc.RpcError, match=r"base commit .* unfinished"):
         bench.client.pfs.put_file_from_bytes(commit=output, path="/x", data=b"")
     gate.open()
     assert bench.ended(second).state == State.JOB_SUCCESS
@@ -445,8 +446,8 @@ def test_metadata_of_everything(bench):
     assert bench.client.pfs.inspect_repo(repo=bench.repo("images")).metadata == {"run": "7"}
     assert bench.client.pfs.inspect_branch(branch=bench.branch("images")).metadata == {"run": "7"}
     assert bench.client.pfs.inspect_project(project=bench.project).metadata == {"run": "7"}
+    wrong = edit(commit=output.as_picker(), edit_key=metadata.EditEditKey(value="1"))
     with pytest.raises(grpc.RpcError) as error:
-        wrong = edit(commit=output.as_picker(), edit_key=metadata.EditEditKey(value="1"))
         bench.client.metadata.edit_metadata(edits=[wrong])
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     remove = edit(commit=output.as_picker(), delete_key=metadata.EditDeleteKey(key="run"))

@@ -23,7 +23,7 @@ def test_what_exists_already_or_does_not_is_said_as_pachyderm_does(bench):
     with pytest.raises(grpc.RpcError) as error:
         bench.client.pfs.inspect_branch(branch=bench.branch("images", "nope"))
     assert error.value.details() == f'branch "nope" not found in repo {bench.project.name}/images'
-    with pytest.raises(grpc.RpcError, match="name \\(a.b\\) invalid: only alphanumeric"):
+    with pytest.raises(grpc.RpcError, match=r"name \(a.b\) invalid: only alphanumeric"):
         bench.client.pfs.create_repo(repo=bench.repo("a.b"))
     with pytest.raises(grpc.RpcError, match="already exists"):
         bench.client.pfs.create_project(project=bench.project)

@@ -92,7 +92,7 @@ def test_demo_works_after_kill_9(tmp_path: Path, victim: str) -> None:
             for line in demo.stdout:
                 if "[kfp-pachyderm] job=" in line:
                     break
-            os.kill(demo.pid if victim == "demo" else _pid_of(victim, demo.pid), signal.SIGKILL)
+            os.kill(_pid_of(victim, demo.pid, tmp_path), signal.SIGKILL)
             demo.stdout.read()
             assert demo.wait(timeout=120) != 0
         finally:
@@ -125,15 +125,20 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     wait_until_gone(tmp_path)
 
 
-def _pid_of(what: str, session: int) -> int:
-    module = {"server": b"kfp_pachyderm.embedded", "launcher": b"kfp_pachyderm.launcher"}[what]
+def _pid_of(victim: str, demo: int, folder: Path) -> int:
+    if victim == "demo":
+        return demo
+    if victim == "server":
+        return json.loads((folder / ".demo" / "pachyderm" / "server.json").read_text())["pid"]
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
         try:
             argv = (entry / "cmdline").read_bytes().split(b"\0")
-            if os.getsid(int(entry.name)) == session and argv[1:3] == [b"-m", module]:
+            if (
+                entry.name.isdigit()
+                and os.getsid(int(entry.name)) == demo
+                and b"kfp_pachyderm.launcher" in argv
+            ):
                 return int(entry.name)
         except OSError:
             continue
-    raise AssertionError(f"no {what} in session {session}")
+    raise AssertionError(f"no launcher in session {demo}")

@@ -87,8 +87,8 @@ def _validate_pfs(one: pps.PfsInput) -> None:
         (not one.s3 and not one.glob, "input must specify a glob"),
         (
             one.s3 and one.glob != "/",
-            "inputs that set 's3' to 'true' must also set 'glob', to \"/\", as the S3 gateway is only able to expose "
-            "data at the commit level",
+            "inputs that set 's3' to 'true' must also set 'glob', to \"/\", as the S3 gateway is only able "
+            "to expose data at the commit level",
         ),
         (one.s3 and one.lazy, f"input cannot specify both 's3' and 'lazy', {s3}"),
         (one.s3 and one.empty_files, f"input cannot specify both 's3' and 'empty_files', {s3}"),

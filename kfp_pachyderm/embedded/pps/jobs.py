@@ -1,6 +1,7 @@
 """Jobs: one per output commit, with the commit set's ID; their states and what ends them.
 
-Source: Pachyderm src/server/pps/server/api_server.go (propagateJobs, stopJob) and src/internal/ppsutil/util.go.
+Source: Pachyderm src/server/pps/server/api_server.go (propagateJobs, stopJob),
+src/internal/ppsutil/util.go (UpdateJobState, FinishJob).
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ class Job:
         return self.state in TERMINAL
 
 
-_COLUMNS = """seq, project, pipeline, id, version, output, state, reason, restart, total, processed, skipped, failed,
-  recovered, created, started, finished, token"""
+_COLUMNS = """seq, project, pipeline, id, version, output, state, reason, restart, total, processed, skipped,
+  failed, recovered, created, started, finished, token"""
 
 
 def _job(row: Any) -> Job:
@@ -83,7 +84,7 @@ def _job(row: Any) -> Job:
 
 def select(db: sqlite3.Connection, where: str, values: tuple[Any, ...] = ()) -> list[Job]:
     """Jobs by the end of an SQL statement."""
-    return [_job(row) for row in db.execute(f"SELECT {_COLUMNS} FROM jobs {where}", values)]
+    return [_job(row) for row in db.execute(f"SELECT {_COLUMNS} FROM jobs {where}", values)]  # noqa: S608
 
 
 def find(db: sqlite3.Connection, key: JobKey) -> Job | None:
@@ -113,7 +114,8 @@ def propagate(txn: Txn) -> None:
     where = "WHERE c.set_id = ? AND c.finishing IS NULL AND r.type = 'user' ORDER BY c.id"
     for commit in commits.select(txn.db, where, (txn.set_id,)):
         row = txn.db.execute(
-            "SELECT version, info FROM pipelines WHERE (project, name) = (?, ?) ORDER BY version DESC LIMIT 1",
+            "SELECT version, info FROM pipelines WHERE (project, name) = (?, ?) "
+            "ORDER BY version DESC LIMIT 1",
             (commit.repo.project, commit.repo.name),
         ).fetchone()
         key = JobKey(commit.repo.project, commit.repo.name, txn.set_id)
@@ -122,7 +124,8 @@ def propagate(txn: Txn) -> None:
         if commit.branch != pps.PipelineInfo().parse(row[1]).details.output_branch:
             continue
         txn.db.execute(
-            "INSERT INTO jobs (project, pipeline, id, version, output, state, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO jobs (project, pipeline, id, version, output, state, created) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (*key, row[0], commit.id, State.JOB_CREATED, txn.now),
         )
         txn.events.append(Created(key.project, key.pipeline))
@@ -149,7 +152,8 @@ def set_state(txn: Txn, job: Job, state: int, reason: str = "") -> None:
 def count(txn: Txn, job: Job, **counts: int) -> None:
     """Sets a job's datum counters (total, processed, failed, recovered)."""
     columns = ", ".join(f"{name} = ?" for name in counts)
-    txn.db.execute(f"UPDATE jobs SET {columns} WHERE seq = ?", (*counts.values(), job.seq))
+    query = f"UPDATE jobs SET {columns} WHERE seq = ?"  # noqa: S608
+    txn.db.execute(query, (*counts.values(), job.seq))
 
 
 def end(txn: Txn, job: Job, state: int, reason: str = "") -> None:

@@ -100,7 +100,7 @@ def keys(db: sqlite3.Connection) -> list[PipelineKey]:
 def create(
     txn: Txn, request: pps.CreatePipelineRequest, user_json: str = "", effective_json: str = ""
 ) -> None:
-    """Makes a pipeline, or its next version: its repos, spec commit and output branch, from which jobs come."""
+    """Makes a pipeline, or its next version: its repos, spec commit and output branch."""
     if not request.pipeline.project.name:
         request.pipeline.project = pfs.Project(name="default")
     spec.validate_request(request)
@@ -163,9 +163,10 @@ def _insert(
     txn: Txn, key: PipelineKey, info: pps.PipelineInfo, spec_commit: int, old: Pipeline | None
 ) -> None:
     metadata = json.dumps(old.metadata) if old else "{}"
-    columns = "project, name, version, stopped, spec_commit, created, info, metadata"
+    query = """INSERT INTO pipelines (project, name, version, stopped, spec_commit, created, info, metadata)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
     values = (*key, info.version, info.stopped, spec_commit, txn.now, bytes(info), metadata)
-    txn.db.execute(f"INSERT INTO pipelines ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    txn.db.execute(query, values)
 
 
 def _set_provenance(txn: Txn, key: PipelineKey, info: pps.PipelineInfo, connected: bool) -> None:
@@ -205,8 +206,8 @@ def start(txn: Txn, key: PipelineKey) -> None:
 
 
 def _set_stopped(txn: Txn, pipeline: Pipeline, stopped: bool) -> None:
-    where = "WHERE (project, name, version) = (?, ?, ?)"
-    txn.db.execute(f"UPDATE pipelines SET stopped = ? {where}", (stopped, *pipeline.key, pipeline.version))
+    query = "UPDATE pipelines SET stopped = ? WHERE (project, name, version) = (?, ?, ?)"
+    txn.db.execute(query, (stopped, *pipeline.key, pipeline.version))
 
 
 def delete(txn: Txn, key: PipelineKey, force: bool = False, keep_repo: bool = False) -> None:

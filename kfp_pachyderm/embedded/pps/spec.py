@@ -1,6 +1,7 @@
 """A pipeline's spec: from JSON, with Pachyderm's defaults, by Pachyderm's rules and in its words.
 
-Source: Pachyderm src/server/pps/server/api_server.go (makeEffectiveSpec, validatePipelineRequest, validatePipeline).
+Source: Pachyderm src/server/pps/server/api_server.go (makeEffectiveSpec, validatePipelineRequest,
+validatePipeline).
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def from_json(text: str) -> tuple[pps.CreatePipelineRequest, str]:
         request = pps.CreatePipelineRequest().from_dict(effective)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise invalid(
-            f"could not make effective spec: could not parse {text} as Create Pipeline Request message: {error}"
+            f"could not make effective spec: could not parse {text} as Create Pipeline Request message: "
+            f"{error}"
         ) from error
     return request, json.dumps(effective)
 
@@ -167,10 +169,11 @@ def _is_json(text: str) -> bool:
 
 
 _COPIED = (
-    "transform", "parallelism_spec", "input", "output_branch", "egress", "resource_requests", "resource_limits",
-    "sidecar_resource_limits", "sidecar_resource_requests", "description", "salt", "datum_set_spec", "datum_timeout",
-    "job_timeout", "datum_tries", "scheduling_spec", "pod_spec", "pod_patch", "s3_out", "metadata", "reprocess_spec",
-    "autoscaling", "tolerations", "maximum_expected_uptime",
+    "transform", "parallelism_spec", "input", "output_branch", "egress", "resource_requests",
+    "resource_limits", "sidecar_resource_limits", "sidecar_resource_requests", "description", "salt",
+    "datum_set_spec", "datum_timeout", "job_timeout", "datum_tries", "scheduling_spec", "pod_spec",
+    "pod_patch", "s3_out", "metadata", "reprocess_spec", "autoscaling", "tolerations",
+    "maximum_expected_uptime",
 )  # fmt: skip
 
 

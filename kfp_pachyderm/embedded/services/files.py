@@ -69,7 +69,7 @@ class FileService:
         return wire.Empty()
 
     def _target(self, handle: pfs.Commit) -> tuple[Commit | None, str]:
-        """The open commit, or the branch that gets a commit for this stream (with its head, if it has one)."""
+        """The open commit, or the branch that gets a commit for this stream (with its head)."""
         branch = handle.branch.name
         if not branch and handle.id and not pick.ID.fullmatch(handle.id):
             branch = handle.id

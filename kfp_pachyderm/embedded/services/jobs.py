@@ -22,7 +22,8 @@ from kfp_pachyderm.embedded.worker.logs import Logs
 from kfp_pachyderm.embedded.worker.run import Working
 
 _COPIED = (
-    "transform", "parallelism_spec", "egress", "resource_requests", "resource_limits", "sidecar_resource_limits",
+    "transform", "parallelism_spec", "egress", "resource_requests", "resource_limits",
+    "sidecar_resource_limits",
     "sidecar_resource_requests", "salt", "datum_set_spec", "datum_timeout", "job_timeout", "datum_tries",
     "scheduling_spec", "pod_spec", "pod_patch",
 )  # fmt: skip

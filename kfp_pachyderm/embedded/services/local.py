@@ -1,4 +1,4 @@
-"""What only the embedded Pachyderm answers: where a job is reached, and faults for tests. JSON in, JSON out."""
+"""What only the embedded Pachyderm answers: where a job is reached, and faults for tests, as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _json_call(function: Callable[[dict[str, Any]], Any]) -> wire.Call:
 
 
 def locator_calls(manager: Manager) -> wire.Calls:
-    """kfp_pachyderm.embedded.Locator: Locate {project, pipeline, job} → {holder, sidecar_grpc, sidecar_s3}."""
+    """…Locator: Locate {project, pipeline, job} → {holder, sidecar_grpc, sidecar_s3}."""
 
     def locate(given: dict[str, Any]) -> dict[str, str]:
         key = JobKey(given["project"], given["pipeline"], given["job"])
@@ -45,7 +45,7 @@ def locator_calls(manager: Manager) -> wire.Calls:
 
 
 def fault_calls(manager: Manager) -> wire.Calls:
-    """kfp_pachyderm.embedded.Faults: ReplaceWorker {project, pipeline} → the IDs of the jobs that start again."""
+    """…Faults: ReplaceWorker {project, pipeline} → the IDs of the jobs that start again."""
 
     def replace_worker(given: dict[str, Any]) -> list[str]:
         return [job.id for job in manager.replace(PipelineKey(given["project"], given["pipeline"]))]

@@ -37,8 +37,8 @@ class Branch:
 
 BranchKey = tuple[RepoKey, str]
 
-_BRANCH = """SELECT b.id, b.repo, r.project, r.name, r.type, b.name, b.head, b.trigger, b.created, b.updated, b.metadata
-  FROM branches b JOIN repos r ON r.id = b.repo"""
+_BRANCH = """SELECT b.id, b.repo, r.project, r.name, r.type, b.name, b.head, b.trigger, b.created, b.updated,
+  b.metadata FROM branches b JOIN repos r ON r.id = b.repo"""
 
 
 def _branch(row: Any) -> Branch:
@@ -91,9 +91,10 @@ def all_downstream(db: sqlite3.Connection, branch_id: int) -> list[Branch]:
 
 
 def _closure(db: sqlite3.Connection, branch_id: int, to: str, start: str) -> list[Branch]:
-    where = f"""WHERE b.id IN (WITH RECURSIVE far(id) AS (
+    far = f"""WITH RECURSIVE far(id) AS (
       SELECT {to} FROM branch_provenance WHERE {start} = ?
-      UNION SELECT p.{to} FROM branch_provenance p JOIN far ON p.{start} = far.id) SELECT id FROM far) ORDER BY b.id"""
+      UNION SELECT p.{to} FROM branch_provenance p JOIN far ON p.{start} = far.id)"""  # noqa: S608
+    where = f"WHERE b.id IN ({far} SELECT id FROM far) ORDER BY b.id"  # noqa: S608
     return select(db, where, (branch_id,))
 
 

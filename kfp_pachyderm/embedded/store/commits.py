@@ -42,8 +42,8 @@ class Commit:
         return f"{self.repo}@{self.set_id}"
 
 
-_COMMIT = """SELECT c.id, c.repo, r.project, r.name, r.type, c.set_id, c.branch, c.origin, c.description, c.parent,
-  c.started, c.finishing, c.finished, c.error, c.size, c.own, c.base, c.layers, c.updated, c.metadata
+_COMMIT = """SELECT c.id, c.repo, r.project, r.name, r.type, c.set_id, c.branch, c.origin, c.description,
+  c.parent, c.started, c.finishing, c.finished, c.error, c.size, c.own, c.base, c.layers, c.updated, c.metadata
   FROM commits c JOIN repos r ON r.id = c.repo"""
 
 
@@ -149,8 +149,8 @@ def create(
     known = find(txn.db, repo_id, txn.set_id)
     if known is not None:
         raise Refused(
-            f"inconsistent dependencies: cannot create commit from {known}; repo ({known.repo.name}) already has a "
-            "commit in this transaction"
+            f"inconsistent dependencies: cannot create commit from {known}; repo ({known.repo.name}) "
+            "already has a commit in this transaction"
         )
     done = txn.now if closed else None
     columns = (

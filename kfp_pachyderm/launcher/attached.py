@@ -1,0 +1,104 @@
+"""The second half of a step: from the job to the record, or to a job that has failed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.launcher.execution import Execution
+from kfp_pachyderm.launcher.gateway import DirectGateway, Gateway, sidecar_endpoint, start_adapter
+from kfp_pachyderm.launcher.open import Opened, withdraw
+from kfp_pachyderm.launcher.record import write_failure, write_record
+from kfp_pachyderm.launcher.say import say
+from kfp_pachyderm.launcher.session import Session
+from kfp_pachyderm.launcher.signals import Interrupted, Signals
+from kfp_pachyderm.launcher.work import ChildFailed, Work
+from kfp_pachyderm.pachyderm.client import Pachd
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.adapter.process import AdapterProcess
+
+
+class Attached:
+    """A step whose job exists: from here on every way out ends the job.
+
+    Args:
+        pachd: the connection.
+        opened: the step and its job.
+        execution: KFP's side.
+        signals: already catching.
+        adapter: the started adapter; None with gateway="direct".
+        folder: a private folder of the step.
+        timeout: seconds for each wait on Pachyderm.
+    """
+
+    def __init__(
+        self,
+        pachd: Pachd,
+        opened: Opened,
+        execution: Execution,
+        signals: Signals,
+        adapter: AdapterProcess | None,
+        folder: Path,
+        timeout: float,
+    ) -> None:
+        self._pachd, self._opened, self._execution = pachd, opened, execution
+        self._signals, self._adapter, self._folder, self._timeout = signals, adapter, folder, timeout
+
+    def run(self, command: list[str]) -> int:
+        """The command's exit code."""
+        lease = self._opened.config.holder.lease
+        with Session(self._pachd, self._opened.job, lease, say, self._signals.end_child) as session:
+            try:
+                self._attach(session)
+                self._work(session, command)
+                return 0
+            except ChildFailed as failed:
+                self._fail(session, failed.code, str(failed))
+                return failed.code
+            except BaseException as error:
+                self._fail(session, *_reason(error))
+                raise
+
+    def _attach(self, session: Session) -> None:
+        session.attach(time.monotonic() + self._timeout)
+        self._signals.session = session
+
+    def _work(self, session: Session, command: list[str]) -> None:
+        gateway = self._gateway(session)
+        work = Work(
+            self._pachd, self._opened, session, gateway, self._signals, command, self._folder, self._timeout
+        )
+        info = work.run()
+        self._signals.session = None
+        write_record(self._pachd, self._opened, self._execution, info, session.places, gateway.objects)
+
+    def _gateway(self, session: Session) -> Gateway:
+        assert session.places
+        endpoint = sidecar_endpoint(self._pachd, self._opened, session.places)
+        if self._adapter is None:
+            return DirectGateway(endpoint, session.token)
+        spool = self._folder / "spool"
+        return start_adapter(
+            self._adapter, self._pachd, self._opened, session.places, session.token, spool, self._timeout
+        )
+
+    def _fail(self, session: Session, code: int, reason: str) -> None:
+        """Ends the job as failed: by its holder if it has one, else by Pachyderm."""
+        told = self._signals.received is not None and session.ended
+        if session.generation and not told:
+            session.stop_beating()
+            told = session.abandon(code, reason)
+        if not told:
+            withdraw(self._pachd, self._opened.job, reason)
+        write_failure(self._pachd, self._opened, reason)
+
+
+def _reason(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, Interrupted):
+        return 128 + error.number, f"the step got {error}"
+    if isinstance(error, PachydermError):
+        return 1, str(error)
+    return 1, f"the launcher failed: {type(error).__name__}: {error}"
