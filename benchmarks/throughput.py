@@ -75,6 +75,7 @@ def _measure_moto(content: bytes) -> dict[str, float]:
     with _moto() as (endpoint, pid):
         client = _client(endpoint, "a", "b")
         client.create_bucket(Bucket="out")
+        client.list_objects_v2(Bucket="out")
         put = [
             _seconds(lambda: client.put_object(Bucket="out", Key="big", Body=content)) for _ in range(ROUNDS)
         ]
@@ -113,6 +114,7 @@ def _measure_ours(content: bytes) -> dict[str, float]:
                     spool=spool,
                 )
                 client = _client(adapter.configure(config, deadline=time.monotonic() + 30), "key", "secret")
+                client.list_objects_v2(Bucket="out")
 
                 def write(client: Any = client, adapter: AdapterProcess = adapter) -> None:
                     client.put_object(Bucket="out", Key="big", Body=content)
@@ -134,7 +136,8 @@ def _measure_ours(content: bytes) -> dict[str, float]:
                     spool=spool,
                 )
                 client = _client(adapter.configure(config, deadline=time.monotonic() + 30), "key", "secret")
-                get.append(_seconds(lambda client=client: _get(client, "input")))
+                client.list_objects_v2(Bucket="input")
+                get += [_seconds(lambda client=client: _get(client, "input")) for _ in range(ROUNDS)]
                 adapter_peak = max(adapter_peak, peak_mib(adapter.pid))
         return {
             "put, s": statistics.median(put),

@@ -31,7 +31,7 @@ def _evaluate_annotations_once() -> None:
     # betterproto 2.0.0b6 evaluates all annotations of a class anew for each of its fields: 40 ms a step.
     hints = vars(betterproto.Message).get("_type_hints")
     if isinstance(hints, classmethod):
-        betterproto.Message._type_hints = classmethod(cache(hints.__func__))
+        betterproto.Message._type_hints = classmethod(cache(hints.__func__))  # type: ignore[arg-type]
 
 
 _evaluate_annotations_once()

@@ -7,6 +7,8 @@ import binascii
 import hashlib
 import zlib
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import Protocol
 
 from kfp_pachyderm.s3.chunked import ChunkedReader, ChunkSigner
@@ -16,6 +18,8 @@ from kfp_pachyderm.s3.signature import Signed
 
 _PREFIX = "x-amz-checksum-"
 _STREAMING = "STREAMING-"
+#: Pieces from this size on are digested beside receiving and writing; hashlib lets other threads run then.
+_BESIDE = 2**18
 
 
 class _Digest(Protocol):
@@ -54,6 +58,11 @@ def _b64(value: str, length: int) -> bytes:
     return data
 
 
+@cache
+def _digesting() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="digest")
+
+
 class Body:
     """The content of a PUT.
 
@@ -73,6 +82,7 @@ class Body:
         self._sha256 = hashlib.sha256() if self._hex_digest(declared) else None
         self._declared = declared
         self._sums = {name: _VERIFIED[name]() for name in self._named() if name in _VERIFIED}
+        self._digested: Future[None] | None = None
         self.size = 0
 
     @staticmethod
@@ -102,16 +112,28 @@ class Body:
         """At most `size` bytes of content; b"" at the end."""
         data = self._reader.read(size)
         self.size += len(data)
+        self._await_digests()
+        if len(data) < _BESIDE:
+            self._digest(data)
+        else:
+            self._digested = _digesting().submit(self._digest, data)
+        return data
+
+    def _digest(self, data: bytes) -> None:
         self._md5.update(data)
         if self._sha256:
             self._sha256.update(data)
         for digest in self._sums.values():
             digest.update(data)
-        return data
+
+    def _await_digests(self) -> None:
+        if self._digested is not None:
+            self._digested.result()
 
     @property
     def md5(self) -> bytes:
         """MD5 of what has been read."""
+        self._await_digests()
         return self._md5.digest()
 
     def finish(self) -> None:
@@ -122,6 +144,7 @@ class Body:
         """
         if self._expected is not None and self.size != self._expected:
             raise S3Error("IncompleteBody")
+        self._await_digests()
         content_md5 = self._request.header("content-md5")
         if content_md5 and _b64(content_md5, 16) != self.md5:
             raise S3Error("BadDigest")

@@ -16,7 +16,7 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
-from conftest import Bench
+from embedded_bench import Bench
 from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.embedded.process import start

@@ -194,3 +194,14 @@ def test_name_of_the_task_and_name_of_the_author(step: Runner) -> None:
     assert named.code == 0
     job = ClaimedJob("default", f"own-{step.name}", named.job)
     assert step.pachd.pps.inspect_job(job=job.message()).state == State.JOB_SUCCESS
+
+
+def test_several_at_once_on_a_pipeline_that_does_not_exist_yet(step: Runner) -> None:
+    step.fill()
+    processes = [step.start("print('one of several')") for _ in range(4)]
+    ended = [step.end(process, 60) for process in processes]
+    assert [one.code for one in ended] == [0] * 4
+    jobs = {info.job.id: info for info in step.jobs()}
+    assert set(jobs) == {one.job for one in ended}
+    assert {info.state for info in jobs.values()} == {State.JOB_SUCCESS}
+    assert {info.pipeline_version for info in jobs.values()} == {1}

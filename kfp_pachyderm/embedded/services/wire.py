@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -93,6 +94,10 @@ def already_bytes(data: bytes) -> bytes:
 def _refuse(context: Context, name: str, error: Exception) -> NoReturn:
     if isinstance(error, Refused):
         context.abort(grpc.StatusCode[error.code], error.text)
+    if not context.is_active():
+        context.abort(grpc.StatusCode.CANCELLED, f"{name}: the client went away")
+    if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{name}: {error}; nothing was changed")
     logger.exception("%s failed", name)
     context.abort(grpc.StatusCode.INTERNAL, f"{name}: internal error of the embedded Pachyderm: {error!r}")
 

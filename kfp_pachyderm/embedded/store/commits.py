@@ -43,8 +43,8 @@ class Commit:
 
 
 _COMMIT = """SELECT c.id, c.repo, r.project, r.name, r.type, c.set_id, c.branch, c.origin, c.description,
-  c.parent, c.started, c.finishing, c.finished, c.error, c.size, c.own, c.base, c.layers, c.updated, c.metadata
-  FROM commits c JOIN repos r ON r.id = c.repo"""
+  c.parent, c.started, c.finishing, c.finished, c.error, c.size, c.own, c.base, c.layers, c.updated,
+  c.metadata FROM commits c JOIN repos r ON r.id = c.repo"""
 
 
 def _commit(row: Any) -> Commit:
@@ -153,12 +153,11 @@ def create(
             "already has a commit in this transaction"
         )
     done = txn.now if closed else None
-    columns = (
-        "repo, set_id, branch, origin, description, parent, started, finishing, finished, layers, updated"
-    )
     values = (repo_id, txn.set_id, branch, origin, description, parent, txn.now, done, done)
     added = txn.db.execute(
-        f"INSERT INTO commits ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO commits "
+        "(repo, set_id, branch, origin, description, parent, started, finishing, finished, layers, updated) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*values, "[]" if closed else None, txn.now),
     ).lastrowid
     assert added is not None

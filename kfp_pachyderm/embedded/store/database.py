@@ -84,8 +84,7 @@ class Database:
             ) from error
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
-        return db
+        return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
 
     def _prepare(self) -> None:
         self._writer.execute("PRAGMA journal_mode = WAL")
@@ -94,7 +93,8 @@ class Database:
         version = self._writer.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise StoreError(
-                f"{self._path} has version {version}, this kfp-pachyderm reads up to {VERSION}: install a newer one"
+                f"{self._path} has version {version}, this kfp-pachyderm reads up to {VERSION}: "
+                "install a newer one"
             )
         if version == 0:
             self._writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")

@@ -75,8 +75,8 @@ def squash_commit_set(txn: Txn, set_id: str) -> None:
     for commit in found:
         if not commits.children(txn.db, commit.id):
             raise Refused(
-                "cannot squash a commit that has no children as that would cause data loss, use the drop operation "
-                f"instead: {commit}"
+                "cannot squash a commit that has no children as that would cause data loss, "
+                f"use the drop operation instead: {commit}"
             )
     for commit in reversed(found):
         _delete_commit(txn, commit)

@@ -100,7 +100,8 @@ def _ranked(
 
 def _rows(db: sqlite3.Connection, layer: int, prefix: str, after: str) -> Iterator[Row]:
     end = prefix + "\U0010ffff"
-    query = "SELECT path, size, hash, chunks FROM files WHERE layer = ? AND path {} ? AND path < ? ORDER BY path LIMIT ?"
+    query = """SELECT path, size, hash, chunks FROM files
+      WHERE layer = ? AND path {} ? AND path < ? ORDER BY path LIMIT ?"""
     start, compare = (after, ">") if after >= prefix else (prefix, ">=")
     while True:
         page: list[Row] = db.execute(query.format(compare), (layer, start, end, _PAGE)).fetchall()
@@ -141,7 +142,7 @@ def _merge(txn: Txn, layers: tuple[int, ...], bottom: bool) -> int:
 
 @dataclass(frozen=True)
 class Check:
-    """What finishing a commit finds: the size of its files in bytes, and Pachyderm's text for a collision or ""."""
+    """What finishing a commit finds: the size of its files, and Pachyderm's text for a collision or ""."""
 
     size: int
     error: str

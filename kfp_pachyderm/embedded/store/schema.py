@@ -8,7 +8,8 @@ SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE projects (
-  name TEXT PRIMARY KEY, description TEXT NOT NULL, created INTEGER NOT NULL, metadata TEXT NOT NULL DEFAULT '{}'
+  name TEXT PRIMARY KEY, description TEXT NOT NULL, created INTEGER NOT NULL,
+  metadata TEXT NOT NULL DEFAULT '{}'
 );
 CREATE TABLE repos (
   id INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL,
@@ -21,7 +22,8 @@ CREATE TABLE branches (
   UNIQUE (repo, name)
 );
 CREATE TABLE branch_provenance (
-  branch INTEGER NOT NULL, upstream INTEGER NOT NULL, never INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (branch, upstream)
+  branch INTEGER NOT NULL, upstream INTEGER NOT NULL, never INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (branch, upstream)
 ) WITHOUT ROWID;
 CREATE INDEX branch_subvenance ON branch_provenance (upstream);
 
@@ -41,7 +43,8 @@ CREATE TABLE commit_provenance (
 ) WITHOUT ROWID;
 CREATE INDEX commit_subvenance ON commit_provenance (upstream);
 
--- rows: how many files a finished layer lists. size NULL: the file is deleted here. chunks: per chunk 32 bytes of hash and 4 bytes of size, big endian.
+-- rows: how many files a finished layer lists. size NULL: the file is deleted here.
+-- chunks: per chunk 32 bytes of hash and 4 bytes of size, big endian.
 CREATE TABLE layers (id INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER);
 CREATE TABLE files (
   layer INTEGER NOT NULL, path TEXT NOT NULL, size INTEGER, hash BLOB, chunks BLOB, PRIMARY KEY (layer, path)
@@ -50,7 +53,8 @@ CREATE TABLE small_chunks (hash BLOB PRIMARY KEY, data BLOB NOT NULL);
 
 CREATE TABLE pipelines (
   project TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, stopped INTEGER NOT NULL,
-  spec_commit INTEGER NOT NULL, created INTEGER NOT NULL, info BLOB NOT NULL, metadata TEXT NOT NULL DEFAULT '{}',
+  spec_commit INTEGER NOT NULL, created INTEGER NOT NULL, info BLOB NOT NULL,
+  metadata TEXT NOT NULL DEFAULT '{}',
   PRIMARY KEY (project, name, version)
 );
 CREATE TABLE jobs (
@@ -64,7 +68,8 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_id ON jobs (id);
 CREATE INDEX jobs_open ON jobs (project, pipeline, seq) WHERE finished IS NULL;
 CREATE TABLE datums (
-  job INTEGER NOT NULL, id TEXT NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL, files BLOB NOT NULL,
+  job INTEGER NOT NULL, id TEXT NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL,
+  files BLOB NOT NULL,
   PRIMARY KEY (job, id)
 ) WITHOUT ROWID;
 CREATE TABLE transactions (id TEXT PRIMARY KEY, started INTEGER NOT NULL, info BLOB NOT NULL);

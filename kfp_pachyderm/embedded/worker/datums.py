@@ -44,7 +44,7 @@ class Datum:
 
     @property
     def id(self) -> str:
-        """64 hex digits; made as Pachyderm's from input, repo, branch and path, so it stays the same in later jobs."""
+        """64 hex digits, made of input, repo, branch and path: the same in later jobs, as Pachyderm's."""
         names = [(one.input, str(one.commit.repo), one.commit.branch, one.path) for one in self.files]
         return hashlib.blake2b(json.dumps(names).encode(), digest_size=32).hexdigest()
 

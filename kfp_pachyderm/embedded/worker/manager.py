@@ -58,7 +58,8 @@ class Manager:
         with self._lock:
             self._closing = True
             running, threads = list(self._runs), list(self._queues.values())
-        # Whoever waits for such a job is about to lose its server: better a job with a reason than one that runs unseen.
+        # Whoever waits for such a job is about to lose its server: better a job with a reason than one
+        # that runs unseen.
         self._kill(running)
         for thread in threads:
             thread.join(10)

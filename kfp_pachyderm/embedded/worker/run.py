@@ -1,7 +1,7 @@
 """One job from its start to its end.
 
-The order is Pachyderm's (src/server/worker/pipeline/transform/registry.go, pending_job.go): RUNNING is reported,
-only then is the output erased, only then does user code start.
+The order is Pachyderm's (src/server/worker/pipeline/transform/registry.go, pending_job.go): RUNNING is
+reported, only then is the output erased, only then does user code start.
 """
 
 from __future__ import annotations
@@ -206,8 +206,8 @@ class JobRun:
         failed = state == pps.DatumState.FAILED
         recovers = state == pps.DatumState.RECOVERED
         with self._store.database.write(durable=False) as txn:
-            where = "WHERE job = ? AND id = ?"
-            txn.db.execute(f"UPDATE datums SET state = ? {where}", (state, self._job.seq, datum.id))
+            query = "UPDATE datums SET state = ? WHERE job = ? AND id = ?"
+            txn.db.execute(query, (state, self._job.seq, datum.id))
             good = processed - failed - recovers
             jobs.count(txn, self._job, processed=good, failed=int(failed), recovered=recovered + recovers)
 

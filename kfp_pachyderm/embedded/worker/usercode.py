@@ -112,7 +112,9 @@ def _kill(process: psutil.Process) -> None:
 
 def kill_leftovers(data_dir: Path) -> int:
     """Ends user code of an earlier server on this data folder; returns how many processes."""
-    found = [one for one in psutil.process_iter() if _is_marked(one, str(data_dir))]
+    # A program that user code started may have started this very server.
+    own = {os.getpid(), *(one.pid for one in psutil.Process().parents())}
+    found = [one for one in psutil.process_iter() if one.pid not in own and _is_marked(one, str(data_dir))]
     for process in found:
         _kill(process)
     psutil.wait_procs(found, timeout=5)

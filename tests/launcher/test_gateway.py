@@ -1,0 +1,59 @@
+"""What the child's S3 endpoint may be, and which names its buckets have."""
+
+from __future__ import annotations
+
+import pytest
+
+from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
+from kfp_pachyderm.launcher.config import StepConfig
+from kfp_pachyderm.launcher.execution import Identity
+from kfp_pachyderm.launcher.gateway import DirectGateway, _aliases, sidecar_endpoint
+from kfp_pachyderm.launcher.open import Opened, kfp_task
+from kfp_pachyderm.pachyderm.address import parse
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.locator import Places, service_name
+from kfp_pachyderm.pachyderm.pipelines import ClaimedInput, PipelinePlan
+from kfp_pachyderm.pachyderm.references import Reference
+
+ID = "0123456789abcdef" * 2
+
+
+def opened(*inputs: ClaimedInput) -> Opened:
+    config = StepConfig(component="edges")
+    plan = PipelinePlan("default", "edges", inputs, True, "python", 1.0, 1.0, {})
+    return Opened(config, kfp_task(config, Identity()), plan, ClaimedJob("default", "edges", ID))
+
+
+def s3(name: str, repo: str) -> ClaimedInput:
+    return ClaimedInput(name, Reference("default", repo, ID), "kfp_edges")
+
+
+def test_the_jobs_own_service_and_loopback_are_taken() -> None:
+    step = opened()
+    for host in (f"{service_name(step.job)}.pachyderm:1600", "127.0.0.1:4711"):
+        with Pachd(parse("pachd.pachyderm:30650")) as pachd:
+            assert sidecar_endpoint(pachd, step, Places("", "", f"http://{host}")) == f"http://{host}"
+
+
+@pytest.mark.parametrize("host", ["pachd.pachyderm:30600", "s3-0000.pachyderm:1600", "s3.example.com"])
+def test_the_master_gateway_is_refused(host: str) -> None:
+    with (
+        Pachd(parse("pachd.pachyderm:30650")) as pachd,
+        pytest.raises(MasterGatewayError, match="no provenance"),
+    ):
+        sidecar_endpoint(pachd, opened(), Places("", "", f"http://{host}"))
+
+
+def test_documented_names_work_where_they_are_free() -> None:
+    assert _aliases(opened(s3("pictures", "images"))) == {"images": "pictures", "edges": "out"}
+    assert _aliases(opened(s3("a", "images"), s3("b", "images"))) == {"images": "a", "edges": "out"}
+    assert _aliases(opened(s3("edges", "images"), s3("images", "other"))) == {"other": "images"}
+
+
+def test_direct_gateway_can_not_send_again() -> None:
+    gateway = DirectGateway("http://127.0.0.1:1", "")
+    assert (gateway.access_key, gateway.secret_key) == ("default", "default")
+    gateway.deliver("", again=False, timeout=1)
+    with pytest.raises(HolderReplacedError, match="adapter"):
+        gateway.deliver("", again=True, timeout=1)
