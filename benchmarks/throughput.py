@@ -88,10 +88,11 @@ def _measure_moto(content: bytes) -> dict[str, float]:
 
 
 def _measure_ours(content: bytes) -> dict[str, float]:
-    from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
-    from kfp_pachyderm.embedded.process import start
     from pachyderm_sdk import Client
     from pachyderm_sdk.api import pfs
+
+    from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
+    from kfp_pachyderm.embedded.process import start
 
     put, get, adapter_peak = [], [], 0.0
     with tempfile.TemporaryDirectory() as folder, start(Path(folder)) as server:

@@ -62,9 +62,10 @@ class EmbeddedServer:
             self.store = stack.enter_context(Store(self.data_dir))
             self._logs = Logs(self.data_dir / "logs", self.store.database.wake)
             self.manager = Manager(self.store, self._logs, self._sidecar_services())
-            stack.callback(self.manager.close)
             self._server, self.port = self._listen(port)
             stack.callback(self._stop_listening)
+            # Ends first, so that whoever waits for a job still hears how it ended.
+            stack.callback(self.manager.close)
             self.manager.start()
             self._write_address()
             self._stack = stack.pop_all()

@@ -17,8 +17,8 @@ from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.runtime import Step
 from kfp_pachyderm.sdk import pps
 
-#: Seconds between looks for a successor of a holder that has been told the end.
-_LOOK_EVERY = 1.0
+#: Seconds between looks for another holder after one has been told the end: of a restart, of the next datum.
+_LOOK_FOR_RESTART, _LOOK_FOR_DATUM = 1.0, 0.05
 
 
 class ChildFailed(Exception):
@@ -150,10 +150,10 @@ class Work:
 
     def _ended(self, deadline: float) -> pps.JobInfo | None:
         """The ended job; None when Pachyderm has started another holder for it, which is attached now."""
+        only_s3 = all(one.s3 for one in self._opened.plan.inputs)
+        pause = _LOOK_FOR_RESTART if only_s3 else _LOOK_FOR_DATUM
         while time.monotonic() < deadline:
-            info = jobs.wait_for_end(
-                self._pachd, self._opened.job, min(deadline, time.monotonic() + _LOOK_EVERY)
-            )
+            info = jobs.wait_for_end(self._pachd, self._opened.job, min(deadline, time.monotonic() + pause))
             if info:
                 return info
             if self._session.next_holder():

@@ -81,6 +81,20 @@ def test_it_ends_with_its_parent_and_takes_user_code_along(fresh):
         _until(lambda pid=pid: _gone(pid), "user code's end")
 
 
+def test_who_waits_for_a_job_hears_that_the_server_was_stopped(fresh):
+    bench = Bench(fresh.address, "p")
+    job = bench.claim("edges", bench.put("images", {"/a": b"1"}), _FOREVER, update=False)
+    _until(lambda: "started" in bench.log(job), "user code")
+    found = []
+    waiting = threading.Thread(target=lambda: found.append(bench.ended(job)))
+    waiting.start()
+    os.kill(fresh.pid, signal.SIGTERM)
+    waiting.join(10)
+    assert [(one.state, one.reason) for one in found] == [
+        (pps.JobState.JOB_KILLED, "the embedded Pachyderm was stopped")
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it_cleanly(tmp_path, number):
     process = subprocess.Popen(
