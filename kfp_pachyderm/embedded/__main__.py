@@ -1,4 +1,5 @@
-"""`python -m kfp_pachyderm.embedded --data-dir DIR`: runs the embedded Pachyderm until it is told to end."""
+"""`python -m kfp_pachyderm.embedded [serve|check|gc] --data-dir DIR`: runs the embedded Pachyderm until it is
+told to end, looks its folder through, or removes what no commit needs any more."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from pathlib import Path
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from kfp_pachyderm.embedded.server import EmbeddedServer
+from kfp_pachyderm.embedded.store.check import check, collect
 from kfp_pachyderm.errors import PachydermError
 
 _M_ARENA_MAX = -8
@@ -24,6 +26,7 @@ _M_ARENA_MAX = -8
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m kfp_pachyderm.embedded", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=("serve", "check", "gc"), default="serve")
     parser.add_argument(
         "--data-dir", type=Path, required=True, help="where everything is kept; made when missing"
     )
@@ -51,24 +54,47 @@ def _watch_parent(end: threading.Event) -> None:
     end.set()
 
 
-def main() -> int:
-    """Runs the server; returns the exit code."""
-    arguments = _arguments()
+def _check(folder: Path) -> int:
+    report = check(folder)
+    for problem in report.problems:
+        print(problem)
+    print(
+        f"{len(report.problems)} problems in {report.files} files and {report.chunks} chunks; "
+        f"{report.orphans} things ({report.orphan_bytes} bytes) that gc would remove"
+    )
+    return 1 if report.problems else 0
+
+
+def _collect(folder: Path) -> int:
+    report = collect(folder)
+    print(f"removed {report.orphans} things ({report.orphan_bytes} bytes), kept {report.chunks} chunks")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
     _keep_memory_small()
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
+    with EmbeddedServer(arguments.data_dir, arguments.port) as server:
+        _log_to(server.data_dir)
+        print(json.dumps(server.description), flush=True)
+        if arguments.exit_with_parent:
+            threading.Thread(target=_watch_parent, args=(end,), daemon=True).start()
+        end.wait()
+    return 0
+
+
+def main() -> int:
+    """Does what the command line says; returns the exit code."""
+    arguments = _arguments()
     try:
-        with EmbeddedServer(arguments.data_dir, arguments.port) as server:
-            _log_to(server.data_dir)
-            print(json.dumps(server.description), flush=True)
-            if arguments.exit_with_parent:
-                threading.Thread(target=_watch_parent, args=(end,), daemon=True).start()
-            end.wait()
+        if arguments.command == "check":
+            return _check(arguments.data_dir)
+        return _collect(arguments.data_dir) if arguments.command == "gc" else _serve(arguments)
     except PachydermError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

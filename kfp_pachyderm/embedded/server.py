@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 from kfp_pachyderm.embedded.services import cluster, local, metadata, wire
 from kfp_pachyderm.embedded.services.context import Joining
@@ -18,6 +16,7 @@ from kfp_pachyderm.embedded.services.jobs import JobService
 from kfp_pachyderm.embedded.services.pfs import PfsService
 from kfp_pachyderm.embedded.services.pps import PipelineService
 from kfp_pachyderm.embedded.services.transactions import TransactionService
+from kfp_pachyderm.embedded.store.lock import locked
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker.logs import Logs
 from kfp_pachyderm.embedded.worker.manager import Manager
@@ -58,7 +57,7 @@ class EmbeddedServer:
     def __init__(self, data_dir: Path, port: int = 0) -> None:
         self.data_dir = data_dir.absolute()
         with ExitStack() as stack:
-            stack.enter_context(_locked(self.data_dir))
+            stack.enter_context(locked(self.data_dir))
             self.store = stack.enter_context(Store(self.data_dir))
             self._logs = Logs(self.data_dir / "logs", self.store.database.wake)
             self.manager = Manager(self.store, self._logs, self._sidecar_services())
@@ -137,20 +136,3 @@ def wire_version() -> str:
     """The Pachyderm version that the server says it is."""
     said = cluster.VERSION
     return f"{said.major}.{said.minor}.{said.micro}{said.additional}"
-
-
-def _locked(folder: Path) -> IO[str]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("a")
-    except OSError as error:
-        raise StoreError(f"{folder} can't be written: {error}. Give a data folder that can") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise StoreError(
-            f"another embedded Pachyderm uses {folder}: "
-            "use its address (server.json there), or give another folder"
-        ) from error
-    return file

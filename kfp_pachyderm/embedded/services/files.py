@@ -126,7 +126,7 @@ class FileService:
             raise Refused(
                 f"offset ({request.offset}) is past the end of the file ({file.size} bytes)", "OUT_OF_RANGE"
             )
-        for piece in self._store.content(file, request.offset):
+        for piece in self._store.content(commit, file, request.offset):
             yield field(1, piece)
 
     def _single(self, commit: Commit, shown: listing.Layers, path: str) -> File:
@@ -170,7 +170,7 @@ class FileService:
         file = layers.inspect(self._store.read(), shown, entry.path)
         if file is None:
             raise self._missing(commit, entry.path)
-        for piece in self._store.content(file):
+        for piece in self._store.content(commit, file):
             yield field(1, piece)
         if entry.size % tarfile.BLOCKSIZE:
             yield field(1, bytes(-entry.size % tarfile.BLOCKSIZE))

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from kfp_pachyderm.embedded.status import Refused
@@ -40,9 +41,14 @@ class Content:
     refs: bytes
 
 
+def references(refs: bytes) -> list[tuple[bytes, int]]:
+    """Hash and size of each chunk."""
+    return list(_REF.iter_unpack(refs))
+
+
 def content(refs: bytes) -> Content:
     """The content that these chunk references make up."""
-    pairs = list(_REF.iter_unpack(refs))
+    pairs = references(refs)
     hash_ = digest(b"".join(hash_ for hash_, _ in pairs))
     return Content(sum(size for _, size in pairs), hash_, refs)
 
@@ -58,14 +64,17 @@ class Chunks:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{folder} can't be written: {error}. Give a data folder that can") from error
         self._writers = ThreadPoolExecutor(2, "chunk-writer")
-        self._serial = 0
         self._lock = threading.Lock()
+        #: What is being written: a file may lie in its place already and not yet be safe.
+        self._writing: dict[bytes, Future[None]] = {}
+        #: Chunks whose file was compared with its hash since this process started.
+        self._verified: set[bytes] = set()
 
     def close(self) -> None:
         """Waits for what is being written."""
@@ -74,32 +83,36 @@ class Chunks:
     def path(self, hash_: bytes) -> Path:
         """Where the chunk of this hash lies."""
         name = hash_.hex()
-        return self._folder / name[:2] / name
+        return self.folder / name[:2] / name
 
     def store(self, data: bytes) -> tuple[bytes, Future[None] | None]:
         """Starts to write one chunk; returns its hash, and what to wait for unless it exists already."""
         hash_ = digest(data)
-        path = self.path(hash_)
-        if path.exists():
-            return hash_, None
-        return hash_, self._writers.submit(self._write, path, data)
-
-    def _write(self, path: Path, data: bytes) -> None:
         with self._lock:
-            self._serial += 1
-            temporary = path.with_name(f"{path.name}.{os.getpid()}.{self._serial}.tmp")
+            writing = self._writing.get(hash_)
+            if writing is None and not self.path(hash_).exists():
+                writing = self._writing[hash_] = self._writers.submit(self._write, hash_, data)
+        return hash_, writing
+
+    def _write(self, hash_: bytes, data: bytes) -> None:
+        path = self.path(hash_)
+        temporary = path.with_name(f"{path.name}.tmp")
         try:
             if not path.parent.exists():
                 path.parent.mkdir(exist_ok=True)
-                _sync_folder(self._folder)
+                _sync_folder(self.folder)
             with temporary.open("wb", buffering=0) as file:
-                file.write(data)
+                _write_all(file, data)
                 os.fdatasync(file.fileno())
             temporary.replace(path)
+            _sync_folder(path.parent)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise Refused(f"chunk {path.name} can't be written: {error}", "RESOURCE_EXHAUSTED") from error
-        _sync_folder(path.parent)
+        finally:
+            with self._lock:
+                del self._writing[hash_]
+        self._verified.add(hash_)
 
     def read(self, db: sqlite3.Connection, refs: bytes, offset: int, length: int) -> Iterator[bytes]:
         """`length` bytes from `offset` of the content with these references, in pieces of at most 1 MiB."""
@@ -119,12 +132,13 @@ class Chunks:
     ) -> Iterator[bytes]:
         if size <= SMALL:
             row = db.execute("SELECT data FROM small_chunks WHERE hash = ?", (hash_,)).fetchone()
-            if row is None or len(row[0]) != size:
+            if row is None or digest(row[0]) != hash_:
                 raise Refused(f"chunk {hash_.hex()} is missing or damaged", "DATA_LOSS")
             yield row[0][offset : offset + length] if length != size else row[0]
             return
         try:
             with self.path(hash_).open("rb", buffering=0) as file:
+                self._verify(file, hash_)
                 file.seek(offset)
                 while length:
                     piece = file.read(min(PIECE, length))
@@ -134,6 +148,13 @@ class Chunks:
                     yield piece
         except OSError as error:
             raise Refused(f"chunk {hash_.hex()} can't be read: {error}", "DATA_LOSS") from error
+
+    def _verify(self, file: FileIO, hash_: bytes) -> None:
+        if hash_ in self._verified:
+            return
+        if hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).digest() != hash_:
+            raise Refused(f"chunk {hash_.hex()} is damaged: its content does not fit its hash", "DATA_LOSS")
+        self._verified.add(hash_)
 
 
 class Spool:
@@ -207,6 +228,13 @@ class Spool:
         for write in self._writes:
             write.result()
         self._writes.clear()
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        # A nearly full disk takes a part first; the rest then fails with a reason.
+        rest = rest[file.write(rest) :]
 
 
 def _sync_folder(folder: Path) -> None:

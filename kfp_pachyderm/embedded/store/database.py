@@ -87,15 +87,16 @@ class Database:
         return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
 
     def _prepare(self) -> None:
-        self._writer.execute("PRAGMA journal_mode = WAL")
-        self._writer.execute("PRAGMA cache_size = -16384")
-        self._writer.execute("PRAGMA synchronous = FULL")
+        # Asked first: what a newer version made stays as it is, byte for byte.
         version = self._writer.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise StoreError(
                 f"{self._path} has version {version}, this kfp-pachyderm reads up to {VERSION}: "
                 "install a newer one"
             )
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        self._writer.execute("PRAGMA cache_size = -16384")
+        self._writer.execute("PRAGMA synchronous = FULL")
         if version == 0:
             self._writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
 

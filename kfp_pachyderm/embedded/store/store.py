@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import branches, commits, layers, repos
 from kfp_pachyderm.embedded.store.changes import Changes
 from kfp_pachyderm.embedded.store.chunks import Chunks
@@ -97,8 +98,16 @@ class Store:
             commits.finish(txn, commits.reload(txn.db, commit))
         return commit
 
-    def content(self, file: File, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """A file's bytes in pieces of at most 1 MiB."""
-        return self.chunks.read(
-            self.read(), file.refs, offset, file.size - offset if length is None else length
-        )
+    def content(
+        self, commit: Commit, file: File, offset: int = 0, length: int | None = None
+    ) -> Iterator[bytes]:
+        """A commit's file's bytes in pieces of at most 1 MiB.
+
+        Raises:
+            Refused: a chunk is damaged or gone; names the file and its commit.
+        """
+        wanted = file.size - offset if length is None else length
+        try:
+            yield from self.chunks.read(self.read(), file.refs, offset, wanted)
+        except Refused as error:
+            raise Refused(f"file {file.path} of {commit} can't be read: {error.text}", error.code) from error

@@ -53,7 +53,7 @@ class StoreView:
         file = self.find(path)
         if file is None:
             raise Refused(f"file {path} not found in repo {self._commit.repo}", "NOT_FOUND")
-        return self._store.content(file, offset, length)
+        return self._store.content(self._commit, file, offset, length)
 
     def put(self, path: str, content: Iterable[bytes]) -> FileEntry:
         """Replaces the file by `content` (one ModifyFile: delete, then add)."""

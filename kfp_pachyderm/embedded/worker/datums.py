@@ -116,7 +116,7 @@ def _write_files(store: Store, one: DatumFile, target: Path) -> None:
         path = target / each.path.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as out:
-            for piece in store.content(each):
+            for piece in store.content(one.commit, each):
                 out.write(piece)
 
 
