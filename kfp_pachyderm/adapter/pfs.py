@@ -28,7 +28,7 @@ def messages() -> Any:
     """Pachyderm's PFS messages, imported late: a quarter of a second that the step's claim hides."""
     # its modules import each other in circles: a second thread would get half of one
     with _importing:
-        return importlib.import_module("pachyderm_sdk.api.pfs")
+        return importlib.import_module("kfp_pachyderm.sdk").pfs
 
 
 def _split(address: str) -> tuple[bool, str, int]:

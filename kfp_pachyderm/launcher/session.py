@@ -137,9 +137,11 @@ class Session:
 
     def _follow(self, why: PachydermError, deadline: float = float("inf")) -> None:
         """After a failed heartbeat: back to the holder, on to its successor, or to the end of the job."""
+        gone = time.monotonic() + jobs.UNREACHABLE_GRACE
         while not self._quiet.is_set() and time.monotonic() < deadline:
             try:
                 self._require_unfinished()
+                gone = time.monotonic() + jobs.UNREACHABLE_GRACE
                 if self._attach_once():
                     self._tell(f"job {self._job.id} was started again by Pachyderm ({why}); following it")
                 else:
@@ -148,7 +150,9 @@ class Session:
             except (LeaseLostError, JobFailedError) as error:
                 self._give_up(error)
                 return
-            except (TemporaryError, NotFoundError):
+            except (TemporaryError, NotFoundError) as error:
+                if time.monotonic() >= gone:
+                    self._give_up(error)
                 self._quiet.wait(0.5)  # between two workers
             except PachydermError as error:
                 self._give_up(error)

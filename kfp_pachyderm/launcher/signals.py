@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from kfp_pachyderm.launcher.session import Session
 
 _CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: Seconds between two looks whether KFP is still there.
+_LOOK_EVERY = 1.0
 
 
 class Interrupted(BaseException):
@@ -27,6 +31,8 @@ class Signals:
 
     KFP gives a step between 0.01 and 2 s from SIGTERM to the end, without readers of stdout. So the first act
     is one call to the holder, which ends the job; nothing is printed before it.
+
+    When the process that started the launcher is gone, nobody reads the step's result: that counts as SIGTERM.
     """
 
     def __init__(self) -> None:
@@ -35,6 +41,13 @@ class Signals:
         self.received: int | None = None
         self._starting = False
         self._before: dict[int, object] = {}
+        self._over = threading.Event()
+
+    def _watch_parent(self, parent: int) -> None:
+        while not self._over.wait(_LOOK_EVERY):
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         first, self.received = self.received is None, number
@@ -73,8 +86,10 @@ class Signals:
     def __enter__(self) -> Signals:
         for number in _CAUGHT:
             self._before[number] = signal.signal(number, self._handle)
+        threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         for number, before in self._before.items():
             signal.signal(number, before)  # type: ignore[arg-type]

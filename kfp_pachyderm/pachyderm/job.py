@@ -24,6 +24,8 @@ State = pps.JobState
 _ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)
 #: Seconds that a crashing pipeline gets to recover (an image that is pulled again, a node that comes up).
 CRASH_GRACE = 120.0
+#: Seconds that pachd may be away (it restarts, it moves to another node) while a job is watched.
+UNREACHABLE_GRACE = 60.0
 #: Seconds between looks at why a job does not start.
 _LOOK_EVERY = 2.0
 
@@ -76,12 +78,17 @@ def wait_for_datum(
 
 
 def _watch(pachd: Pachd, job: ClaimedJob, deadline: float) -> Iterator[pps.JobInfo]:
-    pause = 0.005
+    pause, gone = 0.005, time.monotonic() + UNREACHABLE_GRACE
     while time.monotonic() < deadline:
         try:
-            yield inspect(pachd, job, details=True)
+            info = inspect(pachd, job, details=True)
         except TemporaryError:
-            pause = max(pause, 0.2)  # pachd restarts; the deadline says for how long
+            if time.monotonic() >= gone:
+                raise
+            pause = max(pause, 0.2)  # pachd restarts
+        else:
+            gone = time.monotonic() + UNREACHABLE_GRACE
+            yield info
         time.sleep(pause)
         pause = min(pause * 1.3, 0.5)
 

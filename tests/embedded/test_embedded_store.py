@@ -112,8 +112,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert [file.path for file in layers.walk(db, found)] == sorted(files)
         for path, data in files.items():
             file = layers.inspect(db, found, path)
-            assert b"".join(self.store.content(file)) == data
-            assert b"".join(self.store.content(file, len(data) // 2, 3)) == data[len(data) // 2 :][:3]
+            assert b"".join(self.store.content(commit, file)) == data
+            assert b"".join(self.store.content(commit, file, len(data) // 2, 3)) == data[len(data) // 2 :][:3]
         view = StoreView(self.store, commit)
         below = [one.path for one in view.walk("/dir/", "/dir/a")]
         assert below == sorted(path for path in files if path.startswith("/dir/") and path > "/dir/a")

@@ -1,0 +1,190 @@
+"""What can go wrong under the server: a clear error each, nothing damaged, and work goes on afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+from embedded_bench import Bench
+from pachyderm_sdk.api import pfs, pps
+
+from kfp_pachyderm.embedded.process import start
+from kfp_pachyderm.embedded.store.check import check, collect
+from kfp_pachyderm.errors import StoreError
+
+
+def _mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, timeout=10)
+    if done.returncode != 0:
+        pytest.skip(f"a small disk needs the right to mount one: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 24 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    _mount("-t", "tmpfs", "-o", "size=24m", "none", str(folder))
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+
+
+def _command(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "kfp_pachyderm.embedded", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {str(one): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
+
+
+def _big_chunks(folder: Path) -> list[Path]:
+    return [one for one in (folder / "chunks").rglob("*") if one.is_file()]
+
+
+def test_a_full_disk_refuses_writes_keeps_what_is_there_and_recovers(disk):
+    data = disk / "data"
+    with start(data) as server:
+        bench = Bench(server.address, "p")
+        kept = bench.put("images", {"/kept": os.urandom(2**20)})
+        filler = disk / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as out:
+            while True:
+                out.write(bytes(2**16))
+        opened = None
+        with pytest.raises(grpc.RpcError) as error:
+            opened = bench.client.pfs.start_commit(branch=bench.branch("images"))
+            bench.client.pfs.put_file_from_bytes(commit=opened, path="/more", data=os.urandom(2**22))
+        assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len(bench.read(kept, "/kept")) == 2**20
+        filler.unlink()
+        if opened is None:
+            opened = bench.client.pfs.start_commit(branch=bench.branch("images"))
+        bench.client.pfs.put_file_from_bytes(commit=opened, path="/more", data=b"fits now")
+        bench.client.pfs.finish_commit(commit=opened)
+        assert bench.paths(opened) == ["/kept", "/more"]
+    assert check(data).problems == []
+
+
+def test_a_job_on_a_full_disk_ends_and_the_next_one_runs(disk):
+    data = disk / "data"
+    with start(data) as server:
+        bench = Bench(server.address, "p")
+        commit = bench.put("images", {"/a": b"1"})
+        put = """
+import os, sys, urllib.error, urllib.request
+request = urllib.request.Request(os.environ["S3_ENDPOINT"] + "/out/big", bytes(30 * 2**20), method="PUT")
+request = urllib.request.Request(os.environ["S3_ENDPOINT"] + "/out/big", os.urandom(30 * 2**20), method="PUT")
+try:
+    urllib.request.urlopen(request)
+except urllib.error.HTTPError as error:
+    sys.exit(str(error.code))
+"""
+        info = bench.ended(bench.claim("edges", commit, put, update=False))
+        assert info.state == pps.JobState.JOB_FAILURE
+        assert "500" in bench.log(info.job)
+    removed = collect(data)
+    assert removed.orphan_bytes > 2**20
+    with start(data) as server:
+        bench = Bench(server.address, "p")
+        info = bench.ended(bench.claim("edges", commit, "print('small')"))
+        assert info.state == pps.JobState.JOB_SUCCESS
+    assert check(data).problems == []
+
+
+def test_a_read_only_folder_is_said_to_be_one(disk):
+    data = disk / "data"
+    with start(data) as server:
+        Bench(server.address, "p").put("images", {"/a": b"1"})
+    before = _bytes(data)
+    _mount("-o", "remount,ro", str(disk))
+    with pytest.raises(StoreError, match=r"can't be written: .*Read-only file system.*Give a data folder"):
+        start(data)
+    assert _bytes(data) == before
+
+
+def test_a_taken_port_is_named(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StoreError, match=rf"port {port} on 127.0.0.1 can't be listened on.*another port"):
+            start(tmp_path, port=port)
+    assert check(tmp_path).problems == []
+
+
+def test_a_database_of_a_newer_version_stays_as_it_is(tmp_path):
+    with start(tmp_path) as server:
+        Bench(server.address, "p").put("images", {"/a": b"1"})
+    with sqlite3.connect(tmp_path / "pachyderm.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    before = (tmp_path / "pachyderm.db").read_bytes()
+    with pytest.raises(StoreError, match=r"has version 99, .* reads up to \d+: install a newer one"):
+        start(tmp_path)
+    assert (tmp_path / "pachyderm.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["shorter", "changed", "gone"])
+def test_a_damaged_chunk_is_named_with_file_and_commit_and_others_stay_readable(tmp_path, how):
+    with start(tmp_path) as server:
+        bench = Bench(server.address, "p")
+        commit = bench.put("images", {"/big": os.urandom(200_000)})
+        (chunk,) = _big_chunks(tmp_path)
+        bench.put("images", {"/other": os.urandom(200_000), "/small": b"1"})
+    content = chunk.read_bytes()
+    if how == "gone":
+        chunk.unlink()
+    else:
+        chunk.write_bytes(content[:1000] if how == "shorter" else b"?" + content[1:])
+    with start(tmp_path) as server:
+        bench = Bench(server.address, "p")
+        with pytest.raises(grpc.RpcError) as error:
+            b"".join(
+                one.value for one in bench.client.pfs.get_file(file=pfs.File(commit=commit, path="/big"))
+            )
+        assert error.value.code() is grpc.StatusCode.DATA_LOSS
+        assert f"file /big of p/images@{commit.id} can't be read: chunk {chunk.name}" in error.value.details()
+        head = pfs.Commit(repo=bench.repo("images"), branch=bench.branch("images"))
+        assert len(bench.read(head, "/other")) == 200_000
+        assert bench.read(head, "/small") == b"1"
+    said = _command("check", "--data-dir", str(tmp_path))
+    assert said.returncode == 1
+    assert f"file /big of p/images@{commit.id}" in said.stdout
+    assert f"chunk {chunk.name}" in said.stdout
+    # Written again, the content is whole again.
+    if how == "gone":
+        with start(tmp_path) as server:
+            Bench(server.address, "p").put("images", {"/again": content})
+        assert check(tmp_path).problems == []
+
+
+def test_check_and_gc_from_the_command_line(tmp_path):
+    missing = _command("check", "--data-dir", str(tmp_path / "nothing"))
+    assert (missing.returncode, missing.stderr) == (
+        1,
+        f"StoreError: {tmp_path / 'nothing'} holds no embedded Pachyderm: name the folder that a server was given\n",
+    )
+    data = tmp_path / "data"
+    with start(data) as server:
+        bench = Bench(server.address, "p")
+        bench.put("images", {"/kept": b"1" * 100_000})
+        bench.put("gone", {"/big": os.urandom(300_000), "/small": b"2"})
+        bench.client.pfs.delete_repo(repo=bench.repo("gone"))
+        refused = _command("gc", "--data-dir", str(data))
+        assert refused.stderr.startswith("StoreError: another embedded Pachyderm uses")
+    (data / "chunks" / "notes.txt").touch() if False else None
+    said = _command("check", "--data-dir", str(data))
+    assert (said.returncode, said.stdout) == (
+        0, "0 problems in 1 files and 1 chunks; 2 things (300001 bytes) that gc would remove\n"
+    )  # fmt: skip
+    assert _command("gc", "--data-dir", str(data)).stdout == "removed 2 things (300001 bytes), kept 1 chunks\n"
+    assert len(_big_chunks(data)) == 1
+    assert check(data).orphans == 0
