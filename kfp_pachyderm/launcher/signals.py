@@ -32,7 +32,7 @@ class Signals:
     KFP gives a step between 0.01 and 2 s from SIGTERM to the end, without readers of stdout. So the first act
     is one call to the holder, which ends the job; nothing is printed before it.
 
-    When the process that started the launcher is gone, nobody reads the step's result: that counts as SIGTERM.
+    When the process that started the launcher is gone, nobody reads the result: that counts as SIGTERM.
     """
 
     def __init__(self) -> None:

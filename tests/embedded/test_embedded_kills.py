@@ -183,6 +183,6 @@ def test_kills_lose_nothing_acknowledged_and_show_nothing_by_half(tmp_path):
     assert load.commits
     assert load.jobs
     print(
-        f"{KILLS} kills: {len(load.commits)} commits and {len(load.jobs)} jobs acknowledged and whole, {states}; "
-        f"{after.files} files, {after.chunks} chunks, gc removed {removed.orphans} things"
+        f"{KILLS} kills: {len(load.commits)} commits and {len(load.jobs)} jobs acknowledged and whole, "
+        f"{states}; {after.files} files, {after.chunks} chunks, gc removed {removed.orphans} things"
     )

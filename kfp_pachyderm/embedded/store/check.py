@@ -61,7 +61,8 @@ _RULES = (
 _UNSHOWN = """SELECT id FROM layers WHERE id NOT IN (SELECT own FROM commits WHERE own IS NOT NULL)
   AND id NOT IN (SELECT value FROM commits, json_each(commits.layers))"""
 
-_SHOWING = """SELECT r.project || '/' || r.name || '@' || c.set_id FROM commits c JOIN repos r ON r.id = c.repo
+_SHOWING = """SELECT r.project || '/' || r.name || '@' || c.set_id
+  FROM commits c JOIN repos r ON r.id = c.repo
   WHERE c.own = ? OR EXISTS (SELECT 1 FROM json_each(c.layers) WHERE value = ?) ORDER BY c.id LIMIT 3"""
 
 
@@ -168,7 +169,7 @@ def _unneeded(chunks: Chunks, needed: set[bytes]) -> Iterator[os.DirEntry[str]]:
 
 
 def collect(folder: Path) -> Report:
-    """Removes what no commit needs any more: chunks, lists of files, and what a killed server left half written.
+    """Removes what no commit needs any more: chunks, lists of files, what a killed server left half written.
 
     Args:
         folder: the data folder; no server may use it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sqlite3
 import threading
 
 from kfp_pachyderm.embedded.pps import jobs, pipelines
@@ -16,6 +17,9 @@ from kfp_pachyderm.embedded.worker.logs import Logs
 from kfp_pachyderm.embedded.worker.run import JobRun, Working
 
 logger = logging.getLogger(__name__)
+
+#: Until a job that could neither run nor be ended is tried again, in seconds.
+RETRY = 1.0
 
 
 class Manager:
@@ -132,7 +136,13 @@ class Manager:
                 del self._runs[job.key]
 
     def _give_up(self, job: Job) -> None:
-        with self._store.database.write() as txn:
-            current = jobs.find(txn.db, job.key)
-            if current is not None and not current.terminal:
-                jobs.end(txn, job, jobs.State.JOB_FAILURE, "the embedded worker failed; its log says why")
+        reason = "the embedded worker failed; its log says why"
+        try:
+            with self._store.database.write() as txn:
+                current = jobs.find(txn.db, job.key)
+                if current is not None and not current.terminal:
+                    jobs.end(txn, job, jobs.State.JOB_FAILURE, reason)
+        except (sqlite3.Error, OSError):
+            # Not even that can be kept, as on a full disk: the job is tried again until it can.
+            logger.exception("job %s can't be ended", job.key)
+            self._store.database.wait(lambda: None, lambda: not self._closing, timeout=RETRY)
