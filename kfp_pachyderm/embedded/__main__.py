@@ -31,6 +31,7 @@ def _arguments() -> argparse.Namespace:
         "--data-dir", type=Path, required=True, help="where everything is kept; made when missing"
     )
     parser.add_argument("--port", type=int, default=0, help="gRPC port on 127.0.0.1 (0: any free one)")
+    parser.add_argument("--auth", action="store_true", help="turn auth on; root token in DATA_DIR/root-token")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input ends")
     return parser.parse_args()
 
@@ -76,7 +77,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
-    with EmbeddedServer(arguments.data_dir, arguments.port) as server:
+    with EmbeddedServer(arguments.data_dir, arguments.port, arguments.auth) as server:
         _log_to(server.data_dir)
         print(json.dumps(server.description), flush=True)
         if arguments.exit_with_parent:

@@ -85,15 +85,17 @@ def _operations(buckets: JobBuckets) -> dict[str, Callable[[S3Request], Response
     }
 
 
-def authorize(request: S3Request, token: str | None) -> None:
-    """Access key = secret key = token; with auth off any key whose secret is itself, or none at all.
+def authorize(request: S3Request, buckets: JobBuckets) -> None:
+    """Access key = secret key = a good token; with auth off any key whose secret is itself, or none at all.
 
     Raises:
         S3Error: AccessDenied, InvalidAccessKeyId, SignatureDoesNotMatch and the like.
     """
 
     def secrets(access_key: str) -> str | None:
-        return access_key if token in (None, access_key) else None
+        if buckets.token is not None and buckets.sign_in is not None:
+            return access_key if buckets.sign_in(access_key) else None
+        return access_key if buckets.token in (None, access_key) else None
 
     if header_v4(request, secrets, datetime.now(UTC)):
         return
@@ -101,7 +103,7 @@ def authorize(request: S3Request, token: str | None) -> None:
         signed = header_v2(request, secrets)
     except S3Error as error:
         raise S3Error("AccessDenied") if error.code == "SignatureDoesNotMatch" else error from error
-    if signed is None and token is not None:
+    if signed is None and buckets.token is not None:
         raise S3Error("AccessDenied")
 
 
@@ -143,7 +145,7 @@ def gateway_app(buckets: JobBuckets, loopback_hosts: frozenset[str]) -> WSGIAppl
         if unrouted:
             return unrouted
         operation = match(_ROUTES, request)
-        authorize(request, buckets.token)
+        authorize(request, buckets)
         return operations[operation](request)
 
     inner = application(handle)

@@ -9,7 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from kfp_pachyderm.embedded.services import cluster, local, metadata, wire
+from pachyderm_sdk.api import pfs as pfs_api
+from pachyderm_sdk.api import pps as pps_api
+
+from kfp_pachyderm.embedded.auth import owners, startup, state
+from kfp_pachyderm.embedded.auth.gate import Gate
+from kfp_pachyderm.embedded.services import auth, cluster, local, metadata, wire
 from kfp_pachyderm.embedded.services.context import Joining
 from kfp_pachyderm.embedded.services.files import FileService
 from kfp_pachyderm.embedded.services.jobs import JobService
@@ -39,9 +44,6 @@ _JOINING_PFS = (
 )
 _JOINING_PPS = ("update_job_state", "stop_job", "create_pipeline_v2")
 
-#: The text that pachyderm_sdk turns into AuthServiceNotActivated.
-AUTH_OFF = {"auth_v2.API": "the auth service is not activated"}
-
 
 class EmbeddedServer:
     """Store, worker and gRPC services; a context manager.
@@ -49,18 +51,20 @@ class EmbeddedServer:
     Args:
         data_dir: the data folder; made when missing.
         port: where gRPC listens on 127.0.0.1; 0: any free port.
+        auth_on: turn auth on, if it is not; see `embedded.auth.startup.prepare`.
 
     Raises:
         StoreError: another server uses the folder, the folder can't be used, or the port is taken.
     """
 
-    def __init__(self, data_dir: Path, port: int = 0) -> None:
+    def __init__(self, data_dir: Path, port: int = 0, auth_on: bool = False) -> None:
         self.data_dir = data_dir.absolute()
         with ExitStack() as stack:
             stack.enter_context(locked(self.data_dir))
             self.store = stack.enter_context(Store(self.data_dir))
             self._logs = Logs(self.data_dir / "logs", self.store.database.wake)
             self.manager = Manager(self.store, self._logs, self._sidecar_services())
+            startup.prepare(self.store, auth_on)
             self._server, self.port = self._listen(port)
             stack.callback(self._stop_listening)
             # Ends first, so that whoever waits for a job still hears how it ended.
@@ -93,7 +97,11 @@ class EmbeddedServer:
 
     def _sidecar_services(self) -> dict[str, wire.Calls]:
         pfs = PfsService(Joining(self.store)).calls() | FileService(self.store).calls()
-        return {"pfs_v2.API": pfs, "versionpb_v2.API": cluster.version_calls()}
+        return {
+            "pfs_v2.API": pfs,
+            "auth_v2.API": auth.AuthService(self.store).calls(),
+            "versionpb_v2.API": cluster.version_calls(),
+        }
 
     def _services(self) -> dict[str, wire.Calls]:
         joining = Joining(self.store)
@@ -104,8 +112,13 @@ class EmbeddedServer:
         joining.join = transactions.join
         jobs = JobService(joining, self._logs, self.manager.working)
         return {
-            "pfs_v2.API": pfs.calls() | FileService(self.store).calls(),
-            "pps_v2.API": pipelines.calls() | jobs.calls(),
+            "pfs_v2.API": pfs.calls()
+            | FileService(self.store).calls()
+            | auth.activation_calls(self.store, state.bind_existing, pfs_api.ActivateAuthResponse),
+            "pps_v2.API": pipelines.calls()
+            | jobs.calls()
+            | auth.activation_calls(self.store, owners.bind_existing, pps_api.ActivateAuthResponse),
+            "auth_v2.API": auth.AuthService(self.store).calls(),
             "transaction_v2.API": transactions.calls(),
             "metadata.API": metadata.calls(self.store),
             "versionpb_v2.API": cluster.version_calls(),
@@ -117,7 +130,7 @@ class EmbeddedServer:
 
     def _listen(self, port: int) -> tuple[wire.Server, int]:
         try:
-            return wire.serve(self._services(), port, THREADS, AUTH_OFF)
+            return wire.serve(self._services(), port, THREADS, Gate(self.store))
         except OSError as error:
             raise StoreError(f"{error}. Give another port, or 0 for any free one") from error
 

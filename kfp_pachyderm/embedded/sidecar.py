@@ -10,10 +10,14 @@ import hashlib
 from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pachyderm_sdk.api import pps
 
+from kfp_pachyderm.embedded.auth import guard
+from kfp_pachyderm.embedded.auth.gate import Gate
+from kfp_pachyderm.embedded.auth.view import GuardedView
 from kfp_pachyderm.embedded.gateway import gateway_app
 from kfp_pachyderm.embedded.pps import inputs
 from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
@@ -21,7 +25,6 @@ from kfp_pachyderm.embedded.services import wire
 from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.store import Store
-from kfp_pachyderm.embedded.store.view import StoreView
 from kfp_pachyderm.embedded.view import Bucket, JobBuckets
 from kfp_pachyderm.embedded.worker.datums import input_commit
 from kfp_pachyderm.s3.server import S3Server
@@ -43,13 +46,20 @@ def job_buckets(store: Store, job: Job, details: pps.PipelineInfoDetails) -> Job
             buckets[one.name] = _bucket(store, one.name, input_commit(db, job, one), job, False)
     if details.s3_out:
         buckets["out"] = _bucket(store, "out", commits.by_id(db, job.output), job, True)
-    return JobBuckets(service_name(job.key), buckets, job.token or None)
+    return JobBuckets(service_name(job.key), buckets, job.token or None, partial(_sign_in, store))
+
+
+def _sign_in(store: Store, token: str) -> bool:
+    """Whether anybody has this token; what the request does then is done for that one."""
+    caller = guard.signed_in(store.read(), token)
+    guard.enter(caller)
+    return caller.problem is None
 
 
 def _bucket(store: Store, name: str, commit: Commit, job: Job, writable: bool) -> Bucket:
     made = repos.repo_by_id(store.read(), commit.repo_id).created
     return Bucket(
-        name, writable, job.key.id, datetime.fromtimestamp(made / 1e6, UTC), StoreView(store, commit)
+        name, writable, job.key.id, datetime.fromtimestamp(made / 1e6, UTC), GuardedView(store, commit)
     )
 
 
@@ -73,7 +83,7 @@ class Sidecar:
         self._buckets = job_buckets(store, job, details)
         self._app: Any = None
         with ExitStack() as stack:
-            server, self.grpc_port = wire.serve(services, 0, _THREADS)
+            server, self.grpc_port = wire.serve(services, 0, _THREADS, Gate(store))
             stack.callback(server.stop, None)
             self.s3_port = stack.enter_context(S3Server(self._serve)).port
             self._app = gateway_app(self._buckets, frozenset({f"127.0.0.1:{self.s3_port}"}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -74,8 +74,10 @@ class JobBuckets:
         service: "s3-<md5>", the first label of the Host that is routed to this job.
         buckets: by name.
         token: the job's token (access key = secret key) when auth is on, else None.
+        sign_in: with auth on, whether a token is anybody's; None: only `token` is good.
     """
 
     service: str
     buckets: dict[str, Bucket]
     token: str | None = None
+    sign_in: Callable[[str], bool] | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from pachyderm_sdk.api import pfs
 
+from kfp_pachyderm.embedded.auth import guard
 from kfp_pachyderm.embedded.fields import given
 from kfp_pachyderm.embedded.services import messages, modify, pick, wire
 from kfp_pachyderm.embedded.services.messages import field
@@ -58,6 +59,9 @@ class FileService:
             raise Refused("first message must be a set commit")
         handle = pfs.Commit().parse(first.commit)
         commit, branch = self._target(handle)
+        if branch:
+            # An open commit takes files of everybody who is signed in; a new one needs the right to start it.
+            guard.check_repo(self._store.read(), pick.repo_of(handle), "REPO_WRITE")
         changes = self._store.changes(commit)
         for change in requests:
             self._collect(changes, change)
@@ -102,15 +106,16 @@ class FileService:
             raise Refused("cannot set commit")
 
     def _copy(self, changes: Changes, request: pfs.CopyFile) -> None:
-        commit = pick.commit(self._store.read(), request.src.commit)
+        _, shown = self._open(request.src.commit)
         source = paths.clean(request.src.path)
-        shown = self._store.layers(commit)
         file = layers.inspect(self._store.read(), shown, source)
         top = source if source == "/" else source + "/"
         files = [file] if file else list(layers.walk(self._store.read(), shown, top))
         changes.copy(files, "" if source == "/" else source, request.dst or source, request.append)
 
-    def _open(self, handle: pfs.Commit) -> tuple[Commit, listing.Layers]:
+    def _open(self, handle: pfs.Commit, *permissions: str) -> tuple[Commit, listing.Layers]:
+        needed = permissions or ("REPO_READ",)
+        guard.check_repo(self._store.read(), pick.repo_of(handle), *needed)
         commit = pick.commit(self._store.read(), handle)
         return commit, self._store.layers(commit)
 
@@ -176,18 +181,18 @@ class FileService:
             yield field(1, bytes(-entry.size % tarfile.BLOCKSIZE))
 
     def _inspect_file(self, request: pfs.InspectFileRequest, _: Context) -> bytes:
-        commit, shown = self._open(request.file.commit)
+        commit, shown = self._open(request.file.commit, "REPO_INSPECT_FILE")
         entry = listing.inspect(self._store.read(), shown, request.file.path)
         if entry is None:
             raise self._missing(commit, request.file.path)
         return messages.FileInfos(commit).encode(entry.path, entry.size, entry.hash)
 
     def _list_file(self, request: pfs.ListFileRequest, _: Context) -> Iterator[bytes]:
-        commit, shown = self._open(request.file.commit)
+        commit, shown = self._open(request.file.commit, "REPO_LIST_FILE")
         yield from self._page(commit, listing.children(self._store.read(), shown, request.file.path), request)
 
     def _walk_file(self, request: pfs.WalkFileRequest, _: Context) -> Iterator[bytes]:
-        commit, shown = self._open(request.file.commit)
+        commit, shown = self._open(request.file.commit, "REPO_READ", "REPO_LIST_FILE")
         db, path = self._store.read(), request.file.path
         entries = listing.walk(db, shown, path)
         first = next(entries, None)
@@ -205,7 +210,7 @@ class FileService:
         return _encoded(commit, listing.page(entries, path, request.number, request.reverse))
 
     def _glob_file(self, request: pfs.GlobFileRequest, _: Context) -> Iterator[bytes]:
-        commit, shown = self._open(request.commit)
+        commit, shown = self._open(request.commit, "REPO_READ", "REPO_LIST_FILE")
         lower, upper = request.path_range.lower, request.path_range.upper
         found = listing.glob(self._store.read(), shown, request.pattern)
         inside = (one for one in found if one.path >= lower and (not upper or one.path < upper))

@@ -8,13 +8,14 @@ from typing import Any
 
 from pachyderm_sdk.api import pfs, pps, transaction
 
+from kfp_pachyderm.embedded.auth import guard, owners, state
 from kfp_pachyderm.embedded.fields import given, has
 from kfp_pachyderm.embedded.pps import inputs, jobs, pipelines
 from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey, key_of
 from kfp_pachyderm.embedded.services import messages, pick, wire
 from kfp_pachyderm.embedded.services.context import Joining, alive
-from kfp_pachyderm.embedded.services.pps import Operations, job_key, message
+from kfp_pachyderm.embedded.services.pps import Operations, job_key, message, stop_job
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store import commits, layers, listing
@@ -97,7 +98,9 @@ class JobService:
         return info
 
     def _details(self, job: Job) -> pps.JobInfoDetails:
-        pipeline = pipelines.get(self._store.read(), PipelineKey(*job.key[:2]), job.version)
+        key = PipelineKey(*job.key[:2])
+        guard.check_repo(self._store.read(), key.repo(), "PIPELINE_LIST_JOB")
+        pipeline = pipelines.get(self._store.read(), key, job.version)
         found = {name: given(pipeline.info.details, name) for name in _COPIED}
         details = pps.JobInfoDetails(**{name: value for name, value in found.items() if value is not None})
         if pipeline.input is not None:
@@ -135,7 +138,9 @@ class JobService:
         db = self._store.read()
         order = "ASC" if request.reverse else "DESC"
         if request.pipeline.name:
-            where, values = "WHERE (project, pipeline) = (?, ?)", tuple(key_of(request.pipeline))
+            key = key_of(request.pipeline)
+            guard.check_repo(db, key.repo(), "PIPELINE_LIST_JOB")
+            where, values = "WHERE (project, pipeline) = (?, ?)", tuple(key)
         else:
             where, values = "", ()
         sets = self._sets_of(request.input_commit)
@@ -147,6 +152,8 @@ class JobService:
             if (projects and job.key.project not in projects) or (
                 sets is not None and job.key.id not in sets
             ):
+                continue
+            if not guard.may(db, state.of_repo(PipelineKey(*job.key[:2]).repo()), "PIPELINE_LIST_JOB"):
                 continue
             info = self.info(job, request.details)
             info.auth_token = ""
@@ -185,6 +192,7 @@ class JobService:
 
     def _subscribe(self, request: pps.SubscribeJobRequest, context: Context) -> Iterator[pps.JobInfo]:
         key = key_of(request.pipeline)
+        guard.check_repo(self._store.read(), key.repo(), "PIPELINE_LIST_JOB")
         is_alive = alive(context, self._store)
         last = 0
         where = "WHERE (project, pipeline) = (?, ?) AND finished IS NULL AND seq > ? ORDER BY seq LIMIT 1"
@@ -201,17 +209,19 @@ class JobService:
 
     def _delete(self, request: pps.DeleteJobRequest, _: Context) -> wire.Empty:
         with self._store.database.write() as txn:
-            jobs.delete(txn, jobs.get(txn.db, job_key(request.job)))
+            job = jobs.get(txn.db, job_key(request.job))
+            stop_job(txn, job, "job deleted")
+            jobs.delete(txn, job)
         return wire.Empty()
 
     def _datums(self, job: Job) -> Iterator[pps.DatumInfo]:
         query = "SELECT id, state, files FROM datums WHERE job = ? ORDER BY position"
-        for datum_id, state, files in self._store.read().execute(query, (job.seq,)).fetchall():
+        for datum_id, found, files in self._store.read().execute(query, (job.seq,)).fetchall():
             yield pps.DatumInfo(
                 datum=pps.Datum(
                     job=pps.Job(pipeline=message(PipelineKey(*job.key[:2])), id=job.key.id), id=datum_id
                 ),
-                state=pps.DatumState(state),
+                state=pps.DatumState(found),
                 data=[self._file(commit, path) for _, commit, path in json.loads(files)],
             )
 
@@ -257,6 +267,8 @@ class JobService:
             wanted = jobs.select(self._store.read(), where, key_of(request.pipeline))
         else:
             raise Refused("must specify either pipeline or job")
+        for key in {PipelineKey(*job.key[:2]) for job in wanted}:
+            self._check_logs(key)
         kept: list[pps.LogMessage] = []
         for job in wanted:
             follow = request.follow and bool(request.job.id)
@@ -267,6 +279,11 @@ class JobService:
                     else:
                         kept.append(line)
         yield from kept[-request.tail :] if request.tail else []
+
+    def _check_logs(self, key: PipelineKey) -> None:
+        db = self._store.read()
+        for repo in (*owners.input_repos(pipelines.find(db, key)), key.repo()):
+            guard.check_repo(db, repo, "REPO_READ")
 
     def _lines(self, job: Job, follow: bool, context: Context) -> Iterator[pps.LogMessage]:
         at = 0

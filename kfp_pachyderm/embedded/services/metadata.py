@@ -10,6 +10,7 @@ from collections.abc import Callable
 import betterproto
 from pachyderm_sdk.api import metadata as api
 
+from kfp_pachyderm.embedded.auth import guard
 from kfp_pachyderm.embedded.pps import pipelines
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
 from kfp_pachyderm.embedded.services import pick, wire
@@ -56,18 +57,25 @@ def _apply(txn: Txn, edit: api.Edit) -> None:
     kind, target = betterproto.which_one_of(edit, "target")
     change = _change(edit)
     if kind == "cluster":
+        guard.check_cluster(txn.db, "CLUSTER_EDIT_CLUSTER_METADATA")
         metadata.edit_cluster(txn, change)
     elif kind == "project":
         metadata.edit(txn, "projects", (repos.get_project(txn.db, target.name).name,), change)
     elif kind == "repo":
-        metadata.edit(txn, "repos", (repos.get_repo(txn.db, pick.repo_by_picker(target)).id,), change)
+        repo = repos.get_repo(txn.db, pick.repo_by_picker(target))
+        guard.check_repo(txn.db, repo.key, "REPO_WRITE")
+        metadata.edit(txn, "repos", (repo.id,), change)
     elif kind == "branch":
-        metadata.edit(txn, "branches", (branches.get(txn.db, pick.branch_by_picker(target)).id,), change)
+        branch = branches.get(txn.db, pick.branch_by_picker(target))
+        guard.check_repo(txn.db, branch.repo, "REPO_CREATE_BRANCH")
+        metadata.edit(txn, "branches", (branch.id,), change)
     elif kind == "commit":
         metadata.edit(txn, "commits", (pick.by_picker(txn.db, target).id,), change)
     elif kind == "pipeline":
         key = PipelineKey(target.name.project.name or "default", target.name.name)
-        metadata.edit(txn, "pipelines", tuple(pipelines.get(txn.db, key).key), change)
+        found = pipelines.get(txn.db, key)
+        guard.check_repo(txn.db, key.repo(), "REPO_WRITE")
+        metadata.edit(txn, "pipelines", tuple(found.key), change)
     else:
         raise invalid("edit has no target")
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from pachyderm_sdk.api import pfs, transaction
 
+from kfp_pachyderm.embedded.auth import guard, state
+from kfp_pachyderm.embedded.auth.roles import PROJECT
+from kfp_pachyderm.embedded.auth.state import Resource
 from kfp_pachyderm.embedded.fields import given, has
 from kfp_pachyderm.embedded.services import messages, pick, wire
+from kfp_pachyderm.embedded.services.auth import permissions
 from kfp_pachyderm.embedded.services.context import Joining, alive
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused, not_found
@@ -16,19 +21,41 @@ from kfp_pachyderm.embedded.store import branches, commits, deletion, repos
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.database import Txn
 
+_Info = TypeVar("_Info", pfs.RepoInfo, pfs.ProjectInfo)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Puts what was tried before the reason why it was refused."""
+    try:
+        yield
+    except Refused as error:
+        raise Refused(f"{what}: {error.text}", error.code) from error
+
 
 class Operations:
     """What may join a transaction: the same code runs at once or when the transaction is finished."""
 
     def create_repo(self, txn: Txn, request: pfs.CreateRepoRequest) -> wire.Empty:
         """CreateRepo."""
-        repos.create_repo(txn, messages.repo_key(request.repo), request.description, request.update)
+        key = messages.repo_key(request.repo)
+        known = repos.find_repo(txn.db, key)
+        if repos.find_project(txn.db, key.project) is not None:
+            with _explained("failed to create repo"):
+                guard.check_project(txn.db, key.project, "PROJECT_CREATE_REPO")
+        if known is not None and request.update and known.description != request.description:
+            with _explained(f'could not update description of "{key}"'):
+                guard.check_repo(txn.db, key, "REPO_WRITE")
+        repos.create_repo(txn, key, request.description, request.update)
+        if known is None:
+            guard.own(txn, state.of_repo(key), "repoOwner")
         return wire.Empty()
 
     def delete_repo(self, txn: Txn, request: pfs.DeleteRepoRequest) -> pfs.DeleteRepoResponse:
         """DeleteRepo; a repo that does not exist is no error."""
         repo = repos.find_repo(txn.db, messages.repo_key(request.repo))
-        if repo is None:
+        # Who may not delete it is told so only by `deleted`, as Pachyderm does (canDeleteRepo).
+        if repo is None or not guard.may(txn.db, state.of_repo(repo.key), "REPO_DELETE"):
             return pfs.DeleteRepoResponse(deleted=False)
         name = (repo.key.project, repo.key.name)
         owner = txn.db.execute("SELECT 1 FROM pipelines WHERE (project, name) = (?, ?)", name).fetchone()
@@ -40,6 +67,7 @@ class Operations:
     def start_commit(self, txn: Txn, request: pfs.StartCommitRequest) -> pfs.Commit:
         """StartCommit."""
         key, name = messages.branch_key(request.branch)
+        guard.check_repo(txn.db, key, "REPO_WRITE")
         repo = repos.get_repo(txn.db, key)
         handle = given(request, "parent")
         parent = None
@@ -51,6 +79,7 @@ class Operations:
 
     def finish_commit(self, txn: Txn, request: pfs.FinishCommitRequest) -> wire.Empty:
         """FinishCommit; a pipeline's output is finished by its job alone."""
+        guard.check_repo(txn.db, pick.repo_of(request.commit), "REPO_WRITE")
         commit = pick.commit(txn.db, request.commit)
         if commit.finishing is None and not request.force and commits.provenance_ids(txn.db, commit.id):
             name = (commit.repo.project, commit.repo.name)
@@ -61,6 +90,7 @@ class Operations:
 
     def create_branch(self, txn: Txn, request: pfs.CreateBranchRequest) -> wire.Empty:
         """CreateBranch."""
+        guard.check_repo(txn.db, messages.branch_key(request.branch)[0], "REPO_CREATE_BRANCH")
         handle = given(request, "head")
         named = handle is not None and (handle.id or handle.branch.name)
         branches.create(
@@ -79,6 +109,7 @@ class Operations:
 
     def delete_branch(self, txn: Txn, request: pfs.DeleteBranchRequest) -> wire.Empty:
         """DeleteBranch."""
+        guard.check_repo(txn.db, messages.branch_key(request.branch)[0], "REPO_DELETE_BRANCH")
         branches.delete(txn, messages.branch_key(request.branch), request.force)
         return wire.Empty()
 
@@ -145,13 +176,23 @@ class PfsService:
 
         return call
 
+    def _with_permissions(self, info: _Info, resource: Resource) -> _Info:
+        caller = guard.caller()
+        if caller is not None:
+            found = permissions(self._store, caller.known(), resource)
+            info.auth_info = pfs.AuthInfo(permissions=found.permissions, roles=found.roles)
+        return info
+
     def _create_project(self, request: pfs.CreateProjectRequest, _: Context) -> wire.Empty:
         with self._store.database.write() as txn:
             repos.create_project(txn, request.project.name, request.description, request.update)
+            if not request.update:
+                guard.own(txn, Resource(PROJECT, request.project.name), "projectOwner")
         return wire.Empty()
 
     def _inspect_project(self, request: pfs.InspectProjectRequest, _: Context) -> pfs.ProjectInfo:
-        return messages.project_info(repos.get_project(self._store.read(), request.project.name))
+        info = messages.project_info(repos.get_project(self._store.read(), request.project.name))
+        return self._with_permissions(info, Resource(PROJECT, info.project.name))
 
     def _inspect_project_v2(
         self, request: pfs.InspectProjectV2Request, _: Context
@@ -165,33 +206,40 @@ class PfsService:
 
     def _delete_project(self, request: pfs.DeleteProjectRequest, _: Context) -> wire.Empty:
         with self._store.database.write() as txn:
+            name = request.project.name
+            guard.check_project(txn.db, name, "PROJECT_DELETE", "PROJECT_MODIFY_BINDINGS")
             deletion.delete_project(txn, request.project.name, request.force)
         return wire.Empty()
 
     def _inspect_repo(self, request: pfs.InspectRepoRequest, _: Context) -> pfs.RepoInfo:
         db = self._store.read()
-        return messages.repo_info(db, repos.get_repo(db, messages.repo_key(request.repo)))
+        found = repos.get_repo(db, messages.repo_key(request.repo))
+        return self._with_permissions(messages.repo_info(db, found), state.of_repo(found.key))
 
     def _list_repo(self, request: pfs.ListRepoRequest, _: Context) -> Iterator[pfs.RepoInfo]:
         db = self._store.read()
         for repo in repos.list_repos(db, request.type, [one.name for one in request.projects]):
-            yield messages.repo_info(db, repo)
+            if guard.may_list(db, repo.key):
+                yield self._with_permissions(messages.repo_info(db, repo), state.of_repo(repo.key))
 
     def _delete_repos(self, request: pfs.DeleteReposRequest, _: Context) -> pfs.DeleteReposResponse:
         with self._store.database.write() as txn:
             projects = None if request.all else [one.name for one in request.projects]
             found = repos.list_repos(txn.db, projects=projects) if request.all or projects else []
+            found = [one for one in found if guard.may(txn.db, state.of_repo(one.key), "REPO_DELETE")]
             deletion.delete_repos(txn, found, request.force)
         return pfs.DeleteReposResponse(repos=[messages.repo(one.key) for one in found])
 
     def _clear_commit(self, request: pfs.ClearCommitRequest, _: Context) -> wire.Empty:
         with self._store.database.write() as txn:
+            guard.check_repo(txn.db, pick.repo_of(request.commit), "REPO_WRITE")
             commits.clear(txn, pick.commit(txn.db, request.commit), base=True)
         return wire.Empty()
 
     def _inspect_commit(self, request: pfs.InspectCommitRequest, context: Context) -> pfs.CommitInfo:
         if not has(request, "commit"):
             raise Refused("commit cannot be nil")
+        guard.check_repo(self._store.read(), pick.repo_of(request.commit), "REPO_INSPECT_COMMIT")
         commit = self._reached(pick.commit(self._store.read(), request.commit), request.wait, context)
         return messages.commit_info(self._store.read(), commit)
 
@@ -222,6 +270,8 @@ class PfsService:
 
     def _listed(self, request: pfs.ListCommitRequest) -> Iterator[Commit]:
         db = self._store.read()
+        if request.repo.name:
+            guard.check_repo(db, messages.repo_key(request.repo), "REPO_LIST_COMMIT")
         repo = repos.get_repo(db, messages.repo_key(request.repo)) if request.repo.name else None
         start, end = given(request, "from_"), given(request, "to")
         end = end if end is not None and (end.id or end.branch.name) else None
@@ -307,6 +357,7 @@ class PfsService:
                 fresh = [one for one in level if one.id not in seen]
                 seen.update(one.id for one in fresh)
                 for commit in fresh:
+                    guard.check_repo(db, commit.repo, "REPO_INSPECT_COMMIT")
                     if request.max_commits and sent >= request.max_commits:
                         break
                     sent += 1
@@ -322,6 +373,7 @@ class PfsService:
         db = self._store.read()
         order = "ASC" if request.reverse else "DESC"
         if request.repo.name:
+            guard.check_repo(db, messages.repo_key(request.repo), "REPO_LIST_BRANCH")
             repo = repos.get_repo(db, messages.repo_key(request.repo))
             found = branches.select(
                 db, f"WHERE b.repo = ? ORDER BY b.created {order}, b.id {order}", (repo.id,)

@@ -8,14 +8,16 @@ from typing import Any
 
 from pachyderm_sdk.api import pfs, pps, transaction
 
+from kfp_pachyderm.embedded.auth import guard, owners, state
 from kfp_pachyderm.embedded.fields import has
 from kfp_pachyderm.embedded.pps import jobs, pipelines, spec
-from kfp_pachyderm.embedded.pps.jobs import JobKey
+from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
 from kfp_pachyderm.embedded.pps.pipelines import Pipeline, PipelineKey, key_of
 from kfp_pachyderm.embedded.services import wire
 from kfp_pachyderm.embedded.services.context import Joining
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused
+from kfp_pachyderm.embedded.store import repos
 from kfp_pachyderm.embedded.store.database import Txn
 
 
@@ -24,18 +26,27 @@ class Operations:
 
     def create_pipeline_v2(self, txn: Txn, request: pps.CreatePipelineTransaction) -> wire.Empty:
         """CreatePipeline and CreatePipelineV2."""
-        pipelines.create(txn, request.create_pipeline_request, request.user_json, request.effective_json)
+        wanted = request.create_pipeline_request
+        old = pipelines.find(txn.db, key_of(wanted.pipeline)) if wanted.pipeline.name else None
+        pipelines.create(txn, wanted, request.user_json, request.effective_json)
+        owners.made(txn, key_of(wanted.pipeline), old)
         return wire.Empty()
 
     def stop_job(self, txn: Txn, request: pps.StopJobRequest) -> wire.Empty:
         """StopJob."""
-        jobs.stop(txn, jobs.get(txn.db, job_key(request.job)), request.reason)
+        stop_job(txn, jobs.get(txn.db, job_key(request.job)), request.reason)
         return wire.Empty()
 
     def update_job_state(self, txn: Txn, request: pps.UpdateJobStateRequest) -> wire.Empty:
         """UpdateJobState; workers' counters are this server's own affair, so only the state is taken."""
         jobs.set_state(txn, jobs.get(txn.db, job_key(request.job)), request.state, request.reason)
         return wire.Empty()
+
+
+def stop_job(txn: Txn, job: Job, reason: str) -> None:
+    """Kills a job for the caller, who must be allowed to finish its output commit."""
+    guard.check_repo(txn.db, PipelineKey(*job.key[:2]).repo(), "REPO_WRITE")
+    jobs.stop(txn, job, reason)
 
 
 def job_key(job: pps.Job) -> JobKey:
@@ -119,7 +130,7 @@ class PipelineService:
         named = request.pipeline.name
         projects = [one.name for one in request.projects]
         for key in [key_of(request.pipeline)] if named else pipelines.keys(db):
-            if projects and key.project not in projects:
+            if (projects and key.project not in projects) or not guard.may_list(db, key.repo()):
                 continue
             found = pipelines.versions(db, key)
             for pipeline in found if request.history < 0 else found[: request.history + 1]:
@@ -129,12 +140,12 @@ class PipelineService:
         with self._store.database.write() as txn:
             if request.all:
                 for key in pipelines.keys(txn.db):
-                    pipelines.delete(txn, key, True, request.keep_repo)
+                    delete(txn, key, True, request.keep_repo)
                 return wire.Empty()
             key = key_of(request.pipeline)
             if request.must_exist:
                 pipelines.get(txn.db, key)
-            pipelines.delete(txn, key, request.force, request.keep_repo)
+            delete(txn, key, request.force, request.keep_repo)
         return wire.Empty()
 
     def _delete_many(self, request: pps.DeletePipelinesRequest, _: Context) -> pps.DeletePipelinesResponse:
@@ -142,17 +153,23 @@ class PipelineService:
         with self._store.database.write() as txn:
             found = [key for key in pipelines.keys(txn.db) if request.all or key.project in projects]
             for key in found:
-                pipelines.delete(txn, key, True, request.keep_repo)
+                delete(txn, key, True, request.keep_repo)
         return pps.DeletePipelinesResponse(pipelines=[message(key) for key in found])
 
     def _start(self, request: pps.StartPipelineRequest, _: Context) -> wire.Empty:
+        key = key_of(request.pipeline)
         with self._store.database.write() as txn:
-            pipelines.start(txn, key_of(request.pipeline))
+            pipelines.get(txn.db, key)
+            guard.check_repo(txn.db, key.repo(), "REPO_WRITE")
+            pipelines.start(txn, key)
         return wire.Empty()
 
     def _stop(self, request: pps.StopPipelineRequest, _: Context) -> wire.Empty:
+        key = key_of(request.pipeline)
         with self._store.database.write() as txn:
-            pipelines.stop(txn, key_of(request.pipeline), request.must_exist)
+            if pipelines.find(txn.db, key) is not None:
+                guard.check_repo(txn.db, key.repo(), "REPO_WRITE")
+            pipelines.stop(txn, key, request.must_exist)
         return wire.Empty()
 
     def _rerun(self, request: pps.RerunPipelineRequest, context: Context) -> wire.Empty:
@@ -168,6 +185,16 @@ class PipelineService:
     def _cluster_defaults(self, _: Any, __: Context) -> pps.GetClusterDefaultsResponse:
         text = json.dumps({"createPipelineRequest": spec.DEFAULTS})
         return pps.GetClusterDefaultsResponse(cluster_defaults_json=text)
+
+
+def delete(txn: Txn, key: PipelineKey, force: bool, keep_repo: bool) -> None:
+    """Removes a pipeline for the caller, and its rights with it."""
+    found = pipelines.find(txn.db, key)
+    if found is not None:
+        if state.active(txn.db) and repos.find_repo(txn.db, key.repo()) is not None:
+            guard.check_repo(txn.db, key.repo(), "REPO_DELETE")
+        owners.unbind(txn, found)
+        pipelines.delete(txn, key, force, keep_repo)
 
 
 def message(key: PipelineKey) -> pps.Pipeline:

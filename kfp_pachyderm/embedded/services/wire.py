@@ -70,6 +70,9 @@ class Call:
 
 Calls = dict[str, Call]
 
+#: Called first of all in the thread of every call, with "service/method"; raises what refuses it.
+Gate = Callable[[str, Context], None]
+
 
 def message(kind: type[Any]) -> Callable[[bytes], Any]:
     """A parser for one betterproto message type."""
@@ -102,9 +105,10 @@ def _refuse(context: Context, name: str, error: Exception) -> NoReturn:
     context.abort(grpc.StatusCode.INTERNAL, f"{name}: internal error of the embedded Pachyderm: {error!r}")
 
 
-def _guard_unary(name: str, call: Call) -> Callable[[Any, Context], Any]:
+def _guard_unary(name: str, call: Call, gate: Gate) -> Callable[[Any, Context], Any]:
     def run(request: Any, context: Context) -> Any:
         try:
+            gate(name, context)
             return call.function(request, context)
         except Exception as error:
             # grpc's own abort is a bare Exception too; raising it again ends the call as decided.
@@ -115,9 +119,10 @@ def _guard_unary(name: str, call: Call) -> Callable[[Any, Context], Any]:
     return run
 
 
-def _guard_stream(name: str, call: Call) -> Callable[[Any, Context], Iterator[Any]]:
+def _guard_stream(name: str, call: Call, gate: Gate) -> Callable[[Any, Context], Iterator[Any]]:
     def run(request: Any, context: Context) -> Iterator[Any]:
         try:
+            gate(name, context)
             yield from call.function(request, context)
         except Exception as error:
             if context.code() is not None:
@@ -127,32 +132,28 @@ def _guard_stream(name: str, call: Call) -> Callable[[Any, Context], Iterator[An
     return run
 
 
-def _handler(name: str, call: Call) -> grpc.RpcMethodHandler:
+def _handler(name: str, call: Call, gate: Gate) -> grpc.RpcMethodHandler:
     if call.kind == "stream":
-        return grpc.unary_stream_rpc_method_handler(_guard_stream(name, call), call.parse, call.write)
+        return grpc.unary_stream_rpc_method_handler(_guard_stream(name, call, gate), call.parse, call.write)
     make = (
         grpc.stream_unary_rpc_method_handler if call.kind == "upload" else grpc.unary_unary_rpc_method_handler
     )
-    return make(_guard_unary(name, call), call.parse, call.write)
+    return make(_guard_unary(name, call, gate), call.parse, call.write)
 
 
 class _Router(grpc.GenericRpcHandler):  # type: ignore[misc]
-    def __init__(self, services: dict[str, Calls], refusals: dict[str, str]) -> None:
+    def __init__(self, services: dict[str, Calls], gate: Gate) -> None:
         self._handlers = {
-            f"/{service}/{name}": _handler(f"{service}/{name}", call)
+            f"/{service}/{name}": _handler(f"{service}/{name}", call, gate)
             for service, calls in services.items()
             for name, call in calls.items()
         }
-        self._refusals = refusals
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         return self._handlers.get(details.method) or self._absent(details.method)
 
     def _absent(self, method: str) -> grpc.RpcMethodHandler:
-        service = method.split("/")[1]
-        text = self._refusals.get(
-            service, f"{method.lstrip('/')} is not implemented by the embedded Pachyderm"
-        )
+        text = f"{method.lstrip('/')} is not implemented by the embedded Pachyderm"
 
         def refuse(_: Any, context: Context) -> Iterator[bytes]:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
@@ -161,16 +162,14 @@ class _Router(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.stream_stream_rpc_method_handler(refuse)
 
 
-def serve(
-    services: dict[str, Calls], port: int, threads: int, refusals: dict[str, str] | None = None
-) -> tuple[grpc.Server, int]:
+def serve(services: dict[str, Calls], port: int, threads: int, gate: Gate) -> tuple[grpc.Server, int]:
     """Starts a gRPC server on loopback.
 
     Args:
         services: wire name of a service → its calls.
         port: 0: any free one.
         threads: how many calls run at once; waiting ones count.
-        refusals: service → text that all its calls answer with UNIMPLEMENTED.
+        gate: asked before every call.
 
     Returns:
         The running server and its port.
@@ -178,9 +177,7 @@ def serve(
     Raises:
         OSError: the port is taken.
     """
-    server = grpc.server(
-        ThreadPoolExecutor(threads, "grpc"), [_Router(services, refusals or {})], options=OPTIONS
-    )
+    server = grpc.server(ThreadPoolExecutor(threads, "grpc"), [_Router(services, gate)], options=OPTIONS)
     try:
         bound = server.add_insecure_port(f"127.0.0.1:{port}")
     except RuntimeError as error:

@@ -1,0 +1,34 @@
+"""A commit as a job's sidecar shows it, with auth on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kfp_pachyderm.embedded.auth import guard
+from kfp_pachyderm.embedded.store.commits import Commit
+from kfp_pachyderm.embedded.store.layers import File
+from kfp_pachyderm.embedded.store.store import Store
+from kfp_pachyderm.embedded.store.view import StoreView
+from kfp_pachyderm.embedded.view import FileEntry
+
+
+class GuardedView(StoreView):
+    """`StoreView` for the one whose token signed the request.
+
+    Writing needs no permission, but the look at what was written does: without it a PUT is stored and
+    answered with an error, as Pachyderm does (src/server/pfs/s3/object.go).
+    """
+
+    def __init__(self, store: Store, commit: Commit) -> None:
+        super().__init__(store, commit)
+        self._read, self._repo = store.read, commit.repo
+
+    def find(self, path: str) -> File | None:
+        """The file at exactly this path."""
+        guard.check_repo(self._read(), self._repo, "REPO_READ", "REPO_LIST_FILE")
+        return super().find(path)
+
+    def walk(self, prefix: str, after: str) -> Iterator[FileEntry]:
+        """Files in byte order of their paths."""
+        guard.check_repo(self._read(), self._repo, "REPO_READ", "REPO_LIST_FILE")
+        return super().walk(prefix, after)
