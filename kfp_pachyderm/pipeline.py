@@ -15,14 +15,14 @@ import yaml
 from kfp import components
 from kfp.dsl import pipeline_channel, pipeline_context
 
-from kfp_pachyderm.connection import connect
+from kfp_pachyderm.component.connection import connect
+from kfp_pachyderm.component.ir import launcher_command
+from kfp_pachyderm.component.step import S3EnabledComponent, scope
+from kfp_pachyderm.component.tasks import SnapshotChannel, StepTask, is_commit, qualified
 from kfp_pachyderm.errors import SpecError
-from kfp_pachyderm.ir import launcher_command
 from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig
 from kfp_pachyderm.spec import Connection, names
 from kfp_pachyderm.spec.connection import check_connection
-from kfp_pachyderm.step import S3EnabledComponent, scope
-from kfp_pachyderm.tasks import SnapshotChannel, StepTask, is_commit, qualified
 
 #: The task that resolves the inputs, and its component.
 SNAPSHOT = "pachyderm-snapshot"

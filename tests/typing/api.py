@@ -8,7 +8,7 @@ from typing import Any, assert_type
 from kfp import dsl
 
 import kfp_pachyderm as pachyderm
-from kfp_pachyderm.step import S3EnabledComponent
+from kfp_pachyderm.component.step import S3EnabledComponent
 from kfp_pachyderm.testing import Pachyderm
 
 assert_type(pachyderm.__version__, str)

@@ -7,14 +7,14 @@ from typing import Any, Literal, overload
 
 from kfp import dsl
 
+from kfp_pachyderm.component.ir import COMMIT, RECORD, ComponentIR
+from kfp_pachyderm.component.step import S3EnabledComponent, Step
 from kfp_pachyderm.errors import InputNameError, OutputNameError, SpecError
-from kfp_pachyderm.ir import COMMIT, RECORD, ComponentIR
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.spec import Connection, FileInput, HolderOptions, PipelineSpec, S3Input, names
 from kfp_pachyderm.spec.connection import check_connection
 from kfp_pachyderm.spec.holder import seconds
 from kfp_pachyderm.spec.inputs import configs
-from kfp_pachyderm.step import S3EnabledComponent, Step
 
 
 @overload

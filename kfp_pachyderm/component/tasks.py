@@ -8,8 +8,8 @@ from typing import Any
 from kfp import dsl
 from kfp.dsl import pipeline_channel
 
+from kfp_pachyderm.component.ir import COMMIT, RECORD
 from kfp_pachyderm.errors import CommitReferenceError
-from kfp_pachyderm.ir import COMMIT, RECORD
 from kfp_pachyderm.launcher.config import InputConfig
 
 _NAME = r"[a-zA-Z0-9_-]+"

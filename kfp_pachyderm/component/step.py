@@ -8,11 +8,11 @@ from typing import Any, Protocol, cast
 
 from kfp import components
 
-from kfp_pachyderm.connection import connect
-from kfp_pachyderm.ir import COMMIT, RECORD, ComponentIR, describe
+from kfp_pachyderm.component.connection import connect
+from kfp_pachyderm.component.ir import COMMIT, RECORD, ComponentIR, describe
+from kfp_pachyderm.component.tasks import StepTask, check_reference, is_commit
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.spec import Connection, names
-from kfp_pachyderm.tasks import StepTask, check_reference, is_commit
 
 
 class Scope(Protocol):
