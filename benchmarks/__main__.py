@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import imports, steps, throughput
+from benchmarks import embedded, imports, steps, throughput
 
 
 def main() -> None:
@@ -11,6 +11,8 @@ def main() -> None:
         ("a step", steps.measure),
         ("imports", imports.measure),
         ("256 MiB", throughput.measure),
+        ("the sidecar's S3", embedded.measure),
+        ("growth of the embedded Pachyderm", embedded.measure_growth),
     ):
         print(f"\n{title}")
         for name, value in measure().items():

@@ -39,9 +39,9 @@ _loaded = sys.modules.get(_NAME)
 if _loaded is None:
     sys.modules[_NAME] = _bare_package()
 try:
-    from pachyderm_sdk.api import admin, metadata, pfs, pps, transaction, version
+    from pachyderm_sdk.api import admin, auth, metadata, pfs, pps, transaction, version
 finally:
     if _loaded is None:
         del sys.modules[_NAME]
 
-__all__ = ["admin", "metadata", "pfs", "pps", "transaction", "version"]
+__all__ = ["admin", "auth", "metadata", "pfs", "pps", "transaction", "version"]

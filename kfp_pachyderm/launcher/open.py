@@ -18,6 +18,7 @@ from kfp_pachyderm.pachyderm.pipelines import (
     PipelinePlan,
     branch_name,
     check_name,
+    check_rights,
     inspect_owned,
 )
 from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
@@ -73,6 +74,7 @@ def open_step(
     plan = _plan(pachd, config, execution, deadline)
     found = inspect_owned(pachd, plan)
     if found:
+        check_rights(pachd, plan)
         _stop_predecessor(pachd, plan, execution.identity)
     job = claim(pachd, plan, found, deadline)
     try:

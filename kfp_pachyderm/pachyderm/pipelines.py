@@ -9,12 +9,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kfp_pachyderm.errors import NotFoundError, PermanentError, PipelineNotOwnedError, SpecError
+import betterproto
+
+from kfp_pachyderm.errors import (
+    AuthenticationError,
+    NotFoundError,
+    PermanentError,
+    PipelineNotOwnedError,
+    SpecError,
+)
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference, repo_message
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.sdk import auth, pfs, pps
 
 OWNER_KEY, OWNER = "kfp-pachyderm/owner", "kfp-pachyderm"
+#: What a step needs on the output of a pipeline that exists: see its jobs, end them.
+_RIGHTS = ("PIPELINE_LIST_JOB", "REPO_WRITE")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -172,6 +182,28 @@ def _refuse_repo(pachd: Pachd, plan: PipelinePlan) -> None:
         f"{plan} is a repo already, and a pipeline would write into it, so it is left untouched; "
         "give the step another name by s3_enabled(name=...) or another project"
     )
+
+
+def check_rights(pachd: Pachd, plan: PipelinePlan) -> None:
+    """Refuses to claim a job of a pipeline that could then be neither looked at nor stopped.
+
+    Whoever makes a pipeline owns its output; whoever comes later needs a role on it. With auth off Pachyderm
+    says nothing of permissions, and nothing is refused (src/server/pfs/server/server_repo.go, inspectRepo).
+
+    Raises:
+        AuthenticationError: a permission is missing.
+    """
+    if not pachd.address.token:
+        return
+    info = pachd.pfs.inspect_repo(repo=repo_message(plan.project, plan.name))
+    given = {auth.Permission(one).name for one in info.auth_info.permissions}
+    missing = [one for one in _RIGHTS if one not in given]
+    if betterproto.serialized_on_wire(info.auth_info) and missing:
+        raise AuthenticationError(
+            f"{pachd.address.url}: not authorized to use pipeline {plan}: the token needs permissions "
+            f"[{' '.join(missing)}] on REPO {plan}; bind the role repoWriter there to its owner: "
+            f"pachctl auth set repo {plan.name} --project {plan.project} repoWriter <principal>"
+        )
 
 
 def is_current(info: pps.PipelineInfo, wanted: dict[str, Any]) -> bool:

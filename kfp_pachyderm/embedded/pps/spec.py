@@ -41,6 +41,7 @@ def from_json(text: str) -> tuple[pps.CreatePipelineRequest, str]:
     """
     try:
         user = json.loads(text)
+        _refuse_stats(user)
         _check_fields(pps.CreatePipelineRequest, user)
         effective = _merge(DEFAULTS, _camel(pps.CreatePipelineRequest, user))
         request = pps.CreatePipelineRequest().from_dict(effective)
@@ -50,6 +51,15 @@ def from_json(text: str) -> tuple[pps.CreatePipelineRequest, str]:
             f"{error}"
         ) from error
     return request, json.dumps(effective)
+
+
+def _refuse_stats(user: Any) -> None:
+    # Pachyderm 1.13's words: since 2.0 the field is gone, and "unknown field" says less.
+    given = user if isinstance(user, dict) else {}
+    if (given.get("s3_out") or given.get("s3Out")) and (
+        given.get("enable_stats") or given.get("enableStats")
+    ):
+        raise Refused("stats are not supported for pipelines that output via Pachyderm's S3 gateway")
 
 
 def _fields(kind: type[betterproto.Message]) -> dict[str, str]:

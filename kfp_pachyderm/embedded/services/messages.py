@@ -48,7 +48,7 @@ def branch(key: RepoKey, name: str) -> pfs.Branch:
 
 def commit(row: Commit) -> pfs.Commit:
     """A commit's name as a message."""
-    return pfs.Commit(repo=repo(row.repo), id=row.set_id, branch=branch(row.repo, row.branch))
+    return pfs.Commit(repo=repo(row.repo), id=row.set_id)
 
 
 def project_info(row: Project) -> pfs.ProjectInfo:

@@ -75,7 +75,7 @@ class Operations:
             handle.repo = messages.repo(key)
             parent = pick.commit(txn.db, handle)
         commit = branches.start_commit(txn, repo, name, parent, request.description)
-        return messages.commit(commit)
+        return pfs.Commit(repo=messages.repo(key), id=commit.set_id, branch=messages.branch(key, name))
 
     def finish_commit(self, txn: Txn, request: pfs.FinishCommitRequest) -> wire.Empty:
         """FinishCommit; a pipeline's output is finished by its job alone."""
@@ -155,6 +155,8 @@ class PfsService:
             "ListCommitSet": stream(self._list_commit_set, pfs.ListCommitSetRequest),
             "SquashCommitSet": unary(self._joined("squash_commit_set"), pfs.SquashCommitSetRequest),
             "DropCommitSet": unary(self._drop_commit_set, pfs.DropCommitSetRequest),
+            "SquashCommit": unary(self._squash_commit, pfs.SquashCommitRequest),
+            "DropCommit": unary(self._drop_commit, pfs.DropCommitRequest),
             "WalkCommitProvenance": stream(self._walk_provenance, pfs.WalkCommitProvenanceRequest),
             "WalkCommitSubvenance": stream(self._walk_subvenance, pfs.WalkCommitSubvenanceRequest),
             "CreateBranch": unary(self._joined("create_branch"), pfs.CreateBranchRequest),
@@ -338,6 +340,18 @@ class PfsService:
         with self._store.database.write() as txn:
             deletion.drop_commit_set(txn, request.commit_set.id)
         return wire.Empty()
+
+    def _squash_commit(self, request: pfs.SquashCommitRequest, _: Context) -> pfs.SquashCommitResponse:
+        with self._store.database.write() as txn:
+            found = pick.commit(txn.db, request.commit)
+            deletion.squash_commit(txn, found, request.recursive)
+        return pfs.SquashCommitResponse()
+
+    def _drop_commit(self, request: pfs.DropCommitRequest, _: Context) -> pfs.DropCommitResponse:
+        with self._store.database.write() as txn:
+            found = pick.commit(txn.db, request.commit)
+            deletion.drop_commit(txn, found, request.recursive)
+        return pfs.DropCommitResponse()
 
     def _walk_provenance(
         self, request: pfs.WalkCommitProvenanceRequest, _: Context

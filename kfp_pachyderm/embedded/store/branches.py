@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kfp_pachyderm.embedded.status import Refused, not_found
-from kfp_pachyderm.embedded.store import commits
+from kfp_pachyderm.embedded.store import commits, conditions
 from kfp_pachyderm.embedded.store.commits import AUTO, Commit
 from kfp_pachyderm.embedded.store.database import Txn
 from kfp_pachyderm.embedded.store.repos import Repo, RepoKey, check_name, get_repo, repo_by_id
@@ -206,6 +206,7 @@ def _check(
 def _check_trigger(db: sqlite3.Connection, key: BranchKey, trigger: dict[str, Any]) -> None:
     if not trigger.get("branch"):
         raise Refused("triggers must specify a branch to trigger on")
+    conditions.check(trigger)
     repo = get_repo(db, key[0])
     at: str = trigger["branch"]
     while at != key[1]:
@@ -276,33 +277,6 @@ def delete(txn: Txn, key: BranchKey, force: bool = False) -> None:
         raise Refused(f"branch {branch} cannot be deleted because it's in the direct provenance of {names}")
     txn.db.execute("DELETE FROM branch_provenance WHERE branch = ? OR upstream = ?", (branch.id, branch.id))
     txn.db.execute("DELETE FROM branches WHERE id = ?", (branch.id,))
-
-
-def trigger_finished(txn: Txn) -> None:
-    """Moves branches whose trigger is met by a commit that finished without error in this transaction."""
-    for commit_id in list(txn.finished):
-        commit = next(iter(commits.select(txn.db, "WHERE c.id = ? AND c.error = ''", (commit_id,))), None)
-        if commit is None:
-            continue
-        for branch in select(txn.db, "WHERE b.repo = ? AND b.trigger IS NOT NULL", (commit.repo_id,)):
-            source = find(txn.db, commit.repo_id, (branch.trigger or {})["branch"])
-            if source is not None and source.head == commit.id and _met(txn.db, branch, commit):
-                set_head(txn, branch.id, commit.id)
-                txn.moved.append(branch.id)
-
-
-def _met(db: sqlite3.Connection, branch: Branch, commit: Commit) -> bool:
-    trigger = branch.trigger or {}
-    wanted = int(trigger.get("commits") or 0)
-    if not wanted:
-        return True
-    between, at = 0, commit
-    while at.id != branch.head:
-        between += 1
-        if at.parent is None:
-            break
-        at = commits.by_id(db, at.parent)
-    return between >= wanted
 
 
 def repo_of(db: sqlite3.Connection, branch: Branch) -> Repo:

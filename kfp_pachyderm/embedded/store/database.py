@@ -95,7 +95,7 @@ class Database:
                 "install a newer one"
             )
         self._writer.execute("PRAGMA journal_mode = WAL")
-        self._writer.execute("PRAGMA cache_size = -16384")
+        self._writer.execute("PRAGMA cache_size = -8192")
         self._writer.execute("PRAGMA synchronous = FULL")
         if version == 0:
             self._writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
@@ -147,6 +147,8 @@ class Database:
         if db is None:
             db = self._local.db = self._connect()
             db.execute("PRAGMA query_only = ON")
+            # One per thread, and the operating system caches the file once for all of them.
+            db.execute("PRAGMA cache_size = -512")
         return db
 
     def wait(

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store import branches, commits, layers, repos
+from kfp_pachyderm.embedded.store import branches, commits, layers, repos, triggers
 from kfp_pachyderm.embedded.store.changes import Changes
 from kfp_pachyderm.embedded.store.chunks import Chunks
 from kfp_pachyderm.embedded.store.commits import Commit
@@ -36,7 +36,7 @@ class Store:
         self.folder = folder
         self.database = Database(folder / "pachyderm.db")
         self.chunks = Chunks(folder / "chunks")
-        self.database.before_commit += [branches.trigger_finished, branches.propagate]
+        self.database.before_commit += [triggers.fire, branches.propagate]
         self._prepare()
 
     def _prepare(self) -> None:

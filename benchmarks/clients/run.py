@@ -1,0 +1,242 @@
+"""Runs a client's program against a real job of the embedded Pachyderm: through the adapter, or direct."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from benchmarks.clients.programs import driver
+from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
+from kfp_pachyderm.embedded.process import start
+from kfp_pachyderm.launcher.environment import child_environment
+from kfp_pachyderm.runtime import Step
+
+PROGRAMS = Path(__file__).parent / "programs"
+CLIENTS = sorted(path.stem.removeprefix("with_") for path in PROGRAMS.glob("with_*.py"))
+_PROJECT, _REPO = "default", "data"
+_WAITING = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.02)"
+_DEADLINE = 60.0
+
+
+@dataclass
+class Job:
+    """A job whose user code waits until it is told to end.
+
+    Args:
+        pipeline: its pipeline.
+        id: its ID, the output commit's too.
+        places: where its sidecar is.
+    """
+
+    pipeline: str
+    id: str
+    places: dict[str, str]
+
+
+class Bed:
+    """An embedded Pachyderm with the input that the programs read; a context manager.
+
+    Args:
+        folder: for its data.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from pachyderm_sdk import Client
+
+        self._folder = folder
+        self._stack = ExitStack()
+        self.server = self._stack.enter_context(start(folder / "pachyderm"))
+        self.client = Client.from_pachd_address(self.server.address)
+        self.input = self._fill()
+
+    def __enter__(self) -> Bed:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _fill(self) -> str:
+        from pachyderm_sdk.api import pfs
+
+        repo = pfs.Repo(name=_REPO, type="user", project=pfs.Project(name=_PROJECT))
+        self.client.pfs.create_repo(repo=repo)
+        commit = self.client.pfs.start_commit(branch=pfs.Branch(name="master", repo=repo))
+        requests = [pfs.ModifyFileRequest(set_commit=commit)]
+        for path, data in driver.inputs():
+            for begin in range(0, max(len(data), 1), 2**20):
+                piece = pfs.AddFile(path=path, raw=data[begin : begin + 2**20])
+                requests.append(pfs.ModifyFileRequest(add_file=piece))
+        self.client.pfs.modify_file(iter(requests))
+        self.client.pfs.finish_commit(commit=commit)
+        self.client.pfs.wait_commit(commit)
+        return str(commit.id)
+
+    @contextmanager
+    def job(self, pipeline: str) -> Iterator[Job]:
+        """A running job with the input as S3 bucket "data" and an output bucket; it succeeds at the end."""
+        end = self._folder / f"end-{pipeline}"
+        source = {"repo": _REPO, "branch": "master", "glob": "/", "s3": True, "name": _REPO}
+        spec = {
+            "pipeline": {"name": pipeline, "project": {"name": _PROJECT}},
+            "transform": {"cmd": ["python3", "-c", _WAITING, str(end)]},
+            "input": {"pfs": source},
+            "s3Out": True,
+            "datumTries": 1,
+        }
+        self.client.pps.create_pipeline_v2(create_pipeline_request_json=json.dumps(spec))
+        job = self._started(pipeline)
+        try:
+            yield job
+        finally:
+            end.touch()
+        self._ended(job)
+
+    def _started(self, pipeline: str) -> Job:
+        from pachyderm_sdk.api import pfs, pps
+
+        deadline = time.monotonic() + _DEADLINE
+        name = pps.Pipeline(name=pipeline, project=pfs.Project(name=_PROJECT))
+        while time.monotonic() < deadline:
+            for info in self.client.pps.list_job(pipeline=name, details=True):
+                status = info.details.worker_status
+                if any(one.datum_status and one.datum_status.started for one in status):
+                    return Job(pipeline, info.job.id, self._places(pipeline, info.job.id))
+            time.sleep(0.02)
+        raise TimeoutError(f"the job of {pipeline} did not start its datum in {_DEADLINE:.0f} s")
+
+    def _places(self, pipeline: str, job_id: str) -> dict[str, str]:
+        import grpc
+
+        request = json.dumps({"project": _PROJECT, "pipeline": pipeline, "job": job_id}).encode()
+        with grpc.insecure_channel(self.server.address.removeprefix("grpc://")) as channel:
+            call = channel.unary_unary("/kfp_pachyderm.embedded.Locator/Locate")
+            places: dict[str, str] = json.loads(call(request, timeout=_DEADLINE))
+        return places
+
+    def _ended(self, job: Job) -> None:
+        from pachyderm_sdk.api import pfs, pps
+
+        name = pps.Pipeline(name=job.pipeline, project=pfs.Project(name=_PROJECT))
+        self.client.pps.inspect_job(job=pps.Job(pipeline=name, id=job.id), wait=True)
+
+    def hashes(self, job: Job) -> dict[str, str]:
+        """SHA-256 of every file in the job's output commit."""
+        from pachyderm_sdk.api import pfs
+
+        repo = pfs.Repo(name=job.pipeline, type="user", project=pfs.Project(name=_PROJECT))
+        commit = pfs.Commit(repo=repo, id=job.id)
+        infos = self.client.pfs.walk_file(file=pfs.File(commit=commit, path="/"))
+        return {
+            info.file.path[1:]: self._hash(info.file)
+            for info in infos
+            if info.file_type == pfs.FileType.FILE
+        }
+
+    def _hash(self, file: Any) -> str:
+        digest = hashlib.sha256()
+        for piece in self.client.pfs.get_file(file=file):
+            digest.update(piece.value)
+        return digest.hexdigest()
+
+    @contextmanager
+    def _adapter(self, job: Job) -> Iterator[tuple[str, str, str, AdapterProcess]]:
+        spool = self._folder / f"spool-{job.pipeline}"
+        config = AdapterConfig(
+            sidecar=job.places["sidecar_grpc"],
+            pachd=self.server.address,
+            token="",
+            inputs={_REPO: (_PROJECT, _REPO, self.input)},
+            output=(_PROJECT, job.pipeline, job.id),
+            aliases={},
+            access_key=secrets.token_hex(10),
+            secret_key=secrets.token_hex(20),
+            spool=str(spool),
+        )
+        with AdapterProcess() as process:
+            endpoint = process.configure(config, time.monotonic() + _DEADLINE)
+            yield endpoint, config.access_key, config.secret_key, process
+
+    def through_adapter(self, client: str) -> dict[str, str]:
+        """Operation → "ok" or what went wrong, through the adapter."""
+        with self.job(f"adapter-{client}") as job:
+            with self._adapter(job) as (endpoint, access, secret, process):
+                said = run_program(client, self._environment(job, endpoint, access, secret))
+                process.flush(_DEADLINE)
+        return verified(said, self.hashes(job))
+
+    def direct(self, client: str) -> dict[str, str]:
+        """The same, straight against the job's sidecar."""
+        with self.job(f"direct-{client}") as job:
+            environment = self._environment(job, job.places["sidecar_s3"], "default", "default")
+            said = run_program(client, environment)
+        return verified(said, self.hashes(job))
+
+    def _environment(self, job: Job, endpoint: str, access: str, secret: str) -> dict[str, str]:
+        step = Step(
+            endpoint=endpoint,
+            access_key=access,
+            secret_key=secret,
+            inputs={_REPO: f"{_PROJECT}/{_REPO}@{self.input}"},
+            output_bucket="out",
+            output_commit=f"{_PROJECT}/{job.pipeline}@{job.id}",
+            project=_PROJECT,
+            pipeline=job.pipeline,
+            job=job.id,
+        )
+        return child_environment(step, job.places["sidecar_s3"], self._folder / f"import-{job.pipeline}")
+
+
+def _lines(client: str, after: str, environment: dict[str, str]) -> list[dict[str, Any]]:
+    command = [sys.executable, str(PROGRAMS / f"with_{client}.py"), *(["--after", after] if after else [])]
+    tools = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    done = subprocess.run(
+        command, env={**environment, "PATH": tools}, capture_output=True, text=True, check=False
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode and not lines:
+        raise RuntimeError(f"{client} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return lines
+
+
+def run_program(client: str, environment: dict[str, str]) -> list[dict[str, Any]]:
+    """What the program says of each operation; one that never ends is given up, and the next is tried."""
+    last = list(driver.OPERATIONS)[-1]
+    lines = _lines(client, "", environment)
+    while lines[-1]["result"].startswith("not done") and lines[-1]["operation"] != last:
+        more = _lines(client, lines[-1]["operation"], environment)
+        if not more:
+            break
+        lines += more
+    return lines
+
+
+def verified(lines: list[dict[str, Any]], stored: dict[str, str]) -> dict[str, str]:
+    """The program's results, corrected by what the output commit holds."""
+    results = {}
+    for line in lines:
+        wrong = [key for key, digest in line["kept"].items() if stored.get(key) != digest]
+        lost = [key for key in wrong if key not in stored]
+        words = f"not in the commit: {lost[0]}" if lost else f"stored with other content: {wrong[:1]}"
+        results[line["operation"]] = words if wrong else line["result"]
+    kept = {key for line in lines for key in line["kept"]}
+    unwanted = [key for key in stored if key not in kept and key.split("/")[0] in _CHECKED]
+    if unwanted:
+        results["nothing else in the commit"] = f"not ok: {sorted(unwanted)[:3]}"
+    return results
+
+
+#: Folders whose content the programs name in full; what a table's writer calls its files is its own business.
+_CHECKED = frozenset({"put", "stream", "back", "over", "delete", "many", "copy", "rename", "cond"})
