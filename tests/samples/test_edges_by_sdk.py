@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pachyderm_sdk.api import pfs, pps
 from PIL import Image
 
-SAMPLE = Path(__file__).parents[2] / "samples" / "edges" / "pipeline.py"
-
-
-def load_sample() -> Any:
-    spec = importlib.util.spec_from_file_location("edges_sample", SAMPLE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from samples import load_sample
 
 
 def photograph(shade: int) -> bytes:
@@ -33,7 +22,7 @@ def photograph(shade: int) -> bytes:
 
 def test_pachyderm_and_kfp_tell_the_same_story(pachyderm: Any) -> None:
     photographs = pachyderm.put("vision/images", {"/a.png": photograph(0), "/b.png": photograph(40)})
-    made = load_sample().edge_detection(sigma=1.0).output
+    made = load_sample("edges").edge_detection(sigma=1.0).output
     job_id = made.removeprefix("vision/montage@")
     client, project = pachyderm.client, pfs.Project(name="vision")
 
