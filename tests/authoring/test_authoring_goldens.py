@@ -11,10 +11,10 @@ from pathlib import Path
 import kfp
 import pytest
 import yaml
-from golden_files import SOURCES, compile_to, golden_of, load
+from golden_files import SOURCES, compile_to, function_of, golden_of, load, name_of
 from kfp import components
 
-each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+each_source = pytest.mark.parametrize("source", SOURCES, ids=name_of)
 
 
 def masked(text: str) -> str:
@@ -37,7 +37,7 @@ def test_compiles_to_its_golden(source: Path, tmp_path: Path) -> None:
 
 def test_no_golden_without_a_pipeline() -> None:
     assert {path.stem for path in golden_of(SOURCES[0]).parent.glob("*.yaml")} == {
-        one.stem for one in SOURCES
+        name_of(one) for one in SOURCES
     }
 
 
@@ -47,7 +47,7 @@ def test_same_bytes_in_another_process(source: Path, tmp_path: Path) -> None:
     compile_to(source, tmp_path / "here.yaml")
     command = [str(Path(sys.executable).with_name("kfp")), "dsl", "compile", "--py", str(source)]
     subprocess.run(
-        [*command, "--output", str(tmp_path / "there.yaml"), "--function", load(source).FUNCTION],
+        [*command, "--output", str(tmp_path / "there.yaml"), "--function", function_of(source)],
         check=True,
         capture_output=True,
         env={**os.environ, "PYTHONHASHSEED": "4711"},
@@ -59,7 +59,7 @@ def test_same_bytes_in_another_process(source: Path, tmp_path: Path) -> None:
 @each_source
 def test_loads_again(source: Path) -> None:
     loaded = components.load_component_from_file(str(golden_of(source)))
-    original = getattr(load(source), load(source).FUNCTION)
+    original = getattr(load(source), function_of(source))
     assert loaded.name == original.name
     assert set(loaded.component_spec.inputs or {}) == set(original.component_spec.inputs or {})
 
