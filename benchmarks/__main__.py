@@ -12,6 +12,7 @@ def main() -> None:
         ("imports", imports.measure),
         ("256 MiB", throughput.measure),
         ("the sidecar's S3", embedded.measure),
+        ("a fresh embedded Pachyderm per test", embedded.measure_fresh),
         ("growth of the embedded Pachyderm", embedded.measure_growth),
     ):
         print(f"\n{title}")

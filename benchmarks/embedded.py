@@ -297,3 +297,20 @@ def measure_growth() -> dict[str, float]:
     with _started() as (server, pid, folder):
         figures = _listings(server) | _stored_once(server, folder) | _history(server)
         return {**figures, "server peak, MiB": peak_mib(pid)}
+
+
+def measure_fresh() -> dict[str, float]:
+    """Seconds from nothing to a Pachyderm that answers, as the fixture of kfp_pachyderm.testing gets one."""
+    from pachyderm_sdk import Client
+
+    from kfp_pachyderm.embedded.process import FreshServers
+
+    times = []
+    with tempfile.TemporaryDirectory() as folder, FreshServers() as servers:
+        for number in range(11):
+            start = time.perf_counter()
+            server = servers.open(Path(folder) / str(number))
+            list(Client.from_pachd_address(server.address).pfs.list_repo())
+            servers.close_current()
+            times.append(time.perf_counter() - start)
+    return {"the first one, s": times[0], "every further one, s": statistics.median(times[1:])}

@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     import pachyderm_sdk
 
+    from kfp_pachyderm.embedded.process import FreshServers
     from kfp_pachyderm.local import LocalPachyderm
 
 
@@ -59,10 +60,22 @@ class Pachyderm:
         return f"{where.project.name}/{name}@{commit.id}"
 
 
+@pytest.fixture(scope="session")
+def _pachyderm_servers() -> Iterator[FreshServers]:
+    from kfp_pachyderm.embedded.process import FreshServers
+
+    with FreshServers() as servers:
+        yield servers
+
+
 @pytest.fixture
-def pachyderm(tmp_path: Path) -> Iterator[Pachyderm]:
+def pachyderm(tmp_path: Path, _pachyderm_servers: FreshServers) -> Iterator[Pachyderm]:
     """A fresh embedded Pachyderm; components and pipelines that the test calls run on it."""
     from kfp_pachyderm import local
 
-    with local.init(tmp_path / "pachyderm") as running:
+    folder = tmp_path / "pachyderm"
+    _pachyderm_servers.open(folder)
+    # It joins the server that runs on the folder.
+    with local.init(folder) as running:
         yield Pachyderm(running)
+    _pachyderm_servers.close_current()

@@ -140,9 +140,7 @@ class Bed:
         commit = pfs.Commit(repo=repo, id=job.id)
         infos = self.client.pfs.walk_file(file=pfs.File(commit=commit, path="/"))
         return {
-            info.file.path[1:]: self._hash(info.file)
-            for info in infos
-            if info.file_type == pfs.FileType.FILE
+            info.file.path[1:]: self._hash(info.file) for info in infos if info.file_type == pfs.FileType.FILE
         }
 
     def _hash(self, file: Any) -> str:
@@ -169,20 +167,29 @@ class Bed:
             endpoint = process.configure(config, time.monotonic() + _DEADLINE)
             yield endpoint, config.access_key, config.secret_key, process
 
-    def through_adapter(self, client: str) -> dict[str, str]:
-        """Operation → "ok" or what went wrong, through the adapter."""
+    def through_adapter(self, client: str, **variables: str) -> dict[str, str]:
+        """Operation → "ok" or what went wrong, through the adapter; `variables` go to the program."""
         with self.job(f"adapter-{client}") as job:
             with self._adapter(job) as (endpoint, access, secret, process):
-                said = run_program(client, self._environment(job, endpoint, access, secret))
+                environment = self._environment(job, endpoint, access, secret) | variables
+                said = run_program(client, environment)
                 process.flush(_DEADLINE)
         return verified(said, self.hashes(job))
 
-    def direct(self, client: str) -> dict[str, str]:
+    def direct(self, client: str, **variables: str) -> dict[str, str]:
         """The same, straight against the job's sidecar."""
+        import grpc
+
         with self.job(f"direct-{client}") as job:
             environment = self._environment(job, job.places["sidecar_s3"], "default", "default")
-            said = run_program(client, environment)
-        return verified(said, self.hashes(job))
+            said = run_program(client, environment | variables)
+        try:
+            return verified(said, self.hashes(job))
+        except grpc.RpcError as error:
+            broken = {
+                line["operation"]: f"the commit is broken: {error.details()}" for line in said if line["kept"]
+            }
+            return {line["operation"]: line["result"] for line in said} | broken
 
     def _environment(self, job: Job, endpoint: str, access: str, secret: str) -> dict[str, str]:
         step = Step(

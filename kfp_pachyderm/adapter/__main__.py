@@ -44,7 +44,10 @@ class _Session:
         made = _config(config)
         self._sidecar = Sidecar(made.sidecar, made.pachd, made.token)
         self._adapter = Adapter(made, self._sidecar)
-        self._writeback = WriteBack(self._sidecar, made.output) if made.output else None
+        if made.output and self._adapter.buckets.output:
+            bucket, spool = self._adapter.buckets.output, self._adapter.spool
+            self._writeback = WriteBack(self._sidecar, made.output, bucket, spool)
+            self._writeback.start()
         server = S3Server(self._adapter.wsgi())
         # looks early which address answers: a port behind a firewall takes seconds to say nothing
         threading.Thread(target=self._sidecar.pfs, daemon=True).start()
@@ -53,14 +56,13 @@ class _Session:
     def flush(self, timeout: float) -> dict[str, Any]:
         if self._adapter is None:
             raise ProtocolError("the adapter was asked to flush before it was configured")
-        output = self._adapter.buckets.output
-        if output is None or self._writeback is None:
-            return vars(Flushed(0, 0))
-        return vars(self._writeback.send(output.files(), timeout))
+        return vars(self._writeback.flush(timeout) if self._writeback else Flushed(0, 0))
 
     def resend(self, sidecar: str, timeout: float) -> dict[str, Any]:
         if self._sidecar is not None:
             self._sidecar.move(sidecar)
+        if self._writeback is not None:
+            self._writeback.restart()
         return self.flush(timeout)
 
     def answer(self, line: str) -> dict[str, Any]:

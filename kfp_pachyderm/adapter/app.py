@@ -84,8 +84,8 @@ class Adapter:
         self.buckets = Buckets(config, sidecar)
         self._config = config
         self._started = datetime.now(UTC)
-        spool = Spool(Path(config.spool), config.spool_limit)
-        writes, multipart = Writes(self.buckets, spool), Multipart(self.buckets, spool)
+        self.spool = Spool(Path(config.spool), config.spool_limit)
+        writes, multipart = Writes(self.buckets, self.spool), Multipart(self.buckets, self.spool)
         self._reads: dict[str, Callable[[S3Request], Response]] = {
             "NotImplemented": self._not_implemented,
             "ListBuckets": lambda _: list_buckets(sorted(self.buckets.all), self._started),

@@ -44,7 +44,7 @@ class InputBucket:
         def read(start: int, length: int) -> Iterator[bytes]:
             return self._read(path, start, length)
 
-        return Stored(path[1:], info.size_bytes, info.hash.hex(), info.committed, read)
+        return Stored(path[1:], info.size_bytes, info.hash.hex(), info.committed, read, spooled=False)
 
     def _read(self, path: str, start: int, length: int) -> Iterator[bytes]:
         """Goes on where a broken connection left off: the commit can't have changed."""

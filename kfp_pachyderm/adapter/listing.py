@@ -66,11 +66,8 @@ class _Listing:
         ]
         return [*fields, ("Owner", OWNER)] if owner else fields
 
-    def _common(self, owner: bool) -> Fields:
-        fields: Fields = [
-            ("Name", self.request.bucket),
-            ("Prefix", self.encode(self.request.param("prefix"))),
-        ]
+    def _common(self, owner: bool, prefix: str) -> Fields:
+        fields: Fields = [("Name", self.request.bucket), ("Prefix", prefix)]
         if self.request.param("delimiter"):
             fields.append(("Delimiter", self.encode(self.request.param("delimiter"))))
         if self.request.param("encoding-type"):
@@ -81,14 +78,19 @@ class _Listing:
         return fields
 
     def version1(self) -> Fields:
-        fields = [*self._common(owner=True), ("Marker", self.encode(self.request.param("marker")))]
+        # S3 does not encode this one in version 1, and clients don't decode it
+        prefix = self.request.param("prefix")
+        fields = [*self._common(True, prefix), ("Marker", self.encode(self.request.param("marker")))]
         if self.result.truncated:
             fields.append(("NextMarker", self.encode(self.result.last)))
         return fields
 
     def version2(self) -> Fields:
         owner = self.request.param("fetch-owner") == "true"
-        fields = [*self._common(owner), ("KeyCount", str(len(self.result)))]
+        fields = [
+            *self._common(owner, self.encode(self.request.param("prefix"))),
+            ("KeyCount", str(len(self.result))),
+        ]
         if self.request.has("continuation-token"):
             fields.append(("ContinuationToken", self.request.param("continuation-token")))
         if self.request.has("start-after"):
@@ -102,9 +104,7 @@ class _Listing:
 def _after(request: S3Request, second: bool) -> str:
     if not second:
         return request.param("marker")
-    if request.has("continuation-token"):
-        if not request.param("continuation-token"):
-            raise S3Error("InvalidArgument", "The continuation token provided is incorrect")
+    if request.param("continuation-token"):
         return _token(request)
     return request.param("start-after")
 

@@ -66,9 +66,9 @@ class Multipart:
     def part(self, request: S3Request, signed: Signed) -> Response:
         """UploadPart."""
         found, number = self._upload(request), _number(request)
-        file, md5 = upload(request, signed, self._spool)
-        found.parts[number] = Part(file, md5, datetime.now(UTC))
-        return Response(200, (("ETag", f'"{md5.hex()}"'),))
+        file, body = upload(request, signed, self._spool)
+        found.parts[number] = Part(file, body.md5, datetime.now(UTC))
+        return Response(200, (("ETag", f'"{body.md5.hex()}"'), *body.checksums))
 
     def copy_part(self, request: S3Request) -> Response:
         """UploadPartCopy, of a whole object or a range."""
@@ -87,12 +87,16 @@ class Multipart:
 
     def complete(self, request: S3Request) -> Response:
         """CompleteMultipartUpload."""
-        bucket, found = self._buckets.writable(request.bucket), self._upload(request)
-        stored = assemble(found, wanted_parts(request.document()))
-        bucket.put(stored, Conditions.of(request))
-        self._uploads.drop(found.id)
+        bucket, wanted = self._buckets.writable(request.bucket), wanted_parts(request.document())
+        etag = self._uploads.completed(request.param("uploadId"), request.key)
+        if etag is None:
+            found = self._upload(request)
+            stored = assemble(found, wanted)
+            bucket.put(stored, Conditions.of(request))
+            self._uploads.complete(found, stored.etag)
+            etag = stored.etag
         fields = [("Location", f"/{request.bucket}/{request.key}"), ("Bucket", request.bucket)]
-        fields += [("Key", request.key), ("ETag", f'"{stored.etag}"')]
+        fields += [("Key", request.key), ("ETag", f'"{etag}"')]
         return xml_response("CompleteMultipartUploadResult", fields)
 
     def abort(self, request: S3Request) -> Response:

@@ -23,10 +23,12 @@ class Attributes:
     Args:
         content_type: as sent.
         headers: what a read gives back: user metadata and the like.
+        checksums: headers for a read that asks for them.
     """
 
     content_type: str = DEFAULT_TYPE
     headers: tuple[tuple[str, str], ...] = ()
+    checksums: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, request: S3Request) -> Attributes:
@@ -35,7 +37,7 @@ class Attributes:
         encoding = [part.strip() for part in request.header("content-encoding").split(",")]
         encoding = [part for part in encoding if part and part != "aws-chunked"]
         if encoding:
-            headers.append(("content-encoding", ",".join(encoding)))
+            headers.append(("content-encoding", ", ".join(encoding)))
         return cls(request.header("content-type") or DEFAULT_TYPE, tuple(headers))
 
 
@@ -50,6 +52,7 @@ class Stored:
         modified: when it was written.
         read: its content.
         attributes: what the upload said about it.
+        spooled: whether its content lies in the spool, for as long as this object is used.
     """
 
     key: str
@@ -58,10 +61,15 @@ class Stored:
     modified: datetime
     read: Reader
     attributes: Attributes = Attributes()
+    spooled: bool = True
 
     def at(self, key: str, modified: datetime, attributes: Attributes) -> Stored:
         """The same content under another key."""
         return replace(self, key=key, modified=modified, attributes=attributes)
+
+    def elsewhere(self, read: Reader) -> Stored:
+        """The same object whose content is read by its key from somewhere else."""
+        return replace(self, read=read, spooled=False)
 
 
 class Bucket(Protocol):

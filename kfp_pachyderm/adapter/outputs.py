@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from kfp_pachyderm.adapter.keys import check_key, is_marker, parents
@@ -100,11 +100,21 @@ class OutputBucket:
         elif not conditions.check(found.etag, found.modified):
             raise S3Error("PreconditionFailed")
 
-    def delete(self, key: str) -> None:
-        """Forgets the object; nothing happens if there is none."""
+    def delete(self, key: str, check: Callable[[Stored], None]) -> None:
+        """Forgets the object unless `check` raises; nothing happens if there is none."""
         with self._lock:
-            if self._objects.pop(key, None):
-                del self._keys[bisect_left(self._keys, key)]
+            found = self._objects.get(key)
+            if found is not None:
+                check(found)
+                del self._objects[key], self._keys[bisect_left(self._keys, key)]
+
+    def swap(self, old: Stored, new: Stored) -> bool:
+        """Puts `new` where `old` is; False when it is not there any more."""
+        with self._lock:
+            there = self._objects.get(old.key) is old
+            if there:
+                self._objects[old.key] = new
+            return there
 
     def files(self) -> list[Stored]:
         """What belongs into the output commit, in order."""

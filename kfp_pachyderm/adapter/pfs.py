@@ -6,6 +6,7 @@ import importlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,46 @@ def temporary() -> tuple[Any, ...]:
     return (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
+class StalledError(ConnectionError):
+    """The other side has stopped taking what is sent."""
+
+
+def may_work(error: Exception) -> bool:
+    """Whether the same call may work a moment later."""
+    return isinstance(error, StalledError) or error.code() in temporary()  # type: ignore[attr-defined]
+
+
+def describe(error: Exception) -> str:
+    """What a gRPC call failed with."""
+    if isinstance(error, StalledError):
+        return str(error)
+    return f"{error.code().name}: {error.details()}"  # type: ignore[attr-defined]
+
+
+class _Watched:
+    """Requests on their way, and when the last one was taken."""
+
+    def __init__(self, requests: Iterator[Any]) -> None:
+        self._requests = requests
+        self._taken = time.monotonic()
+        self._ended = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        self._taken = time.monotonic()
+        try:
+            return next(self._requests)
+        except StopIteration:
+            self._ended = True
+            raise
+
+    def idle(self) -> float:
+        """Seconds since the last request was taken; 0 when there is nothing more to take."""
+        return 0.0 if self._ended else time.monotonic() - self._taken
+
+
 def _channel(address: str) -> Any:
     import grpc
 
@@ -86,13 +127,15 @@ class Pfs:
     Args:
         address: "grpc://host:port" or "grpcs://host:port".
         token: "" with auth off.
+        patience: seconds that a stream may stand still.
     """
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, patience: float = 60.0) -> None:
         pfs = messages()
         from betterproto.lib.google.protobuf import BytesValue, Empty
 
         self.address = address
+        self._patience = patience
         self._metadata = (("authn-token", token),) if token else ()
         self._channel = _channel(address)
         call = self._call
@@ -145,8 +188,23 @@ class Pfs:
         raise EOFError(f"{path} ended {length} bytes early")
 
     def modify(self, requests: Iterator[Any], timeout: float) -> None:
-        """One ModifyFile stream: all of it is applied, or nothing."""
-        self._modify(requests, metadata=self._metadata, timeout=timeout)
+        """One ModifyFile stream: all of it is applied, or nothing.
+
+        Raises:
+            StalledError: nothing of it has been taken for a while; a connection can die without a word.
+        """
+        import grpc
+
+        watched = _Watched(requests)
+        call = self._modify.future(watched, metadata=self._metadata, timeout=timeout)
+        while True:
+            try:
+                call.result(timeout=min(self._patience, 1.0))
+                return
+            except grpc.FutureTimeoutError:
+                if watched.idle() > self._patience:
+                    call.cancel()
+                    raise StalledError(f"took nothing for {self._patience:.0f} s") from None
 
     def close(self) -> None:
         """Ends the connection."""

@@ -54,6 +54,8 @@ def read_object(request: S3Request, stored: Stored | None) -> Response:
     start, length = (span.start, span.length) if span else (0, stored.size)
     headers = [*_validators(stored), ("Accept-Ranges", "bytes"), ("Content-Length", str(length))]
     headers += _headers(request, stored).items()
+    if request.header("x-amz-checksum-mode").upper() == "ENABLED" and not span:
+        headers += stored.attributes.checksums
     if span:
         headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{stored.size}"))
     body = b"" if request.method == "HEAD" else stored.read(start, length)

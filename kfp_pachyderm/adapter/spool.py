@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Protocol
 from kfp_pachyderm.s3.errors import S3Error
 
 _PIECE = 2**20
+_LOOK = 0.1
 
 
 class Content(Protocol):
@@ -62,29 +64,33 @@ class Spool:
     Args:
         folder: made when missing.
         limit: bytes.
+        patience: seconds that a write waits for room.
     """
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, patience: float = 300.0) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._limit = limit
         self._used = 0
         self._freed: deque[int] = deque()
+        self._patience = patience
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._pressed = threading.Event()
         self._numbers = itertools.count()
 
     def write(self, content: Content) -> SpoolFile:
         """All of the content as a file.
 
         Raises:
-            S3Error: EntityTooLarge when the spool is full.
+            S3Error: EntityTooLarge when the spool is full and stays so.
         """
         path = self._folder / f"{next(self._numbers):08x}"
         size = 0
         try:
             with path.open("xb", buffering=0) as target:
                 while piece := content.read(_PIECE):
-                    self._take(len(piece))
+                    self._take(len(piece), size + len(piece))
                     size += len(piece)
                     target.write(piece)
         except BaseException:
@@ -94,17 +100,36 @@ class Spool:
         weakref.finalize(file, self._remove, path, size).atexit = False
         return file
 
-    def _take(self, size: int) -> None:
+    def _take(self, size: int, whole: int) -> None:
+        """Room for `size` more bytes of a content that has `whole` by then; waits for the sending."""
+        deadline = time.monotonic() + self._patience
         with self._lock:
-            while self._freed:
-                self._used -= self._freed.popleft()
-            if self._used + size > self._limit:
-                raise S3Error(
-                    "EntityTooLarge",
-                    f"the step has written more than its spool's limit of {self._limit} bytes: "
-                    "raise the limit, or write less",
-                )
+            while not self._fits(size):
+                left = deadline - time.monotonic()
+                if whole > self._limit or left <= 0:
+                    raise self._full()
+                self._pressed.set()
+                # finalizers, which make room, must not take the lock: they can't wake anybody
+                self._room.wait(min(left, _LOOK))
             self._used += size
+
+    def _fits(self, size: int) -> bool:
+        while self._freed:
+            self._used -= self._freed.popleft()
+        return self._used + size <= self._limit
+
+    def _full(self) -> S3Error:
+        return S3Error(
+            "EntityTooLarge",
+            f"the step has written more than its spool's limit of {self._limit} bytes, and Pachyderm did not "
+            "take enough of it: raise the limit, or write less",
+        )
+
+    def pressed(self, timeout: float) -> bool:
+        """Whether, within `timeout` seconds, a write waits for room."""
+        found = self._pressed.wait(timeout)
+        self._pressed.clear()
+        return found
 
     def _remove(self, path: Path, size: int) -> None:
         path.unlink(missing_ok=True)

@@ -76,6 +76,7 @@ class Uploads:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
+        self._completed: dict[str, tuple[str, str]] = {}
 
     def create(self, key: str, attributes: Attributes) -> Upload:
         """A new upload."""
@@ -99,6 +100,17 @@ class Uploads:
         """Forgets an upload and its parts."""
         with self._lock:
             self._uploads.pop(upload_id, None)
+
+    def complete(self, upload: Upload, etag: str) -> None:
+        """Forgets the parts, but not the upload: clients ask again after a lost answer."""
+        with self._lock:
+            self._uploads.pop(upload.id, None)
+            self._completed[upload.id] = (upload.key, etag)
+
+    def completed(self, upload_id: str, key: str) -> str | None:
+        """The ETag of what was completed before."""
+        found_key, etag = self._completed.get(upload_id, ("", ""))
+        return etag if etag and found_key == key else None
 
     def under_way(self) -> list[Upload]:
         """All of them, in order of their keys."""

@@ -1,15 +1,20 @@
-"""From the spool into the output commit: few ModifyFile streams, then a look at what is there."""
+"""From the spool into the output commit: few ModifyFile streams, some beside the step's work; then a look."""
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from kfp_pachyderm.adapter.config import CommitName, Flushed
 from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.pfs import Pfs, Sidecar, commit, messages, temporary
+from kfp_pachyderm.adapter.outputs import OutputBucket
+from kfp_pachyderm.adapter.pfs import Pfs, Sidecar, StalledError, commit, describe, may_work, messages
+from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.errors import WriteBackError
 
 if TYPE_CHECKING:
@@ -20,9 +25,15 @@ log = logging.getLogger(__name__)
 #: One stream is applied as a whole; a failed one is sent again, so it should not be endless.
 _STREAM_BYTES = 2 * 2**30
 _STREAM_FILES = 20_000
-_ATTEMPTS = 4
-_PAUSE = 0.5
+#: Every stream makes the commit slower, so an early one should be worth it, and its objects untouched.
+_EARLY_BYTES = 64 * 2**20
+_QUIET = timedelta(seconds=2)
+_LOOK = 1.0
+_EARLY_TIMEOUT = 600.0
+_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
 _NAMED = 5
+
+T = TypeVar("T")
 
 
 def batches(files: list[Stored]) -> Iterator[list[Stored]]:
@@ -39,10 +50,12 @@ def batches(files: list[Stored]) -> Iterator[list[Stored]]:
         yield batch
 
 
-def requests(output: CommitName, files: list[Stored]) -> Iterator[pfs.ModifyFileRequest]:
+def requests(output: CommitName, files: list[Stored], gone: list[str]) -> Iterator[pfs.ModifyFileRequest]:
     """One stream: each file is deleted first, so that sending it twice does not append."""
     pfs = messages()
     yield pfs.ModifyFileRequest(set_commit=commit(output))
+    for key in gone:
+        yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path="/" + key))
     for file in files:
         path = "/" + file.key
         yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
@@ -63,61 +76,160 @@ class WriteBack:
     Args:
         sidecar: where to.
         output: the open output commit.
+        bucket: what the step has written.
+        spool: tells when writes wait for room.
     """
 
-    def __init__(self, sidecar: Sidecar, output: CommitName) -> None:
+    def __init__(self, sidecar: Sidecar, output: CommitName, bucket: OutputBucket, spool: Spool) -> None:
         self._sidecar = sidecar
         self._output = output
+        self._bucket = bucket
+        self._spool = spool
+        self._sending = threading.Lock()
+        self._sent: dict[str, Stored] = {}
+        # also of streams whose fate is not known
+        self._tried: set[str] = set()
+        self._evicted: set[str] = set()
 
-    def send(self, files: list[Stored], timeout: float) -> Flushed:
+    def start(self) -> None:
+        """From now on objects that lie untouched are sent beside the step's work."""
+        threading.Thread(target=self._early, name="write-back", daemon=True).start()
+
+    def _early(self) -> None:
+        while True:
+            pressed = self._spool.pressed(_LOOK)
+            try:
+                with self._sending:
+                    self._send_early(pressed)
+            except Exception as error:
+                # the flush will say so if it lasts
+                log.warning("sending early: %s", error)
+
+    def _send_early(self, pressed: bool) -> None:
+        limit = datetime.now(UTC) - (timedelta(0) if pressed else _QUIET)
+        ready = [file for file in self._unsent() if file.modified <= limit]
+        if ready and (pressed or sum(file.size for file in ready) >= _EARLY_BYTES):
+            self._send_all(ready, time.monotonic() + _EARLY_TIMEOUT)
+        if pressed:
+            self._evict()
+
+    def _evict(self) -> None:
+        """Lets go of sent content on disk: from now on it is read out of the commit."""
+        for key, file in list(self._sent.items()):
+            remote = file.elsewhere(self._reader("/" + key))
+            if key not in self._evicted and self._bucket.swap(file, remote):
+                self._sent[key] = remote
+                self._evicted.add(key)
+
+    def _reader(self, path: str) -> Callable[[int, int], Iterator[bytes]]:
+        return lambda start, length: self._sidecar.pfs().read(self._output, path, start, length)
+
+    def _unsent(self) -> list[Stored]:
+        return [file for file in self._bucket.files() if self._sent.get(file.key) is not file]
+
+    def _gone(self, kept: set[str]) -> list[str]:
+        return sorted(self._tried - kept)
+
+    def _send_all(self, files: list[Stored], deadline: float) -> None:
+        for batch in batches(files) if files else iter([files]):
+            gone = self._gone({file.key for file in self._bucket.files()})
+            self._tried |= {file.key for file in batch}
+            self._retried(batch, deadline, partial(self._send, batch, gone))
+            for key in gone:
+                self._forget(key)
+            for file in batch:
+                self._tried.add(file.key)
+                self._sent[file.key] = file
+                self._evicted.discard(file.key)
+
+    def _forget(self, key: str) -> None:
+        self._sent.pop(key, None)
+        self._tried.discard(key)
+        self._evicted.discard(key)
+
+    def restart(self) -> None:
+        """The output commit has been emptied: nothing counts as sent.
+
+        Raises:
+            WriteBackError: content that had to make room in the spool is lost.
+        """
+        with self._sending:
+            if self._evicted:
+                raise WriteBackError(
+                    f"Pachyderm started the job again and erased {_names(sorted(self._evicted))}, which the "
+                    "spool had no room to keep: run the step again, with a larger spool"
+                )
+            self._sent.clear()
+
+    def flush(self, timeout: float) -> Flushed:
         """All files are in the output commit, and seen there, when this returns.
 
         Args:
-            files: everything that the step has written.
             timeout: seconds for all of it.
 
         Raises:
             WriteBackError: names the keys that could not be sent or are not there.
         """
         deadline = time.monotonic() + timeout
-        for batch in batches(files):
-            self._retried(batch, deadline, lambda target, left, b=batch: self._send(target, b, left))
-        found: dict[str, int] = self._retried(files, deadline, self._found) if files else {}
-        wrong = [file.key for file in files if found.get("/" + file.key) != file.size]
+        if not self._sending.acquire(timeout=timeout):
+            raise WriteBackError(
+                f"the output commit {self._name()} did not take an early stream in {timeout} s"
+            )
+        try:
+            return self._flush(deadline)
+        finally:
+            self._sending.release()
+
+    def _flush(self, deadline: float) -> Flushed:
+        unsent, files = self._unsent(), self._bucket.files()
+        if unsent or self._gone({file.key for file in files}):
+            self._send_all(unsent, deadline)
+        wrong = self._wrong(files, deadline)
+        if wrong:
+            # the worker may have been replaced behind our back
+            again = [file for file in wrong if file.key not in self._evicted]
+            self._send_all(again, deadline)
+            wrong = self._wrong(files, deadline)
         if wrong:
             raise WriteBackError(
-                f"the output commit {self._name()} does not hold what the step wrote: {_names(wrong)} "
-                "is missing or has another size; run the step again"
+                f"the output commit {self._name()} does not hold what the step wrote: "
+                f"{_names([file.key for file in wrong])} is missing or has another size; run the step again"
             )
         return Flushed(len(files), sum(file.size for file in files))
+
+    def _wrong(self, files: list[Stored], deadline: float) -> list[Stored]:
+        found: dict[str, int] = self._retried(files, deadline, self._found) if files else {}
+        return [file for file in files if found.get("/" + file.key) != file.size]
 
     def _name(self) -> str:
         project, repo, commit_id = self._output
         return f"{project}/{repo}@{commit_id}"
 
-    def _send(self, target: Pfs, batch: list[Stored], timeout: float) -> None:
-        target.modify(requests(self._output, batch), timeout)
+    def _send(self, batch: list[Stored], gone: list[str], target: Pfs, timeout: float) -> None:
+        target.modify(requests(self._output, batch, gone), timeout)
 
     def _found(self, target: Pfs, timeout: float) -> dict[str, int]:
         return {info.file.path: info.size_bytes for info in target.walk(self._output, timeout)}
 
-    def _retried(self, files: list[Stored], deadline: float, work: Any) -> Any:
+    def _retried(self, files: list[Stored], deadline: float, work: Callable[[Pfs, float], T]) -> T:
+        """Tries until the deadline: a stream is applied as a whole or not, and twice does no harm."""
         import grpc
 
-        for attempt in range(1, _ATTEMPTS + 1):
+        pause = _PAUSE
+        while True:
             target = self._sidecar.pfs()
             try:
                 return work(target, max(deadline - time.monotonic(), 0.001))
-            except grpc.RpcError as error:
-                again = error.code() in temporary() and attempt < _ATTEMPTS
-                if not again or time.monotonic() + _PAUSE * attempt > deadline:
-                    raise self._failed(files, target, error) from error
-                log.warning("%s answers %s: sending again", target.address, error.code().name)
-                time.sleep(_PAUSE * attempt)
-        raise AssertionError("unreachable")
+            except (grpc.RpcError, StalledError) as error:
+                words = describe(error)
+                if not may_work(error) or time.monotonic() + pause > deadline:
+                    raise self._failed(files, target, words) from error
+                log.warning("%s answers %s: sending again", target.address, words)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _failed(self, files: list[Stored], target: Pfs, error: Any) -> WriteBackError:
+    def _failed(self, files: list[Stored], target: Pfs, words: str) -> WriteBackError:
         return WriteBackError(
             f"the output commit {self._name()} did not take {_names([file.key for file in files])} from "
-            f"{target.address}: {error.code().name}: {error.details()}"
+            f"{target.address}: {words}"
         )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from kfp_pachyderm.adapter.listing import timestamp
 from kfp_pachyderm.adapter.objects import Attributes, Stored
-from kfp_pachyderm.adapter.outputs import OutputBucket, reader
+from kfp_pachyderm.adapter.outputs import reader
 from kfp_pachyderm.adapter.spool import Spool, SpoolFile
 from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.body import Body
-from kfp_pachyderm.s3.conditions import Conditions
+from kfp_pachyderm.s3.conditions import Conditions, names_etag, parse_date
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request, decode
 from kfp_pachyderm.s3.signature import Signed
@@ -48,8 +49,8 @@ class PieceReader:
         return self._digest.digest()
 
 
-def upload(request: S3Request, signed: Signed, spool: Spool) -> tuple[SpoolFile, bytes]:
-    """The request's content in the spool, checked, and its MD5.
+def upload(request: S3Request, signed: Signed, spool: Spool) -> tuple[SpoolFile, Body]:
+    """The request's content in the spool, checked.
 
     Raises:
         S3Error: MissingContentLength, a digest that differs, a spool that is full.
@@ -59,7 +60,7 @@ def upload(request: S3Request, signed: Signed, spool: Spool) -> tuple[SpoolFile,
     body = Body(request, signed)
     file = spool.write(body)
     body.finish()
-    return file, body.md5
+    return file, body
 
 
 def copy_source(request: S3Request, buckets: Buckets) -> Stored:
@@ -80,6 +81,31 @@ def copy_source(request: S3Request, buckets: Buckets) -> Stored:
     return stored
 
 
+@dataclass(frozen=True)
+class Unless:
+    """What an object must be to be deleted; "" for whatever it is."""
+
+    etag: str
+    modified: str
+    size: str
+
+    def check(self, stored: Stored) -> None:
+        """Raises PreconditionFailed for another object."""
+        wanted = self._date()
+        if (
+            (self.etag and not names_etag(self.etag, stored.etag))
+            or (self.size and self.size != str(stored.size))
+            or (wanted and wanted != stored.modified.replace(microsecond=0))
+        ):
+            raise S3Error("PreconditionFailed")
+
+    def _date(self) -> datetime | None:
+        try:
+            return datetime.fromisoformat(self.modified).astimezone(UTC).replace(microsecond=0)
+        except ValueError:
+            return parse_date(self.modified) if self.modified else None
+
+
 class Writes:
     """Operations that change the output bucket.
 
@@ -96,11 +122,11 @@ class Writes:
         """PutObject."""
         bucket = self._buckets.writable(request.bucket)
         bucket.check(request.key)
-        file, md5 = upload(request, signed, self._spool)
-        now = datetime.now(UTC)
-        stored = Stored(request.key, file.size, md5.hex(), now, reader(file), Attributes.of(request))
+        file, body = upload(request, signed, self._spool)
+        now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=body.checksums)
+        stored = Stored(request.key, file.size, body.md5.hex(), now, reader(file), attributes)
         bucket.put(stored, Conditions.of(request))
-        return Response(200, (("ETag", f'"{stored.etag}"'),))
+        return Response(200, (("ETag", f'"{stored.etag}"'), *body.checksums))
 
     def copy(self, request: S3Request) -> Response:
         """CopyObject: within the output bucket content is shared, from an input it is fetched."""
@@ -118,7 +144,7 @@ class Writes:
 
     def _own(self, source: Stored) -> Stored:
         """The source itself if its content is in the spool, else the same content there."""
-        if self._buckets.output and self._buckets.output.find(source.key) is source:
+        if source.spooled:
             return source
         content = PieceReader(source.read(0, source.size))
         file = self._spool.write(content)
@@ -126,25 +152,31 @@ class Writes:
 
     def delete(self, request: S3Request) -> Response:
         """DeleteObject."""
-        self._buckets.writable(request.bucket).delete(request.key)
+        condition = Unless(
+            request.header("if-match"),
+            request.header("x-amz-if-match-last-modified-time"),
+            request.header("x-amz-if-match-size"),
+        )
+        self._buckets.writable(request.bucket).delete(request.key, condition.check)
         return Response(204)
 
     def delete_many(self, request: S3Request) -> Response:
         """DeleteObjects; "Quiet" leaves the good ones out."""
         self._buckets.find(request.bucket)
         root = xml.parse(request.document(), "Delete")
-        keys = [node.value("Key") for node in root.all("Object")]
-        if not keys or len(keys) > _MOST_KEYS:
+        nodes = root.all("Object")
+        if not nodes or len(nodes) > _MOST_KEYS:
             raise S3Error("MalformedXML")
-        results = [self._delete_one(request.bucket, key) for key in keys]
+        results = [self._delete_one(request.bucket, node) for node in nodes]
         if root.value("Quiet").lower() == "true":
             results = [result for result in results if result[0] == "Error"]
         return xml_response("DeleteResult", results)
 
-    def _delete_one(self, bucket: str, key: str) -> tuple[str, xml.Content]:
+    def _delete_one(self, bucket: str, node: xml.Node) -> tuple[str, xml.Content]:
+        key = node.value("Key")
+        condition = Unless(node.value("ETag"), node.value("LastModifiedTime"), node.value("Size"))
         try:
-            target: OutputBucket = self._buckets.writable(bucket)
+            self._buckets.writable(bucket).delete(key, condition.check)
         except S3Error as error:
             return "Error", [("Key", key), ("Code", error.code), ("Message", error.message)]
-        target.delete(key)
         return "Deleted", [("Key", key)]

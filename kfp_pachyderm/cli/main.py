@@ -29,16 +29,19 @@ def main() -> None:
 
 @main.command()
 @click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=".pachyderm", show_default=True
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".pachyderm",
+    show_default=True,
+    help="The folder that everything is kept in; made when missing.",
 )
 @click.option("--port", default=30650, show_default=True, help="0: any free one.")
-def dev(data_dir: Path, port: int) -> None:
+@click.option("--auth", is_flag=True, help="Turn auth on; the root token is in the data folder.")
+def dev(data: Path, port: int, auth: bool) -> None:
     """Run the embedded Pachyderm in the foreground until Ctrl-C."""
+    command = [sys.executable, "-m", "kfp_pachyderm.embedded", "dev", "--data-dir", str(data)]
     # The server is a program of its own; becoming it leaves one process, and its signals.
-    os.execv(  # noqa: S606
-        sys.executable,
-        [sys.executable, "-m", "kfp_pachyderm.embedded", "--data-dir", str(data_dir), "--port", str(port)],
-    )
+    os.execv(sys.executable, [*command, "--port", str(port), *(["--auth"] if auth else [])])  # noqa: S606
 
 
 @main.command()

@@ -1,5 +1,8 @@
-"""`python -m kfp_pachyderm.embedded [serve|check|gc] --data-dir DIR`: runs the embedded Pachyderm until it is
-told to end, looks its folder through, or removes what no commit needs any more."""
+"""Runs the embedded Pachyderm until it is told to end, or looks after its folder while no server does.
+
+serve: for programs. dev: for a person at a terminal. fresh: one server after the other, for tests.
+check: reads everything and compares it with its hashes. gc: removes what no commit needs any more.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +20,36 @@ from pathlib import Path
 # The C core reads it when grpc is imported; user code is started without fork handlers of its own.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
+from kfp_pachyderm.embedded.announce import JsonLines, welcome
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.store.check import check, collect
 from kfp_pachyderm.errors import PachydermError
+
+logger = logging.getLogger("kfp_pachyderm.embedded")
 
 _M_ARENA_MAX = -8
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m kfp_pachyderm.embedded", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=("serve", "check", "gc"), default="serve")
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m kfp_pachyderm.embedded", None, __doc__, formatter_class=raw)
     parser.add_argument(
-        "--data-dir", type=Path, required=True, help="where everything is kept; made when missing"
+        "command", nargs="?", choices=("serve", "dev", "fresh", "check", "gc"), default="serve"
     )
+    parser.add_argument("--data-dir", type=Path, help="where everything is kept; made when missing")
     parser.add_argument("--port", type=int, default=0, help="gRPC port on 127.0.0.1 (0: any free one)")
     parser.add_argument("--auth", action="store_true", help="turn auth on; root token in DATA_DIR/root-token")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input ends")
-    return parser.parse_args()
+    found = parser.parse_args()
+    if found.data_dir is None and found.command != "fresh":
+        parser.error("the following arguments are required: --data-dir")
+    return found
 
 
-def _log_to(folder: Path) -> None:
-    handler = logging.FileHandler(folder / "server.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
+def _log_to(*handlers: logging.Handler) -> None:
+    for handler in handlers:
+        handler.setFormatter(JsonLines())
+        logging.getLogger().addHandler(handler)
     logging.getLogger("kfp_pachyderm").setLevel(logging.INFO)
 
 
@@ -78,11 +88,33 @@ def _serve(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
     with EmbeddedServer(arguments.data_dir, arguments.port, arguments.auth) as server:
-        _log_to(server.data_dir)
-        print(json.dumps(server.description), flush=True)
+        file = logging.FileHandler(server.data_dir / "server.log")
+        if arguments.command == "dev":
+            print(welcome(server), end="\n\n", flush=True)
+            _log_to(file, logging.StreamHandler())
+        else:
+            print(json.dumps(server.description), flush=True)
+            _log_to(file)
         if arguments.exit_with_parent:
             threading.Thread(target=_watch_parent, args=(end,), daemon=True).start()
         end.wait()
+        logger.info("stopping")
+    return 0
+
+
+def _serve_fresh() -> int:
+    """A line closes the server before; it names the folder of the next one, or is empty."""
+    _keep_memory_small()
+    with contextlib.ExitStack() as current:
+        for line in sys.stdin:
+            current.close()
+            folder, answer = line.rstrip("\n"), {}
+            if folder:
+                try:
+                    answer = dict(current.enter_context(EmbeddedServer(Path(folder))).description)
+                except PachydermError as error:
+                    answer = {"error": str(error)}
+            print(json.dumps(answer), flush=True)
     return 0
 
 
@@ -90,6 +122,8 @@ def main() -> int:
     """Does what the command line says; returns the exit code."""
     arguments = _arguments()
     try:
+        if arguments.command == "fresh":
+            return _serve_fresh()
         if arguments.command == "check":
             return _check(arguments.data_dir)
         return _collect(arguments.data_dir) if arguments.command == "gc" else _serve(arguments)

@@ -6,6 +6,7 @@ recorded from a real 2.12 (tests/embedded/vectors).
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import re
 from collections.abc import Callable, Iterable
@@ -14,8 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 from kfp_pachyderm.embedded.gateway_listing import Listings
-from kfp_pachyderm.embedded.gateway_multipart import Uploads
+from kfp_pachyderm.embedded.gateway_multipart import Panic, Uploads
 from kfp_pachyderm.embedded.gateway_objects import Objects
+from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.view import JobBuckets
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request
@@ -29,6 +31,7 @@ _BUCKET_501 = (
     "notification", "object-lock", "policy", "policyStatus", "publicAccessBlock", "requestPayment", "tagging",
     "website",
 )  # fmt: skip
+_GO_REFUSAL = (("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close"))
 _OBJECT_501 = ("acl", "legal-hold", "retention", "tagging", "torrent", "restore", "select", "versionId")
 
 #: What s2 routes where: a part's copy to UploadPart, unknown subresources to the listing.
@@ -146,14 +149,24 @@ def gateway_app(buckets: JobBuckets, loopback_hosts: frozenset[str]) -> WSGIAppl
             return unrouted
         operation = match(_ROUTES, request)
         authorize(request, buckets)
-        return operations[operation](request)
+        try:
+            return operations[operation](request)
+        except Refused as error:
+            raise S3Error("InternalError", error.text) from error
 
     inner = application(handle)
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("CONTENT_LENGTH", "").startswith("-"):
+            start_response("400 Bad Request", list(_GO_REFUSAL))
+            return [b"400 Bad Request"]
         if not _routed(environ.get("HTTP_HOST", ""), buckets.service, loopback_hosts):
             start_response("500 Internal Server Error", [("Content-Length", "0")])
             return []
-        return inner(environ, start_response)
+        try:
+            return inner(environ, start_response)
+        except Panic as panic:
+            # The one error that the HTTP server takes for a client that is gone: it closes without a word.
+            raise ConnectionResetError(errno.ECONNRESET, "panic in the gateway") from panic
 
     return app

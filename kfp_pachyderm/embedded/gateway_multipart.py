@@ -27,6 +27,13 @@ _PIECE = 2**20
 _MARKERS = ("KeyMarker", "UploadIdMarker", "NextKeyMarker", "NextUploadIdMarker")
 
 
+class Panic(BaseException):
+    """What the real gateway panics on: the connection is closed without an answer.
+
+    No Exception, since those become answers.
+    """
+
+
 def _hash(content: Iterator[bytes]) -> str:
     digest = hashlib.blake2b(digest_size=32)
     for piece in content:
@@ -100,6 +107,12 @@ class Uploads:
             raise S3Error("NotImplemented")
         return bucket
 
+    def _find_bucket(self, request: S3Request) -> None:
+        try:
+            find_bucket(self._buckets, request.bucket)
+        except S3Error as error:
+            raise Panic(f"{request.method} {request.path}: no such bucket") from error
+
     def _upload(self, request: S3Request) -> _Upload:
         upload = self._uploads.get((request.bucket, request.key, request.param("uploadId")))
         if upload is None:
@@ -108,7 +121,7 @@ class Uploads:
 
     def list_uploads(self, request: S3Request) -> Response:
         """ListMultipartUploads: always seems empty."""
-        find_bucket(self._buckets, request.bucket)
+        self._find_bucket(request)
         fields: list[tuple[str, xml.Content]] = [("Bucket", request.bucket)]
         fields += [
             (name, "") for name in ("KeyMarker", "UploadIdMarker", "NextKeyMarker", "NextUploadIdMarker")
@@ -119,6 +132,7 @@ class Uploads:
     def create(self, request: S3Request) -> Response:
         """CreateMultipartUpload."""
         self._writable(request)
+        self._buckets.may_upload()
         upload_id = uuid.uuid4().hex
         self._uploads[request.bucket, request.key, upload_id] = _Upload()
         fields = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload_id)]
@@ -128,8 +142,9 @@ class Uploads:
         """UploadPart; no framing is decoded."""
         check_length(request)
         number = _number(request)
-        find_bucket(self._buckets, request.bucket)
+        self._find_bucket(request)
         upload = self._upload(request)
+        self._buckets.may_upload()
         part = _spooled(request)
         with upload.lock:
             upload.parts[number] = part
@@ -137,7 +152,7 @@ class Uploads:
 
     def list_parts(self, request: S3Request) -> Response:
         """ListParts: digits at the start of the upload's ID show up as a part (its `.keep` file)."""
-        find_bucket(self._buckets, request.bucket)
+        self._find_bucket(request)
         upload_id = request.param("uploadId")
         upload = self._uploads.get((request.bucket, request.key, upload_id))
         parts = self._parts(upload, upload_id) if upload else []
@@ -193,6 +208,6 @@ class Uploads:
 
     def abort(self, request: S3Request) -> Response:
         """AbortMultipartUpload."""
-        find_bucket(self._buckets, request.bucket)
+        self._find_bucket(request)
         self._upload(request)
         return Response(204)

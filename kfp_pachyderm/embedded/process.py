@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -56,6 +57,75 @@ class EmbeddedProcess:
         """
         if self._process is not None:
             _end(self._process, timeout)
+
+
+class FreshServers:
+    """One embedded Pachyderm after the other, each on a folder of its own, in one process; for tests.
+
+    A server of its own process takes half a second, nearly all of it imports; here only the first one does.
+    Each has a new port, store, worker and cluster ID. A context manager that ends the process.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "kfp_pachyderm.embedded", "fresh"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> FreshServers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        # It ends by itself then, and takes the user code of its last server along.
+        self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        _end(self._process, 10)
+
+    def open(self, data_dir: Path, timeout: float = 30) -> EmbeddedProcess:
+        """Closes the server before and opens one.
+
+        Args:
+            data_dir: its data folder; made when missing.
+            timeout: seconds until it must answer.
+
+        Returns:
+            The server, as one that was joined: closing it does nothing.
+
+        Raises:
+            StoreError: the folder can't be used.
+            PachydermUnreachableError: no answer in time.
+        """
+        said = self._ask(str(data_dir.absolute()), timeout)
+        if "error" in said:
+            raise StoreError(said["error"])
+        return EmbeddedProcess(data_dir.absolute(), said, None)
+
+    def close_current(self, timeout: float = 30) -> None:
+        """Ends the server that is open, and the user code that it runs; the process stays for the next one.
+
+        Args:
+            timeout: seconds until it must have ended.
+        """
+        self._ask("", timeout)
+
+    def _ask(self, line: str, timeout: float) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        answer = _first_line(self._process, time.monotonic() + timeout)
+        if not answer:
+            raise PachydermUnreachableError(
+                f"the process of the embedded Pachyderms gave no answer in {timeout:g} s"
+            )
+        said: dict[str, Any] = json.loads(answer)
+        return said
 
 
 def start(data_dir: Path, port: int = 0, timeout: float = 30) -> EmbeddedProcess:

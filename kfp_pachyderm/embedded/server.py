@@ -20,6 +20,7 @@ from kfp_pachyderm.embedded.services.files import FileService
 from kfp_pachyderm.embedded.services.jobs import JobService
 from kfp_pachyderm.embedded.services.pfs import PfsService
 from kfp_pachyderm.embedded.services.pps import PipelineService
+from kfp_pachyderm.embedded.services.settings import SettingService
 from kfp_pachyderm.embedded.services.transactions import TransactionService
 from kfp_pachyderm.embedded.store.lock import locked
 from kfp_pachyderm.embedded.store.store import Store
@@ -117,6 +118,7 @@ class EmbeddedServer:
             | auth.activation_calls(self.store, state.bind_existing, pfs_api.ActivateAuthResponse),
             "pps_v2.API": pipelines.calls()
             | jobs.calls()
+            | SettingService(self.store).calls()
             | auth.activation_calls(self.store, owners.bind_existing, pps_api.ActivateAuthResponse),
             "auth_v2.API": auth.AuthService(self.store).calls(),
             "transaction_v2.API": transactions.calls(),

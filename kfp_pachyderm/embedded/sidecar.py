@@ -15,7 +15,7 @@ from typing import Any
 
 from pachyderm_sdk.api import pps
 
-from kfp_pachyderm.embedded.auth import guard
+from kfp_pachyderm.embedded.auth import guard, state
 from kfp_pachyderm.embedded.auth.gate import Gate
 from kfp_pachyderm.embedded.auth.view import GuardedView
 from kfp_pachyderm.embedded.gateway import gateway_app
@@ -24,12 +24,15 @@ from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
 from kfp_pachyderm.embedded.services import wire
 from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.commits import Commit
+from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.view import Bucket, JobBuckets
 from kfp_pachyderm.embedded.worker.datums import input_commit
 from kfp_pachyderm.s3.server import S3Server
 
 _THREADS = 32
+#: Where the real gateway keeps the parts of multipart uploads (Pachyderm src/server/pfs/s3/multipart.go).
+_PARTS = RepoKey("default", "_s3gateway_multipart_", "user")
 
 
 def service_name(key: JobKey) -> str:
@@ -46,7 +49,11 @@ def job_buckets(store: Store, job: Job, details: pps.PipelineInfoDetails) -> Job
             buckets[one.name] = _bucket(store, one.name, input_commit(db, job, one), job, False)
     if details.s3_out:
         buckets["out"] = _bucket(store, "out", commits.by_id(db, job.output), job, True)
-    return JobBuckets(service_name(job.key), buckets, job.token or None, partial(_sign_in, store))
+    # A job from before auth was turned on has no token: then only that of somebody signed in is good.
+    name, token = service_name(job.key), job.token if state.active(db) else None
+    if token is None:
+        return JobBuckets(name, buckets)
+    return JobBuckets(name, buckets, token, partial(_sign_in, store), partial(_check_upload, store))
 
 
 def _sign_in(store: Store, token: str) -> bool:
@@ -54,6 +61,15 @@ def _sign_in(store: Store, token: str) -> bool:
     caller = guard.signed_in(store.read(), token)
     guard.enter(caller)
     return caller.problem is None
+
+
+def _check_upload(store: Store) -> None:
+    """Parts lie in a repo that belongs to the first one who uploads any; nobody else may write there."""
+    with store.database.write() as txn:
+        if repos.find_repo(txn.db, _PARTS) is None:
+            repos.create_repo(txn, _PARTS)
+            guard.own(txn, state.of_repo(_PARTS), "repoOwner")
+        guard.check_repo(txn.db, _PARTS, "REPO_WRITE")
 
 
 def _bucket(store: Store, name: str, commit: Commit, job: Job, writable: bool) -> Bucket:

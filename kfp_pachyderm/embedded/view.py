@@ -75,9 +75,11 @@ class JobBuckets:
         buckets: by name.
         token: the job's token (access key = secret key) when auth is on, else None.
         sign_in: with auth on, whether a token is anybody's; None: only `token` is good.
+        may_upload: with auth on, refuses whoever may not keep parts of a multipart upload.
     """
 
     service: str
     buckets: dict[str, Bucket]
     token: str | None = None
     sign_in: Callable[[str], bool] | None = None
+    may_upload: Callable[[], None] = lambda: None

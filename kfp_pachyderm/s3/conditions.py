@@ -37,7 +37,12 @@ def parse_range(value: str, size: int) -> Span | None:
     else:
         start, end = max(size - int(found[2]), 0), size - 1
     if start >= size or end < start:
-        raise S3Error("InvalidRange", headers=(("Content-Range", f"bytes */{size}"),))
+        raise S3Error(
+            "InvalidRange",
+            headers=(("Content-Range", f"bytes */{size}"),),
+            # how AWS's CRT clients see that an object is empty
+            fields=(("RangeRequested", value), ("ActualObjectSize", str(size))),
+        )
     return Span(start, end - start + 1)
 
 

@@ -10,6 +10,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     "AuthorizationHeaderMalformed": (400, "The authorization header you provided is invalid."),
     "AuthorizationQueryParametersError": (400, "The query parameters that sign the request are invalid."),
     "BadDigest": (400, "The Content-MD5 you specified did not match what we received."),
+    "BucketNotEmpty": (409, "The bucket you tried to delete is not empty."),
     "BucketAlreadyOwnedByYou": (409, "The bucket exists already: it belongs to this job."),
     "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed size"),
     "EntityTooSmall": (
@@ -80,13 +81,19 @@ class S3Error(Exception):
         code: S3's error code.
         message: what the client's user reads; None: the code's usual text.
         headers: further headers of the answer.
+        fields: further elements of the answer's document.
     """
 
     def __init__(
-        self, code: str, message: str | None = None, headers: tuple[tuple[str, str], ...] = ()
+        self,
+        code: str,
+        message: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        fields: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.code = code
         self.status, usual = _TABLE[code]
         self.message = message if message is not None else usual
         self.headers = headers
+        self.fields = fields
         super().__init__(f"{code}: {self.message}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from cheroot import wsgi
 from cheroot.makefile import StreamReader
-from cheroot.server import HTTPConnection
+from cheroot.server import HTTPConnection, HTTPRequest
 
 from kfp_pachyderm.s3.wsgi import WSGIApplication
 
@@ -44,7 +44,25 @@ def _makefile(sock: socket.socket, mode: str, _bufsize: int) -> Any:
     return StreamReader(sock, mode, _READ_BUFFER) if "r" in mode else _Writer(sock)
 
 
+#: What Go's net/http says to requests that it can't read; Pachyderm's gateway is one of its servers.
+_UNREADABLE = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+    b"400 Bad Request"
+)
+
+
+class _Request(HTTPRequest):
+    def simple_response(self, status: str, msg: str = "") -> None:
+        if status == "400 Bad Request":
+            self.close_connection = True
+            self.conn.wfile.write(_UNREADABLE)
+        else:
+            super().simple_response(status, msg)
+
+
 class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
+
     def __init__(self, server: Any, sock: socket.socket, _makefile_of_server: Any = None) -> None:
         super().__init__(server, sock, _makefile)
 

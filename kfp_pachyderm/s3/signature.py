@@ -215,6 +215,20 @@ def _check_v2(access_key: str, signature: str, text: str, secrets: Secrets) -> S
     return Signed(access_key)
 
 
+def _check_v2_date(request: S3Request, now: datetime) -> None:
+    if request.header("authorization").startswith("AWS "):
+        text = request.header("x-amz-date" if "x-amz-date" in request.headers else "date")
+        try:
+            date = _time(text) if text.endswith("Z") else parsedate_to_datetime(text)
+        except (ValueError, TypeError) as error:
+            raise S3Error("AccessDenied", f"{text!r} is no date of a signature") from error
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        if date.timestamp() < 0:
+            raise S3Error("AccessDenied", f"{text!r} is no date of a signature")
+        if abs(date - now) > _SKEW:
+            raise S3Error("RequestTimeTooSkewed")
+
+
 def header_v2(request: S3Request, secrets: Secrets) -> Signed | None:
     """Checks `Authorization: AWS <key>:<signature>`; None when there is no such header."""
     value = request.header("authorization")
@@ -243,6 +257,7 @@ def verify(request: S3Request, secrets: Secrets, now: datetime | None = None) ->
         S3Error: AccessDenied without one, else what is wrong with it.
     """
     now = now or datetime.now(UTC)
+    _check_v2_date(request, now)
     signed = (
         header_v4(request, secrets, now)
         or query_v4(request, secrets, now)

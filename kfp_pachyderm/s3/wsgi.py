@@ -45,7 +45,13 @@ def error_response(error: S3Error, path: str, request_id: str) -> Response:
     """S3's XML for an error."""
     body = xml.document(
         "Error",
-        [("Code", error.code), ("Message", error.message), ("Resource", path), ("RequestId", request_id)],
+        [
+            ("Code", error.code),
+            ("Message", error.message),
+            *error.fields,
+            ("Resource", path),
+            ("RequestId", request_id),
+        ],
         namespace=False,
     )
     return Response(error.status, (("Content-Type", XML_TYPE), *error.headers), body)

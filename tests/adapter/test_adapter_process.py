@@ -145,13 +145,45 @@ def test_an_upload_that_breaks_off_leaves_nothing(s3: Any, step: Step) -> None:
     assert os.listdir(step.config.spool) == []
 
 
-def test_a_full_spool_says_so(new_step: Any, monkeypatch: Any) -> None:
-    with new_step(spool_limit=1000) as step:
+def test_writes_wait_for_the_sending(new_step: Any, pachyderm: Pachyderm, monkeypatch: Any) -> None:
+    with new_step(spool_limit=3 * 2**20) as step:
         set_environment(monkeypatch, step)
         client = boto3.client("s3")
-        client.put_object(Bucket="out", Key="a", Body=b"x" * 900)
-        with pytest.raises(client.exceptions.ClientError, match="spool's limit of 1000 bytes"):
-            client.put_object(Bucket="out", Key="b", Body=b"x" * 200)
-        client.delete_object(Bucket="out", Key="a")
-        client.put_object(Bucket="out", Key="b", Body=b"x" * 200)
+        contents = {f"d/{number}": os.urandom(2**20) for number in range(12)}
+        for key, content in contents.items():
+            client.put_object(Bucket="out", Key=key, Body=content)
+        with client.get_object(Bucket="out", Key="d/0", Range="bytes=5-9")["Body"] as body:
+            assert body.read() == contents["d/0"][5:10]
+        client.copy_object(Bucket="out", Key="copy", CopySource={"Bucket": "out", "Key": "d/0"})
+        client.delete_object(Bucket="out", Key="d/0")
+        client.put_object(Bucket="out", Key="d/1", Body=b"new")
+        with pytest.raises(client.exceptions.ClientError, match="spool's limit of 3145728 bytes"):
+            client.put_object(Bucket="out", Key="too large", Body=b"x" * 4 * 2**20)
         client.close()
+        assert step.flush().objects == 12
+        expected = {"/copy": contents.pop("d/0"), "/d/1": b"new"}
+        del contents["d/1"]
+        assert pachyderm.files(step.commit) == expected | {"/" + key: data for key, data in contents.items()}
+        with pytest.raises(WriteBackError, match="no room to keep"):
+            step.process.resend(pachyderm.address, 30)
+
+
+def test_an_erased_commit_is_filled_again_by_the_flush(s3: Any, step: Step, pachyderm: Pachyderm) -> None:
+    s3.put_object(Bucket="out", Key="k", Body=b"content")
+    step.flush()
+    erase = pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path="/k"))
+    pachyderm.client.pfs.modify_file(iter([pfs.ModifyFileRequest(set_commit=step.commit), erase]))
+    assert step.flush() == Flushed(1, 7)
+    assert pachyderm.files(step.commit) == {"/k": b"content"}
+
+
+def test_what_was_sent_and_then_changed_is_corrected(s3: Any, step: Step, pachyderm: Pachyderm) -> None:
+    s3.put_object(Bucket="out", Key="a", Body=b"file")
+    s3.put_object(Bucket="out", Key="gone", Body=b"x")
+    s3.put_object(Bucket="out", Key="over", Body=b"a long first version")
+    step.flush()
+    s3.delete_objects(Bucket="out", Delete={"Objects": [{"Key": "a"}, {"Key": "gone"}]})
+    s3.put_object(Bucket="out", Key="a/b", Body=b"in a directory")
+    s3.put_object(Bucket="out", Key="over", Body=b"second")
+    assert step.flush().objects == 2
+    assert pachyderm.files(step.commit) == {"/a/b": b"in a directory", "/over": b"second"}

@@ -1,13 +1,19 @@
-"""One embedded Pachyderm for all tests of the room; each test has a project of its own in it."""
+"""One embedded Pachyderm for all tests of the room; each test has a project of its own in it.
+
+With KFP_PACHYDERM_TEST_AUTH=1 it has auth on, and the tests are root.
+"""
 
 from __future__ import annotations
 
 import itertools
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from embedded_bench import Bench
+from embedded_auth import ROOT, server
+from embedded_bench import AUTH, Bench
 
 from kfp_pachyderm.embedded.process import EmbeddedProcess, start
 
@@ -16,7 +22,14 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedProcess]:
-    with start(tmp_path_factory.mktemp("embedded")) as process:
+    folder = tmp_path_factory.mktemp("embedded")
+    if AUTH:
+        # What Pachyderm's client reads when it is given no token.
+        os.environ["PACH_PYTHON_AUTH_TOKEN"] = ROOT
+        with server(folder, "--auth", KFP_PACHYDERM_ROOT_TOKEN=ROOT):
+            yield EmbeddedProcess(folder, json.loads((folder / "server.json").read_text()), None)
+        return
+    with start(folder) as process:
         yield process
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import grpc
+import pytest
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs, pps
+
+#: Whether the room's tests run with auth on.
+AUTH = bool(os.environ.get("KFP_PACHYDERM_TEST_AUTH"))
+without_auth = pytest.mark.skipif(AUTH, reason="tests what is so with auth off only")
 
 
 class Bench:
@@ -92,4 +98,6 @@ class Bench:
         """One of the calls that only the embedded Pachyderm has."""
         with grpc.insecure_channel(self.address.removeprefix("grpc://")) as channel:
             call = channel.unary_unary(f"/kfp_pachyderm.embedded.{method}")
-            return json.loads(call(json.dumps(request).encode(), timeout=10))
+            token = os.environ.get("PACH_PYTHON_AUTH_TOKEN")
+            metadata = (("authn-token", token),) if token else ()
+            return json.loads(call(json.dumps(request).encode(), timeout=10, metadata=metadata))

@@ -412,6 +412,17 @@ def test_pipelines_need_their_inputs_and_give_them_back(office, tmp_path):
     assert principal not in bound()
 
 
+def test_killed_job_names_the_user(office, tmp_path):
+    _, robot = office.robot()
+    job = _Job(office, robot, tmp_path)
+    robot.pps.rerun_pipeline(pipeline=job.pipeline)
+    ended = office.root.pps.inspect_job(job=job.job, wait=True)
+    reason = f"all jobs killed because pipeline was updated for user {robot.robot_name}"
+    assert (ended.state, ended.reason) == (State.JOB_KILLED, reason)
+    refused(office.as_token(job.token).auth.who_am_i, BAD_TOKEN, "UNAUTHENTICATED")
+    job.gate.touch()
+
+
 def test_off_until_activated_by_a_client(tmp_path):
     with server(tmp_path / "data") as address:
         plain = Client.from_pachd_address(address)
@@ -437,6 +448,31 @@ def test_off_until_activated_by_a_client(tmp_path):
         assert [one.repo.name for one in Client.from_pachd_address(address).pfs.list_repo()] == ["before"]
 
 
+def test_turned_on_over_what_exists(tmp_path):
+    def bound(client, name):
+        resource = auth.Resource(type=auth.ResourceType.REPO, name=f"default/{name}")
+        found = client.auth.get_role_binding(resource=resource).binding.entries
+        return {principal: list(one.roles) for principal, one in found.items()}
+
+    with server(tmp_path) as address:
+        plain = Client.from_pachd_address(address)
+        for name in ("images", "doomed"):
+            repo = pfs.Repo(name=name, type="user", project=pfs.Project(name="default"))
+            plain.pfs.create_repo(repo=repo)
+            spec = {
+                "pipeline": {"name": f"of-{name}"},
+                "transform": {"cmd": ["true"]},
+                "input": {"pfs": {"repo": name, "glob": "/*"}},
+            }
+            plain.pps.create_pipeline_v2(create_pipeline_request_json=json.dumps(spec))
+        plain.pfs.delete_repo(repo=repo, force=True)
+    with server(tmp_path, "--auth", KFP_PACHYDERM_ROOT_TOKEN=ROOT) as address:
+        root = Client.from_pachd_address(address, auth_token=ROOT)
+        assert bound(root, "images") == {"pipeline:default/of-images": ["repoReader"]}
+        assert bound(root, "of-images") == {"pipeline:default/of-images": ["repoWriter"]}
+        assert len(list(root.pps.list_pipeline())) == 2
+
+
 def test_root_token_is_kept_for_its_owner_alone(tmp_path):
     for _ in range(2):
         with server(tmp_path, "--auth") as address:
@@ -448,3 +484,8 @@ def test_root_token_is_kept_for_its_owner_alone(tmp_path):
     with server(tmp_path, "--auth", KFP_PACHYDERM_ROOT_TOKEN="other") as address:
         assert Client.from_pachd_address(address, auth_token="other").auth.who_am_i().username == "pach:root"
         assert not (tmp_path / "root-token").exists()
+        refused(
+            Client.from_pachd_address(address, auth_token="other").auth.rotate_root_token,
+            "RotateRootToken() is disabled when the root token is configured in the environment",
+            "UNKNOWN",
+        )

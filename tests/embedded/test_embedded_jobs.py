@@ -8,6 +8,7 @@ import time
 
 import grpc
 import pytest
+from embedded_bench import without_auth
 from pachyderm_sdk.api import pfs, pps
 
 State = pps.JobState
@@ -55,6 +56,7 @@ def _write(bench, address, commit, path, data):
     client.pfs.put_file_from_bytes(commit=commit, path=path, data=data)
 
 
+@without_auth
 def test_user_code_finds_pachyderms_environment(bench):
     commit = bench.put("images", {"/a": b"1"})
     code = "import json, os; print(json.dumps(dict(os.environ)))"
@@ -93,6 +95,7 @@ def test_what_is_written_before_user_code_runs_is_gone_and_what_comes_after_stay
     assert bench.paths(output) == ["/late"]
 
 
+@without_auth
 def test_an_s3_out_job_starts_empty_every_time(bench):
     put = """
 import os, urllib.request
@@ -122,6 +125,7 @@ def test_a_failing_command_fails_the_job_and_leaves_its_commit_at_the_head(bench
     assert bench.client.pfs.inspect_commit(commit=head).error == info.reason
 
 
+@without_auth
 def test_datum_tries_run_again_without_erasing(bench, tmp_path):
     mark = tmp_path / "tried"
     code = f"""

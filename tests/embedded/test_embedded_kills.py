@@ -111,7 +111,7 @@ def _one_life(folder: Path, load: Load) -> None:
             _until_killed(_write_commits, process.address, load, seeds[0]),
             _until_killed(_write_branches, process.address, load, seeds[1]),
         ]
-        time.sleep(number.uniform(0.05, 0.5))
+        time.sleep(number.uniform(0.05, 0.4))
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.close()

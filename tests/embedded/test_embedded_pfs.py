@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
+from embedded_bench import without_auth
 from pachyderm_sdk.api import pfs
 from pachyderm_sdk.errors import AuthServiceNotActivated
 
@@ -145,6 +146,7 @@ def test_a_branch_trigger_moves_its_branch_when_a_commit_finishes(bench):
     assert after != before
 
 
+@without_auth
 def test_auth_is_off_and_absent_calls_are_named(bench):
     with pytest.raises(AuthServiceNotActivated):
         bench.client.auth.who_am_i()

@@ -158,9 +158,15 @@ def test_checksums_in_trailers() -> None:
         finished({**headers, "x-amz-decoded-content-length": "99"}, framed([CONTENT], good))
 
 
-def test_checksums_that_are_only_taken() -> None:
-    for name, length in (("crc32c", 4), ("crc64nvme", 8)):
-        assert finished({f"x-amz-checksum-{name}": b64(b"\0" * length)}, CONTENT).size == len(CONTENT)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("crc32c", 0xE3069283.to_bytes(4, "big")), ("crc64nvme", 0xAE8B14860A799888.to_bytes(8, "big"))],
+)
+def test_crcs_that_zlib_does_not_have(name: str, value: bytes) -> None:
+    header = f"x-amz-checksum-{name}"
+    assert finished({header: b64(value)}, b"123456789").checksums == ((header, b64(value)),)
+    with pytest.raises(S3Error, match="BadDigest"):
+        finished({header: b64(value)}, b"123456780")
 
 
 def signed_request(method: str, url: str, signer: object, headers: dict[str, str] | None = None) -> S3Request:

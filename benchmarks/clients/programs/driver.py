@@ -24,13 +24,14 @@ BIG = 9 * MIB + 17
 ROWS, SUM = 1000, 499500
 COUNTS = {"0": 0, "1,000": 1000, "1,001": 1001, "12,345": 12345}
 TIMEOUT = float(os.environ.get("CLIENT_TIMEOUT", "60"))
+LARGE = int(os.environ.get("CLIENT_LARGE_MIB", "200"))
 
 Kept = dict[str, bytes]
 
 
 def content(seed: int, size: int) -> bytes:
     """The same bytes for the same seed, everywhere."""
-    return random.Random(seed).randbytes(size)  # noqa: S311
+    return random.Random(seed).randbytes(size)
 
 
 def folder(count: int) -> str:
@@ -194,7 +195,7 @@ def _write_dataset(client: Any) -> Kept:
 #: Operation → the method that a client must have for it, and what is done.
 OPERATIONS: dict[str, tuple[str, Callable[[Any], Kept]]] = {
     **{f"put {name}": ("put", _put(size)) for name, size in {"0 B": 0, "1 B": 1, "8 MiB": 8 * MIB}.items()},
-    "put 200 MiB": ("put", _put(200 * MIB)),
+    f"put {LARGE} MiB": ("put", _put(LARGE * MIB)),
     "stream": ("stream", _stream),
     "read its own": ("get", _read_back),
     "get": ("get", _get),

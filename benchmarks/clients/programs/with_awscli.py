@@ -30,7 +30,17 @@ class AwsCli:
         return int(answer["ContentLength"])
 
     def list(self, bucket: str, prefix: str) -> list[str]:
-        command = [*AWS, "s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix, "--output", "json"]
+        command = [
+            *AWS,
+            "s3api",
+            "list-objects-v2",
+            "--bucket",
+            bucket,
+            "--prefix",
+            prefix,
+            "--output",
+            "json",
+        ]
         found = json.loads(call(*command, "--query", "Contents[].Key") or b"null")
         return list(found or [])
 

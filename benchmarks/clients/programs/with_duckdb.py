@@ -38,7 +38,9 @@ class DuckDB:
         return self._read(f"s3://{bucket}/{prefix}/*/*.parquet")
 
     def write_table(self, bucket: str, key: str) -> None:
-        self.db.execute(f"COPY (SELECT range AS n FROM range({ROWS})) TO 's3://{bucket}/{key}' (FORMAT parquet)")
+        self.db.execute(
+            f"COPY (SELECT range AS n FROM range({ROWS})) TO 's3://{bucket}/{key}' (FORMAT parquet)"
+        )
 
     def write_dataset(self, bucket: str, prefix: str) -> None:
         self.db.execute(

@@ -1,4 +1,4 @@
-"""The S3 client inside s3torchconnector (AWS's CRT); the connector itself needs torch and adds nothing to S3."""
+"""The S3 client inside s3torchconnector (AWS's CRT); the connector itself needs torch."""
 
 from __future__ import annotations
 

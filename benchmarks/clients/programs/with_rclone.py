@@ -34,7 +34,9 @@ class Rclone:
     def list(self, bucket: str, prefix: str) -> list[str]:
         folder = prefix.rpartition("/")[0]
         try:
-            found = rclone("lsf", "--recursive", "--files-only", f"{REMOTE}{bucket}/{folder}").decode().split()
+            found = (
+                rclone("lsf", "--recursive", "--files-only", f"{REMOTE}{bucket}/{folder}").decode().split()
+            )
         except RuntimeError as error:
             if "directory not found" in str(error):
                 return []

@@ -77,7 +77,10 @@ def unbind(txn: Txn, pipeline: Pipeline) -> None:
 def bind_existing(txn: Txn) -> None:
     """Gives pipelines from before the activation their roles (PPS's ActivateAuth)."""
     for key in pipelines.keys(txn.db):
-        bind_inputs(txn, pipelines.get(txn.db, key), None)
+        pipeline = pipelines.get(txn.db, key)
+        # Of a pipeline whose input was deleted by force there is nothing left to bind.
+        if all(state.binding(txn.db, state.of_repo(one)) is not None for one in input_repos(pipeline)):
+            bind_inputs(txn, pipeline, None)
 
 
 def give_tokens(txn: Txn) -> None:

@@ -25,10 +25,19 @@ class GuardedView(StoreView):
 
     def find(self, path: str) -> File | None:
         """The file at exactly this path."""
-        guard.check_repo(self._read(), self._repo, "REPO_READ", "REPO_LIST_FILE")
+        guard.check_repo(self._read(), self._repo, "REPO_LIST_FILE")
         return super().find(path)
 
     def walk(self, prefix: str, after: str) -> Iterator[FileEntry]:
         """Files in byte order of their paths."""
-        guard.check_repo(self._read(), self._repo, "REPO_READ", "REPO_LIST_FILE")
+        guard.check_repo(self._read(), self._repo, "REPO_LIST_FILE")
         return super().walk(prefix, after)
+
+    def read(self, path: str, offset: int, length: int) -> Iterator[bytes]:
+        """`length` bytes of a file from `offset`, in pieces of at most 1 MiB."""
+        guard.check_repo(self._read(), self._repo, "REPO_READ")
+        return super().read(path, offset, length)
+
+    def _written(self, path: str) -> FileEntry:
+        guard.check_repo(self._read(), self._repo, "REPO_INSPECT_FILE")
+        return super()._written(path)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pachyderm_sdk.api import pps
 
+from kfp_pachyderm.embedded.auth import guard
 from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.database import Txn
@@ -182,8 +183,10 @@ def stop(txn: Txn, job: Job, reason: str = "") -> None:
 
 def stop_all(txn: Txn, project: str, pipeline: str, reason: str) -> None:
     """Kills a pipeline's unfinished jobs. Without auth Pachyderm knows no user and says so."""
+    caller = guard.caller()
+    user = caller.name if caller is not None else "unknown_username"
     for job in unfinished(txn.db, project, pipeline):
-        stop(txn, job, f"{reason} for user unknown_username")
+        stop(txn, job, f"{reason} for user {user}")
 
 
 def delete(txn: Txn, job: Job) -> None:

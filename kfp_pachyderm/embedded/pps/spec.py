@@ -30,11 +30,15 @@ _NAME_LIMIT = 51
 _DNS_LIMIT = 63
 
 
-def from_json(text: str) -> tuple[pps.CreatePipelineRequest, str]:
+def from_json(text: str, *defaults: str) -> tuple[pps.CreatePipelineRequest, str]:
     """The request that a user's JSON means.
 
+    Args:
+        text: the JSON.
+        defaults: ClusterDefaults and ProjectDefaults as JSON; what stands further back weighs more.
+
     Returns:
-        The request merged with the cluster's defaults, and the same as JSON.
+        The request merged with the defaults, and the same as JSON.
 
     Raises:
         Refused: no JSON, unknown fields, or values of the wrong type.
@@ -43,7 +47,10 @@ def from_json(text: str) -> tuple[pps.CreatePipelineRequest, str]:
         user = json.loads(text)
         _refuse_stats(user)
         _check_fields(pps.CreatePipelineRequest, user)
-        effective = _merge(DEFAULTS, _camel(pps.CreatePipelineRequest, user))
+        effective = DEFAULTS
+        for below in defaults:
+            effective = _merge(effective, check_defaults(below))
+        effective = _merge(effective, _camel(pps.CreatePipelineRequest, user))
         request = pps.CreatePipelineRequest().from_dict(effective)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise invalid(
@@ -51,6 +58,18 @@ def from_json(text: str) -> tuple[pps.CreatePipelineRequest, str]:
             f"{error}"
         ) from error
     return request, json.dumps(effective)
+
+
+def check_defaults(text: str) -> dict[str, Any]:
+    """What ClusterDefaults or ProjectDefaults as JSON say of pipelines.
+
+    Raises:
+        ValueError: no JSON, or unknown fields.
+    """
+    given = json.loads(text)
+    _check_fields(pps.ClusterDefaults, given)
+    found: dict[str, Any] = _camel(pps.ClusterDefaults, given).get("createPipelineRequest", {})
+    return found
 
 
 def _refuse_stats(user: Any) -> None:

@@ -5,6 +5,7 @@ Source: Pachyderm src/server/auth/server/api_server.go.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from pachyderm_sdk.api import auth
 
 from kfp_pachyderm.embedded.auth import guard, state
 from kfp_pachyderm.embedded.auth.roles import CLUSTER, PROJECT, REPO, ROLES
+from kfp_pachyderm.embedded.auth.startup import TOKEN_VARIABLE
 from kfp_pachyderm.embedded.auth.state import Resource
 from kfp_pachyderm.embedded.services import messages, wire
 from kfp_pachyderm.embedded.services.wire import Context
@@ -72,6 +74,10 @@ class AuthService:
         return auth.DeactivateResponse()
 
     def _rotate(self, request: auth.RotateRootTokenRequest, _: Context) -> auth.RotateRootTokenResponse:
+        if os.environ.get(TOKEN_VARIABLE):
+            raise Refused(
+                "RotateRootToken() is disabled when the root token is configured in the environment"
+            )
         with self._store.database.write() as txn:
             state.revoke_of(txn, state.ROOT)
             token = state.add_token(txn, state.ROOT, request.root_token)

@@ -12,6 +12,7 @@ from kfp_pachyderm.embedded.fields import given
 from kfp_pachyderm.embedded.services import messages, modify, pick, wire
 from kfp_pachyderm.embedded.services.messages import field
 from kfp_pachyderm.embedded.services.modify import Add, Copy, Delete, SetCommit
+from kfp_pachyderm.embedded.services.url import fetch
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store import layers, listing, paths, repos
@@ -95,9 +96,8 @@ class FileService:
 
     def _collect(self, changes: Changes, change: modify.Change) -> None:
         if isinstance(change, Add):
-            if change.url:
-                raise Refused("put file by URL is not implemented by the embedded Pachyderm", "UNIMPLEMENTED")
-            changes.add(change.path, change.data)
+            for piece in fetch(change.url) if change.url else (change.data,):
+                changes.add(change.path, piece)
         elif isinstance(change, Delete):
             changes.delete(change.path)
         elif isinstance(change, Copy):

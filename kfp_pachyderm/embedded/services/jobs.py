@@ -1,24 +1,25 @@
-"""pps_v2.API: jobs, datums, logs."""
+"""pps_v2.API: jobs and their logs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from pachyderm_sdk.api import pfs, pps, transaction
 
 from kfp_pachyderm.embedded.auth import guard, owners, state
-from kfp_pachyderm.embedded.fields import given, has
+from kfp_pachyderm.embedded.fields import given
 from kfp_pachyderm.embedded.pps import inputs, jobs, pipelines
 from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey, key_of
 from kfp_pachyderm.embedded.services import messages, pick, wire
 from kfp_pachyderm.embedded.services.context import Joining, alive
+from kfp_pachyderm.embedded.services.datums import DatumService
 from kfp_pachyderm.embedded.services.pps import Operations, job_key, message, stop_job
 from kfp_pachyderm.embedded.services.wire import Context
-from kfp_pachyderm.embedded.status import Refused, not_found
-from kfp_pachyderm.embedded.store import commits, layers, listing
+from kfp_pachyderm.embedded.status import Refused
+from kfp_pachyderm.embedded.store import commits
+from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.worker.logs import Logs
 from kfp_pachyderm.embedded.worker.run import Working
 
@@ -47,7 +48,7 @@ class JobService:
     def calls(self) -> wire.Calls:
         """The calls by their names on the wire."""
         unary, stream = wire.unary, wire.stream
-        return {
+        return DatumService(self._store, self._working).calls() | {
             "InspectJob": unary(self._inspect, pps.InspectJobRequest),
             "InspectJobSet": stream(self._inspect_set, pps.InspectJobSetRequest),
             "ListJob": stream(self._list, pps.ListJobRequest),
@@ -56,8 +57,6 @@ class JobService:
             "StopJob": unary(self._joined("stop_job"), pps.StopJobRequest),
             "UpdateJobState": unary(self._joined("update_job_state"), pps.UpdateJobStateRequest),
             "DeleteJob": unary(self._delete, pps.DeleteJobRequest),
-            "InspectDatum": unary(self._inspect_datum, pps.InspectDatumRequest),
-            "ListDatum": stream(self._list_datum, pps.ListDatumRequest),
             "GetLogs": stream(self._get_logs, pps.GetLogsRequest),
         }
 
@@ -73,18 +72,18 @@ class JobService:
 
     def info(self, job: Job, details: bool) -> pps.JobInfo:
         """A job as a message."""
-        db = self._store.read()
         info = pps.JobInfo(
             job=pps.Job(pipeline=message(PipelineKey(*job.key[:2])), id=job.key.id),
             pipeline_version=job.version,
-            output_commit=messages.commit(commits.by_id(db, job.output)),
+            output_commit=pfs.Commit(repo=messages.repo(RepoKey(*job.key[:2])), id=job.key.id),
             restart=job.restart,
             data_processed=job.processed,
             data_skipped=job.skipped,
             data_total=job.total,
             data_failed=job.failed,
             data_recovered=job.recovered,
-            stats=pps.ProcessStats(),
+            # pachctl reads it without looking whether it is there.
+            stats=pps.ProcessStats(download_bytes=0),
             state=pps.JobState(job.state),
             reason=job.reason,
             created=messages.timestamp(job.created),
@@ -213,50 +212,6 @@ class JobService:
             stop_job(txn, job, "job deleted")
             jobs.delete(txn, job)
         return wire.Empty()
-
-    def _datums(self, job: Job) -> Iterator[pps.DatumInfo]:
-        query = "SELECT id, state, files FROM datums WHERE job = ? ORDER BY position"
-        for datum_id, found, files in self._store.read().execute(query, (job.seq,)).fetchall():
-            yield pps.DatumInfo(
-                datum=pps.Datum(
-                    job=pps.Job(pipeline=message(PipelineKey(*job.key[:2])), id=job.key.id), id=datum_id
-                ),
-                state=pps.DatumState(found),
-                data=[self._file(commit, path) for _, commit, path in json.loads(files)],
-            )
-
-    def _file(self, commit_id: int, path: str) -> pfs.FileInfo:
-        commit = commits.by_id(self._store.read(), commit_id)
-        shown = self._store.layers(commit)
-        file = layers.inspect(self._store.read(), shown, path)
-        entry = file or listing.inspect(self._store.read(), shown, path)
-        if entry is None:
-            return pfs.FileInfo(file=pfs.File(commit=messages.commit(commit), path=path))
-        return pfs.FileInfo().parse(messages.FileInfos(commit).encode(entry.path, entry.size, entry.hash))
-
-    def _inspect_datum(self, request: pps.InspectDatumRequest, _: Context) -> pps.DatumInfo:
-        if not request.datum.id:
-            raise Refused("must specify a datum")
-        job = jobs.get(self._store.read(), job_key(request.datum.job))
-        for info in self._datums(job):
-            if info.datum.id == request.datum.id:
-                return info
-        raise not_found(f"datum {request.datum.id} not found in job {job.key}")
-
-    def _list_datum(self, request: pps.ListDatumRequest, _: Context) -> Iterator[pps.DatumInfo]:
-        if has(request, "input"):
-            raise Refused(
-                "listing datums of an input is not implemented by the embedded Pachyderm", "UNIMPLEMENTED"
-            )
-        job = jobs.get(self._store.read(), job_key(request.job))
-        wanted = list(request.filter.state)
-        sent = 0
-        for info in self._datums(job):
-            if not wanted or info.state in wanted:
-                yield info
-                sent += 1
-                if sent == request.number:
-                    return
 
     def _get_logs(self, request: pps.GetLogsRequest, context: Context) -> Iterator[pps.LogMessage]:
         if request.job.id:

@@ -20,11 +20,11 @@ class SetCommit:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Append content to a file."""
+    """Append content to a file; `url`: an encoded URLSource to fetch it from."""
 
     path: str
     data: memoryview
-    url: bool
+    url: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _add(data: memoryview) -> Add:
-    path, content, url = "", memoryview(b""), False
+    path, content, url = "", memoryview(b""), b""
     for number, value in _fields(data):
         if number == 1:
             path = str(value, "utf-8")
@@ -75,7 +75,7 @@ def _add(data: memoryview) -> Add:
             for _, raw in _fields(value):
                 content = raw
         elif number == 4:
-            url = True
+            url = bytes(value)
     return Add(path, content, url)
 
 

@@ -11,14 +11,14 @@ from pachyderm_sdk.api import pfs, transaction
 from kfp_pachyderm.embedded.auth import guard, state
 from kfp_pachyderm.embedded.auth.roles import PROJECT
 from kfp_pachyderm.embedded.auth.state import Resource
-from kfp_pachyderm.embedded.fields import given, has
-from kfp_pachyderm.embedded.services import messages, pick, wire
+from kfp_pachyderm.embedded.fields import given
+from kfp_pachyderm.embedded.services import messages, pick, settings, wire
 from kfp_pachyderm.embedded.services.auth import permissions
-from kfp_pachyderm.embedded.services.context import Joining, alive
+from kfp_pachyderm.embedded.services.commits import CommitService, stop_jobs
+from kfp_pachyderm.embedded.services.context import Joining
 from kfp_pachyderm.embedded.services.wire import Context
-from kfp_pachyderm.embedded.status import Refused, not_found
+from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import branches, commits, deletion, repos
-from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.database import Txn
 
 _Info = TypeVar("_Info", pfs.RepoInfo, pfs.ProjectInfo)
@@ -115,6 +115,7 @@ class Operations:
 
     def squash_commit_set(self, txn: Txn, request: pfs.SquashCommitSetRequest) -> wire.Empty:
         """SquashCommitSet."""
+        stop_jobs(txn, request.commit_set.id)
         deletion.squash_commit_set(txn, request.commit_set.id)
         return wire.Empty()
 
@@ -134,7 +135,7 @@ class PfsService:
     def calls(self) -> wire.Calls:
         """The calls by their names on the wire."""
         unary, stream = wire.unary, wire.stream
-        return {
+        return CommitService(self._store).calls() | {
             "CreateProject": unary(self._create_project, pfs.CreateProjectRequest),
             "InspectProject": unary(self._inspect_project, pfs.InspectProjectRequest),
             "InspectProjectV2": unary(self._inspect_project_v2, pfs.InspectProjectV2Request),
@@ -147,18 +148,7 @@ class PfsService:
             "DeleteRepos": unary(self._delete_repos, pfs.DeleteReposRequest),
             "StartCommit": unary(self._joined("start_commit"), pfs.StartCommitRequest),
             "FinishCommit": unary(self._joined("finish_commit"), pfs.FinishCommitRequest),
-            "ClearCommit": unary(self._clear_commit, pfs.ClearCommitRequest),
-            "InspectCommit": unary(self._inspect_commit, pfs.InspectCommitRequest),
-            "ListCommit": stream(self._list_commit, pfs.ListCommitRequest),
-            "SubscribeCommit": stream(self._subscribe_commit, pfs.SubscribeCommitRequest),
-            "InspectCommitSet": stream(self._inspect_commit_set, pfs.InspectCommitSetRequest),
-            "ListCommitSet": stream(self._list_commit_set, pfs.ListCommitSetRequest),
             "SquashCommitSet": unary(self._joined("squash_commit_set"), pfs.SquashCommitSetRequest),
-            "DropCommitSet": unary(self._drop_commit_set, pfs.DropCommitSetRequest),
-            "SquashCommit": unary(self._squash_commit, pfs.SquashCommitRequest),
-            "DropCommit": unary(self._drop_commit, pfs.DropCommitRequest),
-            "WalkCommitProvenance": stream(self._walk_provenance, pfs.WalkCommitProvenanceRequest),
-            "WalkCommitSubvenance": stream(self._walk_subvenance, pfs.WalkCommitSubvenanceRequest),
             "CreateBranch": unary(self._joined("create_branch"), pfs.CreateBranchRequest),
             "InspectBranch": unary(self._inspect_branch, pfs.InspectBranchRequest),
             "ListBranch": stream(self._list_branch, pfs.ListBranchRequest),
@@ -200,7 +190,9 @@ class PfsService:
         self, request: pfs.InspectProjectV2Request, _: Context
     ) -> pfs.InspectProjectV2Response:
         info = messages.project_info(repos.get_project(self._store.read(), request.project.name))
-        return pfs.InspectProjectV2Response(info=info, defaults_json="{}")
+        return pfs.InspectProjectV2Response(
+            info=info, defaults_json=settings.of_project(self._store.read(), request.project.name)
+        )
 
     def _list_project(self, _: pfs.ListProjectRequest, __: Context) -> Iterator[pfs.ProjectInfo]:
         for project in repos.list_projects(self._store.read()):
@@ -210,7 +202,8 @@ class PfsService:
         with self._store.database.write() as txn:
             name = request.project.name
             guard.check_project(txn.db, name, "PROJECT_DELETE", "PROJECT_MODIFY_BINDINGS")
-            deletion.delete_project(txn, request.project.name, request.force)
+            deletion.delete_project(txn, name, request.force)
+            settings.forget_project(txn, name)
         return wire.Empty()
 
     def _inspect_repo(self, request: pfs.InspectRepoRequest, _: Context) -> pfs.RepoInfo:
@@ -231,153 +224,6 @@ class PfsService:
             found = [one for one in found if guard.may(txn.db, state.of_repo(one.key), "REPO_DELETE")]
             deletion.delete_repos(txn, found, request.force)
         return pfs.DeleteReposResponse(repos=[messages.repo(one.key) for one in found])
-
-    def _clear_commit(self, request: pfs.ClearCommitRequest, _: Context) -> wire.Empty:
-        with self._store.database.write() as txn:
-            guard.check_repo(txn.db, pick.repo_of(request.commit), "REPO_WRITE")
-            commits.clear(txn, pick.commit(txn.db, request.commit), base=True)
-        return wire.Empty()
-
-    def _inspect_commit(self, request: pfs.InspectCommitRequest, context: Context) -> pfs.CommitInfo:
-        if not has(request, "commit"):
-            raise Refused("commit cannot be nil")
-        guard.check_repo(self._store.read(), pick.repo_of(request.commit), "REPO_INSPECT_COMMIT")
-        commit = self._reached(pick.commit(self._store.read(), request.commit), request.wait, context)
-        return messages.commit_info(self._store.read(), commit)
-
-    def _reached(self, commit: Commit, wait: int, context: Context) -> Commit:
-        def look() -> Commit | None:
-            found = commits.reload(self._store.read(), commit)
-            return found if self._has_reached(found, wait) else None
-
-        return self._store.database.wait(look, alive(context, self._store)) or commit
-
-    def _has_reached(self, commit: Commit, wait: int) -> bool:
-        if wait in (pfs.CommitState.FINISHING, pfs.CommitState.FINISHED):
-            return commit.finished is not None
-        if wait == pfs.CommitState.READY:
-            return all(one.finished is not None for one in commits.provenance(self._store.read(), commit.id))
-        return True
-
-    def _list_commit(self, request: pfs.ListCommitRequest, _: Context) -> Iterator[pfs.CommitInfo]:
-        db = self._store.read()
-        number = request.number or -1
-        for commit in self._listed(request):
-            if request.origin_kind and not request.all and commit.origin != request.origin_kind:
-                continue
-            if number == 0:
-                return
-            number -= 1
-            yield messages.commit_info(db, commit)
-
-    def _listed(self, request: pfs.ListCommitRequest) -> Iterator[Commit]:
-        db = self._store.read()
-        if request.repo.name:
-            guard.check_repo(db, messages.repo_key(request.repo), "REPO_LIST_COMMIT")
-        repo = repos.get_repo(db, messages.repo_key(request.repo)) if request.repo.name else None
-        start, end = given(request, "from_"), given(request, "to")
-        end = end if end is not None and (end.id or end.branch.name) else None
-        start = start if start is not None and (start.id or start.branch.name) else None
-        if end is None:
-            if start is not None:
-                raise Refused("cannot use `from` commit without `to` commit")
-            order = "ASC" if request.reverse else "DESC"
-            where = f"WHERE c.repo = ? ORDER BY c.id {order}" if repo else f"ORDER BY c.id {order}"
-            yield from commits.select(db, where, (repo.id,) if repo else ())
-            return
-        if request.reverse:
-            raise Refused("cannot use 'Reverse' while also using 'From' or 'To'")
-        last = pick.commit(db, start).id if start is not None else None
-        commit: Commit | None = pick.commit(db, end)
-        while commit is not None and commit.id != last:
-            yield commit
-            commit = commits.by_id(db, commit.parent) if commit.parent is not None else None
-
-    def _subscribe_commit(
-        self, request: pfs.SubscribeCommitRequest, context: Context
-    ) -> Iterator[pfs.CommitInfo]:
-        repo = repos.get_repo(self._store.read(), messages.repo_key(request.repo))
-        start = given(request, "from_")
-        last = pick.commit(self._store.read(), start).id if start is not None and start.id else 0
-        where = "WHERE c.repo = ? AND c.id > ? AND (? = '' OR c.branch = ?) ORDER BY c.id LIMIT 1"
-        is_alive = alive(context, self._store)
-        while True:
-
-            def look(after: int = last) -> Commit | None:
-                found = commits.select(
-                    self._store.read(), where, (repo.id, after, request.branch, request.branch)
-                )
-                return found[0] if found and self._has_reached(found[0], request.state) else None
-
-            commit = self._store.database.wait(look, is_alive)
-            if commit is None:
-                return
-            last = commit.id
-            if request.all or not request.origin_kind or commit.origin == request.origin_kind:
-                yield messages.commit_info(self._store.read(), commit)
-
-    def _inspect_commit_set(
-        self, request: pfs.InspectCommitSetRequest, context: Context
-    ) -> Iterator[pfs.CommitInfo]:
-        found = commits.in_set(self._store.read(), request.commit_set.id)
-        if not found:
-            raise not_found(f"no commits found for commitset {request.commit_set.id}")
-        for commit in found:
-            state = pfs.CommitState.FINISHED if request.wait else pfs.CommitState.STARTED
-            yield messages.commit_info(self._store.read(), self._reached(commit, state, context))
-
-    def _list_commit_set(self, request: pfs.ListCommitSetRequest, _: Context) -> Iterator[pfs.CommitSetInfo]:
-        db = self._store.read()
-        query = "SELECT set_id, max(id) AS newest FROM commits GROUP BY set_id ORDER BY newest DESC"
-        for set_id, _newest in db.execute(query).fetchall():
-            found = commits.in_set(db, set_id)
-            if request.project.name and all(one.repo.project != request.project.name for one in found):
-                continue
-            infos = [messages.commit_info(db, one) for one in found]
-            yield pfs.CommitSetInfo(commit_set=pfs.CommitSet(id=set_id), commits=infos)
-
-    def _drop_commit_set(self, request: pfs.DropCommitSetRequest, _: Context) -> wire.Empty:
-        with self._store.database.write() as txn:
-            deletion.drop_commit_set(txn, request.commit_set.id)
-        return wire.Empty()
-
-    def _squash_commit(self, request: pfs.SquashCommitRequest, _: Context) -> pfs.SquashCommitResponse:
-        with self._store.database.write() as txn:
-            found = pick.commit(txn.db, request.commit)
-            deletion.squash_commit(txn, found, request.recursive)
-        return pfs.SquashCommitResponse()
-
-    def _drop_commit(self, request: pfs.DropCommitRequest, _: Context) -> pfs.DropCommitResponse:
-        with self._store.database.write() as txn:
-            found = pick.commit(txn.db, request.commit)
-            deletion.drop_commit(txn, found, request.recursive)
-        return pfs.DropCommitResponse()
-
-    def _walk_provenance(
-        self, request: pfs.WalkCommitProvenanceRequest, _: Context
-    ) -> Iterator[pfs.CommitInfo]:
-        yield from self._walk(request, commits.provenance)
-
-    def _walk_subvenance(
-        self, request: pfs.WalkCommitSubvenanceRequest, _: Context
-    ) -> Iterator[pfs.CommitInfo]:
-        yield from self._walk(request, commits.subvenance)
-
-    def _walk(self, request: Any, step: Any) -> Iterator[pfs.CommitInfo]:
-        db = self._store.read()
-        for picker in request.start:
-            level, seen, depth, sent = [pick.by_picker(db, picker)], set[int](), 0, 0
-            while level and (not request.max_depth or depth <= request.max_depth):
-                fresh = [one for one in level if one.id not in seen]
-                seen.update(one.id for one in fresh)
-                for commit in fresh:
-                    guard.check_repo(db, commit.repo, "REPO_INSPECT_COMMIT")
-                    if request.max_commits and sent >= request.max_commits:
-                        break
-                    sent += 1
-                    yield messages.commit_info(db, commit)
-                level = [one for commit in fresh for one in step(db, commit.id)]
-                depth += 1
 
     def _inspect_branch(self, request: pfs.InspectBranchRequest, _: Context) -> pfs.BranchInfo:
         db = self._store.read()

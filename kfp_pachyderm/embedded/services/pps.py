@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from pachyderm_sdk.api import pfs, pps, transaction
 
 from kfp_pachyderm.embedded.auth import guard, owners, state
+from kfp_pachyderm.embedded.auth.roles import PROJECT
+from kfp_pachyderm.embedded.auth.state import Resource
 from kfp_pachyderm.embedded.fields import has
 from kfp_pachyderm.embedded.pps import jobs, pipelines, spec
 from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
 from kfp_pachyderm.embedded.pps.pipelines import Pipeline, PipelineKey, key_of
-from kfp_pachyderm.embedded.services import wire
+from kfp_pachyderm.embedded.services import settings, wire
 from kfp_pachyderm.embedded.services.context import Joining
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import repos
 from kfp_pachyderm.embedded.store.database import Txn
+
+_BAD = (pps.JobState.JOB_KILLED, pps.JobState.JOB_FAILURE, pps.JobState.JOB_UNRUNNABLE)
 
 
 class Operations:
@@ -82,7 +85,8 @@ class PipelineService:
             "StopPipeline": unary(self._stop, pps.StopPipelineRequest),
             "RerunPipeline": unary(self._rerun, pps.RerunPipelineRequest),
             "RunPipeline": unary(self._run, pps.RunPipelineRequest),
-            "GetClusterDefaults": unary(self._cluster_defaults, pps.GetClusterDefaultsRequest),
+            "RunCron": unary(self._run_cron, pps.RunCronRequest),
+            "PipelinesSummary": unary(self._summary, pps.PipelinesSummaryRequest),
         }
 
     def _submit(self, context: Context, request: pps.CreatePipelineTransaction) -> None:
@@ -98,7 +102,7 @@ class PipelineService:
         self, request: pps.CreatePipelineV2Request, context: Context
     ) -> pps.CreatePipelineV2Response:
         text = request.create_pipeline_request_json
-        found, effective = spec.from_json(text)
+        found, effective = spec.from_json(text, *self._defaults(text))
         if not has(found, "pipeline"):
             raise Refused("request.Pipeline cannot be nil")
         if not found.pipeline.project.name:
@@ -182,9 +186,34 @@ class PipelineService:
         # The real one's words (api_server.go, RunPipeline).
         raise Refused("unimplemented")
 
-    def _cluster_defaults(self, _: Any, __: Context) -> pps.GetClusterDefaultsResponse:
-        text = json.dumps({"createPipelineRequest": spec.DEFAULTS})
-        return pps.GetClusterDefaultsResponse(cluster_defaults_json=text)
+    def _run_cron(self, request: pps.RunCronRequest, _: Context) -> wire.Empty:
+        pipelines.get(self._store.read(), key_of(request.pipeline))
+        # There are none: cron inputs are refused when a pipeline is made.
+        raise Refused("pipeline doesn't have a cron input")
+
+    def _summary(self, request: pps.PipelinesSummaryRequest, _: Context) -> pps.PipelinesSummaryResponse:
+        db = self._store.read()
+        wanted = [one.name for one in request.projects]
+        found: dict[str, pps.PipelinesSummary] = {}
+        for key in reversed(pipelines.keys(db)):
+            project = Resource(PROJECT, key.project)
+            if (wanted and key.project not in wanted) or not guard.may(db, project, "PROJECT_LIST_REPO"):
+                continue
+            fresh = pps.PipelinesSummary(project=pfs.Project(name=key.project))
+            summary = found.setdefault(key.project, fresh)
+            info = self._info(pipelines.get(db, key), False)
+            summary.paused_pipelines += info.stopped
+            summary.active_pipelines += not info.stopped
+            summary.unhealthy_pipelines += info.last_job_state in _BAD
+        return pps.PipelinesSummaryResponse(summaries=list(found.values()))
+
+    def _defaults(self, text: str) -> list[str]:
+        try:
+            pipeline = json.loads(text)["pipeline"]
+            project = (pipeline.get("project") or {}).get("name") or "default"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            project = "default"
+        return settings.defaults(self._store.read(), project)
 
 
 def delete(txn: Txn, key: PipelineKey, force: bool, keep_repo: bool) -> None:

@@ -36,7 +36,7 @@ class Context(Protocol):
         """The status that was set, if any."""
 
 
-Kind = Literal["unary", "stream", "upload"]
+Kind = Literal["unary", "stream", "upload", "both"]
 
 #: A ModifyFile message of the SDK holds 19 MiB; pachd's own limit is 20 MiB.
 MAX_MESSAGE = 64 * 2**20
@@ -135,6 +135,8 @@ def _guard_stream(name: str, call: Call, gate: Gate) -> Callable[[Any, Context],
 def _handler(name: str, call: Call, gate: Gate) -> grpc.RpcMethodHandler:
     if call.kind == "stream":
         return grpc.unary_stream_rpc_method_handler(_guard_stream(name, call, gate), call.parse, call.write)
+    if call.kind == "both":
+        return grpc.stream_stream_rpc_method_handler(_guard_stream(name, call, gate), call.parse, call.write)
     make = (
         grpc.stream_unary_rpc_method_handler if call.kind == "upload" else grpc.unary_unary_rpc_method_handler
     )

@@ -92,6 +92,41 @@ def drop_commit_set(txn: Txn, set_id: str) -> None:
         _delete_commit(txn, commit)
 
 
+def squash_commit(txn: Txn, commit: Commit, recursive: bool) -> None:
+    """Removes one commit whose data lives on in its child, and with `recursive` all that comes from it."""
+    found = _with_subvenance(txn, commit, recursive, "squash")
+    for one in found:
+        if not commits.children(txn.db, one.id):
+            raise Refused(
+                "cannot squash a commit that has no children as that would cause data loss, "
+                f"use the drop operation instead: {one}"
+            )
+    for one in reversed(found):
+        _delete_commit(txn, one)
+
+
+def drop_commit(txn: Txn, commit: Commit, recursive: bool) -> None:
+    """Removes one commit and its data, and with `recursive` all that comes from it."""
+    found = _with_subvenance(txn, commit, recursive, "drop")
+    for one in found:
+        if commits.children(txn.db, one.id):
+            raise Refused(f"cannot drop a commit that has children: {one}")
+    for one in reversed(found):
+        _delete_commit(txn, one)
+
+
+def _with_subvenance(txn: Txn, commit: Commit, recursive: bool, what: str) -> list[Commit]:
+    found, waiting = {commit.id: commit}, [commit]
+    while waiting:
+        below = commits.subvenance(txn.db, waiting.pop().id)
+        fresh = [one for one in below if one.id not in found]
+        found |= {one.id: one for one in fresh}
+        waiting += fresh
+    if len(found) > 1 and not recursive:
+        raise Refused(f"cannot {what} commit ({commit}) with subvenance without recursive")
+    return commits.sorted_by_provenance(txn.db, list(found.values()))
+
+
 def _deletable(txn: Txn, set_id: str) -> list[Commit]:
     found = commits.in_set(txn.db, set_id)
     if not found:

@@ -85,6 +85,9 @@ class StoreView:
 
     def _apply(self, changes: Changes, path: str) -> FileEntry:
         self._store.modify(self._commit, changes)
+        return self._written(path)
+
+    def _written(self, path: str) -> FileEntry:
         entry = self.inspect(path)
         if entry is None:
             raise Refused(f"file {path} was removed while it was written", "ABORTED")

@@ -6,8 +6,9 @@ import hashlib
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from kfp_pachyderm.embedded.store import commits, layers, listing
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
+
+#: Which commit of an input is worked on.
+CommitOf = Callable[[pps.PfsInput], Commit]
 
 
 @dataclass(frozen=True)
@@ -68,26 +72,31 @@ def input_commit(db: sqlite3.Connection, job: Job, given: pps.PfsInput) -> Commi
 
 def plan(store: Store, job: Job, given: pps.Input) -> Iterator[Datum]:
     """A job's datums."""
-    for files in _combinations(store, job, given):
+    for files in _combinations(store, partial(input_commit, store.read(), job), given):
         yield Datum(tuple(files))
 
 
-def _combinations(store: Store, job: Job, given: pps.Input) -> Iterator[list[DatumFile]]:
+def preview(store: Store, commit_of: CommitOf, given: pps.Input) -> Iterator[Datum]:
+    """The datums that an input would have, of whatever commits."""
+    for files in _combinations(store, commit_of, given):
+        yield Datum(tuple(files))
+
+
+def _combinations(store: Store, commit_of: CommitOf, given: pps.Input) -> Iterator[list[DatumFile]]:
     if given.pfs:
-        for one in _files(store, job, given.pfs):
+        for one in _files(store, commit_of(given.pfs), given.pfs):
             yield [one]
     elif given.union:
         for branch in given.union:
-            yield from _combinations(store, job, branch)
+            yield from _combinations(store, commit_of, branch)
     elif given.cross:
-        sides = [list(_combinations(store, job, side)) for side in given.cross]
+        sides = [list(_combinations(store, commit_of, side)) for side in given.cross]
         for combination in product(*sides):
             yield [one for part in combination for one in part]
 
 
-def _files(store: Store, job: Job, given: pps.PfsInput) -> Iterator[DatumFile]:
+def _files(store: Store, commit: Commit, given: pps.PfsInput) -> Iterator[DatumFile]:
     db = store.read()
-    commit = input_commit(db, job, given)
     shown = store.layers(commit)
     if given.s3 or given.glob == "/":
         if layers.exists_below(db, shown, "/"):

