@@ -78,6 +78,8 @@ class Multipart:
         span = parse_range(value, source.size) if value else None
         if value and span is None:
             raise S3Error("InvalidArgument", f"x-amz-copy-source-range {value!r} can't be read")
+        if span and value.strip() != f"bytes={span.start}-{span.start + span.length - 1}":
+            raise S3Error("InvalidRange", f"x-amz-copy-source-range {value!r} of {source.size} bytes")
         start, length = (span.start, span.length) if span else (0, source.size)
         content = PieceReader(source.read(start, length))
         part = Part(self._spool.write(content), content.md5, datetime.now(UTC))

@@ -111,7 +111,10 @@ class Body:
     def _open(
         request: S3Request, signed: Signed | None, declared: str
     ) -> tuple[Source | ChunkedReader, int | None]:
-        if not declared.startswith(_STREAMING) and "aws-chunked" not in request.header("content-encoding"):
+        framed = "aws-chunked" in request.header("content-encoding") and request.header(
+            "x-amz-decoded-content-length"
+        )
+        if not declared.startswith(_STREAMING) and not framed:
             return request.body, request.length
         signer = ChunkSigner(signed) if signed and declared.startswith("STREAMING-AWS4-HMAC-SHA256") else None
         text = request.header("x-amz-decoded-content-length")

@@ -1,5 +1,7 @@
 """DuckDB with its httpfs extension, which a PyPI package brings; DuckDB checks its makers' signature."""
 
+# ruff: noqa: S608 - the texts are this program's own
+
 from __future__ import annotations
 
 from pathlib import Path
