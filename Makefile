@@ -24,7 +24,7 @@ demo: .venv/.demo  ## the main job: a KFP pipeline whose steps are Pachyderm job
 	@$(BIN)/python samples/edges/demo.py
 
 .PHONY: test
-test: lint types rooms unit  ## everything that CI checks
+test: lint types rooms auth unit  ## everything that CI checks
 
 .PHONY: ci
 ci: test  ## what CI runs: the same as `make test`
@@ -49,6 +49,10 @@ unit: .venv/.dev  ## the tests, with coverage of child processes too
 	$(BIN)/coverage run --parallel-mode -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=80
+
+.PHONY: auth
+auth: .venv/.dev  ## the embedded Pachyderm's tests once more, with authentication on
+	KFP_PACHYDERM_TEST_AUTH=1 $(BIN)/python -m pytest -q tests/embedded --ignore-glob='*_kills.py' --ignore-glob='*_gateway*.py'
 
 .PHONY: golden
 golden: .venv/.dev  ## write the compiled YAML goldens again
