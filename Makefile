@@ -62,6 +62,10 @@ golden: .venv/.dev  ## write the compiled YAML goldens again
 bench: .venv/.dev  ## the figures: step overhead, import, throughput, memory
 	$(BIN)/python -m benchmarks
 
+.PHONY: matrix
+matrix: .venv/.dev  ## every S3 client against a step's endpoint, written to docs/clients.md
+	$(BIN)/python -m benchmarks.matrix
+
 .PHONY: format
 format: .venv/.dev  ## format the code
 	$(BIN)/ruff format .

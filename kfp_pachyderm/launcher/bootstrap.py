@@ -24,7 +24,7 @@ def install(folder):
     package = os.environ.get("KFP_PACHYDERM_PACKAGE") or "kfp-pachyderm"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
            "--no-warn-script-location", "--target", folder]
-    for more in (["pachyderm-sdk>=2.12,<3", "cheroot>=10,<12"], ["--no-deps", package]):
+    for more in (["pachyderm-sdk>=2.12,<3", "cheroot>=10,<12", "anycrc>=2,<3"], ["--no-deps", package]):
         if subprocess.call(pip + more, stdout=sys.stderr):
             sys.exit("[kfp-pachyderm] cannot install the launcher by pip of " + sys.executable + ": put "
                      "kfp-pachyderm into the image, or name a Python that has it in KFP_PACHYDERM_PYTHON")

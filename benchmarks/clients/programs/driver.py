@@ -1,7 +1,7 @@
-"""What every client is asked for, and the checks; a client does those operations that it has methods for.
+"""What every client is asked for, and the checks; a client does what it has methods for.
 
-A program is run as `python with_<client>.py [--after OPERATION]` in a step's environment and prints a JSON line
-for each operation: its name, "ok" or what went wrong, and the objects that should now be in the output bucket.
+A program is run as `python with_<client>.py [--after OPERATION]` in a step's environment. It prints one JSON
+line for each operation: name, "ok" or what went wrong, and the objects that should now be in the bucket.
 """
 
 from __future__ import annotations
