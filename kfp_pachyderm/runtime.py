@@ -86,7 +86,7 @@ class Step:
 
     def pyarrow_filesystem(self, **options: Any) -> Any:
         """A `pyarrow.fs.S3FileSystem`; `options` go to it."""
-        from pyarrow.fs import S3FileSystem  # type: ignore[import-not-found, unused-ignore]
+        from pyarrow.fs import S3FileSystem
 
         scheme, _, host = self.endpoint.partition("://")
         keys = {"access_key": self.access_key, "secret_key": self.secret_key}
