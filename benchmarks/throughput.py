@@ -13,7 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pachyderm_sdk import Client
+from pachyderm_sdk.api import pfs
+
 from benchmarks.fixtures import make_repo, peak_mib
+from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
+from kfp_pachyderm.embedded.process import start
 
 SIZE = 256 * 2**20
 ROUNDS = 3
@@ -87,63 +92,54 @@ def _measure_moto(content: bytes) -> dict[str, float]:
         }
 
 
+@contextlib.contextmanager
+def _adapter(
+    address: str, source: tuple[str, str, str], output: tuple[str, str, str] | None
+) -> Iterator[tuple[Any, AdapterProcess]]:
+    """A client of an adapter whose bucket `input` is `source`; the adapter is warm."""
+    with tempfile.TemporaryDirectory() as spool, AdapterProcess() as adapter:
+        config = AdapterConfig(
+            sidecar=address,
+            pachd=address,
+            token="",
+            inputs={"input": source},
+            output=output,
+            aliases={},
+            access_key="key",
+            secret_key="secret",
+            spool=spool,
+        )
+        client = _client(adapter.configure(config, deadline=time.monotonic() + 30), "key", "secret")
+        client.list_objects_v2(Bucket="input")
+        yield client, adapter
+
+
 def _measure_ours(content: bytes) -> dict[str, float]:
-    from pachyderm_sdk import Client
-    from pachyderm_sdk.api import pfs
-
-    from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
-    from kfp_pachyderm.embedded.process import start
-
-    put, get, adapter_peak = [], [], 0.0
+    put, get, peaks = [], [], []
     with tempfile.TemporaryDirectory() as folder, start(Path(folder)) as server:
         sdk = Client.from_pachd_address(server.address)
-        commit = make_repo(sdk, "bench", "input", {})
+        source = ("bench", "input", make_repo(sdk, "bench", "input", {}).id)
         repo = pfs.Repo(name="out", type="user", project=pfs.Project(name="bench"))
         sdk.pfs.create_repo(repo=repo)
         for _ in range(ROUNDS):
             opened = sdk.pfs.start_commit(branch=pfs.Branch(repo=repo, name="master"))
-            with tempfile.TemporaryDirectory() as spool, AdapterProcess() as adapter:
-                config = AdapterConfig(
-                    sidecar=server.address,
-                    pachd=server.address,
-                    token="",
-                    inputs={"input": ("bench", "input", commit.id)},
-                    output=("bench", "out", opened.id),
-                    aliases={},
-                    access_key="key",
-                    secret_key="secret",
-                    spool=spool,
-                )
-                client = _client(adapter.configure(config, deadline=time.monotonic() + 30), "key", "secret")
-                client.list_objects_v2(Bucket="out")
+            output = ("bench", "out", opened.id)
+            with _adapter(server.address, source, output) as (client, adapter):
 
                 def write(client: Any = client, adapter: AdapterProcess = adapter) -> None:
                     client.put_object(Bucket="out", Key="big", Body=content)
                     adapter.flush(timeout=120)
 
                 put.append(_seconds(write))
-                adapter_peak = max(adapter_peak, peak_mib(adapter.pid))
+                peaks.append(peak_mib(adapter.pid))
             sdk.pfs.finish_commit(commit=opened)
-            with tempfile.TemporaryDirectory() as spool, AdapterProcess() as adapter:
-                config = AdapterConfig(
-                    sidecar=server.address,
-                    pachd=server.address,
-                    token="",
-                    inputs={"input": ("bench", "out", opened.id)},
-                    output=None,
-                    aliases={},
-                    access_key="key",
-                    secret_key="secret",
-                    spool=spool,
-                )
-                client = _client(adapter.configure(config, deadline=time.monotonic() + 30), "key", "secret")
-                client.list_objects_v2(Bucket="input")
+            with _adapter(server.address, output, None) as (client, adapter):
                 get += [_seconds(lambda client=client: _get(client, "input")) for _ in range(ROUNDS)]
-                adapter_peak = max(adapter_peak, peak_mib(adapter.pid))
+                peaks.append(peak_mib(adapter.pid))
         return {
             "put, s": statistics.median(put),
             "get, s": statistics.median(get),
-            "adapter peak, MiB": adapter_peak,
+            "adapter peak, MiB": max(peaks),
             "server peak, MiB": peak_mib(server.pid),
         }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -77,11 +79,12 @@ def test_demo_shows_where_the_montage_came_from_and_works_again(tmp_path: Path) 
     wait_until_gone(tmp_path)
 
 
-@pytest.mark.parametrize("victim", ["demo", "server", "launcher"])
-def test_demo_works_after_kill_9(tmp_path: Path, victim: str) -> None:
+@contextlib.contextmanager
+def demo_with_a_job(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The demo in a session of its own, from the moment when its first job is open."""
     with subprocess.Popen(
         [sys.executable, str(DEMO)],
-        cwd=tmp_path,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -92,11 +95,18 @@ def test_demo_works_after_kill_9(tmp_path: Path, victim: str) -> None:
             for line in demo.stdout:
                 if "[kfp-pachyderm] job=" in line:
                     break
-            os.kill(_pid_of(victim, demo.pid, tmp_path), signal.SIGKILL)
+            yield demo
             demo.stdout.read()
-            assert demo.wait(timeout=120) != 0
+            demo.wait(timeout=120)
         finally:
             demo.kill()
+
+
+@pytest.mark.parametrize("victim", ["demo", "server", "launcher"])
+def test_demo_works_after_kill_9(tmp_path: Path, victim: str) -> None:
+    with demo_with_a_job(tmp_path) as demo:
+        os.kill(_pid_of(victim, demo.pid, tmp_path), signal.SIGKILL)
+    assert demo.returncode != 0
 
     _, record = run_demo(tmp_path)
     assert len(record["steps"]) == 2
@@ -104,24 +114,9 @@ def test_demo_works_after_kill_9(tmp_path: Path, victim: str) -> None:
 
 
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, str(DEMO)],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as demo:
-        try:
-            assert demo.stdout
-            for line in demo.stdout:
-                if "[kfp-pachyderm] job=" in line:
-                    break
-            os.killpg(demo.pid, signal.SIGINT)
-            demo.stdout.read()
-            assert demo.wait(timeout=60) == 130
-        finally:
-            demo.kill()
+    with demo_with_a_job(tmp_path) as demo:
+        os.killpg(demo.pid, signal.SIGINT)
+    assert demo.returncode == 130
     wait_until_gone(tmp_path)
 
 
