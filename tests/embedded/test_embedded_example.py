@@ -9,27 +9,7 @@ import pytest
 from pachyderm_sdk.api import pps
 
 from kfp_pachyderm.spec import PipelineSpec
-
-#: Verbatim ("Create an S3-enabled Pipeline"), but for the script's place.
-JSON = """\
-{
-  "pipeline": {
-    "name": "test"
-  },
-  "input": {
-    "pfs": {
-      "glob": "/",
-      "repo": "s3://images",
-      "s3": "true"
-    }
-  },
-  "transform": {
-    "cmd": [ "python3", "/edges.py" ],
-    "image": "pachyderm/opencv"
-  },
-  "s3_out": true
-}
-"""
+from tests.documented import DOCUMENTED
 
 #: The same, written as YAML.
 YAML = """\
@@ -59,7 +39,7 @@ for one in s3.list_objects(Bucket="images")["Contents"]:
 """
 
 
-@pytest.mark.parametrize("text", [JSON, YAML], ids=["json", "yaml"])
+@pytest.mark.parametrize("text", [DOCUMENTED, YAML], ids=["json", "yaml"])
 def test_the_documented_example_runs(bench, tmp_path, text):
     script = tmp_path / "edges.py"
     script.write_text(SCRIPT)

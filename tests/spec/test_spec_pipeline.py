@@ -13,27 +13,8 @@ from hypothesis import strategies as st
 
 from kfp_pachyderm.errors import GlobError, InputNameError, InputNestingError, PachydermError, SpecError
 from kfp_pachyderm.spec import FileInput, PipelineSpec, S3Input
+from tests.documented import DOCUMENTED
 
-#: The example of Pachyderm's documentation, verbatim ("Create an S3-enabled Pipeline").
-DOCUMENTED = """\
-{
-  "pipeline": {
-    "name": "test"
-  },
-  "input": {
-    "pfs": {
-      "glob": "/",
-      "repo": "s3://images",
-      "s3": "true"
-    }
-  },
-  "transform": {
-    "cmd": [ "python3", "/edges.py" ],
-    "image": "pachyderm/opencv"
-  },
-  "s3_out": true
-}
-"""
 S3 = {"pfs": {"repo": "images", "glob": "/", "s3": True}}
 FILES = {"pfs": {"repo": "lists", "glob": "/*"}}
 

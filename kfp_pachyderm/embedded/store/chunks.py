@@ -53,9 +53,6 @@ def content(refs: bytes) -> Content:
     return Content(sum(size for _, size in pairs), hash_, refs)
 
 
-EMPTY = content(b"")
-
-
 class Chunks:
     """The chunk folder.
 
