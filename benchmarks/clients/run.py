@@ -9,7 +9,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,20 +45,21 @@ class Job:
 
 
 class Bed:
-    """An embedded Pachyderm with the input that the programs read; a context manager.
+    """An embedded Pachyderm with an input; a context manager.
 
     Args:
         folder: for its data.
+        files: path → content of the input; what the programs read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Mapping[str, bytes] | None = None) -> None:
         from pachyderm_sdk import Client
 
         self._folder = folder
         self._stack = ExitStack()
         self.server = self._stack.enter_context(start(folder / "pachyderm"))
         self.client = Client.from_pachd_address(self.server.address)
-        self.input = self._fill()
+        self.input = self._fill(files.items() if files else driver.inputs())
 
     def __enter__(self) -> Bed:
         return self
@@ -68,14 +69,14 @@ class Bed:
     ) -> None:
         self._stack.close()
 
-    def _fill(self) -> str:
+    def _fill(self, files: Iterable[tuple[str, bytes]]) -> str:
         from pachyderm_sdk.api import pfs
 
         repo = pfs.Repo(name=_REPO, type="user", project=pfs.Project(name=_PROJECT))
         self.client.pfs.create_repo(repo=repo)
         commit = self.client.pfs.start_commit(branch=pfs.Branch(name="master", repo=repo))
         requests = [pfs.ModifyFileRequest(set_commit=commit)]
-        for path, data in driver.inputs():
+        for path, data in files:
             for begin in range(0, max(len(data), 1), 2**20):
                 piece = pfs.AddFile(path=path, raw=data[begin : begin + 2**20])
                 requests.append(pfs.ModifyFileRequest(add_file=piece))
@@ -87,7 +88,7 @@ class Bed:
     @contextmanager
     def job(self, pipeline: str) -> Iterator[Job]:
         """A running job with the input as S3 bucket "data" and an output bucket; it succeeds at the end."""
-        end = self._folder / f"end-{pipeline}"
+        end = self._end_file(pipeline)
         source = {"repo": _REPO, "branch": "master", "glob": "/", "s3": True, "name": _REPO}
         spec = {
             "pipeline": {"name": pipeline, "project": {"name": _PROJECT}},
@@ -101,8 +102,10 @@ class Bed:
         try:
             yield job
         finally:
-            end.touch()
-        self._ended(job)
+            self.end(job)
+
+    def _end_file(self, pipeline: str) -> Path:
+        return self._folder / f"end-{pipeline}"
 
     def _started(self, pipeline: str) -> Job:
         from pachyderm_sdk.api import pfs, pps
@@ -126,9 +129,11 @@ class Bed:
             places: dict[str, str] = json.loads(call(request, timeout=_DEADLINE))
         return places
 
-    def _ended(self, job: Job) -> None:
+    def end(self, job: Job) -> None:
+        """The job has ended when this returns."""
         from pachyderm_sdk.api import pfs, pps
 
+        self._end_file(job.pipeline).touch()
         name = pps.Pipeline(name=job.pipeline, project=pfs.Project(name=_PROJECT))
         self.client.pps.inspect_job(job=pps.Job(pipeline=name, id=job.id), wait=True)
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from kfp_pachyderm.adapter.app import Adapter
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName, Flushed
-from kfp_pachyderm.adapter.pfs import Sidecar, messages
+from kfp_pachyderm.adapter.pfs import messages
+from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.adapter.writeback import WriteBack
 from kfp_pachyderm.errors import PachydermError, ProtocolError
 from kfp_pachyderm.s3.server import S3Server
@@ -42,7 +43,7 @@ class _Session:
 
     def configure(self, config: dict[str, Any]) -> dict[str, Any]:
         made = _config(config)
-        self._sidecar = Sidecar(made.sidecar, made.pachd, made.token)
+        self._sidecar = Sidecar(made)
         self._adapter = Adapter(made, self._sidecar)
         if made.output and self._adapter.buckets.output:
             bucket, spool = self._adapter.buckets.output, self._adapter.spool
@@ -50,7 +51,7 @@ class _Session:
             self._writeback.start()
         server = S3Server(self._adapter.wsgi())
         # looks early which address answers: a port behind a firewall takes seconds to say nothing
-        threading.Thread(target=self._sidecar.pfs, daemon=True).start()
+        threading.Thread(target=self._sidecar.remote, daemon=True).start()
         return {"endpoint": f"http://127.0.0.1:{server.port}"}
 
     def flush(self, timeout: float) -> dict[str, Any]:
@@ -58,9 +59,9 @@ class _Session:
             raise ProtocolError("the adapter was asked to flush before it was configured")
         return vars(self._writeback.flush(timeout) if self._writeback else Flushed(0, 0))
 
-    def resend(self, sidecar: str, timeout: float) -> dict[str, Any]:
+    def resend(self, sidecar: str, sidecar_s3: str, timeout: float) -> dict[str, Any]:
         if self._sidecar is not None:
-            self._sidecar.move(sidecar)
+            self._sidecar.move(sidecar, sidecar_s3)
         if self._writeback is not None:
             self._writeback.restart()
         return self.flush(timeout)

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kfp_pachyderm.adapter.cache import ReadCache
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.inputs import InputBucket
 from kfp_pachyderm.adapter.listing import list_buckets, list_objects
 from kfp_pachyderm.adapter.multipart import Multipart
 from kfp_pachyderm.adapter.objects import Bucket
 from kfp_pachyderm.adapter.outputs import OutputBucket
-from kfp_pachyderm.adapter.pfs import Sidecar, temporary
 from kfp_pachyderm.adapter.reads import read_object
+from kfp_pachyderm.adapter.remote import CallFailedError
+from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.adapter.writes import Writes
 from kfp_pachyderm.s3.errors import S3Error
@@ -33,7 +35,8 @@ class Buckets:
 
     def __init__(self, config: AdapterConfig, sidecar: Sidecar) -> None:
         self.output = OutputBucket() if config.output else None
-        self.inputs = {name: InputBucket(sidecar, commit) for name, commit in config.inputs.items()}
+        cache = ReadCache(Path(config.spool) / "read", config.spool_limit // 4)
+        self.inputs = {name: InputBucket(sidecar, cache, commit) for name, commit in config.inputs.items()}
         found: dict[str, Bucket] = dict(self.inputs)
         if self.output:
             found["out"] = self.output
@@ -84,7 +87,7 @@ class Adapter:
         self.buckets = Buckets(config, sidecar)
         self._config = config
         self._started = datetime.now(UTC)
-        self.spool = Spool(Path(config.spool), config.spool_limit)
+        self.spool = Spool(Path(config.spool) / "written", config.spool_limit)
         writes, multipart = Writes(self.buckets, self.spool), Multipart(self.buckets, self.spool)
         self._reads: dict[str, Callable[[S3Request], Response]] = {
             "NotImplemented": self._not_implemented,
@@ -113,13 +116,11 @@ class Adapter:
 
     def handle(self, request: S3Request) -> Response:
         """The answer to one request."""
-        import grpc
-
         try:
             return self._answer(request)
-        except grpc.RpcError as error:
-            code = "ServiceUnavailable" if error.code() in temporary() else "InternalError"
-            raise S3Error(code, f"Pachyderm answers {error.code().name}: {error.details()}") from error
+        except CallFailedError as error:
+            code = "ServiceUnavailable" if error.temporary else "InternalError"
+            raise S3Error(code, f"Pachyderm answers {error}") from error
 
     def _answer(self, request: S3Request) -> Response:
         signed = verify(request, self._secret)

@@ -22,7 +22,8 @@ class AdapterConfig:
         access_key: the only one that is accepted, made by the launcher for this step.
         secret_key: belongs to it.
         spool: a private folder of the step.
-        spool_limit: bytes of objects that the spool takes.
+        spool_limit: bytes of objects that the spool takes; the cache of what is read takes a quarter of that.
+        sidecar_s3: its S3, "http://host:port", taken where neither the sidecar's gRPC nor pachd is open.
     """
 
     sidecar: str
@@ -35,6 +36,7 @@ class AdapterConfig:
     secret_key: str
     spool: str
     spool_limit: int = 8 * 2**30
+    sidecar_s3: str = ""
 
     def __repr__(self) -> str:
         return f"AdapterConfig(sidecar={self.sidecar!r}, inputs={self.inputs!r}, output={self.output!r})"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import partial
 
+from kfp_pachyderm.adapter.cache import ReadCache
 from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.pfs import Sidecar, messages, temporary
-
-if TYPE_CHECKING:
-    from pachyderm_sdk.api import pfs
+from kfp_pachyderm.adapter.remote import CallFailedError, Found
+from kfp_pachyderm.adapter.sidecar import Sidecar
 
 _ATTEMPTS = 3
 _GLOBS = frozenset("*?[]{}!()@+^")
@@ -28,35 +27,35 @@ class InputBucket:
 
     Args:
         sidecar: where the commit is read.
+        cache: keeps what has been read.
         commit: what the bucket is pinned to.
     """
 
-    def __init__(self, sidecar: Sidecar, commit: CommitName) -> None:
+    def __init__(self, sidecar: Sidecar, cache: ReadCache, commit: CommitName) -> None:
         self._sidecar = sidecar
+        self._cache = cache
         self.commit = commit
         self._lock = threading.Lock()
         self._keys: list[str] = []
         self._listing: dict[str, Stored] | None = None
 
-    def _stored(self, info: pfs.FileInfo) -> Stored:
-        path = info.file.path
+    def _stored(self, found: Found) -> Stored:
+        path, fetch = found.path, partial(self._read, found.path)
 
         def read(start: int, length: int) -> Iterator[bytes]:
-            return self._read(path, start, length)
+            return self._cache.read((self.commit, path, found.size), start, length, fetch)
 
-        return Stored(path[1:], info.size_bytes, info.hash.hex(), info.committed, read, spooled=False)
+        return Stored(path[1:], found.size, found.hash.hex(), found.committed, read, spooled=False)
 
     def _read(self, path: str, start: int, length: int) -> Iterator[bytes]:
         """Goes on where a broken connection left off: the commit can't have changed."""
-        import grpc
-
         for left in reversed(range(_ATTEMPTS)):
             try:
-                for piece in self._sidecar.pfs().read(self.commit, path, start, length):
+                for piece in self._sidecar.remote().read(self.commit, path, start, length):
                     start, length = start + len(piece), length - len(piece)
                     yield piece
-            except grpc.RpcError as error:
-                if not left or error.code() not in temporary():
+            except CallFailedError as error:
+                if not left or not error.temporary:
                     raise
             else:
                 return
@@ -64,8 +63,8 @@ class InputBucket:
     def _loaded(self) -> dict[str, Stored]:
         with self._lock:
             if self._listing is None:
-                infos = self._sidecar.pfs().walk(self.commit)
-                listing = {stored.key: stored for stored in map(self._stored, infos)}
+                found = self._sidecar.remote().walk(self.commit)
+                listing = {stored.key: stored for stored in map(self._stored, found)}
                 self._keys = sorted(listing)
                 self._listing = listing
             return self._listing
@@ -77,8 +76,8 @@ class InputBucket:
         if self._listing is not None or set(key) & _GLOBS:
             # InspectFile refuses such a path; the listing knows whether there is one
             return self._loaded().get(key)
-        info = self._sidecar.pfs().inspect(self.commit, "/" + key)
-        return self._stored(info) if info and info.file_type == messages().FileType.FILE else None
+        found = self._sidecar.remote().inspect(self.commit, "/" + key)
+        return self._stored(found) if found else None
 
     def walk(self, prefix: str, after: str) -> Iterator[Stored]:
         """Objects whose key starts with `prefix` and is greater than `after`, in order."""

@@ -51,6 +51,7 @@ class Stored:
         etag: without quotes.
         modified: when it was written.
         read: its content.
+        digests: size and MD5 of each piece of the content as it was uploaded; none for an input's object.
         attributes: what the upload said about it.
         spooled: whether its content lies in the spool, for as long as this object is used.
     """
@@ -60,6 +61,7 @@ class Stored:
     etag: str
     modified: datetime
     read: Reader
+    digests: tuple[tuple[int, bytes], ...] = ()
     attributes: Attributes = Attributes()
     spooled: bool = True
 

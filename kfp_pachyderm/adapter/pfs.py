@@ -1,25 +1,34 @@
-"""The PFS calls that the adapter makes, by gRPC, on the job's sidecar or, where that is closed, on pachd."""
+"""The PFS calls that the adapter makes, by gRPC."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kfp_pachyderm.adapter.config import CommitName
+from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.remote import CallFailedError, Found
+from kfp_pachyderm.adapter.verify import Verifier
 
 if TYPE_CHECKING:
     from pachyderm_sdk.api import pfs
 
 _SERVICE = "/pfs_v2.API/"
 _MESSAGE = 64 * 2**20
-_CONNECT = 3.0
-_OPTIONS = (("grpc.max_receive_message_length", _MESSAGE), ("grpc.max_send_message_length", _MESSAGE))
+#: gRPC's own guess lets a read of 8 MiB fetch 26: what a range does not want must not be sent ahead.
+_AHEAD = 2**20
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MESSAGE),
+    ("grpc.max_send_message_length", _MESSAGE),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", _AHEAD),
+)
 
 
 _importing = threading.Lock()
@@ -32,43 +41,25 @@ def messages() -> Any:
         return importlib.import_module("kfp_pachyderm.sdk").pfs
 
 
-def _split(address: str) -> tuple[bool, str, int]:
+def split(address: str) -> tuple[bool, str, int]:
+    """Whether "grpcs://host:port" is encrypted, its host and port."""
     scheme, _, rest = address.rpartition("://")
     host, _, port = rest.rstrip("/").rpartition(":")
     return scheme in ("grpcs", "https"), host, int(port)
 
 
-def answers(address: str, timeout: float = _CONNECT) -> bool:
-    """Whether somebody listens at the address."""
-    _, host, port = _split(address)
-    try:
-        socket.create_connection((host, port), timeout).close()
-    except OSError:
-        return False
-    return True
-
-
-def temporary() -> tuple[Any, ...]:
-    """Status codes after which the same call may work."""
+@contextmanager
+def _told() -> Iterator[None]:
+    """gRPC's errors as the adapter's."""
     import grpc
 
-    return (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED)
-
-
-class StalledError(ConnectionError):
-    """The other side has stopped taking what is sent."""
-
-
-def may_work(error: Exception) -> bool:
-    """Whether the same call may work a moment later."""
-    return isinstance(error, StalledError) or error.code() in temporary()  # type: ignore[attr-defined]
-
-
-def describe(error: Exception) -> str:
-    """What a gRPC call failed with."""
-    if isinstance(error, StalledError):
-        return str(error)
-    return f"{error.code().name}: {error.details()}"  # type: ignore[attr-defined]
+    code = grpc.StatusCode
+    temporary = (code.UNAVAILABLE, code.ABORTED, code.RESOURCE_EXHAUSTED)
+    try:
+        yield
+    except grpc.RpcError as error:
+        words = f"{error.code().name}: {error.details()}"
+        raise CallFailedError(words, error.code() in temporary) from error
 
 
 class _Watched:
@@ -98,7 +89,7 @@ class _Watched:
 def _channel(address: str) -> Any:
     import grpc
 
-    secure, host, port = _split(address)
+    secure, host, port = split(address)
     target = f"{host}:{port}"
     if not secure:
         return grpc.insecure_channel(target, options=_OPTIONS)
@@ -121,6 +112,25 @@ def file(name: CommitName, path: str) -> pfs.File:
     return pfs.File(commit=commit(name), path=path)
 
 
+def requests(output: CommitName, files: list[Stored], gone: list[str]) -> Iterator[pfs.ModifyFileRequest]:
+    """One stream: each file is deleted first, so that sending it twice does not append."""
+    pfs = messages()
+    yield pfs.ModifyFileRequest(set_commit=commit(output))
+    for key in gone:
+        yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path="/" + key))
+    for file in files:
+        path = "/" + file.key
+        yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
+        if not file.size:
+            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=b""))
+        for piece in file.read(0, file.size):
+            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=piece))
+
+
+def _found(info: pfs.FileInfo) -> Found:
+    return Found(info.file.path, info.size_bytes, info.hash, info.committed)
+
+
 class Pfs:
     """A connection to one address.
 
@@ -129,6 +139,8 @@ class Pfs:
         token: "" with auth off.
         patience: seconds that a stream may stand still.
     """
+
+    shows_output = True
 
     def __init__(self, address: str, token: str, patience: float = 60.0) -> None:
         pfs = messages()
@@ -143,100 +155,81 @@ class Pfs:
         self._walk = call("unary_stream", "WalkFile", pfs.FileInfo)
         self._get = call("unary_stream", "GetFile", BytesValue)
         self._modify = call("stream_unary", "ModifyFile", Empty)
+        self._verifier = Verifier(self)
 
     def _call(self, kind: str, name: str, answer: Any) -> Any:
         make = getattr(self._channel, kind)
         return make(_SERVICE + name, request_serializer=bytes, response_deserializer=answer.FromString)
 
-    def inspect(self, name: CommitName, path: str) -> pfs.FileInfo | None:
-        """The file or directory at the path; None when there is none."""
+    def inspect(self, name: CommitName, path: str) -> Found | None:
+        """The regular file at the path; None when there is none."""
         import grpc
 
         pfs = messages()
-        try:
-            return self._inspect(pfs.InspectFileRequest(file=file(name, path)), metadata=self._metadata)
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.NOT_FOUND:
-                return None
-            raise
+        with _told():
+            try:
+                request = pfs.InspectFileRequest(file=file(name, path))
+                info = self._inspect(request, metadata=self._metadata, timeout=self._patience)
+            except grpc.RpcError as error:
+                if error.code() == grpc.StatusCode.NOT_FOUND:
+                    return None
+                raise
+        return _found(info) if info.file_type == pfs.FileType.FILE else None
 
-    def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[pfs.FileInfo]:
+    def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
         """Every regular file of the commit."""
         pfs = messages()
-        infos = self._walk(
-            pfs.WalkFileRequest(file=file(name, "/")), metadata=self._metadata, timeout=timeout
-        )
-        for info in infos:
-            if info.file_type == pfs.FileType.FILE:
-                yield info
+        request = pfs.WalkFileRequest(file=file(name, "/"))
+        with _told():
+            for info in self._walk(request, metadata=self._metadata, timeout=timeout):
+                if info.file_type == pfs.FileType.FILE:
+                    yield _found(info)
 
-    def read(self, name: CommitName, path: str, start: int, length: int) -> Iterator[bytes]:
+    def read(
+        self, name: CommitName, path: str, start: int, length: int, timeout: float | None = None
+    ) -> Iterator[bytes]:
         """`length` bytes of a file from `start`, as the messages come."""
         pfs = messages()
         if not length:
             return
-        answers = self._get(pfs.GetFileRequest(file=file(name, path), offset=start), metadata=self._metadata)
+        request = pfs.GetFileRequest(file=file(name, path), offset=start)
+        answers = self._get(request, metadata=self._metadata, timeout=timeout)
         try:
-            for answer in answers:
-                piece = answer.value[:length]
-                length -= len(piece)
-                yield piece
-                if not length:
-                    return
+            with _told():
+                for answer in answers:
+                    piece = answer.value[:length]
+                    length -= len(piece)
+                    yield piece
+                    if not length:
+                        return
         finally:
             answers.cancel()
         raise EOFError(f"{path} ended {length} bytes early")
 
-    def modify(self, requests: Iterator[Any], timeout: float) -> None:
-        """One ModifyFile stream: all of it is applied, or nothing.
+    def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
+        """The files in one ModifyFile stream: all of it is applied, or nothing.
 
         Raises:
-            StalledError: nothing of it has been taken for a while; a connection can die without a word.
+            CallFailedError: also when nothing is taken for a while; a connection can die without a word.
         """
         import grpc
 
-        watched = _Watched(requests)
+        watched = _Watched(requests(name, files, gone))
         call = self._modify.future(watched, metadata=self._metadata, timeout=timeout)
-        while True:
-            try:
-                call.result(timeout=min(self._patience, 1.0))
-                return
-            except grpc.FutureTimeoutError:
-                if watched.idle() > self._patience:
-                    call.cancel()
-                    raise StalledError(f"took nothing for {self._patience:.0f} s") from None
+        with _told():
+            while True:
+                try:
+                    call.result(timeout=min(self._patience, 1.0))
+                    return
+                except grpc.FutureTimeoutError:
+                    if watched.idle() > self._patience:
+                        call.cancel()
+                        raise CallFailedError(f"took nothing for {self._patience:.0f} s", True) from None
+
+    def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
+        """Those of the files that the commit does not hold byte for byte."""
+        return self._verifier.differing(name, files, timeout)
 
     def close(self) -> None:
         """Ends the connection."""
         self._channel.close()
-
-
-class Sidecar:
-    """The connection in use, opened when first asked for, replaced when the job moves to another sidecar.
-
-    Args:
-        sidecar: the job's sidecar.
-        pachd: taken when nobody listens there.
-        token: the job's token.
-    """
-
-    def __init__(self, sidecar: str, pachd: str, token: str) -> None:
-        self._sidecar = sidecar
-        self._pachd = pachd
-        self._token = token
-        self._lock = threading.Lock()
-        self._pfs: Pfs | None = None
-
-    def pfs(self) -> Pfs:
-        """The connection."""
-        with self._lock:
-            if self._pfs is None:
-                closed = self._pachd and not answers(self._sidecar)
-                self._pfs = Pfs(self._pachd if closed else self._sidecar, self._token)
-            return self._pfs
-
-    def move(self, sidecar: str) -> None:
-        """From now on another sidecar is asked; reads that are under way end where they are."""
-        with self._lock:
-            self._sidecar = sidecar
-            self._pfs = None

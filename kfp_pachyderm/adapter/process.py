@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any
@@ -21,11 +22,35 @@ __all__ = ["AdapterConfig", "AdapterProcess", "Flushed"]
 _ENDING = 2.0
 _GRACE = 5.0
 
+#: MiB of disk for what a step has written and Pachyderm has not taken yet.
+SPOOL_VARIABLE = "KFP_PACHYDERM_SPOOL_MIB"
+_SPOOL_MIB = "8192"
+
+
+def spool_limit(env: Mapping[str, str] = os.environ) -> int:
+    """Bytes that the spool takes.
+
+    Raises:
+        SpecError: the variable holds no positive number.
+    """
+    text = env.get(SPOOL_VARIABLE, _SPOOL_MIB)
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise errors.SpecError(f"{SPOOL_VARIABLE} is {text!r}: give a number of MiB, like {_SPOOL_MIB}")
+    return int(text) * 2**20
+
 
 class AdapterProcess:
-    """The adapter's process; leaving the context ends it without sending anything."""
+    """The adapter's process; leaving the context ends it without sending anything.
+
+    Attributes:
+        spool_limit: bytes that the environment gives the spool.
+
+    Raises:
+        SpecError: the environment's setting is wrong; nothing has been started.
+    """
 
     def __init__(self) -> None:
+        self.spool_limit = spool_limit()
         # the child must find what the launcher found, wherever that came from; one malloc arena for each
         # of many threads would keep megabytes that nobody uses
         search = os.pathsep.join(path for path in sys.path if path)
@@ -93,14 +118,15 @@ class AdapterProcess:
         answer = self._ask({"op": "flush", "timeout": timeout}, time.monotonic() + timeout + _GRACE)
         return Flushed(**answer)
 
-    def resend(self, sidecar: str, timeout: float) -> Flushed:
+    def resend(self, sidecar: str, sidecar_s3: str, timeout: float) -> Flushed:
         """As `flush`, all of it again, to a new holder instance's sidecar.
 
         Args:
             sidecar: "grpc://host:port".
+            sidecar_s3: "http://host:port".
             timeout: seconds.
         """
-        request = {"op": "resend", "sidecar": sidecar, "timeout": timeout}
+        request = {"op": "resend", "sidecar": sidecar, "sidecar_s3": sidecar_s3, "timeout": timeout}
         return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE))
 
     def _ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Protocol
 from kfp_pachyderm.s3.errors import S3Error
 
 _PIECE = 2**20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _LOOK = 0.1
 
 
@@ -88,13 +90,15 @@ class Spool:
         path = self._folder / f"{next(self._numbers):08x}"
         size = 0
         try:
-            with path.open("xb", buffering=0) as target:
+            with path.open("xb") as target:
                 while piece := content.read(_PIECE):
                     self._take(len(piece), size + len(piece))
                     size += len(piece)
                     target.write(piece)
-        except BaseException:
+        except BaseException as error:
             self._remove(path, size)
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise self._disk_full(error) from error
             raise
         file = SpoolFile(path, size)
         weakref.finalize(file, self._remove, path, size).atexit = False
@@ -122,7 +126,14 @@ class Spool:
         return S3Error(
             "EntityTooLarge",
             f"the step has written more than its spool's limit of {self._limit} bytes, and Pachyderm did not "
-            "take enough of it: raise the limit, or write less",
+            "take enough of it: raise KFP_PACHYDERM_SPOOL_MIB in the step's environment, or write less",
+        )
+
+    def _disk_full(self, error: OSError) -> S3Error:
+        return S3Error(
+            "EntityTooLarge",
+            f"no room for what the step has written in {self._folder}: {error.strerror}; give the step more "
+            "ephemeral storage, or point TMPDIR to a volume",
         )
 
     def pressed(self, timeout: float) -> bool:

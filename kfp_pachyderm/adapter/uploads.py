@@ -139,5 +139,6 @@ def assemble(upload: Upload, wanted: list[tuple[int, str]]) -> Stored:
         etag=f"{digest}-{len(parts)}",
         modified=datetime.now(UTC),
         read=reader(*(part.file for part in parts)),
+        digests=tuple((part.file.size, part.md5) for part in parts),
         attributes=upload.attributes,
     )

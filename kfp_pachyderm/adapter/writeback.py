@@ -8,17 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from kfp_pachyderm.adapter.config import CommitName, Flushed
 from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket
-from kfp_pachyderm.adapter.pfs import Pfs, Sidecar, StalledError, commit, describe, may_work, messages
+from kfp_pachyderm.adapter.remote import CallFailedError, Remote
+from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.errors import WriteBackError
-
-if TYPE_CHECKING:
-    from pachyderm_sdk.api import pfs
 
 log = logging.getLogger(__name__)
 
@@ -48,21 +46,6 @@ def batches(files: list[Stored]) -> Iterator[list[Stored]]:
         size += file.size
     if batch:
         yield batch
-
-
-def requests(output: CommitName, files: list[Stored], gone: list[str]) -> Iterator[pfs.ModifyFileRequest]:
-    """One stream: each file is deleted first, so that sending it twice does not append."""
-    pfs = messages()
-    yield pfs.ModifyFileRequest(set_commit=commit(output))
-    for key in gone:
-        yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path="/" + key))
-    for file in files:
-        path = "/" + file.key
-        yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
-        if not file.size:
-            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=b""))
-        for piece in file.read(0, file.size):
-            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=piece))
 
 
 def _names(keys: list[str]) -> str:
@@ -110,7 +93,7 @@ class WriteBack:
         ready = [file for file in self._unsent() if file.modified <= limit]
         if ready and (pressed or sum(file.size for file in ready) >= _EARLY_BYTES):
             self._send_all(ready, time.monotonic() + _EARLY_TIMEOUT)
-        if pressed:
+        if pressed and self._sidecar.remote().shows_output:
             self._evict()
 
     def _evict(self) -> None:
@@ -122,7 +105,7 @@ class WriteBack:
                 self._evicted.add(key)
 
     def _reader(self, path: str) -> Callable[[int, int], Iterator[bytes]]:
-        return lambda start, length: self._sidecar.pfs().read(self._output, path, start, length)
+        return lambda start, length: self._sidecar.remote().read(self._output, path, start, length)
 
     def _unsent(self) -> list[Stored]:
         return [file for file in self._bucket.files() if self._sent.get(file.key) is not file]
@@ -193,43 +176,39 @@ class WriteBack:
         if wrong:
             raise WriteBackError(
                 f"the output commit {self._name()} does not hold what the step wrote: "
-                f"{_names([file.key for file in wrong])} is missing or has another size; run the step again"
+                f"{_names([file.key for file in wrong])} is missing or differs; run the step again"
             )
         return Flushed(len(files), sum(file.size for file in files))
 
     def _wrong(self, files: list[Stored], deadline: float) -> list[Stored]:
-        found: dict[str, int] = self._retried(files, deadline, self._found) if files else {}
-        return [file for file in files if found.get("/" + file.key) != file.size]
+        return self._retried(files, deadline, partial(self._differing, files)) if files else []
 
     def _name(self) -> str:
         project, repo, commit_id = self._output
         return f"{project}/{repo}@{commit_id}"
 
-    def _send(self, batch: list[Stored], gone: list[str], target: Pfs, timeout: float) -> None:
-        target.modify(requests(self._output, batch, gone), timeout)
+    def _send(self, batch: list[Stored], gone: list[str], target: Remote, timeout: float) -> None:
+        target.write(self._output, batch, gone, timeout)
 
-    def _found(self, target: Pfs, timeout: float) -> dict[str, int]:
-        return {info.file.path: info.size_bytes for info in target.walk(self._output, timeout)}
+    def _differing(self, files: list[Stored], target: Remote, timeout: float) -> list[Stored]:
+        return target.differing(self._output, files, timeout)
 
-    def _retried(self, files: list[Stored], deadline: float, work: Callable[[Pfs, float], T]) -> T:
+    def _retried(self, files: list[Stored], deadline: float, work: Callable[[Remote, float], T]) -> T:
         """Tries until the deadline: a stream is applied as a whole or not, and twice does no harm."""
-        import grpc
-
         pause = _PAUSE
         while True:
-            target = self._sidecar.pfs()
+            target = self._sidecar.remote()
             try:
                 return work(target, max(deadline - time.monotonic(), 0.001))
-            except (grpc.RpcError, StalledError) as error:
-                words = describe(error)
-                if not may_work(error) or time.monotonic() + pause > deadline:
-                    raise self._failed(files, target, words) from error
-                log.warning("%s answers %s: sending again", target.address, words)
+            except CallFailedError as error:
+                if not error.temporary or time.monotonic() + pause > deadline:
+                    raise self._failed(files, target, error) from error
+                log.warning("%s answers %s: sending again", target.address, error)
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _failed(self, files: list[Stored], target: Pfs, words: str) -> WriteBackError:
+    def _failed(self, files: list[Stored], target: Remote, error: CallFailedError) -> WriteBackError:
         return WriteBackError(
             f"the output commit {self._name()} did not take {_names([file.key for file in files])} from "
-            f"{target.address}: {words}"
+            f"{target.address}: {error}"
         )

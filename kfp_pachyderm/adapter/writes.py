@@ -124,7 +124,8 @@ class Writes:
         bucket.check(request.key)
         file, body = upload(request, signed, self._spool)
         now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=body.checksums)
-        stored = Stored(request.key, file.size, body.md5.hex(), now, reader(file), attributes)
+        digests = ((file.size, body.md5),)
+        stored = Stored(request.key, file.size, body.md5.hex(), now, reader(file), digests, attributes)
         bucket.put(stored, Conditions.of(request))
         return Response(200, (("ETag", f'"{stored.etag}"'), *body.checksums))
 
@@ -148,7 +149,8 @@ class Writes:
             return source
         content = PieceReader(source.read(0, source.size))
         file = self._spool.write(content)
-        return Stored(source.key, file.size, content.md5.hex(), source.modified, reader(file))
+        digests = ((file.size, content.md5),)
+        return Stored(source.key, file.size, content.md5.hex(), source.modified, reader(file), digests)
 
     def delete(self, request: S3Request) -> Response:
         """DeleteObject."""

@@ -26,7 +26,7 @@ class Gateway(Protocol):
     secret_key: str
     objects: int | None
 
-    def deliver(self, sidecar: str, again: bool, timeout: float) -> None:
+    def deliver(self, places: Places, again: bool, timeout: float) -> None:
         """Sees everything written into the output commit; `again`: a new holder came, with an empty one."""
 
 
@@ -39,7 +39,7 @@ class DirectGateway:
         self.endpoint = endpoint
         self.access_key = self.secret_key = token or "default"
 
-    def deliver(self, sidecar: str, again: bool, timeout: float) -> None:
+    def deliver(self, places: Places, again: bool, timeout: float) -> None:
         """Nothing to send; fails when the written was erased."""
         if again:
             raise HolderReplacedError(
@@ -52,14 +52,17 @@ class AdapterGateway:
     """The adapter: keeps what the child writes and sends it as one stream, as often as needed."""
 
     def __init__(self, process: AdapterProcess, config: AdapterConfig, timeout: float) -> None:
-        self._process, self._sidecar = process, config.sidecar
+        self._process = process
         self.access_key, self.secret_key = config.access_key, config.secret_key
         self.endpoint = process.configure(config, time.monotonic() + timeout)
         self.objects: int | None = None
 
-    def deliver(self, sidecar: str, again: bool, timeout: float) -> None:
+    def deliver(self, places: Places, again: bool, timeout: float) -> None:
         """Sends what is not sent yet, or everything again to a new sidecar; verified."""
-        sent = self._process.resend(sidecar, timeout) if again else self._process.flush(timeout)
+        if again:
+            sent = self._process.resend(places.sidecar_grpc, places.sidecar_s3, timeout)
+        else:
+            sent = self._process.flush(timeout)
         self.objects = sent.objects
 
 
@@ -78,6 +81,7 @@ def start_adapter(
     output = opened.job.output
     config = AdapterConfig(
         sidecar=places.sidecar_grpc,
+        sidecar_s3=places.sidecar_s3,
         pachd=pachd.address.url,
         token=token,
         inputs={name: (commit.project, commit.repo, commit.version) for name, commit in buckets.items()},
@@ -86,6 +90,7 @@ def start_adapter(
         access_key=os.urandom(10).hex().upper(),
         secret_key=os.urandom(20).hex(),
         spool=str(spool),
+        spool_limit=process.spool_limit,
     )
     return AdapterGateway(process, config, timeout)
 

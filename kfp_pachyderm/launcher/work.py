@@ -127,9 +127,10 @@ class Work:
         """Leaves with everything in the attached holder's commit, and with the heartbeat stopped."""
         while True:
             generation, places = self._session.generation, self._session.places
+            assert places
             again = generation != self._generation
             try:
-                self._gateway.deliver(places.sidecar_grpc if places else "", again, self._timeout)
+                self._gateway.deliver(places, again, self._timeout)
             except TemporaryError as error:
                 self._session.recover(error, time.monotonic() + self._timeout)
                 self._raise_problem()

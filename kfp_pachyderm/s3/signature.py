@@ -173,6 +173,23 @@ def _check_v4(request: S3Request, claim: _Claim, secrets: Secrets) -> Signed:
     return Signed(claim.access_key, key, claim.scope, claim.date, claim.signature)
 
 
+def sign(request: S3Request, access_key: str, secret: str, date: str) -> str:
+    """The Authorization header, version 4, of a request that is to be sent; it covers all its headers.
+
+    Args:
+        request: has x-amz-date and x-amz-content-sha256.
+        access_key: whose signature it is.
+        secret: belongs to it.
+        date: the same as x-amz-date.
+    """
+    scope, names = f"{date[:8]}/us-east-1/s3/aws4_request", tuple(sorted(request.headers))
+    payload = request.header("x-amz-content-sha256")
+    claim = _Claim(access_key, scope, date, names, "", payload, request.query)
+    signature = _v4_signature(request, claim, signing_key(secret, scope))
+    signed = ";".join(names)
+    return f"{_ALGORITHM} Credential={access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
+
+
 def header_v4(request: S3Request, secrets: Secrets, now: datetime) -> Signed | None:
     """Checks `Authorization: AWS4-HMAC-SHA256 ...`; None when there is no such header."""
     if not request.header("authorization").startswith(_ALGORITHM):

@@ -176,7 +176,7 @@ def test_abort(s3: Any, step: Step) -> None:
     upload = s3.create_multipart_upload(Bucket="out", Key="m")["UploadId"]
     s3.upload_part(Bucket="out", Key="m", UploadId=upload, PartNumber=1, Body=b"a")
     s3.abort_multipart_upload(Bucket="out", Key="m", UploadId=upload)
-    assert os.listdir(step.config.spool) == []
+    assert os.listdir(step.config.spool + "/written") == []
     assert step.flush().objects == 0
 
 

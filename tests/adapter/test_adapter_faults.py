@@ -7,15 +7,16 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 from adapter_steps import Pachyderm, set_environment
-from pachyderm_sdk.api import pfs
 
-from kfp_pachyderm.adapter.pfs import Pfs, StalledError
-from kfp_pachyderm.adapter.writeback import requests
+from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.pfs import Pfs, requests
+from kfp_pachyderm.adapter.remote import CallFailedError
 
 
 class Proxy:
@@ -25,7 +26,9 @@ class Proxy:
         host, _, port = target.rpartition("://")[2].partition(":")
         self._target = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"grpc://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.port = self._listener.getsockname()[1]
+        self.address = f"grpc://127.0.0.1:{self.port}"
+        self.passed_down = 0
         self.cut_after: list[int] = []
         self.stop_after: int | None = None
         self._ended = threading.Event()
@@ -64,6 +67,7 @@ class Proxy:
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self.passed_down += len(data)
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
@@ -95,14 +99,12 @@ def test_a_cut_connection_neither_doubles_nor_truncates(
 
 def test_a_stream_that_stands_still_is_given_up(proxy: Proxy, pachyderm: Pachyderm) -> None:
     commit = pachyderm.open_commit()
-    sent = [pfs.ModifyFileRequest(set_commit=commit)] + [
-        pfs.ModifyFileRequest(add_file=pfs.AddFile(path="/k", raw=b"x" * 2**20))
-    ] * 64
+    file = Stored("k", 2**26, "", datetime.now(UTC), lambda *_: iter([bytes(2**20)] * 64))
     proxy.stop_after = 2**20
     connection = Pfs(proxy.address, "", patience=1.0)
     try:
-        with pytest.raises(StalledError, match="took nothing"):
-            connection.modify(iter(sent), 60)
+        with pytest.raises(CallFailedError, match="took nothing"):
+            connection.write(("default", commit.repo.name, commit.id), [file], [], 60)
     finally:
         connection.close()
     assert pachyderm.files(commit) == {}

@@ -18,7 +18,7 @@ from kfp_pachyderm.adapter.app import Adapter
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.listing import list_buckets, timestamp
 from kfp_pachyderm.adapter.objects import Bucket
-from kfp_pachyderm.adapter.pfs import Sidecar
+from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request
@@ -78,7 +78,7 @@ class ManyBuckets:
                 SECRET,
                 str(self._folder / number),
             )
-            adapter = Adapter(config, Sidecar(config.sidecar, "", ""))
+            adapter = Adapter(config, Sidecar(config))
             assert adapter.buckets.output
             self._buckets[name] = adapter.buckets.output
             adapter.buckets.all = self._buckets

@@ -1,0 +1,75 @@
+"""Which way to the job's commits is open: the sidecar's gRPC, pachd's, or the sidecar's S3."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+
+from kfp_pachyderm.adapter.config import AdapterConfig
+from kfp_pachyderm.adapter.pfs import Pfs, split
+from kfp_pachyderm.adapter.remote import Remote
+
+log = logging.getLogger(__name__)
+
+_CONNECT = 3.0
+
+
+def answers(address: str, timeout: float = _CONNECT) -> bool:
+    """Whether somebody listens at the address."""
+    _, host, port = split(address)
+    try:
+        socket.create_connection((host, port), timeout).close()
+    except OSError:
+        return False
+    return True
+
+
+class Sidecar:
+    """The connection in use, opened when first asked for, replaced when the job moves to another sidecar.
+
+    Args:
+        config: the step's addresses and token.
+    """
+
+    def __init__(self, config: AdapterConfig) -> None:
+        self._config = config
+        self._sidecar, self._sidecar_s3 = config.sidecar, config.sidecar_s3
+        self._lock = threading.Lock()
+        self._remote: Remote | None = None
+
+    def remote(self) -> Remote:
+        """The connection."""
+        with self._lock:
+            if self._remote is None:
+                self._remote = self._connect()
+            return self._remote
+
+    def _connect(self) -> Remote:
+        pachd = self._config.pachd
+        if answers(self._sidecar):
+            return Pfs(self._sidecar, self._config.token)
+        if pachd and answers(pachd):
+            return Pfs(pachd, self._config.token)
+        if self._sidecar_s3 and answers(self._sidecar_s3):
+            return self._by_s3()
+        # its errors say what is wrong, and it may come back
+        return Pfs(self._sidecar, self._config.token)
+
+    def _by_s3(self) -> Remote:
+        from kfp_pachyderm.adapter.s3_remote import S3Remote
+
+        log.warning(
+            "neither the job's sidecar %s nor pachd %s can be reached: using the sidecar's S3 at %s, correct "
+            "but slow, a second and more for each object; open the worker's port 1653 to this step",
+            self._sidecar,
+            self._config.pachd,
+            self._sidecar_s3,
+        )
+        return S3Remote(self._sidecar_s3, self._config)
+
+    def move(self, sidecar: str, sidecar_s3: str) -> None:
+        """From now on another sidecar is asked; reads that are under way end where they are."""
+        with self._lock:
+            self._sidecar, self._sidecar_s3 = sidecar, sidecar_s3
+            self._remote = None

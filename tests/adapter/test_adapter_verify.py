@@ -1,0 +1,114 @@
+"""A step succeeds only when its output commit holds, byte for byte, what it wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adapter_steps import INPUT_FILES, Pachyderm, Step
+from pachyderm_sdk.api import pfs
+
+from kfp_pachyderm.adapter.config import CommitName
+from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.outputs import OutputBucket, reader
+from kfp_pachyderm.adapter.pfs import Pfs
+from kfp_pachyderm.adapter.process import Flushed
+from kfp_pachyderm.adapter.spool import Spool
+from kfp_pachyderm.adapter.verify import SMALL, fingerprint
+from kfp_pachyderm.adapter.writeback import WriteBack
+from kfp_pachyderm.errors import WriteBackError
+
+VECTORS = Path(__file__).parent.parent / "embedded" / "vectors" / "gateway.jsonl"
+CONTENTS = {
+    "empty": b"",
+    "small": b"s" * 5000,
+    "below": os.urandom(SMALL - 1),
+    "above": os.urandom(SMALL),
+    "large": os.urandom(3 * 2**20 + 1),
+}
+
+
+class Damaging(Pfs):
+    """A Pachyderm that keeps another content of the same size, as often as it is told."""
+
+    def __init__(self, address: str, key: str, times: int) -> None:
+        super().__init__(address, "")
+        self._key, self.times = key, times
+
+    def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
+        if self.times and any(file.key == self._key for file in files):
+            self.times -= 1
+            files = [self._damaged(file) if file.key == self._key else file for file in files]
+        super().write(name, files, gone, timeout)
+
+    def _damaged(self, file: Stored) -> Stored:
+        content = bytearray(b"".join(file.read(0, file.size)))
+        content[-1] ^= 1
+        return replace(file, read=lambda *_: iter([bytes(content)]))
+
+
+@dataclass
+class OneWay:
+    """A way to Pachyderm that is never looked for."""
+
+    way: Pfs
+
+    def remote(self) -> Pfs:
+        return self.way
+
+
+def written(pachyderm: Pachyderm, folder: Path, remote: Pfs) -> tuple[WriteBack, pfs.Commit]:
+    """A step that has written CONTENTS."""
+    commit, bucket, spool = pachyderm.open_commit(), OutputBucket(), Spool(folder, 2**30)
+    for key, content in CONTENTS.items():
+        file = spool.write(io.BytesIO(content))
+        digests = ((file.size, hashlib.md5(content).digest()),)
+        bucket.put(Stored(key, file.size, "", datetime.now(UTC), reader(file), digests))
+    name = ("default", commit.repo.name, commit.id)
+    return WriteBack(OneWay(remote), name, bucket, spool), commit  # type: ignore[arg-type]
+
+
+def test_small_files_are_known_by_the_hash_that_a_real_pachyderm_gave() -> None:
+    puts = [json.loads(line) for line in VECTORS.read_text().splitlines()[1:]]
+    name = "auth_v4_put_ok"
+    etag = next(dict(one["response"]["headers"])["Etag"] for one in puts if one["name"] == name)
+    assert etag.strip('"') == fingerprint(b"x").hex()
+
+
+@pytest.mark.parametrize("key", ["small", "below", "above", "large"])
+def test_another_content_of_the_same_size_is_found_and_sent_again(
+    pachyderm: Pachyderm, tmp_path: Path, key: str
+) -> None:
+    with closing(Damaging(pachyderm.address, key, 1)) as remote:
+        writeback, commit = written(pachyderm, tmp_path, remote)
+        assert writeback.flush(60).objects == len(CONTENTS)
+        assert remote.times == 0
+    assert pachyderm.files(commit) == {"/" + name: content for name, content in CONTENTS.items()}
+
+
+def test_a_content_that_stays_wrong_fails_the_step_by_name(pachyderm: Pachyderm, tmp_path: Path) -> None:
+    with closing(Damaging(pachyderm.address, "large", 99)) as remote:
+        writeback, _ = written(pachyderm, tmp_path, remote)
+        with pytest.raises(WriteBackError, match="'large' is missing or differs"):
+            writeback.flush(60)
+
+
+def test_parts_are_compared_one_by_one(s3: Any, step: Step, pachyderm: Pachyderm, tmp_path: Path) -> None:
+    content = os.urandom(20 * 2**20 + 3)
+    tmp_path.joinpath("file").write_bytes(content)
+    s3.upload_file(str(tmp_path / "file"), "out", "parts")
+    s3.copy_object(Bucket="out", Key="copy", CopySource="out/parts")
+    s3.copy_object(Bucket="out", Key="input", CopySource="images/big.bin")
+    size = 2 * len(content) + len(INPUT_FILES["/big.bin"])
+    assert step.flush() == Flushed(3, size)
+    found = {path: hashlib.sha256(data).digest() for path, data in pachyderm.files(step.commit).items()}
+    assert found["/parts"] == found["/copy"] == hashlib.sha256(content).digest()
+    assert found["/input"] == hashlib.sha256(INPUT_FILES["/big.bin"]).digest()
