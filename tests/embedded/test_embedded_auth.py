@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
+from dataclasses import replace
 
 import boto3
 import botocore.exceptions
@@ -13,6 +15,11 @@ from embedded_auth import CLUSTER, DEFAULT, ROOT, Office, answered, refused, ser
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import auth, metadata, pfs, pps, transaction
 from pachyderm_sdk.errors import AuthServiceNotActivated
+
+from kfp_pachyderm.adapter.config import AdapterConfig
+from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.remote import CallFailedError
+from kfp_pachyderm.adapter.s3_remote import S3Remote
 
 NO_TOKEN = "no authentication token (try logging in)"
 BAD_TOKEN = "provided auth token is corrupted or has expired (try logging in again)"
@@ -339,6 +346,27 @@ def test_open_output_commit_takes_files_of_everybody_signed_in(office, tmp_path)
     office.bind(robot.robot_name, f"default/{job.pipeline.name}", "repoWriter")
     robot.pps.stop_job(job=job.job, reason="by a writer")
     assert job.end().reason == "by a writer"
+
+
+def test_the_adapters_way_by_s3_signs_with_the_jobs_token(office, tmp_path):
+    job = _Job(office, office.root, tmp_path)
+    [head] = office.root.pfs.list_commit(repo=job.repo, number=1)
+    source, output = ("default", job.repo.name, head.commit.id), ("default", job.pipeline.name, job.job.id)
+    config = AdapterConfig("", "", job.token, {"images": source}, output, {}, "", "", "")
+    by_s3 = S3Remote(job.sidecar()["sidecar_s3"], config)
+    assert [one.path for one in by_s3.walk(source)] == ["/a"]
+    assert b"".join(by_s3.read(source, "/a", 0, 1)) == b"A"
+    digests = ((1, hashlib.md5(b"O").digest()),)
+    written = Stored("sub dir/o=o&%o", 1, "", head.finished, lambda *_: iter([b"O"]), digests)
+    by_s3.write(output, [written], [], 10)
+    assert by_s3.differing(output, [written], 10) == []
+    other = S3Remote(by_s3.address, replace(config, token="nobodys-token"))
+    with pytest.raises(CallFailedError, match="InvalidAccessKeyId") as refusal:
+        other.inspect(source, "/a")
+    assert "nobodys-token" not in str(refusal.value)
+    assert job.end().state == State.JOB_SUCCESS
+    [found] = office.root.pfs.list_file(file=pfs.File(commit=job.commit, path="/sub dir"))
+    assert found.file.path == "/sub dir/o=o&%o"
 
 
 def test_sidecar_knows_tokens(office, tmp_path):
