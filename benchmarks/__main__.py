@@ -1,16 +1,21 @@
-"""Runs every measurement and prints its figures."""
+"""`python -m benchmarks [adapter]`: every measurement, or the adapter's alone, with its targets."""
 
 from __future__ import annotations
 
-from benchmarks import embedded, imports, steps, throughput
+import sys
+
+from benchmarks import adapter, embedded, imports, steps
 
 
 def main() -> None:
     """Prints one table."""
+    print("the step's adapter")
+    adapter.main()
+    if sys.argv[1:] == ["adapter"]:
+        return
     for title, measure in (
         ("a step", steps.measure),
         ("imports", imports.measure),
-        ("256 MiB", throughput.measure),
         ("the sidecar's S3", embedded.measure),
         ("a fresh embedded Pachyderm per test", embedded.measure_fresh),
         ("growth of the embedded Pachyderm", embedded.measure_growth),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import re
 import statistics
@@ -21,7 +20,8 @@ from typing import Any
 from urllib.parse import quote, urlparse
 
 from benchmarks.fixtures import peak_mib
-from benchmarks.throughput import _moto as moto
+from benchmarks.peers import moto
+from benchmarks.server import Server, started
 
 BIG = 2**30
 SMALL = 4096
@@ -31,8 +31,6 @@ KEYS = 100_000
 JOBS = int(os.environ.get("KFP_PACHYDERM_BENCH_JOBS", "10000"))
 _PIECE = os.urandom(2**20)
 _ROUNDS = 3
-
-_WAIT = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.01)"
 
 
 class _Plain:
@@ -100,93 +98,20 @@ def _measure(client: _Plain, name: str) -> float:
     return statistics.median(_seconds(getattr(client, name)) for _ in range(rounds))
 
 
-class _Server:
-    """An embedded Pachyderm with jobs whose sidecars stay open as long as they are needed."""
-
-    def __init__(self, address: str, folder: Path) -> None:
-        from pachyderm_sdk import Client
-        from pachyderm_sdk.api import pfs
-
-        self.client = Client.from_pachd_address(address)
-        self._address, self._folder = address, folder
-        self.project = pfs.Project(name="bench")
-        self.client.pfs.create_project(project=self.project)
-
-    def repo(self, name: str) -> Any:
-        from pachyderm_sdk.api import pfs
-
-        repo = pfs.Repo(name=name, type="user", project=self.project)
-        if not self.client.pfs.repo_exists(repo):
-            self.client.pfs.create_repo(repo=repo)
-        return repo
-
-    def put(self, name: str, files: Iterator[tuple[str, bytes]]) -> None:
-        """One commit on master by one ModifyFile."""
-        from pachyderm_sdk.api import pfs
-
-        def requests() -> Iterator[Any]:
-            yield pfs.ModifyFileRequest(set_commit=head)
-            for path, data in files:
-                yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=data))
-
-        head = pfs.Commit(repo=self.repo(name), branch=pfs.Branch(repo=self.repo(name), name="master"))
-        self.client.pfs.modify_file(requests())
-
-    def create(self, name: str, code: str, source: str, **spec: Any) -> None:
-        fields = {
-            "pipeline": {"name": name, "project": {"name": "bench"}},
-            "transform": {"cmd": ["python3", "-c", code]},
-            "input": {"pfs": {"repo": source, "glob": "/", "s3": True, "name": "in"}},
-            **spec,
-        }
-        self.client.pps.create_pipeline_v2(create_pipeline_request_json=json.dumps(fields))
-
-    @contextlib.contextmanager
-    def sidecar(self, name: str, source: str, **spec: Any) -> Iterator[_Plain]:
-        """A client of the sidecar of a job of a new pipeline; the job succeeds afterwards."""
-        from pachyderm_sdk.api import pps
-
-        gate = self._folder / f"{name}.gate"
-        self.create(name, _WAIT.format(gate=str(gate)), source, **spec)
-        pipeline = pps.Pipeline(name=name, project=self.project)
-        job = next(self.client.pps.list_job(pipeline=pipeline)).job
-        yield _Plain(self._located(name, job.id), "out" if "s3_out" in spec else "in")
-        gate.touch()
-        info = self.client.pps.inspect_job(job=job, wait=True)
-        if info.state != pps.JobState.JOB_SUCCESS:
-            raise RuntimeError(f"job {job.id}: {info.reason}")
-
-    def _located(self, name: str, job: str) -> str:
-        import grpc
-
-        question = json.dumps({"project": "bench", "pipeline": name, "job": job}).encode()
-        deadline = time.monotonic() + 30
-        with grpc.insecure_channel(self._address.removeprefix("grpc://")) as channel:
-            ask = channel.unary_unary("/kfp_pachyderm.embedded.Locator/Locate")
-            while True:
-                try:
-                    return str(json.loads(ask(question, timeout=5))["sidecar_s3"])
-                except grpc.RpcError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.01)
-
-
 @contextlib.contextmanager
-def _started() -> Iterator[tuple[_Server, int, Path]]:
-    from kfp_pachyderm.embedded.process import start
-
-    with tempfile.TemporaryDirectory() as folder, start(Path(folder) / "data") as process:
-        yield _Server(process.address, Path(folder)), process.pid, process.data_dir
+def _sidecar(server: Server, name: str, source: str, **spec: Any) -> Iterator[_Plain]:
+    """A client of the sidecar of a job of a new pipeline; the job succeeds afterwards."""
+    with server.job(name, source, **spec) as job:
+        yield _Plain(job.places["sidecar_s3"], "out" if "s3_out" in spec else "in")
 
 
 def _ours() -> dict[str, float]:
-    with _started() as (server, pid, _):
+    with started() as (server, pid, _):
         server.put("images", iter([("/a", b"1")]))
         found = {}
-        with server.sidecar("write", "images", s3_out=True) as client:
+        with _sidecar(server, "write", "images", s3_out=True) as client:
             found |= {name: _measure(client, name) for name in ("put_big", "put_small")}
-        with server.sidecar("read", "write") as client:
+        with _sidecar(server, "read", "write") as client:
             found |= {name: _measure(client, name) for name in ("get_big", "get_small")}
         return {**found, "peak, MiB": peak_mib(pid)}
 
@@ -236,14 +161,14 @@ def _files(count: int) -> Iterator[tuple[str, bytes]]:
     return ((f"/dir-{number % 100:02}/{number:06}", b"%d" % number) for number in range(count))
 
 
-def _listings(server: _Server) -> dict[str, float]:
+def _listings(server: Server) -> dict[str, float]:
     figures = {}
     for count in (KEYS // 4, KEYS):
         repo = f"files-{count}"
         figures[f"ModifyFile of {count:,} files and its commit, s"] = _seconds(
             lambda repo=repo, count=count: server.put(repo, _files(count))
         )
-        with server.sidecar(f"list-{count}", repo) as client:
+        with _sidecar(server, f"list-{count}", repo) as client:
             start = time.perf_counter()
             listed = client.list_all()
             figures[f"list {count:,} keys, s"] = time.perf_counter() - start
@@ -257,7 +182,7 @@ def _listings(server: _Server) -> dict[str, float]:
     return figures
 
 
-def _a_job(server: _Server) -> float:
+def _a_job(server: Server) -> float:
     from pachyderm_sdk.api import pfs, pps
 
     repo = server.repo("empty")
@@ -269,7 +194,7 @@ def _a_job(server: _Server) -> float:
     return time.perf_counter() - start
 
 
-def _history(server: _Server) -> dict[str, float]:
+def _history(server: Server) -> dict[str, float]:
     # Without a file there is no datum: all of a job but its user code.
     server.repo("empty")
     server.create("history", "", "empty")
@@ -283,7 +208,7 @@ def _history(server: _Server) -> dict[str, float]:
     }
 
 
-def _stored_once(server: _Server, folder: Path) -> dict[str, float]:
+def _stored_once(server: Server, folder: Path) -> dict[str, float]:
     def size() -> int:
         return sum(one.stat().st_size for one in (folder / "chunks").rglob("*") if one.is_file())
 
@@ -296,7 +221,7 @@ def _stored_once(server: _Server, folder: Path) -> dict[str, float]:
 
 def measure_growth() -> dict[str, float]:
     """Seconds, and how they grow."""
-    with _started() as (server, pid, folder):
+    with started() as (server, pid, folder):
         figures = _listings(server) | _stored_once(server, folder) | _history(server)
         return {**figures, "server peak, MiB": peak_mib(pid)}
 

@@ -1,0 +1,40 @@
+"""How long after the launcher's start the step's S3 endpoint answers."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+ROUNDS = 9
+#: As the launcher starts it; what Pachyderm answers in between is not the adapter's time.
+_PROGRAM = """
+import http.client, sys, tempfile, time
+import kfp_pachyderm.launcher.__main__
+from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
+with tempfile.TemporaryDirectory() as spool, AdapterProcess() as process:
+    config = AdapterConfig("grpc://127.0.0.1:9", "", "", {}, ("p", "r", "c"), {}, "k", "s", spool)
+    endpoint = process.configure(config, time.monotonic() + 60)
+    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"))
+    connection.request("GET", "/out")
+    connection.getresponse().read()
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def _once() -> float:
+    begin = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != b"ready\n":
+            raise RuntimeError("the adapter did not get ready")
+        return time.perf_counter() - begin
+
+
+def measure() -> float:
+    """Median in seconds, interpreter starts included."""
+    return statistics.median(_once() for _ in range(ROUNDS))
