@@ -13,7 +13,6 @@ from typing import Any
 
 from kfp_pachyderm.adapter.app import Adapter
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName, Flushed
-from kfp_pachyderm.adapter.pfs import messages
 from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.adapter.writeback import WriteBack
 from kfp_pachyderm.errors import PachydermError, ProtocolError
@@ -89,7 +88,6 @@ def main() -> None:
     # stdout is the protocol's: whatever prints goes to the log
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    threading.Thread(target=messages, daemon=True).start()
     session = _Session()
     for line in sys.stdin:
         print(json.dumps(session.answer(line)), file=answers, flush=True)

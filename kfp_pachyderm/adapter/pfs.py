@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kfp_pachyderm.adapter import wire
 from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.remote import CallFailedError, Found
 from kfp_pachyderm.adapter.verify import Verifier
-
-if TYPE_CHECKING:
-    from pachyderm_sdk.api import pfs
 
 _SERVICE = "/pfs_v2.API/"
 _MESSAGE = 64 * 2**20
@@ -29,16 +25,6 @@ _OPTIONS = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", _AHEAD),
 )
-
-
-_importing = threading.Lock()
-
-
-def messages() -> Any:
-    """Pachyderm's PFS messages, imported late: a quarter of a second that the step's claim hides."""
-    # its modules import each other in circles: a second thread would get half of one
-    with _importing:
-        return importlib.import_module("kfp_pachyderm.sdk").pfs
 
 
 def split(address: str) -> tuple[bool, str, int]:
@@ -98,37 +84,18 @@ def _channel(address: str) -> Any:
     return grpc.secure_channel(target, credentials, options=_OPTIONS)
 
 
-def commit(name: CommitName) -> pfs.Commit:
-    """The commit as Pachyderm's messages have it."""
-    pfs = messages()
-    project, repo, commit_id = name
-    repo_message = pfs.Repo(name=repo, type="user", project=pfs.Project(name=project))
-    return pfs.Commit(repo=repo_message, id=commit_id)
-
-
-def file(name: CommitName, path: str) -> pfs.File:
-    """A file of the commit."""
-    pfs = messages()
-    return pfs.File(commit=commit(name), path=path)
-
-
-def requests(output: CommitName, files: list[Stored], gone: list[str]) -> Iterator[pfs.ModifyFileRequest]:
+def requests(output: CommitName, files: list[Stored], gone: list[str]) -> Iterator[bytes]:
     """One stream: each file is deleted first, so that sending it twice does not append."""
-    pfs = messages()
-    yield pfs.ModifyFileRequest(set_commit=commit(output))
+    yield wire.set_commit(output)
     for key in gone:
-        yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path="/" + key))
+        yield wire.delete_file("/" + key)
     for file in files:
         path = "/" + file.key
-        yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
+        yield wire.delete_file(path)
         if not file.size:
-            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=b""))
+            yield wire.add_file(path, b"")
         for piece in file.read(0, file.size):
-            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=piece))
-
-
-def _found(info: pfs.FileInfo) -> Found:
-    return Found(info.file.path, info.size_bytes, info.hash, info.committed)
+            yield wire.add_file(path, piece)
 
 
 class Pfs:
@@ -143,61 +110,52 @@ class Pfs:
     shows_output = True
 
     def __init__(self, address: str, token: str, patience: float = 60.0) -> None:
-        pfs = messages()
-        from betterproto.lib.google.protobuf import BytesValue, Empty
-
         self.address = address
         self._patience = patience
         self._metadata = (("authn-token", token),) if token else ()
         self._channel = _channel(address)
-        call = self._call
-        self._inspect = call("unary_unary", "InspectFile", pfs.FileInfo)
-        self._walk = call("unary_stream", "WalkFile", pfs.FileInfo)
-        self._get = call("unary_stream", "GetFile", BytesValue)
-        self._modify = call("stream_unary", "ModifyFile", Empty)
+        # without serializers gRPC hands the bytes through
+        self._inspect = self._channel.unary_unary(_SERVICE + "InspectFile")
+        self._walk = self._channel.unary_stream(_SERVICE + "WalkFile")
+        self._get = self._channel.unary_stream(_SERVICE + "GetFile")
+        self._modify = self._channel.stream_unary(_SERVICE + "ModifyFile")
         self._verifier = Verifier(self)
-
-    def _call(self, kind: str, name: str, answer: Any) -> Any:
-        make = getattr(self._channel, kind)
-        return make(_SERVICE + name, request_serializer=bytes, response_deserializer=answer.FromString)
 
     def inspect(self, name: CommitName, path: str) -> Found | None:
         """The regular file at the path; None when there is none."""
         import grpc
 
-        pfs = messages()
         with _told():
             try:
-                request = pfs.InspectFileRequest(file=file(name, path))
+                request = wire.file_request(name, path)
                 info = self._inspect(request, metadata=self._metadata, timeout=self._patience)
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.NOT_FOUND:
                     return None
                 raise
-        return _found(info) if info.file_type == pfs.FileType.FILE else None
+        return wire.found(info)
 
     def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
         """Every regular file of the commit."""
-        pfs = messages()
-        request = pfs.WalkFileRequest(file=file(name, "/"))
+        request = wire.file_request(name, "/")
         with _told():
             for info in self._walk(request, metadata=self._metadata, timeout=timeout):
-                if info.file_type == pfs.FileType.FILE:
-                    yield _found(info)
+                found = wire.found(info)
+                if found:
+                    yield found
 
     def read(
         self, name: CommitName, path: str, start: int, length: int, timeout: float | None = None
     ) -> Iterator[bytes]:
         """`length` bytes of a file from `start`, as the messages come."""
-        pfs = messages()
         if not length:
             return
-        request = pfs.GetFileRequest(file=file(name, path), offset=start)
+        request = wire.file_request(name, path, start)
         answers = self._get(request, metadata=self._metadata, timeout=timeout)
         try:
             with _told():
                 for answer in answers:
-                    piece = answer.value[:length]
+                    piece = bytes(wire.content(answer)[:length])
                     length -= len(piece)
                     yield piece
                     if not length:

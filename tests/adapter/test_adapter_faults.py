@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from adapter_steps import Pachyderm, set_environment
+from pachyderm_sdk.api import pfs
 
 from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.pfs import Pfs, requests
@@ -111,5 +112,5 @@ def test_a_stream_that_stands_still_is_given_up(proxy: Proxy, pachyderm: Pachyde
 
 
 def test_an_empty_stream_only_deletes() -> None:
-    made = list(requests(("p", "r", "c"), [], ["gone"]))
+    made = [pfs.ModifyFileRequest().parse(one) for one in requests(("p", "r", "c"), [], ["gone"])]
     assert [one.delete_file.path for one in made[1:]] == ["/gone"]
