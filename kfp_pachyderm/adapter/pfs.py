@@ -24,6 +24,8 @@ _OPTIONS = (
     ("grpc.max_send_message_length", _MESSAGE),
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", _AHEAD),
+    # HTTP/2's default of 16 KiB costs a third more CPU on large reads, at both ends
+    ("grpc.http2.max_frame_size", _AHEAD),
 )
 
 
