@@ -102,9 +102,12 @@ def _identity(outputs: dict[str, Any], env: Mapping[str, str]) -> Identity:
 
 
 def _local(file: Path, attempt: str) -> Identity:
-    run, task = file.parent.parent.name, file.parent.name
-    found = _LOCAL_RUN.fullmatch(run)
-    return Identity(found["pipeline"] if found else run, run, task, "", attempt)
+    # Between the run's folder and the task's lie those of loops and nested pipelines.
+    above = [folder.name for folder in file.parent.parents]
+    runs = (found for name in above if (found := _LOCAL_RUN.fullmatch(name)))
+    found = next(runs, None)
+    run = found[0] if found else above[0]
+    return Identity(found["pipeline"] if found else run, run, file.parent.name, "", attempt)
 
 
 def _uris(outputs: dict[str, Any]) -> list[str]:

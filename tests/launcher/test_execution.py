@@ -36,9 +36,10 @@ def test_backend(output_file: str, uri: str) -> None:
     assert found == Identity("edge-detection", "run-id", "edges-2", "salt-id", "uid-1")
 
 
-def test_kfp_local() -> None:
+@pytest.mark.parametrize("between", ["", "for-loop-2-iteration-0/", "inner/condition-1/"])
+def test_kfp_local(between: str) -> None:
     run = "edge-detection-2026-01-02-03-04-05-678901"
-    found = parse(outputs(f"/home/me/local_outputs/{run}/edges/executor_output.json"), {}).identity
+    found = parse(outputs(f"/home/me/local_outputs/{run}/{between}edges/executor_output.json"), {}).identity
     assert (found.pipeline, found.run, found.task, found.salt) == ("edge-detection", run, "edges", "")
     assert found.attempt.startswith("local-")
 
