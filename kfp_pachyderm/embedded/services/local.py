@@ -12,6 +12,7 @@ from kfp_pachyderm.embedded.services import wire
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import invalid, not_found
 from kfp_pachyderm.embedded.worker.manager import Manager
+from kfp_pachyderm.embedded.worker.run import JobRun
 
 
 def _json_call(function: Callable[[dict[str, Any]], Any]) -> wire.Call:
@@ -45,9 +46,25 @@ def locator_calls(manager: Manager) -> wire.Calls:
 
 
 def fault_calls(manager: Manager) -> wire.Calls:
-    """…Faults: ReplaceWorker {project, pipeline} → the IDs of the jobs that start again."""
+    """…Faults, for the running job of a pipeline, {project, pipeline}; each answers whether there is one.
 
-    def replace_worker(given: dict[str, Any]) -> list[str]:
-        return [job.id for job in manager.replace(PipelineKey(given["project"], given["pipeline"]))]
+    ReplaceWorker: the worker is lost and another one takes over. Everything starts again.
+    ReplaceWorkerAtTheEnd: the same, after user code has ended and before the job has.
+    KillSidecar, also {seconds}: S3 and gRPC are away that long, the output is kept; when user code has ended
+    well, everything starts again, and the job's `restart` counts it. So a real Pachyderm does it.
+    """
 
-    return {"ReplaceWorker": _json_call(replace_worker)}
+    def fault(act: Callable[[JobRun, dict[str, Any]], None]) -> wire.Call:
+        def call(given: dict[str, Any]) -> bool:
+            run = manager.running(PipelineKey(given["project"], given["pipeline"]))
+            if run is not None:
+                act(run, given)
+            return run is not None
+
+        return _json_call(call)
+
+    return {
+        "ReplaceWorker": fault(lambda run, _: run.replace()),
+        "ReplaceWorkerAtTheEnd": fault(lambda run, _: run.replace_at_the_end()),
+        "KillSidecar": fault(lambda run, given: run.kill_sidecar(given["seconds"])),
+    }

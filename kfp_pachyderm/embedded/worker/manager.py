@@ -80,13 +80,10 @@ class Manager:
         run = self._runs.get(key)
         return run.working if run else None
 
-    def replace(self, key: PipelineKey) -> list[JobKey]:
-        """Replaces the pipeline's worker; the jobs that start again."""
+    def running(self, key: PipelineKey) -> JobRun | None:
+        """The pipeline's job in work."""
         with self._lock:
-            found = [job for job in self._runs if (job.project, job.pipeline) == key]
-        for job in found:
-            self._runs[job].replace()
-        return found
+            return next((run for job, run in self._runs.items() if (job.project, job.pipeline) == key), None)
 
     def _on_event(self, event: object) -> None:
         if isinstance(event, jobs.Created):

@@ -53,6 +53,10 @@ class Replaced(Exception):
     """The worker was replaced: everything starts again, `restart` does not count it."""
 
 
+class Restarted(Replaced):
+    """The sidecar was lost: everything starts again after user code has ended well, `restart` counts it."""
+
+
 class TimedOut(Exception):
     """The datum's or the job's time is over."""
 
@@ -88,6 +92,7 @@ class JobRun:
         self._spec_commit = commits.by_id(store.read(), pipeline.spec_commit).set_id
         self._signals: SimpleQueue[Signal] = SimpleQueue()
         self._stopped = False
+        self._lost: type[Replaced] | None = None
         self._log: JobLog = logs.open(job.key)
         self._sidecar: Sidecar | None = None
         self._folder = store.folder / "scratch" / job.key.id / job.key.project / job.key.pipeline
@@ -104,6 +109,16 @@ class JobRun:
     def replace(self) -> None:
         """Acts as if the worker were lost and another took over; from any thread."""
         self._signals.put(("replace", 0))
+
+    def replace_at_the_end(self) -> None:
+        """As `replace`, between the end of user code and that of the job; from any thread."""
+        self._lost = Replaced
+
+    def kill_sidecar(self, seconds: float) -> None:
+        """Acts as if the sidecar's container were killed and back after some seconds; from any thread."""
+        self._lost = Restarted
+        if self._sidecar is not None:
+            threading.Thread(target=self._sidecar.kill, args=(seconds,), daemon=True).start()
 
     def run(self) -> None:
         """The whole job."""
@@ -157,14 +172,20 @@ class JobRun:
             time.sleep(ERASE_DELAY)
             self._erase()
             self._work()
-        except Replaced:
+        except Replaced as lost:
             self.working = None
-            self._log.write("worker was replaced: output erased, user code starts again")
+            if isinstance(lost, Restarted):
+                self._count_restart()
+            self._log.write("worker or sidecar was lost: output erased, user code starts again")
             time.sleep(REPLACE_DELAY)
             return False
         except TimedOut:
             self._finish(State.JOB_KILLED, " jobtimed out")
         return True
+
+    def _count_restart(self) -> None:
+        with self._store.database.write(durable=False) as txn:
+            jobs.count(txn, self._job, restart=jobs.get(txn.db, self._job.key).restart + 1)
 
     def _set_deadline(self) -> None:
         timeout = self._details.job_timeout if has(self._details, "job_timeout") else None
@@ -191,6 +212,9 @@ class JobRun:
                 self._finish(State.JOB_FAILURE, f"datum {datum.id} failed")
                 return
             recovered += state == pps.DatumState.RECOVERED
+        if self._lost is not None:
+            lost, self._lost = self._lost, None
+            raise lost
         self._set_state(State.JOB_FINISHING)
         self._finish(State.JOB_SUCCESS)
 
