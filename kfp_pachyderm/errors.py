@@ -16,7 +16,7 @@ PachydermError
 │   ├── CommitReferenceError          a commit reference that can't be read
 │   ├── CommitFailedError             the commit, or every commit of the branch, ended with an error
 │   ├── EmptyInputError               Pachyderm would run no user code and succeed
-│   ├── PipelineNotOwnedError         a pipeline of the same name that this package did not make
+│   ├── PipelineNotOwnedError         a pipeline of the same name that is not ours, or another step's
 │   ├── MasterGatewayError            an endpoint whose use leaves no provenance
 │   ├── AuthenticationError           no token, a wrong one, or one without the right
 │   ├── ProtocolError                 an answer that is not what the protocol says
@@ -26,6 +26,7 @@ PachydermError
     ├── PachydermUnreachableError     nobody answers at the address
     ├── CommitNotFinishedError        a commit stayed open until the deadline
     ├── AttachError                   the holder could not be reached, or is taken
+    ├── JobLostError                  the job ended before user code began, and not by the user's doing
     ├── LeaseLostError                the holder gave the lease up
     ├── HolderReplacedError           a new holder instance: what was written is gone
     └── WriteBackError                the output commit did not take what the step wrote
@@ -103,7 +104,10 @@ class EmptyInputError(PermanentError):
 
 
 class PipelineNotOwnedError(PermanentError):
-    """A pipeline or repo of the step's name exists and was not made by kfp-pachyderm."""
+    """A pipeline, repo or claim branch of the step's name exists and is not the step's own.
+
+    Either kfp-pachyderm did not make it, or another KFP pipeline or component uses it.
+    """
 
 
 class MasterGatewayError(PermanentError):
@@ -136,6 +140,10 @@ class CommitNotFinishedError(TemporaryError):
 
 class AttachError(TemporaryError):
     """The job's holder could not be reached in time, or another session holds it."""
+
+
+class JobLostError(TemporaryError):
+    """The job ended before the step's command began, and neither the step nor a person ended it."""
 
 
 class LeaseLostError(TemporaryError):

@@ -6,23 +6,26 @@ import re
 from dataclasses import dataclass
 
 import kfp_pachyderm
-from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.errors import AttachError, PachydermError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
 from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.ownership import inspect_owned
 from kfp_pachyderm.pachyderm.pipelines import (
     ClaimedInput,
     PipelinePlan,
     branch_name,
     check_name,
     check_rights,
-    inspect_owned,
+    is_current,
+    spec,
 )
 from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
 from kfp_pachyderm.provenance.record import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
+from kfp_pachyderm.sdk import pps
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def open_step(
     if found:
         check_rights(pachd, plan)
         _stop_predecessor(pachd, plan, execution.identity)
+        found = _wait_for_turn(pachd, plan, found, deadline)
     job = claim(pachd, plan, found, deadline)
     try:
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
@@ -101,6 +105,8 @@ def _plan(pachd: Pachd, config: StepConfig, execution: Execution, deadline: floa
         attach_timeout=config.holder.attach_timeout,
         lease=config.holder.lease,
         fields=config.pipeline_spec,
+        kfp_pipeline=execution.identity.pipeline,
+        component=config.component,
     )
 
 
@@ -140,6 +146,23 @@ def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> N
         if all(written.get(key) == value for key, value in ours.items()):
             say(f"stopping job {old.id} of the earlier attempt {written.get(ATTEMPT_KEY)}")
             jobs.stop(pachd, old, f"replaced by attempt {identity.attempt} of the same KFP task")
+
+
+def _wait_for_turn(
+    pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, deadline: float
+) -> pps.PipelineInfo | None:
+    """Waits with an update of the pipeline until its jobs have ended: it would kill those of other steps."""
+    wanted = spec(plan)
+    while found and not is_current(found, wanted):
+        others = jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, ""))
+        if not others:
+            break
+        oldest = ClaimedJob(plan.project, plan.name, others[-1].job.id)
+        say(f"pipeline {plan} has to be changed for this step, waiting for its job {oldest.id} to end")
+        if not jobs.wait_for_end(pachd, oldest, deadline):
+            raise AttachError(f"pipeline {plan} can't be changed for this step: job {oldest.id} still runs")
+        found = inspect_owned(pachd, plan)
+    return found
 
 
 def withdraw(pachd: Pachd, job: ClaimedJob, reason: str) -> None:

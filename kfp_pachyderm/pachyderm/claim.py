@@ -13,7 +13,8 @@ import grpc
 from kfp_pachyderm.errors import NotFoundError, PachydermError, PachydermUnreachableError, TemporaryError
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.codes import code_of
-from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, inspect_owned, is_current, message, spec
+from kfp_pachyderm.pachyderm.ownership import inspect_owned, mark, mark_project, new_claims
+from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, is_current, message, spec
 from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
 from kfp_pachyderm.sdk import pfs, pps, transaction
 
@@ -62,7 +63,8 @@ def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, dead
     wanted, pause = spec(plan), 0.05
     while True:
         try:
-            return _try(pachd, plan, wanted, found)
+            job = _try(pachd, plan, wanted, found)
+            break
         except PachydermError as error:
             if not _may_pass(error) or time.monotonic() + pause >= deadline:
                 raise
@@ -70,6 +72,10 @@ def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, dead
         time.sleep(pause)
         pause = min(pause * 2, 2.0)
         found = inspect_owned(pachd, plan)
+    claims = new_claims(plan, found)
+    if claims:
+        mark(pachd, plan, claims)
+    return job
 
 
 def _may_pass(error: PachydermError) -> bool:
@@ -145,6 +151,7 @@ def _ensure_project(pachd: Pachd, name: str) -> None:
 def _create_project(pachd: Pachd, project: pfs.Project) -> None:
     try:
         pachd.pfs.create_project(project=project, description="made by kfp-pachyderm")
+        mark_project(pachd, project.name)
     except PachydermError as error:
         if code_of(error) is not grpc.StatusCode.ALREADY_EXISTS:
             raise

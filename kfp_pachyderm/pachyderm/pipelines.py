@@ -1,4 +1,4 @@
-"""The Pachyderm pipeline that a step drives: its name, its spec, whether it is ours."""
+"""The Pachyderm pipeline that a step drives: its name, its spec, the rights on it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ import betterproto
 
 from kfp_pachyderm.errors import (
     AuthenticationError,
-    NotFoundError,
-    PermanentError,
-    PipelineNotOwnedError,
     SpecError,
 )
 from kfp_pachyderm.pachyderm.client import Pachd
@@ -23,6 +20,8 @@ from kfp_pachyderm.pachyderm.references import Reference, repo_message
 from kfp_pachyderm.sdk import auth, pfs, pps
 
 OWNER_KEY, OWNER = "kfp-pachyderm/owner", "kfp-pachyderm"
+#: Annotations that say who uses the pipeline: which component of which KFP pipeline.
+KFP_PIPELINE_KEY, COMPONENT_KEY = "kfp-pachyderm/pipeline", "kfp-pachyderm/component"
 #: What a step needs on the output of a pipeline that exists: see its jobs, end them.
 _RIGHTS = ("PIPELINE_LIST_JOB", "REPO_WRITE")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -60,6 +59,8 @@ class PipelinePlan:
         attach_timeout: seconds that the holder waits for the launcher.
         lease: seconds that the holder waits for a heartbeat.
         fields: further fields of the pipeline spec, in Pachyderm's JSON, spelled like_this.
+        kfp_pipeline: the KFP pipeline that the step belongs to; "" when that is not known.
+        component: the KFP component that the step is made from.
     """
 
     project: str
@@ -70,6 +71,8 @@ class PipelinePlan:
     attach_timeout: float
     lease: float
     fields: dict[str, Any]
+    kfp_pipeline: str = ""
+    component: str = ""
 
     def __str__(self) -> str:
         return f"{self.project}/{self.name}"
@@ -118,8 +121,17 @@ def spec(plan: PipelinePlan) -> dict[str, Any]:
         "parallelism_spec": {"constant": 1},
         "autoscaling": False,
         "datum_tries": 1,
-        "metadata": {**plan.fields.get("metadata", {}), "annotations": {**own_annotations, OWNER_KEY: OWNER}},
+        "metadata": {
+            **plan.fields.get("metadata", {}),
+            "annotations": {**own_annotations, OWNER_KEY: OWNER, **users(plan)},
+        },
     }
+
+
+def users(plan: PipelinePlan) -> dict[str, str]:
+    """The annotations that say who uses the pipeline, as far as it is known."""
+    every = {KFP_PIPELINE_KEY: plan.kfp_pipeline, COMPONENT_KEY: plan.component}
+    return {key: value for key, value in every.items() if value}
 
 
 def _input(inputs: tuple[ClaimedInput, ...]) -> dict[str, Any]:
@@ -147,41 +159,6 @@ def _holder_source() -> str:
 def message(project: str, name: str) -> pps.Pipeline:
     """Pachyderm's message for a pipeline."""
     return pps.Pipeline(project=pfs.Project(name=project), name=name)
-
-
-def inspect_owned(pachd: Pachd, plan: PipelinePlan) -> pps.PipelineInfo | None:
-    """The pipeline as it is; None when it does not exist yet.
-
-    Raises:
-        PipelineNotOwnedError: it, or a repo of its name, exists and was not made by kfp-pachyderm.
-        PermanentError: it is stopped, so that no job would run.
-    """
-    try:
-        info = pachd.pps.inspect_pipeline(pipeline=message(plan.project, plan.name), details=True)
-    except NotFoundError:
-        _refuse_repo(pachd, plan)
-        return None
-    if info.details.metadata.annotations.get(OWNER_KEY) != OWNER:
-        raise PipelineNotOwnedError(
-            f"pipeline {plan} exists and was not made by kfp-pachyderm, so it is left untouched; "
-            "give the step another name by s3_enabled(name=...) or another project"
-        )
-    if info.stopped:
-        raise PermanentError(
-            f"pipeline {plan} is stopped, no job would run; start it: pachctl start pipeline {plan.name}"
-        )
-    return info
-
-
-def _refuse_repo(pachd: Pachd, plan: PipelinePlan) -> None:
-    try:
-        pachd.pfs.inspect_repo(repo=repo_message(plan.project, plan.name))
-    except NotFoundError:
-        return
-    raise PipelineNotOwnedError(
-        f"{plan} is a repo already, and a pipeline would write into it, so it is left untouched; "
-        "give the step another name by s3_enabled(name=...) or another project"
-    )
 
 
 def check_rights(pachd: Pachd, plan: PipelinePlan) -> None:

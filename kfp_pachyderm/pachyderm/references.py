@@ -68,6 +68,13 @@ def repo_message(project: str, name: str) -> pfs.Repo:
     return pfs.Repo(name=name, type="user", project=pfs.Project(name=project))
 
 
+def repo_picker(project: str, name: str) -> pfs.RepoPicker:
+    """Pachyderm's picker for the same repo."""
+    return pfs.RepoPicker(
+        name=pfs.RepoPickerRepoName(name=name, type="user", project=pfs.ProjectPicker(name=project))
+    )
+
+
 def commit_message(reference: Reference) -> pfs.Commit:
     """Pachyderm's message for a commit, or for the head of a branch."""
     repo = repo_message(reference.project, reference.repo)

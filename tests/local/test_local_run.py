@@ -200,6 +200,34 @@ def test_loop_over_an_output_with_a_commit_from_outside(pachyderm: Pachyderm) ->
     ]
 
 
+def test_a_nested_step_belongs_to_the_outer_pipeline_and_to_no_other(
+    pachyderm: Pachyderm, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pachyderm.put("images", {"a.txt": "A"})
+
+    @dsl.pipeline(name="inner")
+    def inner() -> int:
+        return copy().output
+
+    @dsl.pipeline(name="outer")
+    @pach.pipeline
+    def outer() -> int:
+        return inner().output
+
+    @dsl.pipeline(name="another")
+    @pach.pipeline
+    def another() -> int:
+        return copy().output
+
+    assert outer().output == 1
+    with pytest.raises(RuntimeError):
+        another()
+    said = capfd.readouterr().out
+    assert "component 'copy' of KFP pipeline 'outer'" in said
+    assert "KFP pipeline 'another' wants it too" in said
+    assert len(list(pachyderm.client.pps.list_job(details=False))) == 1
+
+
 def test_failing_step_fails_the_run_and_the_job(pachyderm: Pachyderm) -> None:
     pachyderm.put("images", {"a.txt": "A"})
     with pytest.raises(RuntimeError):
