@@ -65,6 +65,7 @@ __all__ = [
     "InputNameError",
     "InputNestingError",
     "JobFailedError",
+    "JobLostError",
     "LeaseLostError",
     "LiteralSecretError",
     "MasterGatewayError",

@@ -46,11 +46,13 @@ class Attached:
     ) -> None:
         self._pachd, self._opened, self._execution = pachd, opened, execution
         self._signals, self._adapter, self._folder, self._timeout = signals, adapter, folder, timeout
+        #: Whether the job was attached, so that user code may have begun.
+        self.begun = False
 
     def run(self, command: list[str]) -> int:
         """The command's exit code."""
         lease = self._opened.config.holder.lease
-        with Session(self._pachd, self._opened.job, lease, say, self._signals.end_child) as session:
+        with Session(self._pachd, self._opened.job, lease, say, self._give_up) as session:
             try:
                 self._attach(session)
                 self._work(session, command)
@@ -64,7 +66,14 @@ class Attached:
 
     def _attach(self, session: Session) -> None:
         session.attach(time.monotonic() + self._timeout)
-        self._signals.session = session
+        self._signals.session, self.begun = session, True
+
+    def _give_up(self) -> None:
+        """The job is lost: what the child writes, or the adapter still sends, goes nowhere."""
+        if self._signals.child:
+            self._signals.end_child()
+        elif self._adapter:
+            self._adapter.kill()
 
     def _work(self, session: Session, command: list[str]) -> None:
         gateway = self._gateway(session)

@@ -10,6 +10,9 @@ import threading
 
 #: Seconds that a child gets between SIGTERM and SIGKILL.
 GRACE = 10.0
+#: Kills the group $0 when its input ends without a line: then the launcher was killed. In a container the
+#: child ends with it; on a laptop it would go on for a job that is lost.
+_GUARD = 'read -r _ || kill -s KILL -- "-$0"'
 
 
 class Child:
@@ -25,11 +28,14 @@ class Child:
 
     def __init__(self, command: list[str], env: dict[str, str]) -> None:
         self._process = subprocess.Popen(command, env=env, process_group=0)
+        self._guard = _guard(self._process.pid)
 
     def wait(self) -> int:
         """Its exit code, 128 + n when signal n ended it; whatever it left in its group is killed."""
         code = self._process.wait()
         self._send(signal.SIGKILL)
+        if self._guard:
+            self._guard.communicate(b"\n")
         return 128 - code if code < 0 else code
 
     def end(self, number: int) -> None:
@@ -42,3 +48,16 @@ class Child:
     def _send(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def _guard(group: int) -> subprocess.Popen[bytes] | None:
+    try:
+        return subprocess.Popen(
+            ["sh", "-c", _GUARD, str(group)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+    except OSError:
+        return None  # an image without a shell

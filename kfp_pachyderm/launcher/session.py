@@ -14,16 +14,17 @@ from kfp_pachyderm.errors import (
     LeaseLostError,
     NotFoundError,
     PachydermError,
+    PachydermUnreachableError,
     TemporaryError,
 )
 from kfp_pachyderm.launcher.holder_client import HolderClient, HolderStatus
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.client import CALL_TIMEOUT, Pachd
 from kfp_pachyderm.pachyderm.locator import Places, locate
 
-#: Seconds for one call to the holder.
-_CALL = 5.0
+#: Seconds for one call to the holder, at most.
+_CALL = 3.0
 #: What stands for the token with auth off (Pachyderm src/server/worker/driver/driver.go, UserCodeEnv).
 _NO_TOKEN = "default"  # noqa: S105
 
@@ -47,7 +48,10 @@ class Session:
         tell: Callable[[str], None],
         on_problem: Callable[[], None],
     ) -> None:
-        self._pachd, self._job, self._lease = pachd, job, lease
+        # A call that hangs longer than the lease would say nothing in time.
+        self._pachd, self._job, self._lease = pachd.patient(min(lease, CALL_TIMEOUT)), job, lease
+        self._call = min(_CALL, lease / 3)
+        self.grace = lease + jobs.UNREACHABLE_GRACE
         self._tell, self._on_problem = tell, on_problem
         self._name = os.urandom(16).hex()
         self._client: HolderClient | None = None
@@ -76,10 +80,10 @@ class Session:
 
         Raises:
             AttachError: the deadline passed.
-            JobFailedError, EmptyInputError: the job ended before.
+            JobFailedError, JobLostError, EmptyInputError: the job ended before.
         """
         while True:
-            info = jobs.wait_for_datum(self._pachd, self._job, deadline, self._tell)
+            info = jobs.wait_for_datum(self._pachd, self._job, deadline, self.grace, self._tell)
             self.token = info.auth_token
             try:
                 self._attach_soon(min(deadline, time.monotonic() + 10.0))
@@ -103,16 +107,15 @@ class Session:
         places = locate(self._pachd, self._job)
         client = HolderClient(places.holder, self.token or _NO_TOKEN)
         try:
-            status = client.status(_CALL)
+            status = client.status(self._call)
         except AttachError:
             return False
         # The name of a queued job leads to the job before it; what has finished is on its way out.
         known = self._status is not None and status.instance == self._status.instance
         if status.job != self._job.id or known or status.state == "finished":
             return False
-        client.post(
-            "attach", {"instance": status.instance, "session": self._name, "job": self._job.id}, _CALL
-        )
+        call = {"instance": status.instance, "session": self._name, "job": self._job.id}
+        client.post("attach", call, self._call)
         with self._changing:
             self._client, self._status, self.places = client, status, places
             self.generation += 1
@@ -121,7 +124,7 @@ class Session:
     def _beat(self) -> None:
         while not self._quiet.wait(self._lease / 3):
             try:
-                self._post("heartbeat", min(self._lease / 3, _CALL))
+                self._post("heartbeat", self._call)
             except LeaseLostError as error:
                 self._give_up(error)
             except PachydermError as error:
@@ -137,15 +140,15 @@ class Session:
 
     def _follow(self, why: PachydermError, deadline: float = float("inf")) -> None:
         """After a failed heartbeat: back to the holder, on to its successor, or to the end of the job."""
-        gone = time.monotonic() + jobs.UNREACHABLE_GRACE
+        gone = time.monotonic() + self.grace
         while not self._quiet.is_set() and time.monotonic() < deadline:
             try:
                 self._require_unfinished()
-                gone = time.monotonic() + jobs.UNREACHABLE_GRACE
+                gone = time.monotonic() + self.grace
                 if self._attach_once():
                     self._tell(f"job {self._job.id} was started again by Pachyderm ({why}); following it")
                 else:
-                    self._post("heartbeat", _CALL)
+                    self._post("heartbeat", self._call)
                 return
             except (LeaseLostError, JobFailedError) as error:
                 self._give_up(error)
@@ -188,7 +191,7 @@ class Session:
         self._beats = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._beats.start()
 
-    def finish(self, code: int, reason: str, timeout: float = _CALL) -> None:
+    def finish(self, code: int, reason: str, timeout: float | None = None) -> None:
         """Tells the holder how the step ended.
 
         Raises:
@@ -196,7 +199,7 @@ class Session:
             HolderReplacedError: a successor answers.
         """
         self._quiet.set()
-        self._post("finish", timeout, exit_code=code, reason=reason)
+        self._post("finish", timeout or self._call, exit_code=code, reason=reason)
         self.ended = True
 
     def abandon(self, code: int, reason: str) -> bool:
@@ -222,9 +225,15 @@ class Session:
             time.sleep(0.2)
 
     def next_holder(self) -> bool:
-        """After a finish: attaches to another holder of the job, if Pachyderm has started one."""
+        """After a finish: attaches to another holder of the job, if Pachyderm has started one.
+
+        Raises:
+            PachydermUnreachableError: pachd does not say where that would be.
+        """
         try:
             found = self._attach_once()
+        except PachydermUnreachableError:
+            raise
         except (TemporaryError, NotFoundError):
             return False
         if found:

@@ -8,9 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kfp_pachyderm.errors import TemporaryError
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.execution import Execution
 from kfp_pachyderm.launcher.open import Opened, kfp_task, open_step, withdraw
+from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.launcher.signals import Signals
 from kfp_pachyderm.pachyderm import address
 from kfp_pachyderm.pachyderm.client import CONNECT_TIMEOUT, Pachd, connect
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Seconds for each wait on Pachyderm when the step's author gave none.
 DEFAULT_TIMEOUT = 1800.0
+#: How often a job is opened, seconds apart, when what failed before user code began may pass by itself.
+_TRIES, _PAUSE = 5, 0.5
 
 
 def run_step(
@@ -50,10 +54,21 @@ def run_step(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kfp-pachyderm-")))
         where = address.from_environment(config.address)
         pachd = stack.enter_context(connect(where, min(timeout, CONNECT_TIMEOUT)))
-        task = kfp_task(config, execution.identity)
-        opened = open_step(pachd, config, execution, task, time.monotonic() + timeout)
-        kind = _attached(pachd, opened)
-        return kind(pachd, opened, execution, signals, adapter, folder, timeout).run(command)
+        deadline = time.monotonic() + timeout
+        for left in reversed(range(_TRIES)):
+            attached = None
+            try:
+                task = kfp_task(config, execution.identity)
+                opened = open_step(pachd, config, execution, task, deadline)
+                kind = _attached(pachd, opened)
+                attached = kind(pachd, opened, execution, signals, adapter, folder, timeout)
+                return attached.run(command)
+            except TemporaryError as error:
+                if not left or time.monotonic() + _PAUSE >= deadline or (attached and attached.begun):
+                    raise
+                say(f"{error}; the step's command has not begun, trying again")
+            time.sleep(_PAUSE)
+    raise AssertionError
 
 
 def _attached(pachd: Pachd, opened: Opened) -> type[Attached]:

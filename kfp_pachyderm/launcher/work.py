@@ -5,7 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from kfp_pachyderm.errors import CommitNotFinishedError, PachydermError, TemporaryError
+from kfp_pachyderm.errors import (
+    CommitNotFinishedError,
+    PachydermError,
+    PachydermUnreachableError,
+    TemporaryError,
+)
 from kfp_pachyderm.launcher.environment import child_environment
 from kfp_pachyderm.launcher.files import lay_out
 from kfp_pachyderm.launcher.gateway import Gateway
@@ -152,11 +157,19 @@ class Work:
     def _ended(self, deadline: float) -> pps.JobInfo | None:
         """The ended job; None when Pachyderm has started another holder for it, which is attached now."""
         only_s3 = all(one.s3 for one in self._opened.plan.inputs)
-        pause = _LOOK_FOR_RESTART if only_s3 else _LOOK_FOR_DATUM
+        pause, heard = _LOOK_FOR_RESTART if only_s3 else _LOOK_FOR_DATUM, time.monotonic()
         while time.monotonic() < deadline:
             info = jobs.wait_for_end(self._pachd, self._opened.job, min(deadline, time.monotonic() + pause))
             if info:
                 return info
-            if self._session.next_holder():
-                return None
+            try:
+                if self._session.next_holder():
+                    return None
+                heard = time.monotonic()
+            except PachydermUnreachableError as error:
+                if time.monotonic() - heard > self._session.grace:
+                    raise PachydermUnreachableError(
+                        f"the step succeeded and its job {self._opened.job.output} was told so, but pachd "
+                        f"does not say whether that succeeded too: {error}"
+                    ) from error
         raise CommitNotFinishedError(f"job {self._opened.job.output} did not end within {self._timeout:g} s")

@@ -10,6 +10,7 @@ from kfp_pachyderm.errors import (
     AttachError,
     EmptyInputError,
     JobFailedError,
+    JobLostError,
     NotFoundError,
     PachydermUnreachableError,
     TemporaryError,
@@ -17,15 +18,18 @@ from kfp_pachyderm.errors import (
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import CALL_TIMEOUT, Pachd
 from kfp_pachyderm.pachyderm.pipelines import message
-from kfp_pachyderm.pachyderm.references import Reference, commit_message
+from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_picker
 from kfp_pachyderm.sdk import metadata, pfs, pps
 
 State = pps.JobState
 _ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)
 #: Seconds that a crashing pipeline gets to recover (an image that is pulled again, a node that comes up).
 CRASH_GRACE = 120.0
-#: Seconds that pachd may be away (it restarts, it moves to another node) while a job is watched.
-UNREACHABLE_GRACE = 60.0
+#: Seconds beyond the lease that pachd may be away (it restarts, it moves to another node) while a job is
+#: watched: a step that knows no more of its job than its holder knows of the step may as well end.
+UNREACHABLE_GRACE = 5.0
+#: What Pachyderm says of jobs that an update killed (src/server/pps/server/api_server.go).
+_BY_UPDATE = "all jobs killed because pipeline was updated"
 #: Seconds between looks at why a job does not start.
 _LOOK_EVERY = 2.0
 
@@ -46,7 +50,7 @@ def inspect(pachd: Pachd, job: ClaimedJob, details: bool = False) -> pps.JobInfo
 
 
 def wait_for_datum(
-    pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]
+    pachd: Pachd, job: ClaimedJob, deadline: float, grace: float, tell: Callable[[str], None]
 ) -> pps.JobInfo:
     """Waits until the job's user code is starting; until then whatever is written would be erased.
 
@@ -57,15 +61,17 @@ def wait_for_datum(
         pachd: the connection.
         job: the job.
         deadline: `time.monotonic()` until which to wait.
+        grace: seconds that pachd may be away.
         tell: takes one line for the user whenever the reason to wait changes.
 
     Raises:
         EmptyInputError: the job ended without running user code.
-        JobFailedError: the job ended, or its pipeline can't run.
+        JobFailedError: somebody ended the job, or its pipeline can't run.
+        JobLostError: the job ended by itself, or by an update of its pipeline.
         AttachError: the deadline passed.
     """
     why = _Reasons(pachd, job, tell)
-    for info in _watch(pachd, job, deadline):
+    for info in _watch(pachd, job, deadline, grace):
         if is_over(info):
             raise _ended_early(job, info)
         if any(
@@ -77,8 +83,8 @@ def wait_for_datum(
     raise AttachError(f"job {job.output} did not start in time; it waited for: {why.told or 'the worker'}")
 
 
-def _watch(pachd: Pachd, job: ClaimedJob, deadline: float) -> Iterator[pps.JobInfo]:
-    pause, gone = 0.005, time.monotonic() + UNREACHABLE_GRACE
+def _watch(pachd: Pachd, job: ClaimedJob, deadline: float, grace: float) -> Iterator[pps.JobInfo]:
+    pause, gone = 0.005, time.monotonic() + grace
     while time.monotonic() < deadline:
         try:
             info = inspect(pachd, job, details=True)
@@ -87,7 +93,7 @@ def _watch(pachd: Pachd, job: ClaimedJob, deadline: float) -> Iterator[pps.JobIn
                 raise
             pause = max(pause, 0.2)  # pachd restarts
         else:
-            gone = time.monotonic() + UNREACHABLE_GRACE
+            gone = time.monotonic() + grace
             yield info
         time.sleep(pause)
         pause = min(pause * 1.3, 0.5)
@@ -96,7 +102,8 @@ def _watch(pachd: Pachd, job: ClaimedJob, deadline: float) -> Iterator[pps.JobIn
 def _ended_early(job: ClaimedJob, info: pps.JobInfo) -> Exception:
     if info.state == State.JOB_SUCCESS and not info.data_total:
         return EmptyInputError(f"job {job.output} ended without running user code: an input has no files")
-    return JobFailedError(
+    lost = info.state == State.JOB_FAILURE or _BY_UPDATE in info.reason
+    return (JobLostError if lost else JobFailedError)(
         f"job {job.output} ended as {state_name(info)} before the step began: {_reason(info)}"
     )
 
@@ -194,9 +201,5 @@ def write_metadata(pachd: Pachd, commit: Reference, entries: dict[str, str]) -> 
 
 
 def _picker(commit: Reference) -> Any:
-    repo = pfs.RepoPicker(
-        name=pfs.RepoPickerRepoName(
-            name=commit.repo, type="user", project=pfs.ProjectPicker(name=commit.project)
-        )
-    )
+    repo = repo_picker(commit.project, commit.repo)
     return pfs.CommitPicker(id=pfs.CommitPickerCommitByGlobalId(repo=repo, id=commit.version))

@@ -51,6 +51,10 @@ def gone(pid: int) -> bool:
         return True
 
 
+def command_line(pid: str) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_ends_child_and_job_at_once(step: Runner, number: int) -> None:
     step.fill()
@@ -114,8 +118,7 @@ def test_sigkill_ends_the_job_when_the_lease_runs_out(step: Runner) -> None:
     begun = time.monotonic()
     assert step.ended_job(job).state == State.JOB_FAILURE
     assert 0.3 < time.monotonic() - begun < 5
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: all(gone(pid) for pid in pids))
 
 
 def test_lease_is_kept_while_the_child_works(step: Runner) -> None:
@@ -230,7 +233,7 @@ def test_adapter_that_dies_fails_the_step_and_the_job(step: Runner) -> None:
     process = step.start(SLEEP)
     job, pids = started(process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    (adapter,) = {int(pid) for pid in children} - set(pids)
+    (adapter,) = [int(pid) for pid in children if b"kfp_pachyderm.adapter" in command_line(pid)]
     os.kill(adapter, signal.SIGKILL)
     os.kill(pids[0], signal.SIGKILL)
     assert step.end(process).code == 137
@@ -242,8 +245,10 @@ def test_adapter_that_dies_at_the_end_fails_the_step_and_the_job(step: Runner) -
     code = """
 import os, signal
 parent = os.getppid()
-adapter = set(open(f"/proc/{parent}/task/{parent}/children").read().split()) - {str(os.getpid())}
-os.kill(int(adapter.pop()), signal.SIGKILL)
+children = open(f"/proc/{parent}/task/{parent}/children").read().split()
+lines = {pid: open(f"/proc/{pid}/cmdline").read() for pid in children}
+(adapter,) = [pid for pid, line in lines.items() if line.endswith("kfp_pachyderm.adapter\\0")]
+os.kill(int(adapter), signal.SIGKILL)
 """
     ended = step.run(code)
     assert ended.code == 1
