@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 from launcher_steps import Runner, numbers  # type: ignore[import-not-found]
 
-from kfp_pachyderm.embedded.process import start
+from kfp_pachyderm.embedded.process import EmbeddedProcess, start
 from kfp_pachyderm.pachyderm.address import parse
 from kfp_pachyderm.pachyderm.client import Pachd, connect
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedProcess]:
     with start(tmp_path_factory.mktemp("pachyderm")) as running:
-        yield running.address
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(embedded: EmbeddedProcess) -> str:
+    return embedded.address
 
 
 @pytest.fixture

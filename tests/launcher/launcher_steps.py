@@ -70,6 +70,8 @@ class Runner:
     folder: Path
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
     name: str = field(default_factory=lambda: f"step{next(numbers)}")
+    #: "executor_output.json" as kfp.local has it, "output_metadata.json" as KFP's backend.
+    output_file: str = "executor_output.json"
 
     def config(self, **fields: Any) -> StepConfig:
         config = StepConfig(component=self.name, inputs=(InputConfig("images", f"in-{self.name}"),))
@@ -88,7 +90,7 @@ class Runner:
                     "artifacts": {
                         "pachyderm": {"artifacts": [{"name": "pachyderm", "uri": str(root / "pachyderm")}]}
                     },
-                    "outputFile": str(root / "executor_output.json"),
+                    "outputFile": str(root / self.output_file),
                 },
             }
         )
@@ -116,6 +118,12 @@ class Runner:
         out, err = process.communicate(timeout=timeout)
         print(out, err)
         return Ended(process.returncode, out, err, self.folder)
+
+    def iteration(self, salt: str) -> Runner:
+        """The same KFP task again, as an iteration of a loop that KFP's backend runs."""
+        folder = self.folder.parent / "run-id" / self.name / salt
+        folder.mkdir(parents=True)
+        return replace(self, folder=folder, output_file="output_metadata.json")
 
     def run(self, code: str, config: StepConfig | None = None, **parameters: str) -> Ended:
         return self.end(self.start(code, config, **parameters))

@@ -194,13 +194,7 @@ def test_worker_that_is_replaced_just_before_the_end(step: Runner, tmp_path: Pat
 def test_new_attempt_stops_the_job_of_its_predecessor(step: Runner) -> None:
     # As KFP's backend: same run, task and salt; only the pod's uid differs.
     step.fill()
-    run = step.folder.parent / "run-id" / step.name / "salt-id"
-    run.mkdir(parents=True)
-    step.folder = run
-    given = step.executor_input
-    step.executor_input = lambda **more: given(**more).replace(  # type: ignore[method-assign]
-        "executor_output.json", "output_metadata.json"
-    )
+    step = step.iteration("salt-id")
     first = step.start(SLEEP, step.config(holder=HolderConfig(lease=3.0)), env={"KFP_POD_UID": "one"})
     job, _ = started(first)
     second = step.start(
