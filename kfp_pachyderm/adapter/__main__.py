@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, NoReturn
 
 from kfp_pachyderm.adapter.app import Adapter
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName, Flushed
@@ -58,15 +59,16 @@ class _Session:
             raise ProtocolError("the adapter was asked to flush before it was configured")
         return vars(self._writeback.flush(timeout) if self._writeback else Flushed(0, 0))
 
-    def resend(self, sidecar: str, sidecar_s3: str, timeout: float) -> dict[str, Any]:
+    def move(self, sidecar: str, sidecar_s3: str) -> None:
         if self._sidecar is not None:
             self._sidecar.move(sidecar, sidecar_s3)
+
+    def resend(self, timeout: float) -> dict[str, Any]:
         if self._writeback is not None:
             self._writeback.restart()
         return self.flush(timeout)
 
-    def answer(self, line: str) -> dict[str, Any]:
-        request = json.loads(line)
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         operations: dict[str, Callable[..., dict[str, Any]]] = {
             "configure": self.configure,
             "flush": self.flush,
@@ -81,7 +83,7 @@ class _Session:
             return {"error": "PachydermError", "message": f"the adapter failed: {error!r}"}
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Serves one step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
@@ -89,8 +91,20 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     session = _Session()
+    asked: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    threading.Thread(target=_listen, args=(session, asked), daemon=True).start()
+    while True:
+        print(json.dumps(session.answer(asked.get())), file=answers, flush=True)
+
+
+def _listen(session: _Session, asked: SimpleQueue[dict[str, Any]]) -> None:
+    """Passes on what the launcher asks for; a move concerns what is under way, and so does its end."""
     for line in sys.stdin:
-        print(json.dumps(session.answer(line)), file=answers, flush=True)
+        request = json.loads(line)
+        if request["op"] == "move":
+            session.move(request["sidecar"], request["sidecar_s3"])
+        else:
+            asked.put(request)
     os._exit(0)
 
 

@@ -26,6 +26,11 @@ _OPTIONS = (
     ("grpc.http2.lookahead_bytes", _AHEAD),
     # HTTP/2's default of 16 KiB costs a third more CPU on large reads, at both ends
     ("grpc.http2.max_frame_size", _AHEAD),
+    # a connection that died without a word is noticed after 10 s; Pachyderm takes a ping every 5 s
+    # (src/internal/grpcutil/server.go)
+    ("grpc.keepalive_time_ms", 6_000),
+    ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
 

@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -62,11 +63,17 @@ class AdapterProcess:
             env=environment,
         )
         self._received = b""
+        self._writing = threading.Lock()
 
     @property
     def pid(self) -> int:
         """The process's ID."""
         return self._process.pid
+
+    @property
+    def ended(self) -> int | None:
+        """The exit code of the process, if it has ended; -n when signal n ended it."""
+        return self._process.poll()
 
     def __enter__(self) -> AdapterProcess:
         return self
@@ -122,22 +129,34 @@ class AdapterProcess:
         answer = self._ask({"op": "flush", "timeout": timeout}, time.monotonic() + timeout + _GRACE)
         return Flushed(**answer)
 
-    def resend(self, sidecar: str, sidecar_s3: str, timeout: float) -> Flushed:
-        """As `flush`, all of it again, to a new holder instance's sidecar.
+    def move(self, sidecar: str, sidecar_s3: str) -> None:
+        """Tells where the job's sidecar is from now on; from any thread, also while a flush is under way.
 
         Args:
             sidecar: "grpc://host:port".
             sidecar_s3: "http://host:port".
+        """
+        with contextlib.suppress(BrokenPipeError):
+            self._write({"op": "move", "sidecar": sidecar, "sidecar_s3": sidecar_s3})
+
+    def resend(self, timeout: float) -> Flushed:
+        """As `flush`, all of it again, because a new holder instance has an empty output commit.
+
+        Args:
             timeout: seconds.
         """
-        request = {"op": "resend", "sidecar": sidecar, "sidecar_s3": sidecar_s3, "timeout": timeout}
+        request = {"op": "resend", "timeout": timeout}
         return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE))
 
-    def _ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+    def _write(self, request: dict[str, Any]) -> None:
         assert self._process.stdin
-        try:
+        with self._writing:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
+
+    def _ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+        try:
+            self._write(request)
         except BrokenPipeError as error:
             raise self._gone("ended") from error
         answer = json.loads(self._line(deadline, request["op"]))
@@ -161,6 +180,10 @@ class AdapterProcess:
         return line
 
     def _gone(self, what: str) -> errors.PachydermError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(
+                _ENDING if what == "ended" else 0
+            )  # its pipes close a moment before it is over
         code = self._process.poll()
         ended = "" if code is None else f" with exit code {code}"
         return errors.PachydermUnreachableError(

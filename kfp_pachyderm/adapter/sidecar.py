@@ -68,6 +68,12 @@ class Sidecar:
         )
         return S3Remote(self._sidecar_s3, self._config)
 
+    def forget(self, remote: Remote) -> None:
+        """The connection failed: the next one takes the way that is open then."""
+        with self._lock:
+            if self._remote is remote:
+                self._remote = None
+
     def move(self, sidecar: str, sidecar_s3: str) -> None:
         """From now on another sidecar is asked; reads that are under way end where they are."""
         with self._lock:

@@ -204,6 +204,7 @@ class WriteBack:
                 if not error.temporary or time.monotonic() + pause > deadline:
                     raise self._failed(files, target, error) from error
                 log.warning("%s answers %s: sending again", target.address, error)
+                self._sidecar.forget(target)
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

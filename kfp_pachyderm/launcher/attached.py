@@ -16,6 +16,7 @@ from kfp_pachyderm.launcher.session import Session
 from kfp_pachyderm.launcher.signals import Interrupted, Signals
 from kfp_pachyderm.launcher.work import ChildFailed, Work
 from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.locator import Places
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.process import AdapterProcess
@@ -52,21 +53,32 @@ class Attached:
     def run(self, command: list[str]) -> int:
         """The command's exit code."""
         lease = self._opened.config.holder.lease
-        with Session(self._pachd, self._opened.job, lease, say, self._give_up) as session:
+        with Session(self._pachd, self._opened.job, lease, say, self._give_up, self._move) as session:
             try:
                 self._attach(session)
                 self._work(session, command)
                 return 0
             except ChildFailed as failed:
-                self._fail(session, failed.code, str(failed))
+                reason = f"{failed}{self._adapter_ended()}"
+                self._fail(session, failed.code, reason)
+                say(f"{reason}; so has its job {self._opened.job.output}")
                 return failed.code
             except BaseException as error:
                 self._fail(session, *_reason(error))
                 raise
 
+    def _adapter_ended(self) -> str:
+        """What the command itself can't know, to it only an endpoint is gone."""
+        code = self._adapter.ended if self._adapter else None
+        return "" if code is None else f", after its S3 adapter had ended with exit code {code}"
+
     def _attach(self, session: Session) -> None:
         session.attach(time.monotonic() + self._timeout)
         self._signals.session, self.begun = session, True
+
+    def _move(self, places: Places) -> None:
+        if self._adapter:
+            self._adapter.move(places.sidecar_grpc, places.sidecar_s3)
 
     def _give_up(self) -> None:
         """The job is lost: what the child writes, or the adapter still sends, goes nowhere."""
@@ -100,9 +112,8 @@ class Attached:
         if session.generation and not told:
             session.stop_beating()
             told = session.abandon(code, reason)
-        if not told:
-            withdraw(self._pachd, self._opened.job, reason)
-        write_failure(self._pachd, self._opened, reason)
+        if told or withdraw(self._pachd, self._opened.job, reason):
+            write_failure(self._pachd, self._opened, reason)
 
 
 def _reason(error: BaseException) -> tuple[int, str]:

@@ -26,7 +26,7 @@ class Gateway(Protocol):
     secret_key: str
     objects: int | None
 
-    def deliver(self, places: Places, again: bool, timeout: float) -> None:
+    def deliver(self, again: bool, timeout: float) -> None:
         """Sees everything written into the output commit; `again`: a new holder came, with an empty one."""
 
 
@@ -39,7 +39,7 @@ class DirectGateway:
         self.endpoint = endpoint
         self.access_key = self.secret_key = token or "default"
 
-    def deliver(self, places: Places, again: bool, timeout: float) -> None:
+    def deliver(self, again: bool, timeout: float) -> None:
         """Nothing to send; fails when the written was erased."""
         if again:
             raise HolderReplacedError(
@@ -57,12 +57,9 @@ class AdapterGateway:
         self.endpoint = process.configure(config, time.monotonic() + timeout)
         self.objects: int | None = None
 
-    def deliver(self, places: Places, again: bool, timeout: float) -> None:
+    def deliver(self, again: bool, timeout: float) -> None:
         """Sends what is not sent yet, or everything again to a new sidecar; verified."""
-        if again:
-            sent = self._process.resend(places.sidecar_grpc, places.sidecar_s3, timeout)
-        else:
-            sent = self._process.flush(timeout)
+        sent = self._process.resend(timeout) if again else self._process.flush(timeout)
         self.objects = sent.objects
 
 

@@ -165,9 +165,11 @@ def _wait_for_turn(
     return found
 
 
-def withdraw(pachd: Pachd, job: ClaimedJob, reason: str) -> None:
-    """Kills a job whose holder could not be told; best effort, in two seconds."""
+def withdraw(pachd: Pachd, job: ClaimedJob, reason: str) -> bool:
+    """Kills a job whose holder could not be told; best effort, in two seconds; whether pachd answered."""
     try:
         jobs.stop(pachd.patient(2.0), job, reason)
     except PachydermError as error:
         say(f"job {job.id} could not be stopped, its holder's lease will end it: {error}")
+        return False
+    return True

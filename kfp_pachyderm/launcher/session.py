@@ -20,10 +20,10 @@ from kfp_pachyderm.errors import (
 from kfp_pachyderm.launcher.holder_client import HolderClient, HolderStatus
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.client import CALL_TIMEOUT, Pachd
+from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.locator import Places, locate
 
-#: Seconds for one call to the holder, at most.
+#: Seconds for one call to the holder, and to pachd, at most.
 _CALL = 3.0
 #: What stands for the token with auth off (Pachyderm src/server/worker/driver/driver.go, UserCodeEnv).
 _NO_TOKEN = "default"  # noqa: S105
@@ -38,6 +38,7 @@ class Session:
         lease: seconds after which a silent step has lost its job.
         tell: takes one line for the user.
         on_problem: called from the heartbeat's thread when the job can't be saved any more.
+        on_move: told where the job is reached when a successor is attached.
     """
 
     def __init__(
@@ -47,12 +48,12 @@ class Session:
         lease: float,
         tell: Callable[[str], None],
         on_problem: Callable[[], None],
+        on_move: Callable[[Places], None],
     ) -> None:
-        # A call that hangs longer than the lease would say nothing in time.
-        self._pachd, self._job, self._lease = pachd.patient(min(lease, CALL_TIMEOUT)), job, lease
+        self._pachd, self._job, self._lease = pachd.patient(min(_CALL, lease)), job, lease
         self._call = min(_CALL, lease / 3)
         self.grace = lease + jobs.UNREACHABLE_GRACE
-        self._tell, self._on_problem = tell, on_problem
+        self._tell, self._on_problem, self._on_move = tell, on_problem, on_move
         self._name = os.urandom(16).hex()
         self._client: HolderClient | None = None
         self._status: HolderStatus | None = None
@@ -119,6 +120,8 @@ class Session:
         with self._changing:
             self._client, self._status, self.places = client, status, places
             self.generation += 1
+        if self.generation > 1:
+            self._on_move(places)
         return True
 
     def _beat(self) -> None:
@@ -164,8 +167,7 @@ class Session:
     def _require_unfinished(self) -> None:
         info = jobs.inspect(self._pachd, self._job)
         if jobs.is_over(info):
-            reason = info.reason.strip()
-            raise JobFailedError(f"job {self._job.output} is {jobs.state_name(info)}: {reason}")
+            raise jobs.failed(self._job, info)
 
     def _give_up(self, error: PachydermError) -> None:
         if not self._quiet.is_set():
@@ -210,19 +212,15 @@ class Session:
             return False
         return True
 
-    def finish_surely(self, code: int, reason: str, deadline: float) -> None:
-        """As `finish`, again and again until somebody heard it or nobody is there to hear it."""
-        while True:
-            try:
-                return self.finish(code, reason)
-            except LeaseLostError:
-                return None  # it had heard it before
-            except HolderReplacedError:
-                return None  # the caller looks for the successor
-            except AttachError as error:
-                if isinstance(error.__cause__, ConnectionRefusedError) or time.monotonic() >= deadline:
-                    return None
-            time.sleep(0.2)
+    def tell_end(self, code: int, reason: str) -> bool:
+        """As `finish`; False when nobody answers, so that it has to be said again."""
+        try:
+            self.finish(code, reason)
+        except (LeaseLostError, HolderReplacedError):
+            return True  # it had heard it before; or the caller looks for the successor
+        except AttachError:
+            return False
+        return True
 
     def next_holder(self) -> bool:
         """After a finish: attaches to another holder of the job, if Pachyderm has started one.

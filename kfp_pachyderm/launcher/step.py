@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 #: Seconds for each wait on Pachyderm when the step's author gave none.
 DEFAULT_TIMEOUT = 1800.0
-#: How often a job is opened, seconds apart, when what failed before user code began may pass by itself.
-_TRIES, _PAUSE = 5, 0.5
+#: Seconds between the times that a job is opened, when what failed before user code began may pass by itself.
+_PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 
 def run_step(
@@ -54,8 +54,8 @@ def run_step(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kfp-pachyderm-")))
         where = address.from_environment(config.address)
         pachd = stack.enter_context(connect(where, min(timeout, CONNECT_TIMEOUT)))
-        deadline = time.monotonic() + timeout
-        for left in reversed(range(_TRIES)):
+        deadline, pauses = time.monotonic() + timeout, iter(_PAUSES)
+        while True:
             attached = None
             try:
                 task = kfp_task(config, execution.identity)
@@ -64,11 +64,12 @@ def run_step(
                 attached = kind(pachd, opened, execution, signals, adapter, folder, timeout)
                 return attached.run(command)
             except TemporaryError as error:
-                if not left or time.monotonic() + _PAUSE >= deadline or (attached and attached.begun):
+                pause = next(pauses, None)
+                begun = attached is not None and attached.begun
+                if begun or pause is None or time.monotonic() + pause >= deadline:
                     raise
                 say(f"{error}; the step's command has not begun, trying again")
-            time.sleep(_PAUSE)
-    raise AssertionError
+                time.sleep(pause)
 
 
 def _attached(pachd: Pachd, opened: Opened) -> type[Attached]:

@@ -87,7 +87,6 @@ class Work:
                 self._session.start_beating()
                 continue
             deadline = time.monotonic() + self._timeout
-            self._session.finish_surely(0, "the step succeeded", deadline)
             info = self._ended(deadline)
             if info:
                 jobs.require_success(self._opened.job, info)
@@ -131,11 +130,10 @@ class Work:
     def _deliver(self) -> None:
         """Leaves with everything in the attached holder's commit, and with the heartbeat stopped."""
         while True:
-            generation, places = self._session.generation, self._session.places
-            assert places
+            generation = self._session.generation
             again = generation != self._generation
             try:
-                self._gateway.deliver(places, again, self._timeout)
+                self._gateway.deliver(again, self._timeout)
             except TemporaryError as error:
                 self._session.recover(error, time.monotonic() + self._timeout)
                 self._raise_problem()
@@ -157,8 +155,9 @@ class Work:
     def _ended(self, deadline: float) -> pps.JobInfo | None:
         """The ended job; None when Pachyderm has started another holder for it, which is attached now."""
         only_s3 = all(one.s3 for one in self._opened.plan.inputs)
-        pause, heard = _LOOK_FOR_RESTART if only_s3 else _LOOK_FOR_DATUM, time.monotonic()
+        pause, heard, told = _LOOK_FOR_RESTART if only_s3 else _LOOK_FOR_DATUM, time.monotonic(), False
         while time.monotonic() < deadline:
+            told = told or self._session.tell_end(0, "the step succeeded")
             info = jobs.wait_for_end(self._pachd, self._opened.job, min(deadline, time.monotonic() + pause))
             if info:
                 return info

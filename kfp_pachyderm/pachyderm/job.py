@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,8 +28,10 @@ _ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRU
 CRASH_GRACE = 120.0
 #: Seconds beyond the lease that pachd may be away (it restarts, it moves to another node) while a job is
 #: watched: a step that knows no more of its job than its holder knows of the step may as well end.
-UNREACHABLE_GRACE = 5.0
-#: What Pachyderm says of jobs that an update killed (src/server/pps/server/api_server.go).
+UNREACHABLE_GRACE = 2.0
+#: What Pachyderm says of jobs whose user code failed (src/server/worker/pipeline/transform/registry.go), and
+#: of those that an update killed (src/server/pps/server/api_server.go).
+_DATUM_FAILED = re.compile(r"datum \w+ failed")
 _BY_UPDATE = "all jobs killed because pipeline was updated"
 #: Seconds between looks at why a job does not start.
 _LOOK_EVERY = 2.0
@@ -174,7 +177,17 @@ def wait_for_end(pachd: Pachd, job: ClaimedJob, deadline: float) -> pps.JobInfo 
 def require_success(job: ClaimedJob, info: pps.JobInfo) -> None:
     """Raises JobFailedError unless the job succeeded."""
     if info.state != State.JOB_SUCCESS:
-        raise JobFailedError(f"job {job.output} ended as {state_name(info)}: {_reason(info)}")
+        raise failed(job, info)
+
+
+def failed(job: ClaimedJob, info: pps.JobInfo) -> JobFailedError:
+    """The error for a job that ended under a step which had not ended it."""
+    reason = _reason(info)
+    if info.state == State.JOB_FAILURE and _DATUM_FAILED.fullmatch(reason):
+        reason += (
+            "; its holder was killed, or heard nothing of the step for as long as the lease: run it again"
+        )
+    return JobFailedError(f"job {job.output} ended as {state_name(info)}: {reason}")
 
 
 def stop(pachd: Pachd, job: ClaimedJob, reason: str) -> None:
