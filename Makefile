@@ -76,6 +76,10 @@ bench-adapter: .venv/.bench  ## the adapter's targets alone: ratios against its 
 matrix: .venv/.dev  ## every S3 client against a step's endpoint, written to docs/clients.md
 	$(BIN)/python -m benchmarks.matrix
 
+.PHONY: faults
+faults: .venv/.dev  ## every fault of a step and what comes of it, written to docs/faults.md
+	KFP_PACHYDERM_TEST_ALL=1 KFP_PACHYDERM_WRITE_FAULTS=1 $(BIN)/python -m pytest -q tests/faults
+
 .PHONY: format
 format: .venv/.dev  ## format the code
 	$(BIN)/ruff format .

@@ -54,7 +54,7 @@ def test_resend_after_the_output_was_erased(s3: Any, step: Step, pachyderm: Pach
     ]
     pachyderm.client.pfs.modify_file(iter(erase))
     assert pachyderm.files(step.commit) == {}
-    assert step.process.resend(pachyderm.address, "", 30) == Flushed(1, 17)
+    assert step.process.resend(30) == Flushed(1, 17)
     assert pachyderm.files(step.commit) == {"/k": b"kept in the spool"}
 
 
@@ -165,7 +165,7 @@ def test_writes_wait_for_the_sending(new_step: Any, pachyderm: Pachyderm, monkey
         del contents["d/1"]
         assert pachyderm.files(step.commit) == expected | {"/" + key: data for key, data in contents.items()}
         with pytest.raises(WriteBackError, match="no room to keep"):
-            step.process.resend(pachyderm.address, "", 30)
+            step.process.resend(30)
 
 
 def test_an_erased_commit_is_filled_again_by_the_flush(s3: Any, step: Step, pachyderm: Pachyderm) -> None:

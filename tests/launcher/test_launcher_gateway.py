@@ -54,6 +54,6 @@ def test_documented_names_work_where_they_are_free() -> None:
 def test_direct_gateway_can_not_send_again() -> None:
     gateway = DirectGateway("http://127.0.0.1:1", "")
     assert (gateway.access_key, gateway.secret_key) == ("default", "default")
-    gateway.deliver("", again=False, timeout=1)
+    gateway.deliver(again=False, timeout=1)
     with pytest.raises(HolderReplacedError, match="adapter"):
-        gateway.deliver("", again=True, timeout=1)
+        gateway.deliver(again=True, timeout=1)

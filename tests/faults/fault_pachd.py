@@ -1,0 +1,110 @@
+"""A pachd that passes every call on, and fails, is slow or says other addresses where a test wants it so."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from pachyderm_sdk.api import transaction
+
+#: From a call's name and its first answer to another answer.
+Rewrite = Callable[[str, bytes], bytes]
+
+
+class FaultyPachd:
+    """Passes gRPC on as bytes. A context manager.
+
+    Args:
+        target: pachd's "host:port".
+        rewrite: replaces an answer.
+    """
+
+    def __init__(self, target: str, rewrite: Rewrite) -> None:
+        self._rewrite = rewrite
+        self._channel = grpc.insecure_channel(target, options=[("grpc.max_reconnect_backoff_ms", 200)])
+        self._server = grpc.server(ThreadPoolExecutor(32), [_Everything(self._pass)])
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._lock = threading.Lock()
+        self._before: dict[str, Callable[[], None]] = {}
+        self._lost: dict[str, list[bool]] = {}
+        self.delay = 0.0
+        self.transactions: set[str] = set()
+        self._server.start()
+
+    def before(self, method: str, act: Callable[[], None]) -> None:
+        """Acts once, before the next call of this name is passed on."""
+        self._before[method] = act
+
+    def lose(self, method: str, carried_out: list[bool]) -> None:
+        """Fails one call after the other of this name; True: it is carried out, and only its answer lost."""
+        self._lost[method] = carried_out
+
+    def __enter__(self) -> FaultyPachd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(None)
+        self._channel.close()
+
+    def _pass(self, path: str, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        method = path.rpartition("/")[2]
+        with self._lock:
+            act = self._before.pop(method, None)
+            losses = self._lost.get(method)
+            loss = losses.pop(0) if losses else None
+        if act:
+            act()
+        time.sleep(self.delay)
+        if loss is False:
+            text = "pq: SQLSTATE 25P02: current transaction is aborted"
+            context.abort(grpc.StatusCode.UNKNOWN, text)
+        answers = self._ask(path, method, requests, context)
+        if loss:
+            list(answers)
+            context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset by peer")
+        yield from answers
+
+    def _ask(self, path: str, method: str, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        headers = [(key, value) for key, value in context.invocation_metadata() if key != "user-agent"]
+        call = self._channel.stream_stream(path)(requests, metadata=headers, timeout=context.time_remaining())
+        context.add_callback(call.cancel)
+        try:
+            for answer in call:
+                self._note(method, answer)
+                yield self._rewrite(method, answer)
+        except grpc.RpcError as error:
+            context.abort(error.code(), error.details())
+
+    def _note(self, method: str, answer: bytes) -> None:
+        if method == "StartTransaction":
+            self.transactions.add(transaction.Transaction().parse(answer).id)
+
+
+class _Everything(grpc.GenericRpcHandler):
+    def __init__(self, handle: Callable[[str, Iterator[bytes], Any], Iterator[bytes]]) -> None:
+        self._handle = handle
+
+    def service(self, details: Any) -> Any:
+        path = details.method
+        return grpc.stream_stream_rpc_method_handler(
+            lambda requests, context: self._handle(path, requests, context)
+        )
+
+
+def announced(route: Callable[[str, str], str]) -> Rewrite:
+    """Leads the addresses that the locator says over other routes: kind and URL to another URL."""
+
+    def rewrite(method: str, answer: bytes) -> bytes:
+        if method != "Locate":
+            return answer
+        with contextlib.suppress(ValueError):
+            return json.dumps({kind: route(kind, url) for kind, url in json.loads(answer).items()}).encode()
+        return answer
+
+    return rewrite

@@ -1,0 +1,60 @@
+"""docs/faults.md: the table of faults as the tests found it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.faults.fault_rows import Row
+from tests.faults.fault_trial import LEASE, Outcome, plain
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+_HEAD = """\
+# Faults, and what comes of them
+
+Written by `make faults`, from the tests in `tests/faults`: each line is a real step (launcher, adapter,
+holder and the user's command as processes) on an embedded Pachyderm, with one thing broken. The holder's
+lease is {lease:g} s there (`HolderOptions(lease=)`, 30 s unless it is given), its wait for the step twice
+that; where the server has to start again, and where a line says so, it is longer.
+
+- *step*: the exit code that KFP sees.
+- *job*: the states of the Pachyderm jobs that the step had; several of them mean that the launcher began
+  again by itself, because the command had not begun.
+- *output*: `whole` is every byte of every file, compared; `failed` is a commit with an error, which no step
+  takes as input.
+- *s*: from the fault until both step and job had ended.
+- *the user reads*: the last line of the launcher in the step's log; where that was killed, of the job's.
+- In no line a process of the step or of its job was left behind, or a transaction open.
+
+What is not the user's fault is made good by the launcher itself wherever the command need not run twice:
+before it has begun the job is claimed anew, afterwards what it wrote is sent again to the job's next holder.
+Otherwise the step fails, and a new attempt of KFP's is a new job on the same commits.
+
+| fault | when | step | job | output | s | the user reads |
+|---|---|---|---|---|---|---|
+"""
+
+
+def _columns(row: Row) -> tuple[str, ...]:
+    return row.fault, row.when, row.step, row.jobs, row.output
+
+
+def write(outcomes: Mapping[Row, Outcome]) -> None:
+    """Writes the page."""
+    lines = []
+    for row, one in outcomes.items():
+        seconds = "" if one.seconds is None else f"{one.seconds:.1f}"
+        cells = (*_columns(row), seconds, plain(one.message).replace("|", "\\|"))
+        lines.append(f"| {' | '.join(cells)} |\n")
+    PAGE.write_text(_HEAD.format(lease=LEASE) + "".join(lines))
+
+
+def listed() -> list[tuple[str, ...]]:
+    """The faults and outcomes that the page lists."""
+    table = PAGE.read_text().partition("|---|")[2].splitlines()[1:]
+    return [tuple(cell.strip() for cell in line.split("|")[1:6]) for line in table]
+
+
+def wanted(rows: list[Row]) -> list[tuple[str, ...]]:
+    """What it has to list."""
+    return [_columns(row) for row in rows]
