@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
+import json
 import re
 import sys
 import types
@@ -15,19 +17,20 @@ import yaml
 from kfp import components
 from kfp.dsl import pipeline_channel, pipeline_context
 
-from kfp_pachyderm.component.connection import connect
+from kfp_pachyderm.component.connection import connect, pip_arguments
 from kfp_pachyderm.component.ir import launcher_command
 from kfp_pachyderm.component.step import S3EnabledComponent, scope
 from kfp_pachyderm.component.tasks import SnapshotChannel, StepTask, is_commit, qualified
 from kfp_pachyderm.errors import SpecError
+from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
 from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig
 from kfp_pachyderm.spec import Connection, names
 from kfp_pachyderm.spec.connection import check_connection
 
 #: The task that resolves the inputs, and its component.
 SNAPSHOT = "pachyderm-snapshot"
-#: Any Python image will do: the bootstrap brings the launcher.
-_IMAGE = "python:3.11"
+#: In a task's Kubernetes settings: what another task or a parameter decides.
+_DECIDED_LATER = ("taskOutputParameter", "componentInputParameter")
 #: kfp.local's SubprocessRunner runs only commands that name KFP's executor; the launcher ignores this text.
 _RUN_ME_LOCALLY = "instead of kfp.dsl.executor_main"
 
@@ -80,15 +83,22 @@ class Snapshot:
             self._make_task({name: reference for name, (_, reference) in outputs.items()}, given)
 
     def _make_task(self, references: dict[str, str], given: dict[str, Any]) -> None:
+        # It runs where its first step does: the launcher in the image, the right to pull that image, a volume
+        # of wheels, a folder that may be written are there for both.
+        step, first = next((step, task) for step, task in self._tasks if any(_pinned(task)))
         address = self.connection.address if self.connection else None
         config = SnapshotConfig(project=self.project, references=references, address=address)
-        task = components.load_component_from_text(_component(config, list(given)))(**given)
+        text = _component(config, list(given), step, first)
+        task = components.load_component_from_text(text)(**given)
         if task.name != SNAPSHOT:
             raise SpecError(
                 f'A task is named "{SNAPSHOT}" already, like the one that pins inputs. Rename its component.'
             )
         task.set_caching_options(False)
+        task.set_env_variable(PACKAGE_VARIABLE, pip_arguments(self.connection))
         connect(task, self.connection)
+        # The connection's Secrets are among them.
+        task.platform_config = _known_settings(first)
 
     def _known_at_start(self, value: Any) -> bool:
         """Whether the value is a text of constants and pipeline parameters only."""
@@ -145,8 +155,24 @@ def _release(task: StepTask) -> None:
         task.set_caching_options(False)
 
 
-def _component(config: SnapshotConfig, parameters: list[str]) -> str:
+def _known_settings(task: StepTask) -> dict[str, Any]:
+    """A task's Kubernetes settings as far as they are known at the start."""
+
+    def known(value: Any) -> bool:
+        return not any(later in json.dumps(value) for later in _DECIDED_LATER)
+
+    settings = copy.deepcopy(task.platform_config.get("kubernetes", {}))
+    for name, value in settings.items():
+        if isinstance(value, list):
+            settings[name] = [one for one in value if known(one)]
+    return {"kubernetes": {name: value for name, value in settings.items() if value and known(value)}}
+
+
+def _component(
+    config: SnapshotConfig, parameters: list[str], step: S3EnabledComponent, task: StepTask
+) -> str:
     """The snapshot's component; KFP's component.yaml is the shortest public form that it reads."""
+    image = task.container_spec.image
     return yaml.safe_dump(
         {
             "name": SNAPSHOT,
@@ -154,7 +180,11 @@ def _component(config: SnapshotConfig, parameters: list[str]) -> str:
             "inputs": [{"name": name, "type": "String", "default": ""} for name in parameters],
             "outputs": [{"name": name, "type": "String"} for name in config.references],
             "implementation": {
-                "container": {"image": _IMAGE, "command": launcher_command(config), "args": [_RUN_ME_LOCALLY]}
+                "container": {
+                    "image": step.config.image if "{{" in image else image,
+                    "command": launcher_command(config, step.step.ir.container["command"]),
+                    "args": [_RUN_ME_LOCALLY],
+                }
             },
         }
     )

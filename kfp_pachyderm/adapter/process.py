@@ -57,7 +57,7 @@ class AdapterProcess:
         search = os.pathsep.join(path for path in sys.path if path)
         environment = {**os.environ, "PYTHONPATH": search, "MALLOC_ARENA_MAX": "2"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "kfp_pachyderm.adapter"],
+            [sys.executable, "-P", "-m", "kfp_pachyderm.adapter"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from kfp import compiler, dsl
 
-from kfp_pachyderm.launcher.bootstrap import BOOTSTRAP
+from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE, bootstrap_command
 from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig, StepConfig, dumps
 
 #: Outputs that every step gets.
@@ -56,10 +56,21 @@ class ComponentIR:
         text = json.dumps([self.component, self.container], sort_keys=True)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
-    def wrapped(self, config: StepConfig) -> str:
-        """The IR's text with the launcher before the command, and inputs and outputs added."""
+    def wrapped(self, config: StepConfig, package: str) -> str:
+        """The IR's text with the launcher before the command, and inputs and outputs added.
+
+        Args:
+            config: the step's config.
+            package: pip's arguments for the launcher.
+        """
         copied = ComponentIR(copy.deepcopy(self.documents))
-        copied.container["command"] = launcher_command(config) + copied.container["command"]
+        command = copied.container["command"]
+        copied.container["command"] = launcher_command(config, command) + command
+        # The component's own word comes later, and wins.
+        copied.container["env"] = [
+            {"name": PACKAGE_VARIABLE, "value": package},
+            *copied.container.get("env", []),
+        ]
         for one in config.inputs:
             copied._add_input(one)
         copied._add_outputs()
@@ -89,10 +100,10 @@ class ComponentIR:
         }
 
 
-def launcher_command(config: StepConfig | SnapshotConfig) -> list[str]:
-    """The launcher's part of a command line; the original command follows it."""
+def launcher_command(config: StepConfig | SnapshotConfig, command: list[str]) -> list[str]:
+    """The launcher's part of a command line, in an image that is made for the given command."""
     placeholder = dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER
-    return ["python3", "-c", BOOTSTRAP, dumps(config), "--executor-input", placeholder, "--"]
+    return [*bootstrap_command(command), dumps(config), "--executor-input", placeholder, "--"]
 
 
 def describe(one: InputConfig) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 
 from kfp import components
 
-from kfp_pachyderm.component.connection import connect
+from kfp_pachyderm.component.connection import connect, pip_arguments
 from kfp_pachyderm.component.ir import COMMIT, RECORD, ComponentIR, describe
 from kfp_pachyderm.component.tasks import StepTask, check_reference, is_commit
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
@@ -68,7 +68,7 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
         self.step, self.connection = step, connection
         address = connection.address if connection else None
         self.config = replace(step.config, project=project, address=address)
-        text = step.ir.wrapped(self.config)
+        text = step.ir.wrapped(self.config, pip_arguments(connection))
         spec = components.load_component_from_text(text).component_spec
         _restore(spec, step)
         super().__init__(component_spec=spec, component_yaml=text)

@@ -7,7 +7,7 @@ only, so that both sides can import it. It must be stable: its text is part of K
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 VERSION = 1
@@ -109,11 +109,25 @@ def dumps(config: Config) -> str:
     """The config as one line of JSON that survives Argo, Kubernetes and kfp.local unchanged."""
     kind = "step" if isinstance(config, StepConfig) else "snapshot"
     text = json.dumps(
-        {"version": VERSION, "kind": kind, **asdict(config)}, sort_keys=True, separators=(",", ":")
+        {"version": VERSION, "kind": kind, **_given(config)}, sort_keys=True, separators=(",", ":")
     )
     for found, escaped in _REPLACED_ON_THE_WAY:
         text = text.replace(found, escaped)
     return text
+
+
+def _given(value: Any) -> Any:
+    """Without what is as by default: a release that adds a setting must not change the text of all steps."""
+    if isinstance(value, tuple):
+        return [_given(one) for one in value]
+    if not is_dataclass(value):
+        return value
+    every = [(one, getattr(value, one.name)) for one in fields(value)]
+    return {one.name: _given(given) for one, given in every if given != _default(one)}
+
+
+def _default(one: Field[Any]) -> Any:
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def loads(text: str) -> Config:
@@ -130,6 +144,5 @@ def loads(text: str) -> Config:
         )
     if kind == "snapshot":
         return SnapshotConfig(**data)
-    data["inputs"] = tuple(InputConfig(**one) for one in data["inputs"])
-    data["holder"] = HolderConfig(**data["holder"])
-    return StepConfig(**data)
+    inputs = tuple(InputConfig(**one) for one in data.pop("inputs", ()))
+    return StepConfig(inputs=inputs, holder=HolderConfig(**data.pop("holder", {})), **data)

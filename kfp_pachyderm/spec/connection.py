@@ -17,6 +17,8 @@ _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 #: refused.
 _HEX_TOKEN = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12,}")
 _SCHEMES = ("grpc", "grpcs", "http", "https")
+#: A requirement, an address, an absolute folder.
+_PACKAGE = re.compile(r"kfp-pachyderm([<>=!~]=?[\w.*+,<>=!~]+)?|(https?|file)://\S+|/\S+")
 
 
 class Connection(Model):
@@ -29,21 +31,28 @@ class Connection(Model):
             "token" unless given. The step gets it as an environment variable.
         ca_secret: Kubernetes Secret with the certificate authority of pachd's TLS certificate, as "name" or
             "name/key"; the key is "ca.crt" unless given. The step gets it as a mounted file.
+        package: what a step installs the launcher from, by pip, where its image has none. A version, as
+            "kfp-pachyderm==0.1.0"; a package index, as "https://pip.example.com/simple"; the address of a
+            wheel; or an absolute folder in the container, with the wheels of this package and of its
+            dependencies, and then no index is asked. None: the version that compiles the pipeline, from the
+            index that pip knows (PIP_INDEX_URL).
 
     Raises:
         LiteralSecretError: something that is no name of a Secret; its text is not shown.
-        SpecError: an address that can't be read.
+        SpecError: an address or a package that can't be read.
     """
 
     address: str | None
     token_secret: str | None
     ca_secret: str | None
+    package: str | None
 
     def __init__(
         self,
         address: str | None = None,
         token_secret: str | None = None,
         ca_secret: str | None = None,
+        package: str | None = None,
         **literal: Any,
     ) -> None:
         if literal:
@@ -51,7 +60,7 @@ class Connection(Model):
                 f'Connection takes no "{next(iter(literal))}": secrets are passed by reference. Put the '
                 'value into a Kubernetes Secret and pass its name as "token_secret" or "ca_secret".'
             )
-        super().__init__(address=address, token_secret=token_secret, ca_secret=ca_secret)
+        super().__init__(address=address, token_secret=token_secret, ca_secret=ca_secret, package=package)
 
     @field_validator("address", mode="before")
     @classmethod
@@ -67,6 +76,11 @@ class Connection(Model):
     @classmethod
     def _ca_secret(cls, value: object) -> str | None:
         return None if value is None else _checked_reference("ca_secret", value)
+
+    @field_validator("package", mode="before")
+    @classmethod
+    def _package(cls, value: object) -> str | None:
+        return None if value is None else _checked_package(value)
 
     def token_key(self) -> tuple[str, str] | None:
         """Name and key of the Secret that holds the token."""
@@ -115,6 +129,21 @@ def _checked_address(value: object) -> str:
             f"Argument for \"address\" can't be read as pachd's address. Got {value!r}. {way_out}"
         )
     return value.rstrip("/")
+
+
+def _checked_package(value: object) -> str:
+    way_out = (
+        'Pass a version, as "kfp-pachyderm==0.1.0", a package index, as "https://pip.example.com/simple", '
+        'the address of a wheel, as "https://example.com/kfp_pachyderm-0.1.0-py3-none-any.whl", or a folder '
+        'of wheels, as "/mnt/wheels".'
+    )
+    if isinstance(value, str) and ("@" in value or "?" in value):
+        raise LiteralSecretError(
+            f'Argument for "package" holds more than an address (not shown: it may be a secret). {way_out}'
+        )
+    if not isinstance(value, str) or not _PACKAGE.fullmatch(value):
+        raise SpecError(f'Argument for "package" names nothing to install. Got {value!r}. {way_out}')
+    return value
 
 
 def check_connection(connection: object) -> None:

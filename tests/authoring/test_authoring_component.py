@@ -10,6 +10,7 @@ from kfp.dsl import Dataset, Input, Output
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm.launcher import config as configs
+from kfp_pachyderm.launcher.bootstrap import BOOTSTRAP, GUARD
 
 IMAGES = [pachyderm.S3Input("images")]
 
@@ -54,7 +55,8 @@ def a_pipeline():
 
 
 def step_config(component: Any) -> configs.StepConfig:
-    found = configs.loads(component.component_spec.implementation.container.command[3])
+    command = component.component_spec.implementation.container.command
+    found = configs.loads(command[command.index("--executor-input") - 1])
     assert isinstance(found, configs.StepConfig)
     return found
 
@@ -83,9 +85,9 @@ def test_command_is_launcher_then_original() -> None:
     wrapped = pachyderm.s3_enabled(work, inputs=IMAGES, timeout=5, gateway="direct", s3_out=False)
     before = work.component_spec.implementation.container
     after = wrapped.component_spec.implementation.container
-    assert after.command[:2] == ["python3", "-c"]
-    assert after.command[4:7] == ["--executor-input", "{{$}}", "--"]
-    assert after.command[7:] == before.command
+    assert after.command[:4] == ["sh", "-c", GUARD, BOOTSTRAP]
+    assert after.command[5:8] == ["--executor-input", "{{$}}", "--"]
+    assert after.command[8:] == before.command
     assert (after.args, after.image) == (before.args, before.image)
     config = step_config(wrapped)
     assert config.inputs == (configs.InputConfig("images", "images"),)

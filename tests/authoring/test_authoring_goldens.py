@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import kfp
 import pytest
@@ -14,16 +16,29 @@ import yaml
 from golden_files import SOURCES, compile_to, function_of, golden_of, load, name_of
 from kfp import components
 
+import kfp_pachyderm
+from kfp_pachyderm.component.ir import launcher_command
+from kfp_pachyderm.launcher.bootstrap import GUARD, PACKAGE_VARIABLE
+from kfp_pachyderm.launcher.config import InputConfig, StepConfig
+
+#: SHA-256 of the launcher's part of one command.
+LAUNCHERS_PART = "71930036780e97971c71f9e8391429c8339bb44103239c8af278d51990a46453"
+
 each_source = pytest.mark.parametrize("source", SOURCES, ids=name_of)
 
 
 def masked(text: str) -> str:
-    """The text without KFP's version, and without the digest of a component that holds KFP's version."""
-    text = re.sub(r"kfp==[0-9.a-z]+", "kfp==X", text)
+    """The text without our version and KFP's, and without the digest of a component that holds KFP's."""
+    text = re.sub(r"kfp(-pachyderm)?==[0-9.a-z]+", r"kfp\1==X", text)
     text = re.sub(r"sdkVersion: kfp-\S+", "sdkVersion: kfp-X", text)
     if f"sdkVersion: kfp-{kfp.__version__}" not in text:
         text = re.sub(r"sha256:[0-9a-f]{64}", "sha256:X", text)
     return text
+
+
+def containers(text: str) -> dict[str, Any]:
+    executors = yaml.safe_load(text.split("\n---\n")[0])["deploymentSpec"]["executors"]
+    return {name: executor["container"] for name, executor in executors.items()}
 
 
 @each_source
@@ -69,15 +84,40 @@ def test_needs_nothing_from_the_laptop(source: Path) -> None:
     text = golden_of(source).read_text()
     for own in (str(Path.home()), str(Path(__file__).parents[2]), sys.prefix):
         assert own == "/root" or own not in text
-    for executor in yaml.safe_load(text.split("\n---\n")[0])["deploymentSpec"]["executors"].values():
-        launcher = executor["container"]["command"][:4]
-        if launcher[:2] == ["python3", "-c"]:
-            for element in launcher[2:]:
+    for container in containers(text).values():
+        command = container["command"]
+        if "--executor-input" in command:
+            *before, text, config = command[: command.index("--executor-input")]
+            assert before in (["python3", "-c"], ["sh", "-c", GUARD])
+            for element in (text, config):
                 assert not re.search(r"\{\{|\$\(|python3", element)
 
 
-def test_holds_no_secret() -> None:
-    text = (golden_of(SOURCES[0]).parent / "with_connection.yaml").read_text()
+@pytest.mark.parametrize("name", ["with_connection", "kubernetes_settings"])
+def test_holds_no_secret(name: str) -> None:
+    text = (golden_of(SOURCES[0]).parent / f"{name}.yaml").read_text()
     pipeline, platform = text.split("\n---\n")
     assert "pachyderm-auth" not in pipeline
     assert "secretName: pachyderm-auth" in platform
+
+
+def test_launchers_part_of_a_command_stays() -> None:
+    config = StepConfig("edges", (InputConfig("images", "images"),), digest="sha256:0", image="python:3.11")
+    text = "\0".join(launcher_command(config, ["sh"]))
+    assert hashlib.sha256(text.encode()).hexdigest() == LAUNCHERS_PART, (
+        "what stands before the user's command is in KFP's cache key, and it has changed: after this release "
+        "every step that a user has cached runs once more. If that is worth it, write the new digest to "
+        "LAUNCHERS_PART, say so in CHANGELOG.md, and run make golden"
+    )
+
+
+def test_new_version_is_in_no_cache_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KFP's key: image, command, arguments, inputs, outputs (backend/src/v2/cacheutils/cache.go)."""
+    monkeypatch.setattr(kfp_pachyderm, "__version__", "99.0")
+    source = next(one for one in SOURCES if one.stem == "artifacts")
+    compile_to(source, tmp_path / "next.yaml")
+    now, then = containers(golden_of(source).read_text()), containers((tmp_path / "next.yaml").read_text())
+    assert then["exec-train"]["env"] == [{"name": PACKAGE_VARIABLE, "value": "kfp-pachyderm==99.0"}]
+    for container in (*now.values(), *then.values()):
+        container.pop("env", None)
+    assert then == now

@@ -30,7 +30,8 @@ def tasks(pipeline: Any) -> dict[str, Any]:
 
 def config_of(pipeline: Any, task: str) -> Any:
     executors = json_format.MessageToDict(pipeline.pipeline_spec)["deploymentSpec"]["executors"]
-    return configs.loads(executors[f"exec-{task}"]["container"]["command"][3])
+    command = executors[f"exec-{task}"]["container"]["command"]
+    return configs.loads(command[command.index("--executor-input") - 1])
 
 
 def cached(task: dict[str, Any]) -> bool:

@@ -1,0 +1,51 @@
+"""Where the bootstrap hands over: the launcher's dependencies, then the launcher; standard library only.
+
+The bootstrap's text is in pipelines that were compiled long ago: it must find `start` and `leave` here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import metadata
+
+from kfp_pachyderm.launcher.__main__ import leave, main
+
+__all__ = ["leave", "start"]
+
+#: The distributions that are imported inside a step; the package's metadata says which versions.
+NEEDED = ("anycrc", "cheroot", "pachyderm-sdk")
+
+
+def start(argv: list[str], install: Callable[..., None], fresh: bool) -> int:
+    """Runs the launcher, with its dependencies installed where they are missing.
+
+    Args:
+        argv: the launcher's arguments.
+        install: installs requirements into the private folder, which comes first on the path.
+        fresh: the launcher itself is in that folder: what the image has of its dependencies is the user's,
+            and may be of any version.
+
+    Returns:
+        The step's exit code.
+    """
+    if fresh or not all(map(_is_there, NEEDED)):
+        install(*requirements())
+    return main(argv)
+
+
+def requirements() -> list[str]:
+    """The dependencies inside a step, with versions, as pip takes them."""
+    return [one for one in metadata.requires("kfp-pachyderm") or () if _name(one) in NEEDED]
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[\w.-]+", requirement)
+    return found[0] if found else ""
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
