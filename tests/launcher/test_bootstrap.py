@@ -1,18 +1,17 @@
-"""The bootstrap text, each of its three ways, as a step's command runs it."""
+"""The bootstrap's texts, as a step's command runs them."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from kfp_pachyderm.launcher.bootstrap import BOOTSTRAP
+from kfp_pachyderm.launcher.bootstrap import BOOTSTRAP, GUARD, bootstrap_command
+from kfp_pachyderm.launcher.start import NEEDED, start
 
-ROOT = Path(__file__).parents[2]
 #: The launcher answers a wrong call with its usage and 2: proof that it runs, without any Pachyderm.
 USAGE = "usage: python -m kfp_pachyderm.launcher"
 BASE = Path(sys.base_prefix) / "bin" / "python3"
@@ -33,7 +32,9 @@ def run(python: Path | str, *, cwd: Path, **env: str) -> subprocess.CompletedPro
 def test_nothing_in_it_is_replaced_on_the_way() -> None:
     for text in ("python3", "{{", "$", "import kfp"):
         assert text not in BOOTSTRAP
-    assert len(BOOTSTRAP) < 2000
+    for text in ("{{", "$(", "$$"):
+        assert text not in GUARD
+    assert len(GUARD + BOOTSTRAP) < 3200
 
 
 def test_named_interpreter_is_taken(tmp_path: Path) -> None:
@@ -51,43 +52,48 @@ def test_launcher_of_the_image_is_taken(tmp_path: Path) -> None:
 def test_no_way_to_install_says_what_to_do(tmp_path: Path) -> None:
     found = run(BASE, cwd=tmp_path, PIP_NO_INDEX="1", TMPDIR=str(tmp_path))
     assert found.returncode == 1
-    assert "put kfp-pachyderm into the image" in found.stderr
+    assert "Put kfp-pachyderm into the image" in found.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        str(folder),
-        str(ROOT),
-    ]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("no package index to build the wheel with")
-    return next(folder.glob("*.whl"))
+def test_no_python_in_the_image_says_what_to_add(tmp_path: Path) -> None:
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    command = [str(tmp_path / "sh"), *bootstrap_command(["java"])[1:], "{}"]
+    found = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert found.returncode == 127
+    assert "this image has no python3" in found.stderr
+    assert "apt-get install python3" in found.stderr
 
 
-def test_launcher_is_installed_into_a_private_folder_and_leaves_nothing(wheel: Path, tmp_path: Path) -> None:
-    environment = tmp_path / "user"
-    subprocess.run([BASE, "-m", "venv", environment], check=True)
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    python = environment / "bin" / "python3"
-    before = _installed(python)
-    found = run(python, cwd=tmp_path, KFP_PACHYDERM_PACKAGE=str(wheel), TMPDIR=str(temporary))
-    assert USAGE in found.stderr, found.stderr
-    assert found.returncode == 2
-    assert _installed(python) == before
-    assert list(temporary.iterdir()) == []
-    shutil.rmtree(environment)
+def test_python_is_asked_by_the_shell(tmp_path: Path) -> None:
+    """Every argument comes through as it is."""
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    (tmp_path / "python3").write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    (tmp_path / "python3").chmod(0o755)
+    command = [str(tmp_path / "sh"), *bootstrap_command(["java"])[1:], 'a "b" $c', "", "--"]
+    found = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    assert found.stdout == f'-c|{BOOTSTRAP}|a "b" $c||--|'
 
 
-def _installed(python: Path) -> str:
-    return subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
+@pytest.mark.parametrize("program", ["python3", "python", "/usr/bin/python3.12"])
+def test_components_that_start_python_need_no_shell(program: str) -> None:
+    assert bootstrap_command([program, "main.py"]) == ["python3", "-c", BOOTSTRAP]
+
+
+def test_unusable_folder_of_wheels_is_named(tmp_path: Path) -> None:
+    package = "--no-index --find-links /nowhere/wheels kfp-pachyderm"
+    found = run(BASE, cwd=tmp_path, KFP_PACHYDERM_PACKAGE=package)
+    assert found.returncode == 1
+    assert "no folder /nowhere/wheels, which Connection(package=...) names" in found.stderr
+
+
+def test_dependencies_are_those_of_the_installed_package(capfd: pytest.CaptureFixture[str]) -> None:
+    installed: list[str] = []
+    assert start([], lambda *what: installed.extend(what), fresh=True) == 2
+    assert sorted(one.split("<")[0] for one in installed) == sorted(NEEDED)
+    assert all("<" in one and ">=" in one for one in installed)
+    assert USAGE in capfd.readouterr().err
+
+
+def test_dependencies_of_the_image_are_taken_for_its_launcher() -> None:
+    assert start([], pytest.fail, fresh=False) == 2
