@@ -71,3 +71,20 @@ def test_not_a_text() -> None:
         Connection(5)  # type: ignore[arg-type]
     with pytest.raises(LiteralSecretError):
         Connection(token_secret=b"abc")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "package", ["https://robot:" + JWT + "@pip.example.com/simple", f"https://a/b?t={JWT}"]
+)
+def test_secrets_in_the_package_are_refused(package: str) -> None:
+    with pytest.raises(LiteralSecretError, match='Argument for "package"') as raised:
+        Connection(package=package)
+    assert JWT not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "package", ["", "boto3", "kfp-pachyderm --user", "wheels", "../wheels", "/mnt/my wheels", 5]
+)
+def test_packages_that_cant_be_read(package: object) -> None:
+    with pytest.raises(SpecError, match='Argument for "package" names nothing to install'):
+        Connection(package=package)  # type: ignore[arg-type]
