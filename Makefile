@@ -52,7 +52,8 @@ unit: .venv/.dev  ## the tests, with coverage of child processes too
 
 .PHONY: auth
 auth: .venv/.dev  ## the embedded Pachyderm's tests once more, with authentication on
-	KFP_PACHYDERM_TEST_AUTH=1 $(BIN)/python -m pytest -q tests/embedded --ignore-glob='*_kills.py' --ignore-glob='*_gateway*.py'
+	KFP_PACHYDERM_TEST_AUTH=1 $(BIN)/python -m pytest -q tests/embedded \
+		--ignore-glob='*_kills.py' --ignore-glob='*_gateway*.py' --ignore-glob='*_auth_steps.py'
 
 .PHONY: golden
 golden: .venv/.dev  ## write the compiled YAML goldens again

@@ -19,6 +19,7 @@ PachydermError
 │   ├── PipelineNotOwnedError         a pipeline of the same name that is not ours, or another step's
 │   ├── MasterGatewayError            an endpoint whose use leaves no provenance
 │   ├── AuthenticationError           no token, a wrong one, or one without the right
+│   ├── CertificateError              TLS: what the other side shows is not trusted
 │   ├── ProtocolError                 an answer that is not what the protocol says
 │   ├── StoreError                    the embedded Pachyderm's data folder can't be used
 │   └── JobFailedError                the job ended in FAILURE, KILLED or UNRUNNABLE
@@ -116,6 +117,10 @@ class MasterGatewayError(PermanentError):
 
 class AuthenticationError(PermanentError):
     """No token, a wrong token, or a principal without the needed role."""
+
+
+class CertificateError(PermanentError):
+    """The address has no certificate that the certificate authority vouches for."""
 
 
 class ProtocolError(PermanentError):

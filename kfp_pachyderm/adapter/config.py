@@ -22,6 +22,7 @@ class AdapterConfig:
         access_key: the only one that is accepted, made by the launcher for this step.
         secret_key: belongs to it.
         spool: a private folder of the step.
+        authority: PEM text of the certificate authority of pachd's address; "": the system's.
         spool_limit: bytes of objects that the spool takes; the cache of what is read takes a quarter of that.
         sidecar_s3: its S3, "http://host:port", taken where neither the sidecar's gRPC nor pachd is open.
     """
@@ -35,6 +36,7 @@ class AdapterConfig:
     access_key: str
     secret_key: str
     spool: str
+    authority: str = ""
     spool_limit: int = 8 * 2**30
     sidecar_s3: str = ""
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from kfp_pachyderm.adapter import wire
@@ -79,15 +77,14 @@ class _Watched:
         return 0.0 if self._ended else time.monotonic() - self._taken
 
 
-def _channel(address: str) -> Any:
+def _channel(address: str, authority: str) -> Any:
     import grpc
 
     secure, host, port = split(address)
     target = f"{host}:{port}"
     if not secure:
         return grpc.insecure_channel(target, options=_OPTIONS)
-    ca = os.environ.get("KFP_PACHYDERM_CA")
-    credentials = grpc.ssl_channel_credentials(Path(ca).read_bytes() if ca else None)
+    credentials = grpc.ssl_channel_credentials(authority.encode() or None)
     return grpc.secure_channel(target, credentials, options=_OPTIONS)
 
 
@@ -111,16 +108,17 @@ class Pfs:
     Args:
         address: "grpc://host:port" or "grpcs://host:port".
         token: "" with auth off.
+        authority: PEM text of the certificate authority for grpcs; "": the system's.
         patience: seconds that a stream may stand still.
     """
 
     shows_output = True
 
-    def __init__(self, address: str, token: str, patience: float = 60.0) -> None:
+    def __init__(self, address: str, token: str, authority: str = "", patience: float = 60.0) -> None:
         self.address = address
         self._patience = patience
         self._metadata = (("authn-token", token),) if token else ()
-        self._channel = _channel(address)
+        self._channel = _channel(address, authority)
         # without serializers gRPC hands the bytes through
         self._inspect = self._channel.unary_unary(_SERVICE + "InspectFile")
         self._walk = self._channel.unary_stream(_SERVICE + "WalkFile")

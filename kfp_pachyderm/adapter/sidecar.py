@@ -50,7 +50,7 @@ class Sidecar:
         if answers(self._sidecar):
             return Pfs(self._sidecar, self._config.token)
         if pachd and answers(pachd):
-            return Pfs(pachd, self._config.token)
+            return Pfs(pachd, self._config.token, self._config.authority)
         if self._sidecar_s3 and answers(self._sidecar_s3):
             return self._by_s3()
         # its errors say what is wrong, and it may come back

@@ -88,6 +88,7 @@ def start_adapter(
         secret_key=os.urandom(20).hex(),
         spool=str(spool),
         spool_limit=process.spool_limit,
+        authority=(pachd.address.ca or b"").decode(),
     )
     return AdapterGateway(process, config, timeout)
 

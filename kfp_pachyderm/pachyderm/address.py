@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kfp_pachyderm.errors import PachydermUnreachableError
+from kfp_pachyderm.errors import CertificateError, PachydermUnreachableError
 
 DEFAULT_ADDRESS = "grpc://pachd.pachyderm:30650"
+#: Where a step's pod has the certificate authority, unless KFP_PACHYDERM_CA names another file.
+CA_FILE = "/kfp-pachyderm/ca/ca.crt"
 _SCHEMES = {"grpc": False, "http": False, "grpcs": True, "https": True}
 
 
@@ -74,9 +76,28 @@ def from_environment(author: str | None, env: Mapping[str, str] = os.environ) ->
     """The address in KFP_PACHYDERM_ADDRESS, else the author's, else the usual one.
 
     The token is in KFP_PACHYDERM_TOKEN; KFP_PACHYDERM_CA names the file of the certificate authority.
+
+    Raises:
+        PachydermUnreachableError: no such address.
+        CertificateError: the certificate authority's file can't be used.
     """
     text = env.get("KFP_PACHYDERM_ADDRESS") or author or DEFAULT_ADDRESS
     found = parse(text, env.get("KFP_PACHYDERM_TOKEN", "").strip())
-    file = env.get("KFP_PACHYDERM_CA")
+    file = env.get("KFP_PACHYDERM_CA") or (CA_FILE if Path(CA_FILE).exists() else "")
     # An address from the environment may be plain where the author's connection has a private authority.
-    return replace(found, ca=Path(file).read_bytes()) if file and found.tls else found
+    return replace(found, ca=_authority(found.url, Path(file))) if file and found.tls else found
+
+
+def _authority(url: str, file: Path) -> bytes:
+    import ssl
+
+    try:
+        text = file.read_bytes()
+        # grpc itself does not say what is wrong with the file.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text.decode())
+    except (OSError, ValueError) as error:
+        raise CertificateError(
+            f"{url}: the certificate authority's file {file} can't be used ({error}): it must be PEM, in "
+            'the key that Connection(ca_secret="name/key") names, or in "ca.crt" of the namespace\'s default'
+        ) from error
+    return text

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from kfp_pachyderm.errors import AuthenticationError, PachydermUnreachableError, ProtocolError
+from kfp_pachyderm.errors import PachydermUnreachableError, ProtocolError
 from kfp_pachyderm.pachyderm.address import Address
 from kfp_pachyderm.pachyderm.codes import translated
 from kfp_pachyderm.sdk import admin, metadata, pfs, pps, transaction
@@ -172,24 +172,33 @@ def connect(address: Address, timeout: float = CONNECT_TIMEOUT) -> Pachd:
     Raises:
         PachydermUnreachableError: nobody answers, or whoever does is not Pachyderm.
         AuthenticationError: the token is refused.
+        CertificateError: TLS fails, and will go on failing.
     """
-    pachd, until = Pachd(address, timeout=timeout, wait=False), time.monotonic() + timeout
+    pachd = Pachd(address, timeout=timeout, wait=False)
+    try:
+        _greet(pachd, timeout)
+    except BaseException:
+        pachd.close()
+        raise
+    return pachd.patient(CALL_TIMEOUT)
+
+
+def _greet(pachd: Pachd, timeout: float) -> None:
+    url, until = pachd.address.url, time.monotonic() + timeout
     while True:
         try:
             pachd.admin.inspect_cluster()
-            return pachd.patient(CALL_TIMEOUT)
-        except AuthenticationError:
-            pachd.close()
-            raise
+            return
         except ProtocolError as error:
-            pachd.close()
-            raise PachydermUnreachableError(
-                f"{address.url} answers, but not as Pachyderm does: {error}"
-            ) from error
+            raise PachydermUnreachableError(f"{url} answers, but not as Pachyderm does: {error}") from error
         except PachydermUnreachableError as error:
+            if pachd.address.tls:
+                # Loads ssl, which most steps have no use for.
+                from kfp_pachyderm.pachyderm.tls import check_certificate
+
+                check_certificate(pachd.address, timeout)
             if time.monotonic() >= until:
-                pachd.close()
                 raise PachydermUnreachableError(
-                    f"no Pachyderm answers at {address.url} within {timeout:g} s: {error}"
+                    f"no Pachyderm answers at {url} within {timeout:g} s: {error}"
                 ) from error
             time.sleep(0.1)

@@ -48,7 +48,7 @@ _BY_TEXT: tuple[tuple[str, type[PachydermError]], ...] = (
 )
 
 _HINTS: dict[type[PachydermError], str] = {
-    PachydermUnreachableError: "; is this pachd's address, and is pachd up?",
+    PachydermUnreachableError: "; is this pachd's address (grpcs:// with TLS), and is pachd up?",
     AuthenticationError: "; give a token with the needed role by Connection(token_secret=...)",
 }
 

@@ -1,17 +1,43 @@
-"""A whole KFP step with auth on: with exactly the roles that it needs, and with each of them missing."""
+"""A whole KFP step with auth on, as docs/connection.md has it: with exactly its roles, and without each."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import trustme
 from embedded_auth import ROOT, Office, server
 from pachyderm_sdk.api import auth, pfs, pps
 
+import kfp_pachyderm
+from kfp_pachyderm.embedded.auth.roles import ROLES
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
+from tests.grpc_proxy import pem, tls_in_front_of
+
+PACKAGE = Path(kfp_pachyderm.__file__).parent
+_PAGE = (Path(__file__).parents[2] / "docs" / "connection.md").read_text()
+
+
+def _table(heading):
+    """The rows of the table below a heading of docs/connection.md, without backquotes."""
+    lines = _PAGE.split(f"## {heading}\n")[1].split("\n## ")[0].splitlines()
+    rows = [line for line in lines if line.startswith("|")][2:]
+    return [tuple(cell.strip().replace("`", "") for cell in row.strip("|").split("|")) for row in rows]
+
+
+#: What a step needs a role on, the role, a lesser one, and what is then missing.
+ROLE_ROWS = _table("The roles that a step needs")
+NEEDED = {on: role for on, role, *_ in ROLE_ROWS}
+#: Call, what it is about, permission, least role.
+CALL_ROWS = _table("Which call needs which role")
+CALLS = {call for call, *_ in CALL_ROWS}
+#: Each has all that the ones before it have.
+LADDER = ["repoReader", "repoWriter", "repoOwner"]
 
 COPY = """
 import os, boto3
@@ -26,6 +52,15 @@ assert "KFP_PACHYDERM_TOKEN" not in os.environ
 def office(tmp_path_factory):
     with server(tmp_path_factory.mktemp("auth"), "--auth", KFP_PACHYDERM_ROOT_TOKEN=ROOT) as address:
         yield Office(address)
+
+
+@pytest.fixture(scope="module")
+def front(office):
+    """The same server behind TLS."""
+    authority = trustme.CA()
+    with tls_in_front_of(office.address, authority) as proxy:
+        proxy.authority = authority
+        yield proxy
 
 
 class _Step:
@@ -55,7 +90,11 @@ class _Step:
     def bind_output(self, *roles):
         self.office.bind(self.robot.robot_name, f"{self.project}/step", *roles)
 
-    def run(self, token=None):
+    def run(self, token=None, front=None, authority=None):
+        """Runs the launcher; straight at the server, or by TLS, trusting the right authority or another."""
+        address = front.address if front else self.office.address
+        trusted = self.folder / "ca.pem"
+        trusted.write_bytes(pem(authority or front.authority) if front else b"")
         outputs = {
             "parameters": {"commit": {"outputFile": str(self.folder / "commit")}},
             "artifacts": {"pachyderm": {"artifacts": [{"name": "p", "uri": str(self.folder / "pachyderm")}]}},
@@ -63,7 +102,11 @@ class _Step:
         }
         request = json.dumps({"inputs": {"parameterValues": {}}, "outputs": outputs})
         command = [sys.executable, "-m", "kfp_pachyderm.launcher", dumps(self.config), "--executor-input"]
-        env = {"KFP_PACHYDERM_ADDRESS": self.office.address, "KFP_PACHYDERM_TOKEN": token or self.token}
+        env = {
+            "KFP_PACHYDERM_ADDRESS": address,
+            "KFP_PACHYDERM_TOKEN": token or self.token,
+            "KFP_PACHYDERM_CA": str(trusted),
+        }
         done = subprocess.run(
             [*command, request, "--", sys.executable, "-c", COPY],
             env=os.environ | env,
@@ -72,7 +115,7 @@ class _Step:
             timeout=60,
         )
         print(done.stdout, done.stderr)
-        assert self.token not in done.stdout + done.stderr
+        assert self.token not in done.stdout + done.stderr + str(done.args)
         return done
 
     def jobs(self):
@@ -96,39 +139,74 @@ class _Step:
 
 
 @pytest.mark.parametrize("gateway", ["adapter", "direct"])
-def test_step_passes_with_exactly_its_roles(office, tmp_path, gateway):
+def test_step_passes_with_exactly_its_roles(office, front, tmp_path, gateway):
     step = _Step(office, tmp_path, gateway)
-    step.bind("repoWriter", "projectWriter")
-    assert step.run().returncode == 0
+    step.bind(NEEDED["input repo"], NEEDED["project"])
+    assert step.run(front=front).returncode == 0
     (job,) = step.jobs()
     assert (job.state, step.output(job.job.id)) == (pps.JobState.JOB_SUCCESS, b"A!")
     # The pipeline's maker owns its output; whoever comes later has to be able to see and stop its jobs.
     resource = auth.Resource(type=auth.ResourceType.REPO, name=f"{step.project}/step")
     assert "repoOwner" in step.robot.auth.get_permissions(resource=resource).roles
-    step.bind("repoWriter", None)
-    step.bind_output("repoWriter")
-    assert step.run().returncode == 0
+    step.bind(NEEDED["input repo"], None)
+    step.bind_output(NEEDED["output repo"])
+    assert step.run(front=front).returncode == 0
     assert len(step.jobs()) == 2
+    assert "CreatePipelineV2" in front.calls
+    assert front.calls - {"Locate"} <= set(CALLS)
 
 
-@pytest.mark.parametrize(
-    ("input_role", "project_role", "text"),
-    [
-        (None, "projectWriter", "needs permissions [REPO_INSPECT_COMMIT] on REPO default/{repo}"),
-        ("repoReader", "projectWriter", "needs permissions [REPO_CREATE_BRANCH] on REPO default/{repo}"),
-        ("repoWriter", None, "needs permissions [PROJECT_CREATE_REPO] on PROJECT {project}"),
-        ("repoWriter", "projectViewer", "needs permissions [PROJECT_CREATE_REPO] on PROJECT {project}"),
-    ],
-)
-def test_each_missing_role_is_named_and_nothing_is_changed(office, tmp_path, input_role, project_role, text):
+def test_table_of_calls_is_complete():
+    """`.pfs.create_branch(` in the parts that run in a step is CreateBranch in the table, and the reverse."""
+    made = set()
+    for file in (*PACKAGE.glob("pachyderm/*.py"), *PACKAGE.glob("launcher/*.py")):
+        made |= set(re.findall(r"\.(?:pfs|pps|transactions|metadata|admin)\.(\w+)\(", file.read_text()))
+    assert {name.title().replace("_", "") for name in made} == set(CALLS)
+
+
+@pytest.mark.parametrize(("call", "on", "permission", "role"), CALL_ROWS)
+def test_table_of_calls_names_the_least_role(call, on, permission, role):
+    if not permission:
+        assert role in ("anybody", "any token"), call
+        return
+    able = {name for name, one in ROLES.items() if set(permission.split()) <= set(one.permissions)}
+    assert role in able, call
+    less = set(LADDER[: LADDER.index(role)]) if role in LADDER else set()
+    assert not less & able, call
+    assert NEEDED.get(on, role) in able, f"the role that a step needs on its {on} does not allow {call}"
+
+
+@pytest.mark.parametrize(("on", "role", "less", "text"), ROLE_ROWS)
+def test_each_missing_role_is_named_and_nothing_is_changed(office, tmp_path, on, role, less, text):
     step = _Step(office, tmp_path)
-    step.bind(input_role, project_role)
+    roles = {**NEEDED, on: less if less != "none" else None}
+    step.bind(roles["input repo"], roles["project"])
+    if on == "output repo":
+        step.bind(NEEDED["input repo"], NEEDED["project"])
+        assert step.run().returncode == 0
+        step.bind_output(*filter(None, [roles[on]]))
     before = step.everything()
     done = step.run()
     assert done.returncode != 0
-    assert text.format(repo=step.repo.name, project=step.project) in done.stderr
-    assert step.robot.robot_name in done.stderr
+    names = {
+        "input repo": f"default/{step.repo.name}",
+        "project": step.project,
+        "output repo": f"{step.project}/step",
+    }
+    assert f"needs permissions [{text}] on {on.split()[-1].upper()} {names[on]}" in done.stderr
     assert step.everything() == before
+
+
+def test_wrong_authority_names_address_and_ca_secret_and_changes_nothing(office, front, tmp_path):
+    step = _Step(office, tmp_path)
+    step.bind(NEEDED["input repo"], NEEDED["project"])
+    before = step.everything()
+    front.calls.clear()
+    done = step.run(front=front, authority=trustme.CA())
+    assert done.returncode == 1
+    assert f"CertificateError: {front.address} shows a certificate that is not trusted" in done.stderr
+    assert "Connection(ca_secret=...)" in done.stderr
+    assert (step.everything(), front.calls) == (before, set())
 
 
 @pytest.mark.parametrize("token", ["", "not-a-token"])
@@ -138,20 +216,4 @@ def test_no_good_token_is_named_and_nothing_is_changed(office, tmp_path, token):
     done = step.run(token or " ")
     assert done.returncode != 0
     assert "AuthenticationError" in done.stderr
-    assert step.everything() == before
-
-
-@pytest.mark.parametrize(
-    ("roles", "missing"),
-    [((), "PIPELINE_LIST_JOB REPO_WRITE"), (("repoReader",), "REPO_WRITE")],
-)
-def test_missing_role_on_somebody_elses_pipeline_is_named_before_it_is_used(office, tmp_path, roles, missing):
-    step = _Step(office, tmp_path)
-    step.bind("repoWriter", "projectWriter")
-    assert step.run().returncode == 0
-    step.bind_output(*roles)
-    before = step.everything()
-    done = step.run()
-    assert done.returncode != 0
-    assert f"needs permissions [{missing}] on REPO {step.project}/step" in done.stderr
     assert step.everything() == before

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import trustme
 
 from kfp_pachyderm import errors
 from kfp_pachyderm.errors import PachydermUnreachableError
@@ -74,10 +75,11 @@ def test_what_is_no_address(text: str) -> None:
 
 
 def test_environment_beats_author_beats_default(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("pem")
+    authority = trustme.CA().cert_pem
+    authority.write_to_path(tmp_path / "ca.pem")
     env = {"KFP_PACHYDERM_ADDRESS": "grpcs://env:1", "KFP_PACHYDERM_TOKEN": "secret\n"}
     found = addresses.from_environment("author:2", env | {"KFP_PACHYDERM_CA": str(tmp_path / "ca.pem")})
-    assert found == addresses.Address("grpcs://env:1", "secret", b"pem")
+    assert found == addresses.Address("grpcs://env:1", "secret", authority.bytes())
     assert "secret" not in repr(found)
     assert addresses.from_environment("author:2", {}).url == "grpc://author:2"
     assert addresses.from_environment(None, {}).url == addresses.DEFAULT_ADDRESS
