@@ -1,19 +1,24 @@
-"""A task's way to Pachyderm: its Secrets, by KFP's Kubernetes settings."""
+"""A task's way to Pachyderm, by KFP's Kubernetes settings: its Connection, else the namespace's default."""
 
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Any
 
 from kfp import kubernetes
 
 import kfp_pachyderm
+from kfp_pachyderm.pachyderm.address import CA_FILE
 from kfp_pachyderm.spec import Connection
 
 #: What the launcher reads.
+ADDRESS_VARIABLE = "KFP_PACHYDERM_ADDRESS"
 TOKEN_VARIABLE = "KFP_PACHYDERM_TOKEN"  # noqa: S105 - a variable's name
 CA_VARIABLE = "KFP_PACHYDERM_CA"
-_CA_FOLDER = "/kfp-pachyderm/ca"
+#: The namespace's default: a ConfigMap with the keys "address" and "ca.crt", a Secret with the key "token".
+DEFAULT_NAME = "kfp-pachyderm"
+_CA_FOLDER = str(PurePosixPath(CA_FILE).parent)
 _WHEEL = re.compile(r"\.whl(#\S+)?$")
 
 
@@ -34,18 +39,26 @@ def pip_arguments(connection: Connection | None) -> str:
 
 
 def connect(task: Any, connection: Connection | None) -> None:
-    """Gives a task the token as an environment variable and the certificate authority as a file.
+    """Gives a task the address and the token as environment variables, the certificate authority as a file.
+
+    What the connection leaves open is the default of the namespace that the task runs in, if it has one. A
+    connection with an address of its own gets none of it: the namespace's token is not for other servers.
 
     Args:
         task: a KFP task.
-        connection: names the Secrets; None: the task needs none.
+        connection: names the address and the Secrets; None: the namespace's default.
     """
+    default = connection is None or connection.address is None
     token = connection.token_key() if connection else None
-    if token:
-        secret, key = token
-        kubernetes.use_secret_as_env(task, secret_name=secret, secret_key_to_env={key: TOKEN_VARIABLE})
     authority = connection.ca_key() if connection else None
+    if default:
+        kubernetes.use_config_map_as_env(task, DEFAULT_NAME, {"address": ADDRESS_VARIABLE}, optional=True)
+    if token or default:
+        secret, key = token or (DEFAULT_NAME, "token")
+        kubernetes.use_secret_as_env(task, secret, {key: TOKEN_VARIABLE}, optional=token is None)
     if authority:
         secret, key = authority
         kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=_CA_FOLDER)
         task.set_env_variable(CA_VARIABLE, f"{_CA_FOLDER}/{key}")
+    elif default:
+        kubernetes.use_config_map_as_volume(task, DEFAULT_NAME, _CA_FOLDER, optional=True)

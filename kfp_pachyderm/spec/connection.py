@@ -24,9 +24,13 @@ _PACKAGE = re.compile(r"kfp-pachyderm([<>=!~]=?[\w.*+,<>=!~]+)?|(https?|file)://
 class Connection(Model):
     """How the steps of a pipeline reach Pachyderm. Secrets are named, never written.
 
+    The default of the namespace that a step runs in: ConfigMap "kfp-pachyderm" with the keys "address" and
+    "ca.crt", Secret "kfp-pachyderm" with the key "token", each of them optional (docs/connection.md).
+
     Args:
         address: pachd's address, for example "grpc://pachd.pachyderm:30650" ("grpcs://" with TLS); None:
-            the environment of the step (KFP_PACHYDERM_ADDRESS), else grpc://pachd.pachyderm:30650.
+            the namespace's default, else grpc://pachd.pachyderm:30650. With an address, nothing of the
+            namespace's default is used.
         token_secret: Kubernetes Secret with Pachyderm's auth token, as "name" or "name/key"; the key is
             "token" unless given. The step gets it as an environment variable.
         ca_secret: Kubernetes Secret with the certificate authority of pachd's TLS certificate, as "name" or

@@ -1,0 +1,86 @@
+"""What a compiled pipeline refers to: the Connection's Secrets, or the namespace's default, if it has one."""
+
+from typing import Any
+
+import pytest
+import yaml
+from kfp import compiler, dsl
+
+import kfp_pachyderm as pachyderm
+from kfp_pachyderm.pachyderm.address import CA_FILE
+
+
+@pachyderm.s3_enabled(inputs=[pachyderm.S3Input("images")])
+@dsl.component(base_image="python:3.11")
+def look() -> str:
+    return ""
+
+
+@pytest.fixture
+def compiled(tmp_path: Any) -> Any:
+    """The pipeline's own part of the YAML, and the Kubernetes settings of each executor, by a connection."""
+
+    def of(connection: pachyderm.Connection | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        @dsl.pipeline(name="run")
+        @pachyderm.pipeline(connection=connection)
+        def run():
+            look()
+
+        file = str(tmp_path / "run.yaml")
+        compiler.Compiler().compile(run, file)
+        with open(file) as text:
+            pipeline, *platforms = yaml.safe_load_all(text)
+        found = platforms[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if platforms else {}
+        return pipeline, {name.removeprefix("exec-"): settings for name, settings in found.items()}
+
+    return of
+
+
+def references(settings: dict[str, Any]) -> set[tuple[str, str, str, bool]]:
+    """Kind, object, what of it or where, whether it may be missing."""
+    found = set()
+    for kind, ones in settings.items():
+        for one in ones:
+            name = one["configMapName"] if kind.startswith("configMap") else one["secretName"]
+            keys = [pair["envVar"] for pair in one.get("keyToEnv", ())] or [one["mountPath"]]
+            found |= {(kind, name, key, one.get("optional", False)) for key in keys}
+    return found
+
+
+ADDRESS = ("configMapAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_ADDRESS", True)
+AUTHORITY = ("configMapAsVolume", "kfp-pachyderm", "/kfp-pachyderm/ca", True)
+TOKEN = ("secretAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_TOKEN", True)
+OWN_TOKEN = ("secretAsEnv", "mine", "KFP_PACHYDERM_TOKEN", False)
+OWN_AUTHORITY = ("secretAsVolume", "mine", "/kfp-pachyderm/ca", False)
+
+
+@pytest.mark.parametrize(
+    ("connection", "expected"),
+    [
+        (None, {ADDRESS, AUTHORITY, TOKEN}),
+        (pachyderm.Connection(), {ADDRESS, AUTHORITY, TOKEN}),
+        (pachyderm.Connection(token_secret="mine"), {ADDRESS, AUTHORITY, OWN_TOKEN}),
+        (pachyderm.Connection(ca_secret="mine"), {ADDRESS, OWN_AUTHORITY, TOKEN}),
+        (pachyderm.Connection("grpc://there:30650", token_secret="mine"), {OWN_TOKEN}),
+        (pachyderm.Connection("grpcs://there:30650", ca_secret="mine"), {OWN_AUTHORITY}),
+    ],
+)
+def test_what_is_not_given_is_the_namespaces_default(compiled: Any, connection: Any, expected: Any) -> None:
+    _, settings = compiled(connection)
+    assert set(settings) == {"look", "pachyderm-snapshot"}
+    assert [references(one) for one in settings.values()] == [expected, expected]
+    assert AUTHORITY[2] == CA_FILE.rpartition("/")[0]
+
+
+def test_nothing_of_the_namespace_goes_to_an_address_of_the_authors(compiled: Any) -> None:
+    _, settings = compiled(pachyderm.Connection("grpc://there:30650"))
+    assert settings == {}
+
+
+def test_default_is_no_part_of_the_cache_key(compiled: Any) -> None:
+    # KFP makes it of command, image, inputs, outputs and PVC names (backend/src/v2/cacheutils/cache.go).
+    pipeline, _ = compiled(None)
+    for executor in pipeline["deploymentSpec"]["executors"].values():
+        assert "env" not in executor["container"]
+    assert "KFP_PACHYDERM_ADDRESS" not in yaml.safe_dump(pipeline["components"])
+    assert compiled(pachyderm.Connection())[0] == pipeline
