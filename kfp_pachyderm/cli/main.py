@@ -36,10 +36,11 @@ def main() -> None:
     help="The folder that everything is kept in; made when missing.",
 )
 @click.option("--port", default=30650, show_default=True, help="0: any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: all addresses.")
 @click.option("--auth", is_flag=True, help="Turn auth on; the root token is in the data folder.")
-def dev(data: Path, port: int, auth: bool) -> None:
+def dev(data: Path, port: int, host: str, auth: bool) -> None:
     """Run the embedded Pachyderm in the foreground until Ctrl-C."""
-    command = [sys.executable, "-m", "kfp_pachyderm.embedded", "dev", "--data-dir", str(data)]
+    command = [sys.executable, "-m", "kfp_pachyderm.embedded", "dev", "--data-dir", str(data), "--host", host]
     # The server is a program of its own; becoming it leaves one process, and its signals.
     os.execv(sys.executable, [*command, "--port", str(port), *(["--auth"] if auth else [])])  # noqa: S606
 

@@ -37,7 +37,8 @@ def _arguments() -> argparse.Namespace:
         "command", nargs="?", choices=("serve", "dev", "fresh", "check", "gc"), default="serve"
     )
     parser.add_argument("--data-dir", type=Path, help="where everything is kept; made when missing")
-    parser.add_argument("--port", type=int, default=0, help="gRPC port on 127.0.0.1 (0: any free one)")
+    parser.add_argument("--port", type=int, default=0, help="gRPC port (0: any free one)")
+    parser.add_argument("--host", default="127.0.0.1", help="IPv4 address to listen on; 0.0.0.0: all")
     parser.add_argument("--auth", action="store_true", help="turn auth on; root token in DATA_DIR/root-token")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input ends")
     found = parser.parse_args()
@@ -87,7 +88,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
-    with EmbeddedServer(arguments.data_dir, arguments.port, arguments.auth) as server:
+    with EmbeddedServer(arguments.data_dir, arguments.port, arguments.auth, arguments.host) as server:
         file = logging.FileHandler(server.data_dir / "server.log")
         if arguments.command == "dev":
             print(welcome(server), end="\n\n", flush=True)

@@ -128,18 +128,18 @@ def _unrouted(request: S3Request) -> Response | None:
     return None
 
 
-def _routed(host: str, service: str, loopback_hosts: frozenset[str]) -> bool:
+def _routed(host: str, service: str, own_hosts: frozenset[str] | None) -> bool:
     # a Host without a dot is looked up whole, port included
     name = host.partition(".")[0] if "." in host else host
-    return host in loopback_hosts or name == service
+    return own_hosts is None or host in own_hosts or name == service
 
 
-def gateway_app(buckets: JobBuckets, loopback_hosts: frozenset[str]) -> WSGIApplication:
+def gateway_app(buckets: JobBuckets, own_hosts: frozenset[str] | None) -> WSGIApplication:
     """The gateway of one job as a WSGI application.
 
     Args:
         buckets: what it serves.
-        loopback_hosts: Host values ("127.0.0.1:1234") that stand for the job's service name.
+        own_hosts: Host values ("127.0.0.1:1234") that stand for the job's service name; None: all do.
     """
     operations = _operations(buckets)
 
@@ -160,7 +160,7 @@ def gateway_app(buckets: JobBuckets, loopback_hosts: frozenset[str]) -> WSGIAppl
         if environ.get("CONTENT_LENGTH", "").startswith("-"):
             start_response("400 Bad Request", list(_GO_REFUSAL))
             return [b"400 Bad Request"]
-        if not _routed(environ.get("HTTP_HOST", ""), buckets.service, loopback_hosts):
+        if not _routed(environ.get("HTTP_HOST", ""), buckets.service, own_hosts):
             start_response("500 Internal Server Error", [("Content-Length", "0")])
             return []
         try:

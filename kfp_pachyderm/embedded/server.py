@@ -51,20 +51,21 @@ class EmbeddedServer:
 
     Args:
         data_dir: the data folder; made when missing.
-        port: where gRPC listens on 127.0.0.1; 0: any free port.
+        port: where gRPC listens; 0: any free port.
         auth_on: turn auth on, if it is not; see `embedded.auth.startup.prepare`.
+        host: the IPv4 address that everything listens on; "0.0.0.0": all that the machine has.
 
     Raises:
         StoreError: another server uses the folder, the folder can't be used, or the port is taken.
     """
 
-    def __init__(self, data_dir: Path, port: int = 0, auth_on: bool = False) -> None:
-        self.data_dir = data_dir.absolute()
+    def __init__(self, data_dir: Path, port: int = 0, auth_on: bool = False, host: str = "127.0.0.1") -> None:
+        self.data_dir, self._host = data_dir.absolute(), host
         with ExitStack() as stack:
             stack.enter_context(locked(self.data_dir))
             self.store = stack.enter_context(Store(self.data_dir))
             self._logs = Logs(self.data_dir / "logs", self.store.database.wake)
-            self.manager = Manager(self.store, self._logs, self._sidecar_services())
+            self.manager = Manager(self.store, self._logs, self._sidecar_services(), host)
             startup.prepare(self.store, auth_on)
             self._server, self.port = self._listen(port)
             stack.callback(self._stop_listening)
@@ -88,8 +89,8 @@ class EmbeddedServer:
 
     @property
     def address(self) -> str:
-        """What clients are given."""
-        return f"grpc://127.0.0.1:{self.port}"
+        """What clients on this machine are given."""
+        return f"grpc://{'127.0.0.1' if self._host == '0.0.0.0' else self._host}:{self.port}"
 
     @property
     def description(self) -> dict[str, str | int]:
@@ -132,7 +133,7 @@ class EmbeddedServer:
 
     def _listen(self, port: int) -> tuple[wire.Server, int]:
         try:
-            return wire.serve(self._services(), port, THREADS, Gate(self.store))
+            return wire.serve(self._services(), self._host, port, THREADS, Gate(self.store))
         except OSError as error:
             raise StoreError(f"{error}. Give another port, or 0 for any free one") from error
 

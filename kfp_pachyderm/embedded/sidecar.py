@@ -88,17 +88,23 @@ class Sidecar:
         job: the job.
         details: its pipeline's.
         services: the gRPC services that pachd and sidecar share.
+        host: the IPv4 address to listen on.
 
     Attributes:
-        s3_port: of the S3 gateway, on 127.0.0.1.
-        grpc_port: of PFS by gRPC, on 127.0.0.1.
+        s3_port: of the S3 gateway.
+        grpc_port: of PFS by gRPC.
     """
 
     def __init__(
-        self, store: Store, job: Job, details: pps.PipelineInfoDetails, services: dict[str, wire.Calls]
+        self,
+        store: Store,
+        job: Job,
+        details: pps.PipelineInfoDetails,
+        services: dict[str, wire.Calls],
+        host: str,
     ) -> None:
         self._buckets = job_buckets(store, job, details)
-        self._services, self._gate = services, Gate(store)
+        self._services, self._gate, self._host = services, Gate(store), host
         self._app: Any = None
         self._listening = threading.Lock()
         self._closed = threading.Event()
@@ -107,10 +113,12 @@ class Sidecar:
 
     def _listen(self) -> None:
         with ExitStack() as stack:
-            server, self.grpc_port = wire.serve(self._services, self.grpc_port, _THREADS, self._gate)
+            host, gate = self._host, self._gate
+            server, self.grpc_port = wire.serve(self._services, host, self.grpc_port, _THREADS, gate)
             stack.callback(lambda: server.stop(None).wait(5))
-            self.s3_port = stack.enter_context(S3Server(self._serve, self.s3_port)).port
-            self._app = gateway_app(self._buckets, frozenset({f"127.0.0.1:{self.s3_port}"}))
+            self.s3_port = stack.enter_context(S3Server(self._serve, self.s3_port, host)).port
+            own_hosts = None if host == "0.0.0.0" else frozenset({f"{host}:{self.s3_port}"})
+            self._app = gateway_app(self._buckets, own_hosts)
             self._stack = stack.pop_all()
 
     def _serve(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -46,7 +46,9 @@ def locate(pachd: Pachd, job: ClaimedJob) -> Places:
         answer = json.loads(pachd.raw(_LOCATE, request))
     except ProtocolError:  # UNIMPLEMENTED: a pachd in a cluster
         return _by_dns(pachd.address.host, job)
-    return Places(answer["holder"], answer["sidecar_grpc"], answer["sidecar_s3"])
+    # One that listens on all addresses does not know by which of them it is reached.
+    here = {name: url.replace("//0.0.0.0:", f"//{pachd.address.host}:") for name, url in answer.items()}
+    return Places(here["holder"], here["sidecar_grpc"], here["sidecar_s3"])
 
 
 def _by_dns(pachd_host: str, job: ClaimedJob) -> Places:

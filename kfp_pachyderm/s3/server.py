@@ -96,15 +96,16 @@ class S3Server:
 
     Args:
         app: the application.
-        port: on 127.0.0.1; 0 for any free one.
+        port: 0 for any free one.
+        host: the IPv4 address to listen on.
 
     Attributes:
         port: the port it listens on.
     """
 
-    def __init__(self, app: WSGIApplication, port: int = 0) -> None:
+    def __init__(self, app: WSGIApplication, port: int = 0, host: str = "127.0.0.1") -> None:
         server = _Server(
-            ("127.0.0.1", port), app, numthreads=_THREADS, server_name="s3", timeout=_IDLE, shutdown_timeout=1
+            (host, port), app, numthreads=_THREADS, server_name="s3", timeout=_IDLE, shutdown_timeout=1
         )
         server.gateway = _Gateway
         server.prepare()

@@ -50,7 +50,9 @@ assert "KFP_PACHYDERM_TOKEN" not in os.environ
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory):
-    with server(tmp_path_factory.mktemp("auth"), "--auth", KFP_PACHYDERM_ROOT_TOKEN=ROOT) as address:
+    # On all addresses, as in a cluster.
+    arguments = (tmp_path_factory.mktemp("auth"), "--auth", "--host", "0.0.0.0")
+    with server(*arguments, KFP_PACHYDERM_ROOT_TOKEN=ROOT) as address:
         yield Office(address)
 
 
@@ -90,9 +92,9 @@ class _Step:
     def bind_output(self, *roles):
         self.office.bind(self.robot.robot_name, f"{self.project}/step", *roles)
 
-    def run(self, token=None, front=None, authority=None):
+    def run(self, token=None, front=None, authority=None, address=None):
         """Runs the launcher; straight at the server, or by TLS, trusting the right authority or another."""
-        address = front.address if front else self.office.address
+        address = address or (front.address if front else self.office.address)
         trusted = self.folder / "ca.pem"
         trusted.write_bytes(pem(authority or front.authority) if front else b"")
         outputs = {
@@ -154,6 +156,17 @@ def test_step_passes_with_exactly_its_roles(office, front, tmp_path, gateway):
     assert len(step.jobs()) == 2
     assert "CreatePipelineV2" in front.calls
     assert front.calls - {"Locate"} <= set(CALLS)
+
+
+@pytest.mark.parametrize("gateway", ["adapter", "direct"])
+def test_holder_and_sidecar_are_reached_by_the_address_that_the_server_was(office, tmp_path, gateway):
+    step = _Step(office, tmp_path, gateway)
+    step.bind(NEEDED["input repo"], NEEDED["project"])
+    # The server calls itself 127.0.0.1; the step is, as far as it knows, on another machine.
+    done = step.run(address=office.address.replace("127.0.0.1", "127.0.0.2"))
+    assert done.returncode == 0
+    (job,) = step.jobs()
+    assert step.output(job.job.id) == b"A!"
 
 
 def test_table_of_calls_is_complete():

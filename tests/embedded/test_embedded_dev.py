@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -48,6 +49,8 @@ def test_it_says_where_it_is_what_it_keeps_and_ends_cleanly(tmp_path, number):
     assert f'Client.from_pachd_address("{dev.address}")' in dev.welcome
     assert f"export KFP_PACHYDERM_ADDRESS={dev.address}" in dev.welcome
     assert "1 project, 0 repos, 0 commits, 0 pipelines, 0 jobs." in dev.welcome
+    with pytest.raises(ConnectionRefusedError):  # Other addresses, only if it is told.
+        socket.create_connection(("127.0.0.2", int(dev.address.rpartition(":")[2])), timeout=5)
     bench = Bench(dev.address, "p")
     job = bench.claim("edges", bench.put("images", {"/a": b"1"}), "raise SystemExit(3)", update=False)
     reason = bench.ended(job).reason

@@ -29,6 +29,12 @@ def s3(name: str, repo: str) -> ClaimedInput:
     return ClaimedInput(name, Reference("default", repo, ID), "kfp_edges")
 
 
+def test_what_is_beside_the_jobs_holder_is_taken() -> None:
+    places = Places("http://pachd.dev:41001", "grpc://pachd.dev:41002", "http://pachd.dev:41003")
+    with Pachd(parse("pachd.dev:30650")) as pachd:
+        assert sidecar_endpoint(pachd, opened(), places) == places.sidecar_s3
+
+
 def test_the_jobs_own_service_and_loopback_are_taken() -> None:
     step = opened()
     for host in (f"{service_name(step.job)}.pachyderm:1600", "127.0.0.1:4711"):

@@ -37,9 +37,9 @@ def locator_calls(manager: Manager) -> wire.Calls:
             raise not_found(f"job {key} is unknown, over, or no datum of it has started")
         ports = working.ports
         return {
-            "holder": f"http://127.0.0.1:{ports.holder}",
-            "sidecar_grpc": f"grpc://127.0.0.1:{ports.grpc}",
-            "sidecar_s3": f"http://127.0.0.1:{ports.s3}",
+            "holder": f"http://{ports.host}:{ports.holder}",
+            "sidecar_grpc": f"grpc://{ports.host}:{ports.grpc}",
+            "sidecar_s3": f"http://{ports.host}:{ports.s3}",
         }
 
     return {"Locate": _json_call(locate)}

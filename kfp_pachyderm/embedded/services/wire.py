@@ -167,11 +167,14 @@ class _Router(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.stream_stream_rpc_method_handler(refuse)
 
 
-def serve(services: dict[str, Calls], port: int, threads: int, gate: Gate) -> tuple[grpc.Server, int]:
-    """Starts a gRPC server on loopback.
+def serve(
+    services: dict[str, Calls], host: str, port: int, threads: int, gate: Gate
+) -> tuple[grpc.Server, int]:
+    """Starts a gRPC server.
 
     Args:
         services: wire name of a service → its calls.
+        host: the IPv4 address to listen on.
         port: 0: any free one.
         threads: how many calls run at once; waiting ones count.
         gate: asked before every call.
@@ -184,8 +187,8 @@ def serve(services: dict[str, Calls], port: int, threads: int, gate: Gate) -> tu
     """
     server = grpc.server(ThreadPoolExecutor(threads, "grpc"), [_Router(services, gate)], options=OPTIONS)
     try:
-        bound = server.add_insecure_port(f"127.0.0.1:{port}")
+        bound = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
-        raise OSError(f"port {port} on 127.0.0.1 can't be listened on: {error}") from error
+        raise OSError(f"port {port} on {host} can't be listened on: {error}") from error
     server.start()
     return server, bound

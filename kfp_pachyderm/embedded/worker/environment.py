@@ -18,8 +18,9 @@ _HIDDEN = ("AWS_", "PACH_", "PPS_", "S3_ENDPOINT", "KFP_PACHYDERM_", "POSTGRES_P
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a user-code process and its sidecar listen on 127.0.0.1."""
+    """Where a user-code process and its sidecar listen."""
 
+    host: str
     holder: int
     s3: int
     grpc: int
@@ -58,7 +59,7 @@ def user_code(
         "PACH_NAMESPACE": "embedded",
         "S3GATEWAY_PORT": str(ports.s3),
         "KFP_PACHYDERM_HOLDER_PORT": str(ports.holder),
-        "KFP_PACHYDERM_HOLDER_HOST": "127.0.0.1",
+        "KFP_PACHYDERM_HOLDER_HOST": ports.host,
         "KFP_PACHYDERM_PFS": str(folder),
     }
     for one in datum.files:

@@ -29,10 +29,11 @@ class Manager:
         store: the store.
         logs: all jobs' logs.
         services: gRPC services of sidecars.
+        host: the IPv4 address that user code and sidecars listen on.
     """
 
-    def __init__(self, store: Store, logs: Logs, services: dict[str, wire.Calls]) -> None:
-        self._store, self._logs, self._services = store, logs, services
+    def __init__(self, store: Store, logs: Logs, services: dict[str, wire.Calls], host: str) -> None:
+        self._store, self._logs, self._services, self.host = store, logs, services, host
         self._lock = threading.Lock()
         self._queues: dict[PipelineKey, threading.Thread] = {}
         self._runs: dict[JobKey, JobRun] = {}
@@ -127,7 +128,7 @@ class Manager:
 
     def _run(self, job: Job) -> None:
         pipeline = pipelines.get(self._store.read(), PipelineKey(*job.key[:2]), job.version)
-        run = JobRun(self._store, self._logs, job, pipeline, self._services)
+        run = JobRun(self._store, self._logs, job, pipeline, self._services, self.host)
         with self._lock:
             self._runs[job.key] = run
             closing = self._closing

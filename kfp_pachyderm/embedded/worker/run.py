@@ -82,12 +82,19 @@ class JobRun:
         job: the job.
         pipeline: its pipeline, in the job's version.
         services: gRPC services of its sidecar.
+        host: the IPv4 address that user code and sidecar listen on.
     """
 
     def __init__(
-        self, store: Store, logs: Logs, job: Job, pipeline: Pipeline, services: dict[str, wire.Calls]
+        self,
+        store: Store,
+        logs: Logs,
+        job: Job,
+        pipeline: Pipeline,
+        services: dict[str, wire.Calls],
+        host: str,
     ) -> None:
-        self._store, self._job, self._services = store, job, services
+        self._store, self._job, self._services, self._host = store, job, services, host
         self._details = pipeline.info.details
         self._spec_commit = commits.by_id(store.read(), pipeline.spec_commit).set_id
         self._signals: SimpleQueue[Signal] = SimpleQueue()
@@ -312,8 +319,10 @@ class JobRun:
 
     def _ports(self) -> environment.Ports:
         if self._sidecar is None:
-            self._sidecar = Sidecar(self._store, self._job, self._details, self._services)
-        return environment.Ports(_free_port(), self._sidecar.s3_port, self._sidecar.grpc_port)
+            self._sidecar = Sidecar(self._store, self._job, self._details, self._services, self._host)
+        return environment.Ports(
+            self._host, _free_port(self._host), self._sidecar.s3_port, self._sidecar.grpc_port
+        )
 
     def _close_sidecar(self) -> None:
         if self._sidecar is not None:
@@ -335,8 +344,8 @@ class JobRun:
             jobs.end(txn, self._job, state, reason)
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
     return port
