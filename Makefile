@@ -65,6 +65,10 @@ golden: .venv/.dev  ## write the compiled YAML goldens again
 	.venv/ministack/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/ministack.txt
 	@touch $@
 
+.PHONY: components
+components: .venv/.dev  ## write the component.yaml files again
+	$(BIN)/python components/generate.py
+
 .PHONY: bench
 bench: .venv/.bench  ## the figures: the adapter's targets, step overhead, import, growth
 	$(BIN)/python -m benchmarks

@@ -16,7 +16,7 @@ import yaml
 from kfp import compiler, dsl
 
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE, bootstrap_command
-from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig, StepConfig, dumps
+from kfp_pachyderm.launcher.config import Config, InputConfig, StepConfig, dumps
 
 #: Outputs that every step gets.
 COMMIT, RECORD = "commit", "pachyderm"
@@ -100,7 +100,7 @@ class ComponentIR:
         }
 
 
-def launcher_command(config: StepConfig | SnapshotConfig, command: list[str]) -> list[str]:
+def launcher_command(config: Config, command: list[str]) -> list[str]:
     """The launcher's part of a command line, in an image that is made for the given command."""
     placeholder = dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER
     return [*bootstrap_command(command), dumps(config), "--executor-input", placeholder, "--"]

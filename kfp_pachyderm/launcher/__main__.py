@@ -18,7 +18,7 @@ _USAGE = "usage: python -m kfp_pachyderm.launcher <config JSON> --executor-input
 
 
 def main(argv: list[str]) -> int:
-    """Runs one step, or a run's snapshot.
+    """Runs one step, a run's snapshot, or a reusable component.
 
     Args:
         argv: without the program's name.
@@ -48,6 +48,11 @@ def _run(config: configs.Config, execution: Execution, command: list[str], signa
         from kfp_pachyderm.launcher.snapshot import run_snapshot
 
         run_snapshot(config, execution)
+        return 0
+    if isinstance(config, configs.ReusableConfig):
+        from kfp_pachyderm.launcher.reusable import run_reusable
+
+        run_reusable(config, execution)
         return 0
     with ExitStack() as stack:
         adapter = None

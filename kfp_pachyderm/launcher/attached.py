@@ -113,7 +113,7 @@ class Attached:
             session.stop_beating()
             told = session.abandon(code, reason)
         if told or withdraw(self._pachd, self._opened.job, reason):
-            write_failure(self._pachd, self._opened, reason)
+            write_failure(self._pachd, self._opened.job.output, reason)
 
 
 def _reason(error: BaseException) -> tuple[int, str]:

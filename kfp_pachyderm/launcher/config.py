@@ -102,12 +102,29 @@ class SnapshotConfig:
     timeout: float | None = None
 
 
-Config = StepConfig | SnapshotConfig
+@dataclass(frozen=True)
+class ReusableConfig:
+    """Which reusable component runs; what it is to do comes as KFP inputs.
+
+    Args:
+        component: its name, "repo/put".
+        digest: digest of its interface.
+        image: its image.
+    """
+
+    component: str
+    digest: str = ""
+    image: str = ""
+
+
+Config = StepConfig | SnapshotConfig | ReusableConfig
+#: What the text calls each of them.
+_KINDS: dict[str, type[Config]] = {"step": StepConfig, "snapshot": SnapshotConfig, "reusable": ReusableConfig}
 
 
 def dumps(config: Config) -> str:
     """The config as one line of JSON that survives Argo, Kubernetes and kfp.local unchanged."""
-    kind = "step" if isinstance(config, StepConfig) else "snapshot"
+    kind = next(name for name, type_ in _KINDS.items() if isinstance(config, type_))
     text = json.dumps(
         {"version": VERSION, "kind": kind, **_given(config)}, sort_keys=True, separators=(",", ":")
     )
@@ -142,7 +159,11 @@ def loads(text: str) -> Config:
         raise ValueError(
             f"step config has version {version!r}, this launcher reads {VERSION}: recompile the pipeline"
         )
-    if kind == "snapshot":
-        return SnapshotConfig(**data)
+    if kind not in _KINDS:
+        raise ValueError(
+            f"step config is for {kind!r}, which this launcher does not know: install its version"
+        )
+    if kind != "step":
+        return _KINDS[kind](**data)
     inputs = tuple(InputConfig(**one) for one in data.pop("inputs", ()))
     return StepConfig(inputs=inputs, holder=HolderConfig(**data.pop("holder", {})), **data)

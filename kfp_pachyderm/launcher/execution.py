@@ -49,8 +49,16 @@ class Execution:
 
     def parameter(self, name: str) -> str:
         """The value of an input parameter; "" when it was left out."""
-        value = self.data.get("inputs", {}).get("parameterValues", {}).get(name)
+        value = self.value(name)
         return value if isinstance(value, str) else ""
+
+    def value(self, name: str) -> Any:
+        """The value of an input parameter of any type; None when it was left out."""
+        return self.data.get("inputs", {}).get("parameterValues", {}).get(name)
+
+    def input_artifact(self, name: str) -> dict[str, Any] | None:
+        """An input artifact as KFP described it; None: no such input."""
+        return _first(self.data.get("inputs", {}).get("artifacts", {}), name)
 
     def parameter_file(self, name: str) -> Path | None:
         """Where an output parameter's value is to be written; None: no such output."""
@@ -59,14 +67,18 @@ class Execution:
 
     def artifact(self, name: str) -> dict[str, Any] | None:
         """An output artifact as KFP described it; None: no such output."""
-        found = self.data.get("outputs", {}).get("artifacts", {}).get(name, {}).get("artifacts")
-        return dict(found[0]) if found else None
+        return _first(self.data.get("outputs", {}).get("artifacts", {}), name)
 
     @property
     def output_file(self) -> Path | None:
         """Where the executor's own output JSON is."""
         found = self.data.get("outputs", {}).get("outputFile")
         return Path(found) if found else None
+
+
+def _first(artifacts: dict[str, Any], name: str) -> dict[str, Any] | None:
+    found = artifacts.get(name, {}).get("artifacts")
+    return dict(found[0]) if found else None
 
 
 def local_path(uri: str) -> Path:

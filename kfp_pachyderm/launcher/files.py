@@ -30,19 +30,38 @@ def lay_out(pachd: Pachd, plan: PipelinePlan, below_pfs: dict[str, str], folder:
     return str(folder) if inputs else ""
 
 
+def write_file(pachd: Pachd, info: pfs.FileInfo, target: Path) -> None:
+    """Writes one file of a commit.
+
+    Raises:
+        ProtocolError: not all of it came.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as out:
+        for piece in pachd.patient(3600.0).pfs.get_file(file=info.file):
+            out.write(piece.value)
+    if target.stat().st_size != info.size_bytes:
+        raise ProtocolError(
+            f"{info.file.path}: {target.stat().st_size} of {info.size_bytes} bytes came; run the step again"
+        )
+
+
+def inside(folder: Path, path: str, commit: object) -> Path:
+    """The path below the folder.
+
+    Raises:
+        ProtocolError: it leads out of it.
+    """
+    target = folder / path.strip("/")
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise ProtocolError(f"{commit}: the path {path!r} leads out of its folder")
+    return target
+
+
 def _write_all(pachd: Pachd, one: ClaimedInput, path: str, folder: Path) -> None:
     commit = commit_message(one.commit)
     folder.mkdir(parents=True, exist_ok=True)
     for info in pachd.pfs.walk_file(file=pfs.File(commit=commit, path=path)):
-        target = folder / info.file.path.strip("/")
-        if not target.resolve().is_relative_to(folder.resolve()):
-            raise ProtocolError(f"{one.commit}: the path {info.file.path!r} leads out of its folder")
+        target = inside(folder, info.file.path, one.commit)
         if info.file_type == pfs.FileType.FILE:
-            _write(pachd, info.file, target)
-
-
-def _write(pachd: Pachd, file: pfs.File, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as out:
-        for piece in pachd.patient(3600.0).pfs.get_file(file=file):
-            out.write(piece.value)
+            write_file(pachd, info, target)

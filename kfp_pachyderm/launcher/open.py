@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import kfp_pachyderm
 from kfp_pachyderm.errors import AttachError, PachydermError
-from kfp_pachyderm.launcher.config import InputConfig, StepConfig
+from kfp_pachyderm.launcher.config import InputConfig, ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm import job as jobs
@@ -50,7 +50,7 @@ class Opened:
         return {one.name: one.commit for one in self.plan.inputs}
 
 
-def kfp_task(config: StepConfig, identity: Identity) -> KfpTask:
+def kfp_task(config: StepConfig | ReusableConfig, identity: Identity) -> KfpTask:
     """KFP's side of the record."""
     return KfpTask(
         pipeline=identity.pipeline,

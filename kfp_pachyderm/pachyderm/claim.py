@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +49,6 @@ class ClaimedJob:
 def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, deadline: float) -> ClaimedJob:
     """Makes exactly one job of the plan's pipeline on the plan's commits.
 
-    A transaction that fails for Pachyderm's own reasons is removed and tried again until the deadline.
-
     Args:
         pachd: the connection.
         plan: the pipeline and its pinned inputs.
@@ -60,22 +59,42 @@ def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, dead
         PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
         PachydermError: what pachd answered at last.
     """
-    wanted, pause = spec(plan), 0.05
-    while True:
-        try:
-            job = _try(pachd, plan, wanted, found)
-            break
-        except PachydermError as error:
-            if not _may_pass(error) or time.monotonic() + pause >= deadline:
-                raise
-            logger.warning("claiming %s: %s; trying again", plan, error)
-        time.sleep(pause)
-        pause = min(pause * 2, 2.0)
-        found = inspect_owned(pachd, plan)
+    wanted = spec(plan)
+
+    def attempt(again: bool) -> ClaimedJob:
+        nonlocal found
+        if again:
+            found = inspect_owned(pachd, plan)
+        return _try(pachd, plan, wanted, found)
+
+    job = trying(plan, deadline, attempt)
     claims = new_claims(plan, found)
     if claims:
         mark(pachd, plan, claims)
     return job
+
+
+def trying(pipeline: object, deadline: float, attempt: Callable[[bool], ClaimedJob]) -> ClaimedJob:
+    """Makes a job, and tries again what fails for Pachyderm's own reasons.
+
+    Args:
+        pipeline: what a job is made of, for the log.
+        deadline: `time.monotonic()` until which it is tried.
+        attempt: makes the job; takes whether it was called before.
+
+    Raises:
+        PachydermError: what the last attempt raised.
+    """
+    pause, again = 0.05, False
+    while True:
+        try:
+            return attempt(again)
+        except PachydermError as error:
+            if not _may_pass(error) or time.monotonic() + pause >= deadline:
+                raise
+            logger.warning("claiming %s: %s; trying again", pipeline, error)
+        time.sleep(pause)
+        pause, again = min(pause * 2, 2.0), True
 
 
 def _may_pass(error: PachydermError) -> bool:
@@ -88,10 +107,8 @@ def _try(
 ) -> ClaimedJob:
     if found is None:
         _ensure_project(pachd, plan.project)
-    job = ClaimedJob(plan.project, plan.name, pachd.transactions.start_transaction().id)
-    started = transaction.Transaction(id=job.id)
-    try:
-        inside = pachd.within(job.id)
+
+    def fill(inside: Pachd) -> None:
         for one in plan.inputs:
             repo = repo_message(one.commit.project, one.commit.repo)
             inside.pfs.create_branch(
@@ -101,6 +118,26 @@ def _try(
             inside.pps.create_pipeline_v2(
                 create_pipeline_request_json=json.dumps(wanted), update=found is not None
             )
+
+    return in_transaction(pachd, plan.project, plan.name, fill)
+
+
+def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pachd], None]) -> ClaimedJob:
+    """The job that a transaction makes of a pipeline; a transaction that fails is removed.
+
+    Args:
+        pachd: the connection.
+        project: Pachyderm project.
+        pipeline: Pachyderm pipeline.
+        fill: makes the transaction's calls on a connection that joins it.
+
+    Raises:
+        PachydermError: what pachd answered.
+    """
+    job = ClaimedJob(project, pipeline, pachd.transactions.start_transaction().id)
+    started = transaction.Transaction(id=job.id)
+    try:
+        fill(pachd.within(job.id))
         pachd.transactions.finish_transaction(transaction=started)
     except PachydermUnreachableError:
         # The answer is lost, the job perhaps is not.

@@ -42,6 +42,7 @@ BY_CODE: dict[grpc.StatusCode, type[PachydermError]] = {
 _BY_TEXT: tuple[tuple[str, type[PachydermError]], ...] = (
     ("current transaction is aborted", TemporaryError),  # Postgres 25P02, when several clients work at once
     ("could not serialize access", TemporaryError),
+    ("has not been finished", TemporaryError),  # a commit on a branch whose head is still open
     ("no authentication token", AuthenticationError),
     ("is not authorized", AuthenticationError),
     ("not found", NotFoundError),

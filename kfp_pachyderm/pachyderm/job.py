@@ -9,6 +9,7 @@ from typing import Any
 
 from kfp_pachyderm.errors import (
     AttachError,
+    CommitNotFinishedError,
     EmptyInputError,
     JobFailedError,
     JobLostError,
@@ -33,8 +34,12 @@ UNREACHABLE_GRACE = 2.0
 #: of those that an update killed (src/server/pps/server/api_server.go).
 _DATUM_FAILED = re.compile(r"datum \w+ failed")
 _BY_UPDATE = "all jobs killed because pipeline was updated"
-#: Seconds between looks at why a job does not start.
+#: Seconds that pachd may be away while a job is followed that nobody has to answer for.
+_FOLLOWING_GRACE = 60.0
+#: Seconds between looks at what a job waits for.
 _LOOK_EVERY = 2.0
+#: Longest pause between two looks at a job: while a step waits for its start, and while it runs for hours.
+_STARTING_PAUSE, _RUNNING_PAUSE = 0.5, 5.0
 
 
 def state_name(info: pps.JobInfo) -> str:
@@ -45,6 +50,11 @@ def state_name(info: pps.JobInfo) -> str:
 def is_over(info: pps.JobInfo) -> bool:
     """Whether the job has ended, however."""
     return info.state in _ENDED
+
+
+def _works(info: pps.JobInfo) -> bool:
+    every = info.details.worker_status
+    return any(one.job_id == info.job.id and one.datum_status.started.timestamp() for one in every)
 
 
 def inspect(pachd: Pachd, job: ClaimedJob, details: bool = False) -> pps.JobInfo:
@@ -74,19 +84,42 @@ def wait_for_datum(
         AttachError: the deadline passed.
     """
     why = _Reasons(pachd, job, tell)
-    for info in _watch(pachd, job, deadline, grace):
+    for info in _watch(pachd, job, deadline, grace, _STARTING_PAUSE):
         if is_over(info):
             raise _ended_early(job, info)
-        if any(
-            one.job_id == job.id and one.datum_status.started.timestamp()
-            for one in info.details.worker_status
-        ):
+        if _works(info):
             return info
         why.look(info)
     raise AttachError(f"job {job.output} did not start in time; it waited for: {why.told or 'the worker'}")
 
 
-def _watch(pachd: Pachd, job: ClaimedJob, deadline: float, grace: float) -> Iterator[pps.JobInfo]:
+def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]) -> pps.JobInfo:
+    """The job once it ended, however; until then it tells what the job waits for.
+
+    Args:
+        pachd: the connection.
+        job: the job.
+        deadline: `time.monotonic()` until which to wait.
+        tell: takes one line for the user whenever the reason to wait changes.
+
+    Raises:
+        JobFailedError: its pipeline can't run.
+        CommitNotFinishedError: the deadline passed.
+    """
+    why = _Reasons(pachd, job, tell)
+    for info in _watch(pachd, job, deadline, _FOLLOWING_GRACE, _RUNNING_PAUSE):
+        if is_over(info):
+            return info
+        why.look(info)
+    raise CommitNotFinishedError(
+        f"job {job.output} did not end in time; it waited for: {why.told or 'the worker'}; "
+        "give it more time, or see why it takes so long: pachctl inspect job"
+    )
+
+
+def _watch(
+    pachd: Pachd, job: ClaimedJob, deadline: float, grace: float, longest_pause: float
+) -> Iterator[pps.JobInfo]:
     pause, gone = 0.005, time.monotonic() + grace
     while time.monotonic() < deadline:
         try:
@@ -99,7 +132,7 @@ def _watch(pachd: Pachd, job: ClaimedJob, deadline: float, grace: float) -> Iter
             gone = time.monotonic() + grace
             yield info
         time.sleep(pause)
-        pause = min(pause * 1.3, 0.5)
+        pause = min(pause * 1.3, longest_pause)
 
 
 def _ended_early(job: ClaimedJob, info: pps.JobInfo) -> Exception:
@@ -128,7 +161,7 @@ class _Reasons:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _LOOK_EVERY
-        reason = self._crash() or self._queue(info) or "the worker to start user code"
+        reason = self._crash() or self._queue(info) or self._run(info) or "the worker to start user code"
         if reason != self.told:
             self.told = reason
             self._tell(f"job {self._job.id} is {state_name(info)}, waiting for {reason}")
@@ -145,6 +178,12 @@ class _Reasons:
                 f"pipeline {self._job.project}/{self._job.pipeline} can't run: {pipeline.reason}"
             )
         return f"the pipeline to recover, it is crashing: {pipeline.reason}"
+
+    def _run(self, info: pps.JobInfo) -> str:
+        if info.state == State.JOB_FINISHING:
+            return "its output to be validated"
+        ended = f", {info.data_processed} of {info.data_total} datums done" if info.data_total > 1 else ""
+        return f"its user code to end{ended}" if _works(info) else ""
 
     def _queue(self, info: pps.JobInfo) -> str:
         if info.state != State.JOB_CREATED:

@@ -131,10 +131,11 @@ def _inspect(pachd: Pachd, reference: Reference) -> pfs.CommitInfo:
     try:
         return pachd.pfs.inspect_commit(commit=commit_message(reference))
     except NotFoundError as error:
-        raise _missing(pachd, reference) from error
+        raise missing(pachd, reference) from error
 
 
-def _missing(pachd: Pachd, reference: Reference) -> NotFoundError:
+def missing(pachd: Pachd, reference: Reference) -> NotFoundError:
+    """The error that says which part of a reference does not exist."""
     project, repo = reference.project, reference.repo
     try:
         pachd.pfs.inspect_repo(repo=repo_message(project, repo))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kfp_pachyderm.provenance.record import StepRecord
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.record import CommitRecord, KfpTask, StepRecord
 
 
 def page(record: StepRecord) -> str:
@@ -15,24 +16,31 @@ def page(record: StepRecord) -> str:
         *((f"Input `{name}`", f"`{commit}`") for name, commit in record.inputs.items()),
         ("Output", f"`{record.output}`, {_bytes(record.size)}{sent}"),
         ("Time", f"{record.duration:.1f} s, {record.started} to {record.finished}"),
-        ("Sidecar", f"`{record.sidecar}`"),
-        ("Kubeflow run", f"`{record.task.run}`, task `{record.task.task}`, attempt `{record.task.attempt}`"),
-        ("Component", f"`{record.task.component}` {_cell(record.task.digest)}, image `{record.task.image}`"),
+        *([("Sidecar", f"`{record.sidecar}`")] if record.sidecar else []),
+    ]
+    return _page(f"Pachyderm job of `{record.task.task}`", rows, record.task, record.output)
+
+
+def commit_page(record: CommitRecord) -> str:
+    """The record as Markdown."""
+    facts = [(name.replace("_", " ").capitalize(), f"`{value}`") for name, value in record.facts.items()]
+    rows = [("Commit", f"`{record.commit}`"), *facts]
+    return _page(f"Pachyderm commit of `{record.task.task}`", rows, record.task, record.commit)
+
+
+def _page(title: str, rows: list[tuple[str, str]], task: KfpTask, commit: Reference) -> str:
+    digest = f" `{task.digest}`" if task.digest else ""
+    rows = [
+        *rows,
+        ("Kubeflow run", f"`{task.run}`, task `{task.task}`, attempt `{task.attempt}`"),
+        ("Component", f"`{task.component}`{digest}, image `{task.image}`"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    where = f"{commit.repo}@{commit.version} --project {commit.project}"
     return (
-        f"# Pachyderm job of `{record.task.task}`\n\n| | |\n|---|---|\n{table}\n\n"
-        f"Read what it made:\n\n```\npachctl list file {_pachctl(record)}\n"
-        f"pachctl inspect commit {_pachctl(record)}\n```\n"
+        f"# {title}\n\n| | |\n|---|---|\n{table}\n\n"
+        f"Read it:\n\n```\npachctl list file {where}\npachctl inspect commit {where}\n```\n"
     )
-
-
-def _pachctl(record: StepRecord) -> str:
-    return f"{record.pipeline}@{record.job} --project {record.project}"
-
-
-def _cell(digest: str) -> str:
-    return f"`{digest}`" if digest else ""
 
 
 def _bytes(size: float) -> str:

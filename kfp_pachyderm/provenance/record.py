@@ -52,6 +52,39 @@ class KfpTask:
         }
         return {PREFIX + name: value for name, value in every.items() if value}
 
+    def artifact_metadata(self) -> dict[str, str]:
+        """What stands in the artifact `pachyderm`; without empty values."""
+        every = {
+            "kfp_pipeline": self.pipeline,
+            "kfp_run": self.run,
+            "kfp_task": self.task,
+            "kfp_attempt": self.attempt,
+            "component": self.component,
+            "component_digest": self.digest,
+            "image": self.image,
+            "kfp_pachyderm_version": self.package,
+        }
+        return {name: value for name, value in every.items() if value}
+
+
+@dataclass(frozen=True)
+class CommitRecord:
+    """What a reusable component did with one commit.
+
+    Args:
+        task: KFP's side.
+        commit: the commit.
+        facts: what else is known of it: path, files, bytes, ...
+    """
+
+    task: KfpTask
+    commit: Reference
+    facts: dict[str, str | int]
+
+    def metadata(self) -> dict[str, str | int]:
+        """Flat, no nulls: KFP takes nothing else as an artifact's metadata."""
+        return {"commit": str(self.commit), **self.facts, **self.task.artifact_metadata()}
+
 
 @dataclass(frozen=True)
 class StepRecord:
@@ -66,7 +99,7 @@ class StepRecord:
         state: the job's state, "SUCCESS".
         inputs: input's name → commit.
         output: the output commit.
-        sidecar: the sidecar's S3 endpoint.
+        sidecar: the sidecar's S3 endpoint; "" when the step did not attach to it.
         started: ISO 8601, when the job began.
         finished: ISO 8601, when it ended.
         duration: seconds between the two.
@@ -106,13 +139,6 @@ class StepRecord:
             "duration_seconds": round(self.duration, 3),
             "size_bytes": self.size,
             "objects": self.objects,
-            "kfp_pipeline": self.task.pipeline,
-            "kfp_run": self.task.run,
-            "kfp_task": self.task.task,
-            "kfp_attempt": self.task.attempt,
-            "component": self.task.component,
-            "component_digest": self.task.digest,
-            "image": self.task.image,
-            "kfp_pachyderm_version": self.task.package,
         }
-        return {name: value for name, value in every.items() if value is not None and value != ""}
+        known = {name: value for name, value in every.items() if value is not None and value != ""}
+        return {**known, **self.task.artifact_metadata()}

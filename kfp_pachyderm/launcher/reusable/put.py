@@ -1,0 +1,64 @@
+"""`repo/put`: an artifact, file or folder, becomes one commit on a branch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kfp_pachyderm.errors import CommitReferenceError, EmptyInputError, PermanentError
+from kfp_pachyderm.launcher.execution import local_path
+from kfp_pachyderm.launcher.reusable.call import Call
+from kfp_pachyderm.launcher.say import say
+from kfp_pachyderm.pachyderm import writing
+from kfp_pachyderm.pachyderm.job import write_metadata
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.record import PREFIX
+
+
+def put(call: Call) -> None:
+    """Puts the input `artifact` on the branch in the input `branch`, at the input `path`."""
+    branch = call.reference("branch")
+    if branch.is_commit:
+        raise CommitReferenceError(
+            f"{branch} is a commit, which never changes; name a branch: {branch.repo}@master"
+        )
+    uri = (call.execution.input_artifact("artifact") or {}).get("uri", "")
+    files = _files(local_path(uri), call.execution.parameter("path") or "/")
+    commit = writing.start(call.pachd, branch, call.deadline, say)
+    try:
+        _fill(call, commit, files, uri)
+    except BaseException as error:
+        writing.undo(call.pachd, commit, f"the step failed: {error}", say)
+        raise
+    size = sum(file.stat().st_size for file in files.values())
+    call.record(commit, {"branch": str(branch), "artifact": uri, "files": len(files), "size_bytes": size})
+
+
+def _fill(call: Call, commit: Reference, files: dict[str, Path], uri: str) -> None:
+    say(f"putting {len(files)} files into {commit}")
+    write_metadata(call.pachd, commit, {**call.task.commit_metadata(), PREFIX + "artifact": uri})
+    writing.write(call.pachd, commit, files, call.seconds_left())
+    writing.finish(call.pachd, commit, files, call.seconds_left())
+
+
+def _files(source: Path, path: str) -> dict[str, Path]:
+    """Path in the repo → file. A file goes to the path itself, or below it if that ends with a slash."""
+    if source.is_file():
+        return {_clean(path + source.name if path.endswith("/") else path): source}
+    found = {
+        _clean(f"{path}/{(Path(folder) / name).relative_to(source)}"): Path(folder) / name
+        for folder, _, names in os.walk(source)
+        for name in names
+    }
+    if not found:
+        raise EmptyInputError(
+            f"the artifact {str(source)!r} has no files to put; its step wrote nothing to it"
+        )
+    broken = next((file for file in found.values() if not file.is_file()), None)
+    if broken:
+        raise PermanentError(f"{str(broken)!r} in the artifact is no file: a broken link, a pipe or a socket")
+    return found
+
+
+def _clean(path: str) -> str:
+    return "/" + "/".join(part for part in path.split("/") if part)

@@ -1,0 +1,66 @@
+"""`s3_pipeline/run`: the job of a pipeline that somebody else made, on given commits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kfp_pachyderm.errors import CommitReferenceError
+from kfp_pachyderm.launcher.open import withdraw
+from kfp_pachyderm.launcher.record import write_failure, write_job
+from kfp_pachyderm.launcher.reusable.call import PROJECT, Call
+from kfp_pachyderm.launcher.say import announce, say
+from kfp_pachyderm.pachyderm import job as jobs
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.existing import ExistingInput, ExistingPipeline, inspect_existing, job_on
+from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
+from kfp_pachyderm.provenance.record import RUN_KEY
+
+
+def run(call: Call) -> None:
+    """Sees to it that the pipeline in the input `pipeline` has a good job on the commits in `inputs`.
+
+    A job that this step made is stopped when the step ends before it; any other goes on.
+    """
+    project, _, name = call.execution.parameter("pipeline").rpartition("/")
+    pipeline = inspect_existing(call.pachd, project or PROJECT, name)
+    commits = _commits(call, pipeline)
+    job, ours = job_on(call.pachd, pipeline, commits, call.deadline, say)
+    try:
+        _record_start(call, job, commits)
+        info = jobs.follow(call.pachd, job, call.deadline, say)
+        jobs.require_success(job, info)
+    except BaseException as error:
+        if ours:
+            withdraw(call.pachd, job, f"the step ended: {error}")
+            write_failure(call.pachd, job.output, str(error))
+        raise
+    write_job(call.pachd, call.task, job, commits, call.execution, info)
+
+
+def _commits(call: Call, pipeline: ExistingPipeline) -> dict[str, Reference]:
+    """Input's name → commit; an input that is not given is at its branch's newest good commit."""
+    given = call.execution.value("inputs") or {}
+    unknown = sorted(set(given) - set(pipeline.inputs))
+    if unknown:
+        raise CommitReferenceError(
+            f"pipeline {pipeline} has no input {unknown[0]!r}; its inputs: {', '.join(pipeline.inputs)}"
+        )
+    return {name: _resolve(call, one, given) for name, one in pipeline.inputs.items()}
+
+
+def _resolve(call: Call, one: ExistingInput, given: Mapping[str, str]) -> Reference:
+    reference = parse(str(given[one.name]), one.branch.project) if given.get(one.name) else one.branch
+    if (reference.project, reference.repo) != (one.branch.project, one.branch.repo):
+        raise CommitReferenceError(
+            f"{reference} can't be input {one.name!r}: the pipeline reads {one.branch.project}/"
+            f"{one.branch.repo} there"
+        )
+    return resolve(call.pachd, reference, call.deadline, say, one.glob)
+
+
+def _record_start(call: Call, job: ClaimedJob, commits: dict[str, Reference]) -> None:
+    announce(f"job={job.id} pipeline={job.project}/{job.pipeline} commit={job.output}")
+    for name, commit in commits.items():
+        say(f"input {name}: {commit}")
+    if RUN_KEY not in jobs.inspect_output(call.pachd, job.output).metadata:
+        jobs.write_metadata(call.pachd, job.output, call.task.commit_metadata())
