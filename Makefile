@@ -69,6 +69,10 @@ golden: .venv/.dev  ## write the compiled YAML goldens again
 components: .venv/.dev  ## write the component.yaml files again
 	$(BIN)/python components/generate.py
 
+.PHONY: notebook
+notebook: .venv/.dev  ## run the notebook and write it with its outputs
+	$(BIN)/python samples/notebooks/execute.py
+
 .PHONY: bench
 bench: .venv/.bench  ## the figures: the adapter's targets, step overhead, import, growth
 	$(BIN)/python -m benchmarks

@@ -1,21 +1,5 @@
-"""The example of Pachyderm's documentation, verbatim ("Create an S3-enabled Pipeline")."""
+"""The example of Pachyderm's documentation, verbatim ("Create an S3-enabled Pipeline"); a sample runs it."""
 
-DOCUMENTED = """\
-{
-  "pipeline": {
-    "name": "test"
-  },
-  "input": {
-    "pfs": {
-      "glob": "/",
-      "repo": "s3://images",
-      "s3": "true"
-    }
-  },
-  "transform": {
-    "cmd": [ "python3", "/edges.py" ],
-    "image": "pachyderm/opencv"
-  },
-  "s3_out": true
-}
-"""
+from pathlib import Path
+
+DOCUMENTED = (Path(__file__).parents[1] / "samples" / "existing" / "spec.json").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -10,14 +11,24 @@ from kfp import compiler
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "samples"
-SOURCES = [*sorted((HERE / "pipelines").glob("*.py")), *sorted(SAMPLES.glob("*/pipeline.py"))]
 #: The samples are what users read: they name no FUNCTION for us.
-SAMPLE_FUNCTIONS = {"digits": "digits", "edges": "edge_detection", "minio": "word_count"}
+SAMPLE_FUNCTIONS = {
+    "cross/pipeline.py": "filters",
+    "digits/pipeline.py": "digits",
+    "edges/pipeline.py": "edge_detection",
+    "existing/in_place.py": "in_place",
+    "existing/pipeline.py": "documented",
+    "minio/pipeline.py": "word_count",
+}
+SOURCES = [*sorted((HERE / "pipelines").glob("*.py")), *(SAMPLES / one for one in SAMPLE_FUNCTIONS)]
 
 
 def name_of(source: Path) -> str:
     """What a source is called: its own name, or its sample's."""
-    return f"sample_{source.parent.name}" if SAMPLES in source.parents else source.stem
+    if SAMPLES not in source.parents:
+        return source.stem
+    own = "" if source.stem == "pipeline" else f"_{source.stem}"
+    return f"sample_{source.parent.name}{own}"
 
 
 def golden_of(source: Path) -> Path:
@@ -31,13 +42,18 @@ def load(source: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{source} can't be imported")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with warnings.catch_warnings():
+        # The sample `existing` loads the spec of Pachyderm's documentation as it stands.
+        warnings.filterwarnings("ignore", ".*Pachyderm refuses this spelling")
+        spec.loader.exec_module(module)
     return module
 
 
 def function_of(source: Path) -> str:
     """The name of the pipeline, or component, that is compiled: the source's FUNCTION, or the sample's."""
-    return SAMPLE_FUNCTIONS.get(source.parent.name) or str(load(source).FUNCTION)
+    if SAMPLES in source.parents:
+        return SAMPLE_FUNCTIONS[source.relative_to(SAMPLES).as_posix()]
+    return str(load(source).FUNCTION)
 
 
 def compile_to(source: Path, target: Path) -> None:

@@ -9,9 +9,9 @@ from types import ModuleType
 SAMPLES = Path(__file__).parents[2] / "samples"
 
 
-def load_sample(name: str) -> ModuleType:
-    """The module samples/<name>/pipeline.py."""
-    spec = importlib.util.spec_from_file_location(f"{name}_sample", SAMPLES / name / "pipeline.py")
+def load_sample(name: str, file: str = "pipeline") -> ModuleType:
+    """The module samples/<name>/<file>.py."""
+    spec = importlib.util.spec_from_file_location(f"{name}_{file}", SAMPLES / name / f"{file}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -1,0 +1,79 @@
+"""The notebook: it runs from start to end, and what is committed with it is what it gives."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from samples import SAMPLES
+
+FOLDER = SAMPLES / "notebooks"
+NOTEBOOK = FOLDER / "first_steps.ipynb"
+
+
+def outputs(path: Path) -> list[dict[str, Any]]:
+    """What every code cell shows: MIME type → content, {} where it shows nothing."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    return [dict(cell.outputs[0].data) if cell.outputs else {} for cell in cells]
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    target = tmp_path_factory.mktemp("notebook") / "executed.ipynb"
+    command = [sys.executable, str(FOLDER / "execute.py"), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stderr
+    return outputs(target)
+
+
+def picture(output: dict[str, Any]) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(output["image/png"]))))
+
+
+def test_pictures_job_and_commit_are_seen(executed: list[dict[str, Any]]) -> None:
+    photograph, drawing, two_drawings, drawing_again = [
+        picture(one) for one in executed if "image/png" in one
+    ]
+    assert photograph.shape == drawing.shape == (200, 308, 3)
+    assert two_drawings.shape == (200, 616, 3)
+    assert np.mean(photograph) < 200 < np.mean(drawing) < 254, "a photograph; lines on white paper"
+    assert np.array_equal(drawing, drawing_again), "a commit does not change"
+    texts = [one["text/plain"] for one in executed if one and "image/png" not in one]
+    (commit,) = re.findall(r"default/draw@[0-9a-f]{32}", texts[0])
+    job = commit.partition("@")[2]
+    assert f"'job': '{job}'" in texts[1]
+    assert "'state': 'SUCCESS'" in texts[1]
+    (photo,) = re.findall(r"'input_photos': 'default/(photos@[0-9a-f]{32})'", texts[1])
+    assert texts[2] == f"['{photo}']"
+    assert texts[3] == "['draw', 'pachyderm-snapshot']"
+
+
+def test_committed_outputs_are_those_of_a_run(executed: list[dict[str, Any]]) -> None:
+    for now, committed in zip(executed, outputs(NOTEBOOK), strict=True):
+        assert now.keys() == committed.keys(), "run it again: make notebook"
+        if "image/png" in now:
+            assert np.abs(picture(now).astype(int) - picture(committed)).mean() < 3
+        else:
+            assert masked(now) == masked(committed), "run it again: make notebook"
+
+
+def masked(output: dict[str, Any]) -> str:
+    return re.sub("[0-9a-f]{32}", "<id>", output.get("text/plain", ""))
+
+
+def test_nothing_of_a_machine_is_committed() -> None:
+    text = re.sub(r'"image/png": "[^"]*"', "", NOTEBOOK.read_text())
+    assert not re.search(r"127\.0\.0\.1|localhost|/tmp|/home|/root|/work|https?://|:\d{4,5}\b", text)
+    assert '"output_type": "stream"' not in text
+    assert '"output_type": "error"' not in text
