@@ -13,7 +13,7 @@ from typing import Any
 import kfp
 import pytest
 import yaml
-from golden_files import SOURCES, compile_to, function_of, golden_of, load, name_of
+from golden_files import SAMPLES, SOURCES, compile_to, function_of, golden_of, load, name_of
 from kfp import components
 
 import kfp_pachyderm
@@ -54,6 +54,7 @@ def test_no_golden_without_a_pipeline() -> None:
     assert {path.stem for path in golden_of(SOURCES[0]).parent.glob("*.yaml")} == {
         name_of(one) for one in SOURCES
     }
+    assert set(SAMPLES.glob("*/pipeline.py")) <= set(SOURCES)
 
 
 @each_source

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from kfp import dsl
-from pachyderm_sdk.api import pps
+from pachyderm_sdk.api import pfs, pps
 from reusable import (  # type: ignore[import-not-found]
     create_pipeline,
     files,
@@ -122,3 +122,19 @@ def test_sigterm_in_the_middle_of_a_put_leaves_nothing(pachyderm: Pachyderm, tmp
     stopped, same = jobs(pachyderm, downstream)
     assert (stopped.state, same.job.id) == (pps.JobState.JOB_KILLED, earlier.job.id)
     assert not (tmp_path / "commit").exists()
+
+
+def test_a_put_waits_for_the_commit_that_is_open(pachyderm: Pachyderm, tmp_path: Path) -> None:
+    pachyderm.put("vision/data", {"/a": "A"})
+    (tmp_path / "b").write_text("B")
+    branch = pfs.Branch.from_uri(MASTER)
+    theirs = pachyderm.client.pfs.start_commit(branch=branch)
+    with start(pachyderm, "repo/put", tmp_path, tmp_path / "b", branch=MASTER) as process:
+        assert any(
+            "waiting for the commit that is open" in line for line in iter(process.stderr.readline, "")
+        )
+        pachyderm.client.pfs.put_file_from_bytes(commit=theirs, path="/c", data=b"C")
+        pachyderm.client.pfs.finish_commit(commit=theirs)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert files(pachyderm, (tmp_path / "commit").read_text()) == {"/a": b"A", "/b": b"B", "/c": b"C"}
