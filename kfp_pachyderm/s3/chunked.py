@@ -32,7 +32,7 @@ class ChunkSigner:
         return hmac.digest(self._signed.key, text.encode(), "sha256").hex()
 
     def _check(self, expected: str, given: str) -> None:
-        if not hmac.compare_digest(expected, given):
+        if not hmac.compare_digest(expected.encode(), given.encode()):
             raise S3Error("SignatureDoesNotMatch")
         self._previous = given
 

@@ -55,7 +55,7 @@ def parse_date(value: str) -> datetime | None:
     """A moment from an HTTP header; None when it can't be read (HTTP ignores such a condition)."""
     try:
         moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

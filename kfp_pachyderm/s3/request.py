@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from kfp_pachyderm.s3.errors import S3Error
 
 _MAX_DOCUMENT = 4 * 2**20
+_MOST_DIGITS = 19
 
 
 class Source(Protocol):
@@ -75,6 +76,20 @@ class S3Request:
         return data
 
 
+def number(name: str, text: str) -> int:
+    """The text as a whole number that is not negative.
+
+    Args:
+        name: what the message calls it.
+
+    Raises:
+        S3Error: InvalidArgument.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise S3Error("InvalidArgument", f"{name} is {text[:_MOST_DIGITS]!r}, not a number")
+    return int(text)
+
+
 def decode(text: str) -> str:
     """Percent-decoding to UTF-8.
 
@@ -104,11 +119,7 @@ def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
 
 def _length(headers: Mapping[str, str]) -> int | None:
     text = headers.get("content-length", "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise S3Error("InvalidArgument", f"Content-Length {text!r} is no number")
-    return int(text)
+    return number("Content-Length", text) if text else None
 
 
 def from_environ(environ: Mapping[str, Any]) -> S3Request:

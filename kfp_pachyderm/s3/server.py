@@ -1,24 +1,31 @@
-"""A threaded HTTP server on loopback: cheroot, with socket files fast enough for large objects."""
+"""A threaded HTTP server on loopback: cheroot, made fast for large objects and patient with slow clients."""
 
 from __future__ import annotations
 
 import logging
 import socket
 import threading
+import time
 from typing import Any
 
 from cheroot import wsgi
 from cheroot.makefile import StreamReader
 from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.workers.threadpool import ThreadPool
 
+from kfp_pachyderm.s3.transfer import TransferReader
 from kfp_pachyderm.s3.wsgi import WSGIApplication
 
 log = logging.getLogger(__name__)
 
 _READ_BUFFER = 2**18
-_THREADS = 32
 _IDLE = 300
+#: Seconds in which a request's head must be there: a trickle of bytes would keep its thread for ever.
+_HEAD = 30.0
 _HEADERS = 2**17
+#: A client that stalls within a body keeps a thread, and may only go on after another request (a merge of
+#: many objects reads them in turns), so there are as many threads as anybody needs; they are made on demand.
+_THREADS, _MOST_THREADS = 8, 512
 
 
 class _Writer:
@@ -40,8 +47,26 @@ class _Writer:
         self.closed = True
 
 
+class _Raw(socket.SocketIO):
+    """Reads from the socket until a deadline, whatever comes in little by little."""
+
+    deadline: float | None = None
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self.deadline is not None:
+            left = self.deadline - time.monotonic()
+            self._sock.settimeout(max(left, 0.001))  # type: ignore[attr-defined]
+        return super().readinto(buffer)
+
+
+class _Reader(StreamReader):
+    def __init__(self, sock: socket.socket) -> None:
+        super(StreamReader, self).__init__(_Raw(sock, "rb"), _READ_BUFFER)
+        self.bytes_read = 0
+
+
 def _makefile(sock: socket.socket, mode: str, _bufsize: int) -> Any:
-    return StreamReader(sock, mode, _READ_BUFFER) if "r" in mode else _Writer(sock)
+    return _Reader(sock) if "r" in mode else _Writer(sock)
 
 
 #: What Go's net/http says to requests that it can't read; Pachyderm's gateway is one of its servers.
@@ -52,6 +77,24 @@ _UNREADABLE = (
 
 
 class _Request(HTTPRequest):
+    def parse_request(self) -> None:
+        raw = self.conn.rfile.raw
+        raw.deadline = time.monotonic() + _HEAD
+        try:
+            super().parse_request()
+        except ValueError:
+            # cheroot does not expect what urlsplit says to some addresses
+            self.simple_response("400 Bad Request")
+        raw.deadline = None
+        self.conn.socket.settimeout(_IDLE)
+
+    def send_headers(self) -> None:
+        # the application has read the body or given it up; cheroot would take the rest into memory at once
+        self.rfile = None
+        # nor does it look at whether the application ends the connection
+        self.close_connection |= (b"Connection", b"close") in self.outheaders
+        super().send_headers()
+
     def simple_response(self, status: str, msg: str = "") -> None:
         if status == "400 Bad Request":
             self.close_connection = True
@@ -72,6 +115,8 @@ class _Gateway(wsgi.Gateway_10):
 
     def get_environ(self) -> Any:
         environ: Any = super().get_environ()  # type: ignore[no-untyped-call]
+        if self.req.chunked_read:
+            environ["wsgi.input"] = TransferReader(self.req.conn.rfile)
         # WSGI's names can't tell "-" from "_", which signed metadata headers may hold
         environ["s3.headers"] = {
             name.decode("latin-1").lower(): value.decode("latin-1")
@@ -80,11 +125,28 @@ class _Gateway(wsgi.Gateway_10):
         return environ
 
 
+class _Threads(ThreadPool):
+    """Threads as they are needed; they stay."""
+
+    def put(self, conn: Any) -> None:
+        threads: list[Any] = self._threads  # type: ignore[attr-defined]
+        if self.qsize >= self.idle and len(threads) < self.max:
+            threads.append(self._spawn_worker())  # type: ignore[attr-defined]
+        super().put(conn)
+
+
 class _Server(wsgi.Server):
     ConnectionClass = _Connection
     keep_alive_conn_limit = 1000
     max_request_header_size = _HEADERS
     expiration_interval = 0.05
+
+    def process_conn(self, conn: Any) -> None:
+        if conn.last_used is None:
+            # cheroot gives a new connection a thread at once, whether the client says anything or not
+            self.put_conn(conn)
+        else:
+            super().process_conn(conn)
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         # mostly clients that go away, which is no error of ours
@@ -104,10 +166,9 @@ class S3Server:
     """
 
     def __init__(self, app: WSGIApplication, port: int = 0, host: str = "127.0.0.1") -> None:
-        server = _Server(
-            (host, port), app, numthreads=_THREADS, server_name="s3", timeout=_IDLE, shutdown_timeout=1
-        )
+        server = _Server((host, port), app, server_name="s3", timeout=_IDLE, shutdown_timeout=1)
         server.gateway = _Gateway
+        server.requests = _Threads(server, min=_THREADS, max=_MOST_THREADS)
         server.prepare()
         self._server = server
         self.port: int = server.bind_addr[1]

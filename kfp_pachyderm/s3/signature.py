@@ -20,6 +20,7 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 _SKEW = timedelta(minutes=15)
 _LONGEST = 7 * 24 * 3600
 _SCOPE = re.compile(r"([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
+_DIGITS = re.compile(r"[0-9]{1,19}")
 
 #: access key → secret key, None for an unknown one
 Secrets = Callable[[str], str | None]
@@ -73,22 +74,27 @@ def _canonical_query(query: tuple[tuple[str, str], ...]) -> str:
     )
 
 
-def _canonical_request(request: S3Request, claim: _Claim) -> str:
-    headers = "".join(f"{name}:{' '.join(request.header(name).split())}\n" for name in claim.signed_headers)
-    return "\n".join(
+def _canonical_headers(request: S3Request, names: tuple[str, ...]) -> bytes:
+    # bytes as they were sent, which WSGI spells as Latin-1
+    values = {name: request.header(name).encode("latin-1", "replace") for name in names}
+    return b"".join(name.encode() + b":" + b" ".join(value.split()) + b"\n" for name, value in values.items())
+
+
+def _canonical_request(request: S3Request, claim: _Claim) -> bytes:
+    return b"\n".join(
         [
-            request.method,
-            quote(request.path, safe="/-_.~"),
-            _canonical_query(claim.query),
-            headers,
-            ";".join(claim.signed_headers),
-            claim.payload,
+            request.method.encode(),
+            quote(request.path, safe="/-_.~").encode(),
+            _canonical_query(claim.query).encode(),
+            _canonical_headers(request, claim.signed_headers),
+            ";".join(claim.signed_headers).encode(),
+            claim.payload.encode(),
         ]
     )
 
 
 def _v4_signature(request: S3Request, claim: _Claim, key: bytes) -> str:
-    digest = hashlib.sha256(_canonical_request(request, claim).encode()).hexdigest()
+    digest = hashlib.sha256(_canonical_request(request, claim)).hexdigest()
     text = "\n".join([_ALGORITHM, claim.date, claim.scope, digest])
     return hmac.digest(key, text.encode(), "sha256").hex()
 
@@ -125,7 +131,7 @@ def _header_date(request: S3Request) -> str:
         return date
     try:
         return parsedate_to_datetime(request.header("date")).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise S3Error("AccessDenied", "the request is signed but has no date") from error
 
 
@@ -156,10 +162,10 @@ def _check_skew(date: str, now: datetime) -> None:
 
 def _check_expiry(request: S3Request, now: datetime) -> None:
     text = request.param("X-Amz-Expires")
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _LONGEST):
+    if not _DIGITS.fullmatch(text.removeprefix("-")) or int(text) > _LONGEST:
         raise S3Error("AuthorizationQueryParametersError")
-    start = _time(request.param("X-Amz-Date"))
-    if now < start - _SKEW or now > start + timedelta(seconds=int(text)):
+    age = now - _time(request.param("X-Amz-Date"))
+    if age < -_SKEW or age > timedelta(seconds=max(int(text), 0)):
         raise S3Error("AccessDenied", "Request has expired")
 
 
@@ -227,7 +233,9 @@ def _check_v2(access_key: str, signature: str, text: str, secrets: Secrets) -> S
         given = base64.b64decode(signature, validate=True)
     except binascii.Error:
         given = b""
-    if not hmac.compare_digest(hmac.digest(secret.encode(), text.encode(), "sha1"), given):
+    if not hmac.compare_digest(
+        hmac.digest(secret.encode(), text.encode("latin-1", "replace"), "sha1"), given
+    ):
         raise S3Error("SignatureDoesNotMatch")
     return Signed(access_key)
 
@@ -237,7 +245,7 @@ def _check_v2_date(request: S3Request, now: datetime) -> None:
         text = request.header("x-amz-date" if "x-amz-date" in request.headers else "date")
         try:
             date = _time(text) if text.endswith("Z") else parsedate_to_datetime(text)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise S3Error("AccessDenied", f"{text!r} is no date of a signature") from error
         date = date if date.tzinfo else date.replace(tzinfo=UTC)
         if date.timestamp() < 0:
@@ -262,7 +270,7 @@ def query_v2(request: S3Request, secrets: Secrets, now: datetime) -> Signed | No
     if not access_key or not signature:
         return None
     expires = request.param("Expires")
-    if not (expires.isascii() and expires.isdigit()) or int(expires) < now.timestamp():
+    if not _DIGITS.fullmatch(expires) or int(expires) < now.timestamp():
         raise S3Error("AccessDenied", "Request has expired")
     return _check_v2(access_key, signature, _v2_text(request, expires), secrets)
 

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 XML_TYPE = "application/xml"
 _PIECE = 2**20
+_CLOSE = ("Connection", "close")
 
 Headers = Sequence[tuple[str, str]]
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -57,10 +58,14 @@ def error_response(error: S3Error, path: str, request_id: str) -> Response:
     return Response(error.status, (("Content-Type", XML_TYPE), *error.headers), body)
 
 
-def drain(source: Source) -> None:
-    """Reads the rest of a body: cheroot would read a refused upload into memory at once."""
-    while source.read(_PIECE):
-        pass
+def drained(source: Source) -> bool:
+    """Reads the rest of a body, piece by piece; False when that fails and the connection can't go on."""
+    try:
+        while source.read(_PIECE):
+            pass
+    except (S3Error, OSError):
+        return False
+    return True
 
 
 def _handled(handle: Callable[[S3Request], Response], request: S3Request) -> Response:
@@ -73,8 +78,8 @@ def _handled(handle: Callable[[S3Request], Response], request: S3Request) -> Res
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         response = error_response(S3Error("InternalError"), request.path, request.id)
-    drain(request.body)
-    return with_headers(response, ("x-amz-request-id", request.id), ("x-amz-id-2", request.id))
+    ends = () if drained(request.body) else (_CLOSE,)
+    return with_headers(response, ("x-amz-request-id", request.id), ("x-amz-id-2", request.id), *ends)
 
 
 def _answer(handle: Callable[[S3Request], Response], environ: dict[str, Any]) -> Response:
@@ -82,7 +87,7 @@ def _answer(handle: Callable[[S3Request], Response], environ: dict[str, Any]) ->
         request = from_environ(environ)
     except S3Error as error:
         # where the body ends is not known, so the connection can't go on
-        return with_headers(error_response(error, "/", ""), ("Connection", "close"))
+        return with_headers(error_response(error, "/", ""), _CLOSE)
     return _handled(handle, request)
 
 

@@ -11,8 +11,11 @@ from kfp_pachyderm.s3.errors import S3Error
 _HEADER = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _MAX_DEPTH = 16
+#: The longest document names 10000 parts, with up to seven elements each.
+_MAX_ELEMENTS = 100_000
 
 Content = str | Iterable[tuple[str, "Content"]]
+Fields = list[tuple[str, Content]]
 
 
 def _escaped(code: int) -> str | None:
@@ -52,7 +55,7 @@ def document(name: str, content: Content, *, namespace: bool = True) -> bytes:
     return (_HEADER + text).encode()
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
     """One element: its name without namespace, its own text, its children."""
 
@@ -73,9 +76,11 @@ class _Builder:
     def __init__(self) -> None:
         self.root = Node("")
         self._open = [self.root]
+        self._count = 0
 
     def start(self, name: str, _attributes: dict[str, str]) -> None:
-        if len(self._open) > _MAX_DEPTH:
+        self._count += 1
+        if len(self._open) > _MAX_DEPTH or self._count > _MAX_ELEMENTS:
             raise S3Error("MalformedXML")
         node = Node(name.rpartition(" ")[2])
         self._open[-1].children.append(node)
@@ -107,7 +112,7 @@ def parse(data: bytes, root: str) -> Node:
     parser.buffer_text = True
     try:
         parser.Parse(data, True)
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:
         raise S3Error("MalformedXML") from error
     if not builder.root.children or builder.root.children[0].name != root:
         raise S3Error("MalformedXML")
