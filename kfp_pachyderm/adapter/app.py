@@ -8,10 +8,11 @@ from pathlib import Path
 
 from kfp_pachyderm.adapter.cache import ReadCache
 from kfp_pachyderm.adapter.config import AdapterConfig
+from kfp_pachyderm.adapter.describe import describe_object
 from kfp_pachyderm.adapter.inputs import InputBucket
 from kfp_pachyderm.adapter.listing import list_buckets, list_objects
 from kfp_pachyderm.adapter.multipart import Multipart
-from kfp_pachyderm.adapter.objects import Bucket
+from kfp_pachyderm.adapter.objects import Bucket, Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket
 from kfp_pachyderm.adapter.reads import read_object
 from kfp_pachyderm.adapter.remote import CallFailedError
@@ -20,7 +21,7 @@ from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.adapter.writes import Writes
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request
-from kfp_pachyderm.s3.routes import S3_ROUTES, match
+from kfp_pachyderm.s3.routes import ABSENT, S3_ROUTES, match
 from kfp_pachyderm.s3.signature import verify
 from kfp_pachyderm.s3.wsgi import Response, WSGIApplication, application, xml_response
 
@@ -91,7 +92,10 @@ class Adapter:
         writes, multipart = Writes(self.buckets, self.spool), Multipart(self.buckets, self.spool)
         self._reads: dict[str, Callable[[S3Request], Response]] = {
             "NotImplemented": self._not_implemented,
-            "ListBuckets": lambda _: list_buckets(sorted(self.buckets.all), self._started),
+            "ListBuckets": self._list_buckets,
+            "GetAbsentConfiguration": self._absent,
+            "GetObjectTagging": self._tagging,
+            "GetObjectAttributes": lambda request: describe_object(request, self._find(request)),
             "GetBucketLocation": self._location,
             "GetBucketVersioning": self._versioning,
             "HeadBucket": self._head_bucket,
@@ -100,16 +104,19 @@ class Adapter:
             "GetObject": self._get,
             "HeadObject": self._get,
             "DeleteObject": writes.delete,
-            "DeleteObjects": writes.delete_many,
             "CopyObject": writes.copy,
             "ListMultipartUploads": multipart.list_uploads,
             "CreateMultipartUpload": multipart.create,
             "UploadPartCopy": multipart.copy_part,
             "ListParts": multipart.list_parts,
-            "CompleteMultipartUpload": multipart.complete,
             "AbortMultipartUpload": multipart.abort,
         }
-        self._uploads = {"PutObject": writes.put, "UploadPart": multipart.part}
+        self._uploads = {
+            "PutObject": writes.put,
+            "UploadPart": multipart.part,
+            "DeleteObjects": writes.delete_many,
+            "CompleteMultipartUpload": multipart.complete,
+        }
 
     def _secret(self, access_key: str) -> str | None:
         return self._config.secret_key if access_key == self._config.access_key else None
@@ -136,6 +143,19 @@ class Adapter:
     def _not_implemented(self, request: S3Request) -> Response:
         raise S3Error("NotImplemented")
 
+    def _list_buckets(self, request: S3Request) -> Response:
+        return list_buckets(request, sorted(self.buckets.all), self._started)
+
+    def _absent(self, request: S3Request) -> Response:
+        self.buckets.find(request.bucket)
+        raise S3Error(next(code for name, code in ABSENT.items() if request.has(name)))
+
+    def _tagging(self, request: S3Request) -> Response:
+        """No tags: the aws command asks for them when it copies a large object."""
+        if self._find(request) is None:
+            raise S3Error("NoSuchKey")
+        return xml_response("Tagging", [("TagSet", "")])
+
     def _location(self, request: S3Request) -> Response:
         self.buckets.find(request.bucket)
         return xml_response("LocationConstraint", "")
@@ -156,5 +176,8 @@ class Adapter:
             f"a step can't make buckets: {request.bucket!r} is none of {', '.join(sorted(self.buckets.all))}",
         )
 
+    def _find(self, request: S3Request) -> Stored | None:
+        return self.buckets.find(request.bucket).find(request.key)
+
     def _get(self, request: S3Request) -> Response:
-        return read_object(request, self.buckets.find(request.bucket).find(request.key))
+        return read_object(request, self._find(request))

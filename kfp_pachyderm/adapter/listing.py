@@ -13,12 +13,11 @@ from kfp_pachyderm.adapter.objects import Bucket, Stored
 from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.listing import Page, page
-from kfp_pachyderm.s3.request import S3Request
+from kfp_pachyderm.s3.request import S3Request, number
 from kfp_pachyderm.s3.wsgi import Response, xml_response
 
-_MOST = 1000
+_MOST_BUCKETS = 10000
 OWNER: xml.Content = (("ID", "kfp-pachyderm"), ("DisplayName", "kfp-pachyderm"))
-Fields = list[tuple[str, xml.Content]]
 
 
 def timestamp(moment: datetime) -> str:
@@ -26,13 +25,10 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def _limit(request: S3Request) -> int:
-    text = request.param("max-keys")
-    if not text:
-        return _MOST
-    if not (text.isascii() and text.isdigit()) or int(text) > 2**31 - 1:
-        raise S3Error("InvalidArgument", f"max-keys is {text!r}, not a number")
-    return min(int(text), _MOST)
+def limit(request: S3Request, name: str, most: int = 1000) -> int:
+    """The query parameter that says how long a page may be."""
+    text = request.param(name)
+    return min(number(name, text), most) if text else most
 
 
 def _token(request: S3Request) -> str:
@@ -42,7 +38,8 @@ def _token(request: S3Request) -> str:
         raise S3Error("InvalidArgument", "The continuation token provided is incorrect") from error
 
 
-def _encoder(request: S3Request) -> Callable[[str], str]:
+def encoder(request: S3Request) -> Callable[[str], str]:
+    """What encoding-type asks for."""
     kind = request.param("encoding-type")
     if kind not in ("", "url"):
         raise S3Error("InvalidArgument", f"encoding-type is {kind!r}, only url is known")
@@ -56,8 +53,8 @@ class _Listing:
     limit: int
     encode: Callable[[str], str]
 
-    def _contents(self, stored: Stored, owner: bool) -> Fields:
-        fields: Fields = [
+    def _contents(self, stored: Stored, owner: bool) -> xml.Fields:
+        fields: xml.Fields = [
             ("Key", self.encode(stored.key)),
             ("LastModified", timestamp(stored.modified)),
             ("ETag", f'"{stored.etag}"'),
@@ -66,8 +63,8 @@ class _Listing:
         ]
         return [*fields, ("Owner", OWNER)] if owner else fields
 
-    def _common(self, owner: bool, prefix: str) -> Fields:
-        fields: Fields = [("Name", self.request.bucket), ("Prefix", prefix)]
+    def _common(self, owner: bool, prefix: str) -> xml.Fields:
+        fields: xml.Fields = [("Name", self.request.bucket), ("Prefix", prefix)]
         if self.request.param("delimiter"):
             fields.append(("Delimiter", self.encode(self.request.param("delimiter"))))
         if self.request.param("encoding-type"):
@@ -77,7 +74,7 @@ class _Listing:
         fields += [("CommonPrefixes", [("Prefix", self.encode(one))]) for one in self.result.prefixes]
         return fields
 
-    def version1(self) -> Fields:
+    def version1(self) -> xml.Fields:
         # S3 does not encode this one in version 1, and clients don't decode it
         prefix = self.request.param("prefix")
         fields = [*self._common(True, prefix), ("Marker", self.encode(self.request.param("marker")))]
@@ -85,7 +82,7 @@ class _Listing:
             fields.append(("NextMarker", self.encode(self.result.last)))
         return fields
 
-    def version2(self) -> Fields:
+    def version2(self) -> xml.Fields:
         owner = self.request.param("fetch-owner") == "true"
         fields = [
             *self._common(owner, self.encode(self.request.param("prefix"))),
@@ -112,21 +109,27 @@ def _after(request: S3Request, second: bool) -> str:
 def list_objects(request: S3Request, bucket: Bucket) -> Response:
     """ListObjects in either version."""
     second = request.param("list-type") == "2"
-    encode, limit = _encoder(request), _limit(request)
+    encode, most = encoder(request), limit(request, "max-keys")
     result = page(
         bucket.walk,
         prefix=request.param("prefix"),
         delimiter=request.param("delimiter"),
         after=_after(request, second),
-        limit=limit,
+        limit=most,
     )
-    listing = _Listing(request, result, limit, encode)
+    listing = _Listing(request, result, most, encode)
     return xml_response("ListBucketResult", listing.version2() if second else listing.version1())
 
 
-def list_buckets(names: list[str], created: datetime) -> Response:
-    """ListBuckets."""
+def list_buckets(request: S3Request, names: list[str], created: datetime) -> Response:
+    """ListBuckets, of the names in order."""
+    prefix, most = request.param("prefix"), limit(request, "max-buckets", _MOST_BUCKETS)
+    found = [name for name in names if name.startswith(prefix) and name > _token(request)]
+    shown = found[:most]
     buckets: xml.Content = [
-        ("Bucket", [("Name", name), ("CreationDate", timestamp(created))]) for name in names
+        ("Bucket", [("Name", name), ("CreationDate", timestamp(created))]) for name in shown
     ]
-    return xml_response("ListAllMyBucketsResult", [("Owner", OWNER), ("Buckets", buckets)])
+    fields: xml.Fields = [("Owner", OWNER), ("Buckets", buckets)]
+    if len(found) > len(shown) > 0:
+        fields.append(("ContinuationToken", base64.urlsafe_b64encode(shown[-1].encode()).decode()))
+    return xml_response("ListAllMyBucketsResult", fields)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from kfp_pachyderm.adapter.listing import OWNER, Fields, timestamp
-from kfp_pachyderm.adapter.objects import Attributes
+from kfp_pachyderm.adapter.listing import OWNER, limit, timestamp
+from kfp_pachyderm.adapter.objects import Attributes, Stored
 from kfp_pachyderm.adapter.spool import Spool
+from kfp_pachyderm.adapter.upload_listing import list_uploads
 from kfp_pachyderm.adapter.uploads import Part, Upload, Uploads, assemble, wanted_parts
 from kfp_pachyderm.adapter.writes import PieceReader, copy_source, upload
+from kfp_pachyderm.s3 import xml
+from kfp_pachyderm.s3.body import document
+from kfp_pachyderm.s3.checksums import PREFIX, TYPE, asked, element
 from kfp_pachyderm.s3.conditions import Conditions, parse_range
 from kfp_pachyderm.s3.errors import S3Error
-from kfp_pachyderm.s3.request import S3Request
+from kfp_pachyderm.s3.request import S3Request, number
 from kfp_pachyderm.s3.signature import Signed
 from kfp_pachyderm.s3.wsgi import Response, xml_response
 
@@ -20,23 +24,29 @@ if TYPE_CHECKING:
     from kfp_pachyderm.adapter.app import Buckets
 
 _MOST_PARTS = 10000
-_PAGE = 1000
 
 
 def _number(request: S3Request) -> int:
     text = request.param("partNumber")
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _MOST_PARTS:
+    found = number("partNumber", text)
+    if not 1 <= found <= _MOST_PARTS:
         raise S3Error("InvalidArgument", f"partNumber is {text!r}, not between 1 and {_MOST_PARTS}")
-    return int(text)
+    return found
 
 
-def _count(request: S3Request, name: str, default: int) -> int:
-    text = request.param(name)
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit()):
-        raise S3Error("InvalidArgument", f"{name} is {text!r}, not a number")
-    return int(text)
+def _check_whole(request: S3Request, found: Upload, stored: Stored) -> None:
+    """Compares the object with what the request says about the whole of it."""
+    size = request.header("x-amz-mp-object-size")
+    if size and number("x-amz-mp-object-size", size) != stored.size:
+        raise S3Error("InvalidRequest", f"the parts are {stored.size} bytes, x-amz-mp-object-size is {size}")
+    kind = request.header(TYPE).upper()
+    if kind and found.kind and kind != found.kind:
+        raise S3Error("InvalidRequest", f"{TYPE} is {kind!r}, the upload was created with {found.kind!r}")
+    given = request.header(found.header) if found.header else ""
+    if given and given != dict(stored.attributes.checksums)[found.header]:
+        raise S3Error(
+            "BadDigest", f"The {found.algorithm.upper()} you specified did not match the object's parts."
+        )
 
 
 class Multipart:
@@ -59,20 +69,22 @@ class Multipart:
     def create(self, request: S3Request) -> Response:
         """CreateMultipartUpload."""
         self._buckets.writable(request.bucket).check(request.key)
-        made = self._uploads.create(request.key, Attributes.of(request))
+        made = self._uploads.create(request.key, Attributes.of(request), *asked(request))
         fields = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", made.id)]
-        return xml_response("InitiateMultipartUploadResult", fields)
+        headers = ((PREFIX + "algorithm", made.algorithm.upper()), (TYPE, made.kind))
+        return xml_response("InitiateMultipartUploadResult", fields, headers if made.algorithm else ())
 
     def part(self, request: S3Request, signed: Signed) -> Response:
         """UploadPart."""
-        found, number = self._upload(request), _number(request)
-        file, body = upload(request, signed, self._spool)
-        found.parts[number] = Part(file, body.md5, datetime.now(UTC))
+        found, position = self._upload(request), _number(request)
+        file, body = upload(request, signed, self._spool, found.algorithm)
+        checksum = dict(body.checksums).get(found.header, "")
+        found.parts[position] = Part(file, body.md5, datetime.now(UTC), checksum)
         return Response(200, (("ETag", f'"{body.md5.hex()}"'), *body.checksums))
 
     def copy_part(self, request: S3Request) -> Response:
         """UploadPartCopy, of a whole object or a range."""
-        found, number = self._upload(request), _number(request)
+        found, position = self._upload(request), _number(request)
         source = copy_source(request, self._buckets)
         value = request.header("x-amz-copy-source-range")
         span = parse_range(value, source.size) if value else None
@@ -81,25 +93,26 @@ class Multipart:
         if span and value.strip() != f"bytes={span.start}-{span.start + span.length - 1}":
             raise S3Error("InvalidRange", f"x-amz-copy-source-range {value!r} of {source.size} bytes")
         start, length = (span.start, span.length) if span else (0, source.size)
-        content = PieceReader(source.read(start, length))
-        part = Part(self._spool.write(content), content.md5, datetime.now(UTC))
-        found.parts[number] = part
-        fields = [("LastModified", timestamp(part.modified)), ("ETag", f'"{part.md5.hex()}"')]
+        content = PieceReader(source.read(start, length), found.algorithm)
+        part = Part(self._spool.write(content), content.md5, datetime.now(UTC), content.checksum)
+        found.parts[position] = part
+        fields = [("LastModified", timestamp(part.modified)), *self._sums(found, part)]
         return xml_response("CopyPartResult", fields)
 
-    def complete(self, request: S3Request) -> Response:
-        """CompleteMultipartUpload."""
-        bucket, wanted = self._buckets.writable(request.bucket), wanted_parts(request.document())
-        etag = self._uploads.completed(request.param("uploadId"), request.key)
-        if etag is None:
+    def complete(self, request: S3Request, signed: Signed) -> Response:
+        """CompleteMultipartUpload; the checksum that it brings is the object's, not the document's."""
+        bucket, wanted = self._buckets.writable(request.bucket), wanted_parts(document(request, signed, ()))
+        answer = self._uploads.completed(request.param("uploadId"), request.key)
+        if answer is None:
             found = self._upload(request)
             stored = assemble(found, wanted)
+            _check_whole(request, found, stored)
             bucket.put(stored, Conditions.of(request))
-            self._uploads.complete(found, stored.etag)
-            etag = stored.etag
-        fields = [("Location", f"/{request.bucket}/{request.key}"), ("Bucket", request.bucket)]
-        fields += [("Key", request.key), ("ETag", f'"{etag}"')]
-        return xml_response("CompleteMultipartUploadResult", fields)
+            answer = [("Location", f"/{request.bucket}/{request.key}"), ("Bucket", request.bucket)]
+            answer += [("Key", request.key), ("ETag", f'"{stored.etag}"')]
+            answer += [(element(name), value) for name, value in stored.attributes.checksums]
+            self._uploads.complete(found, answer)
+        return xml_response("CompleteMultipartUploadResult", answer)
 
     def abort(self, request: S3Request) -> Response:
         """AbortMultipartUpload."""
@@ -108,48 +121,30 @@ class Multipart:
 
     def list_parts(self, request: S3Request) -> Response:
         """ListParts."""
-        found = self._upload(request)
-        marker, limit = (
-            _count(request, "part-number-marker", 0),
-            min(_count(request, "max-parts", _PAGE), _PAGE),
-        )
-        numbers = sorted(number for number in list(found.parts) if number > marker)
-        shown = numbers[:limit]
-        fields: Fields = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", found.id)]
+        found, most = self._upload(request), limit(request, "max-parts")
+        marker = number("part-number-marker", request.param("part-number-marker") or "0")
+        positions = sorted(position for position in list(found.parts) if position > marker)
+        shown = positions[:most]
+        fields: xml.Fields = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", found.id)]
         fields += [("Initiator", OWNER), ("Owner", OWNER), ("StorageClass", "STANDARD")]
-        fields += [("PartNumberMarker", str(marker)), ("MaxParts", str(limit))]
+        fields += [("PartNumberMarker", str(marker)), ("MaxParts", str(most))]
         fields += [("NextPartNumberMarker", str(shown[-1] if shown else marker))]
-        fields += [("IsTruncated", str(len(numbers) > len(shown)).lower())]
-        fields += [("Part", self._part(number, found.parts[number])) for number in shown]
+        fields += [("IsTruncated", str(len(positions) > len(shown)).lower()), *found.checksum_fields()]
+        fields += [("Part", self._part(found, position)) for position in shown]
         return xml_response("ListPartsResult", fields)
 
     @staticmethod
-    def _part(number: int, part: Part) -> Fields:
-        return [
-            ("PartNumber", str(number)),
-            ("LastModified", timestamp(part.modified)),
-            ("ETag", f'"{part.md5.hex()}"'),
-            ("Size", str(part.file.size)),
-        ]
+    def _sums(found: Upload, part: Part) -> xml.Fields:
+        checksum: xml.Fields = [(element(found.header), part.checksum)] if found.header else []
+        return [("ETag", f'"{part.md5.hex()}"'), *checksum]
+
+    def _part(self, found: Upload, position: int) -> xml.Fields:
+        part = found.parts[position]
+        fields: xml.Fields = [("PartNumber", str(position)), ("LastModified", timestamp(part.modified))]
+        return [*fields, ("Size", str(part.file.size)), *self._sums(found, part)]
 
     def list_uploads(self, request: S3Request) -> Response:
-        """ListMultipartUploads, all on one page."""
-        self._buckets.find(request.bucket)
-        prefix = request.param("prefix")
-        fields: Fields = [("Bucket", request.bucket), ("Prefix", prefix), ("KeyMarker", "")]
-        fields += [("MaxUploads", str(_PAGE)), ("IsTruncated", "false")]
-        if self._buckets.all[request.bucket] is self._buckets.output:
-            found = [one for one in self._uploads.under_way() if one.key.startswith(prefix)]
-            fields += [("Upload", self._listed(one)) for one in found]
-        return xml_response("ListMultipartUploadsResult", fields)
-
-    @staticmethod
-    def _listed(upload: Upload) -> Fields:
-        return [
-            ("Key", upload.key),
-            ("UploadId", upload.id),
-            ("Initiator", OWNER),
-            ("Owner", OWNER),
-            ("StorageClass", "STANDARD"),
-            ("Initiated", timestamp(upload.started)),
-        ]
+        """ListMultipartUploads."""
+        bucket = self._buckets.find(request.bucket)
+        uploads = self._uploads.under_way() if bucket is self._buckets.output else []
+        return list_uploads(request, uploads)

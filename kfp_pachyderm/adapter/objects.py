@@ -42,6 +42,21 @@ class Attributes:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """One of the parts that an object was uploaded in.
+
+    Args:
+        number: of the part.
+        size: bytes.
+        checksums: headers for a read that asks for them.
+    """
+
+    number: int
+    size: int
+    checksums: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Stored:
     """One object.
 
@@ -54,6 +69,7 @@ class Stored:
         digests: size and MD5 of each piece of the content as it was uploaded; none for an input's object.
         attributes: what the upload said about it.
         spooled: whether its content lies in the spool, for as long as this object is used.
+        parts: what it was put together from, in order; none: it came in one piece.
     """
 
     key: str
@@ -64,6 +80,7 @@ class Stored:
     digests: tuple[tuple[int, bytes], ...] = ()
     attributes: Attributes = Attributes()
     spooled: bool = True
+    parts: tuple[Piece, ...] = ()
 
     def at(self, key: str, modified: datetime, attributes: Attributes) -> Stored:
         """The same content under another key."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
+import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from kfp_pachyderm.adapter.objects import Attributes, Stored
+from kfp_pachyderm.adapter.objects import Attributes, Piece, Stored
 from kfp_pachyderm.adapter.outputs import reader
 from kfp_pachyderm.adapter.spool import SpoolFile
 from kfp_pachyderm.s3 import xml
+from kfp_pachyderm.s3.checksums import PREFIX, TYPE, element, whole
 from kfp_pachyderm.s3.errors import S3Error
 
 _SMALLEST = 5 * 2**20
@@ -26,11 +28,13 @@ class Part:
         file: its content.
         md5: of its content.
         modified: when it was uploaded.
+        checksum: by its upload's algorithm, "" if that has none.
     """
 
     file: SpoolFile
     md5: bytes
     modified: datetime
+    checksum: str = ""
 
 
 @dataclass
@@ -40,17 +44,49 @@ class Upload:
     Args:
         key: what it will be called.
         attributes: what it will say of itself.
+        algorithm: of the checksums of its parts, "" for none.
+        kind: of the whole object's checksum.
     """
 
     id: str
     key: str
     attributes: Attributes
+    algorithm: str
+    kind: str
     started: datetime
     parts: dict[int, Part] = field(default_factory=dict)
 
+    @property
+    def header(self) -> str:
+        """Name of its checksums' header, "" if it has none."""
+        return PREFIX + self.algorithm if self.algorithm else ""
 
-def wanted_parts(document: bytes) -> list[tuple[int, str]]:
-    """Numbers and ETags of a CompleteMultipartUpload document.
+    def checksum_fields(self) -> xml.Fields:
+        """What documents say about its checksums."""
+        if not self.algorithm:
+            return []
+        return [("ChecksumAlgorithm", self.algorithm.upper()), ("ChecksumType", self.kind)]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a CompleteMultipartUpload document says about one part."""
+
+    number: int
+    etag: str
+    node: xml.Node
+
+    def is_met(self, upload: Upload) -> bool:
+        """Whether the upload has that part, with this ETag and, where it is given, this checksum."""
+        part = upload.parts.get(self.number)
+        if part is None or part.md5.hex() != self.etag:
+            return False
+        checksum = self.node.value(element(upload.header)) if upload.header else ""
+        return checksum in ("", part.checksum)
+
+
+def wanted_parts(document: bytes) -> list[Wanted]:
+    """The parts that a CompleteMultipartUpload document names.
 
     Raises:
         S3Error: MalformedXML, InvalidPartOrder.
@@ -58,16 +94,17 @@ def wanted_parts(document: bytes) -> list[tuple[int, str]]:
     root = xml.parse(document, "CompleteMultipartUpload")
     try:
         parts = [
-            (int(node.value("PartNumber")), node.value("ETag").strip().strip('"'))
+            Wanted(int(node.value("PartNumber")), node.value("ETag").strip().strip('"'), node)
             for node in root.all("Part")
         ]
     except ValueError as error:
         raise S3Error("MalformedXML") from error
     if not parts:
         raise S3Error("MalformedXML")
-    if any(one >= other for (one, _), (other, _) in itertools.pairwise(parts)):
+    if any(one.number > other.number for one, other in itertools.pairwise(parts)):
         raise S3Error("InvalidPartOrder")
-    return parts
+    # a client that uploads a part again may name it twice
+    return list({part.number: part for part in parts}.values())
 
 
 class Uploads:
@@ -76,11 +113,12 @@ class Uploads:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
-        self._completed: dict[str, tuple[str, str]] = {}
+        self._completed: dict[str, tuple[str, xml.Fields]] = {}
 
-    def create(self, key: str, attributes: Attributes) -> Upload:
-        """A new upload."""
-        upload = Upload(uuid.uuid4().hex, key, attributes, datetime.now(UTC))
+    def create(self, key: str, attributes: Attributes, algorithm: str, kind: str) -> Upload:
+        """A new upload; its ID sorts behind those of earlier ones, as listings want it."""
+        upload_id = f"{time.time_ns():016x}{uuid.uuid4().hex[:16]}"
+        upload = Upload(upload_id, key, attributes, algorithm, kind, datetime.now(UTC))
         with self._lock:
             self._uploads[upload.id] = upload
         return upload
@@ -101,35 +139,40 @@ class Uploads:
         with self._lock:
             self._uploads.pop(upload_id, None)
 
-    def complete(self, upload: Upload, etag: str) -> None:
-        """Forgets the parts, but not the upload: clients ask again after a lost answer."""
+    def complete(self, upload: Upload, answer: xml.Fields) -> None:
+        """Forgets the parts, but not what was answered: clients ask again after a lost answer."""
         with self._lock:
             self._uploads.pop(upload.id, None)
-            self._completed[upload.id] = (upload.key, etag)
+            self._completed[upload.id] = (upload.key, answer)
 
-    def completed(self, upload_id: str, key: str) -> str | None:
-        """The ETag of what was completed before."""
-        found_key, etag = self._completed.get(upload_id, ("", ""))
-        return etag if etag and found_key == key else None
+    def completed(self, upload_id: str, key: str) -> xml.Fields | None:
+        """What was answered when the upload was completed before."""
+        found_key, answer = self._completed.get(upload_id, ("", []))
+        return answer if answer and found_key == key else None
 
     def under_way(self) -> list[Upload]:
-        """All of them, in order of their keys."""
+        """All of them, in order of their keys and of their making."""
         with self._lock:
-            return sorted(self._uploads.values(), key=lambda upload: (upload.key, upload.started))
+            return sorted(self._uploads.values(), key=lambda upload: (upload.key, upload.id))
 
 
-def assemble(upload: Upload, wanted: list[tuple[int, str]]) -> Stored:
+def _checksums(upload: Upload, parts: list[Part]) -> tuple[tuple[str, str], ...]:
+    if not upload.header:
+        return ()
+    value = whole(upload.algorithm, upload.kind, [(part.checksum, part.file.size) for part in parts])
+    return ((upload.header, value), (TYPE, upload.kind))
+
+
+def assemble(upload: Upload, wanted: list[Wanted]) -> Stored:
     """The object that the wanted parts make up.
 
     Raises:
         S3Error: InvalidPart, EntityTooSmall.
     """
-    parts = []
-    for number, etag in wanted:
-        part = upload.parts.get(number)
-        if part is None or part.md5.hex() != etag:
-            raise S3Error("InvalidPart")
-        parts.append(part)
+    if not all(one.is_met(upload) for one in wanted):
+        raise S3Error("InvalidPart")
+    numbers = [one.number for one in wanted]
+    parts = [upload.parts[number] for number in numbers]
     if any(part.file.size < _SMALLEST for part in parts[:-1]):
         raise S3Error("EntityTooSmall")
     digest = hashlib.md5(b"".join(part.md5 for part in parts), usedforsecurity=False).hexdigest()
@@ -140,5 +183,9 @@ def assemble(upload: Upload, wanted: list[tuple[int, str]]) -> Stored:
         modified=datetime.now(UTC),
         read=reader(*(part.file for part in parts)),
         digests=tuple((part.file.size, part.md5) for part in parts),
-        attributes=upload.attributes,
+        attributes=replace(upload.attributes, checksums=_checksums(upload, parts)),
+        parts=tuple(
+            Piece(number, part.file.size, ((upload.header, part.checksum),) if upload.header else ())
+            for number, part in zip(numbers, parts, strict=True)
+        ),
     )

@@ -13,7 +13,8 @@ from kfp_pachyderm.adapter.objects import Attributes, Stored
 from kfp_pachyderm.adapter.outputs import reader
 from kfp_pachyderm.adapter.spool import Spool, SpoolFile
 from kfp_pachyderm.s3 import xml
-from kfp_pachyderm.s3.body import Body
+from kfp_pachyderm.s3.body import Body, document
+from kfp_pachyderm.s3.checksums import ALGORITHMS, FULL_OBJECT, TYPE, encoded, named
 from kfp_pachyderm.s3.conditions import Conditions, names_etag, parse_date
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request, decode
@@ -27,21 +28,30 @@ _MOST_KEYS = 1000
 
 
 class PieceReader:
-    """Pieces as something that can be written into the spool, with their MD5.
+    """Pieces as something that can be written into the spool, with their digests.
 
     Args:
         pieces: the content in order.
+        algorithm: of a checksum to compute, "" for none.
     """
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes], algorithm: str = "") -> None:
         self._pieces = pieces
         self._digest = hashlib.md5(usedforsecurity=False)
+        self._sum = ALGORITHMS[algorithm]() if algorithm else None
 
     def read(self, _size: int, /) -> bytes:
         """The next piece; b"" at the end."""
         piece = next(self._pieces, b"")
         self._digest.update(piece)
+        if self._sum:
+            self._sum.update(piece)
         return piece
+
+    @property
+    def checksum(self) -> str:
+        """The checksum of what has been read, "" without algorithm."""
+        return encoded(self._sum.digest()) if self._sum else ""
 
     @property
     def md5(self) -> bytes:
@@ -49,15 +59,21 @@ class PieceReader:
         return self._digest.digest()
 
 
-def upload(request: S3Request, signed: Signed, spool: Spool) -> tuple[SpoolFile, Body]:
+def upload(request: S3Request, signed: Signed, spool: Spool, algorithm: str = "") -> tuple[SpoolFile, Body]:
     """The request's content in the spool, checked.
+
+    Args:
+        request: the upload.
+        signed: its signature.
+        spool: where it goes.
+        algorithm: of a checksum to compute whether or not the request brings it.
 
     Raises:
         S3Error: MissingContentLength, a digest that differs, a spool that is full.
     """
     if request.length is None and "transfer-encoding" not in request.headers:
         raise S3Error("MissingContentLength")
-    body = Body(request, signed)
+    body = Body(request, signed, named(request) | {algorithm} - {""})
     file = spool.write(body)
     body.finish()
     return file, body
@@ -102,7 +118,7 @@ class Unless:
     def _date(self) -> datetime | None:
         try:
             return datetime.fromisoformat(self.modified).astimezone(UTC).replace(microsecond=0)
-        except ValueError:
+        except (ValueError, OverflowError):
             return parse_date(self.modified) if self.modified else None
 
 
@@ -123,11 +139,12 @@ class Writes:
         bucket = self._buckets.writable(request.bucket)
         bucket.check(request.key)
         file, body = upload(request, signed, self._spool)
-        now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=body.checksums)
+        checksums = (*body.checksums, (TYPE, FULL_OBJECT)) if body.checksums else ()
+        now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=checksums)
         digests = ((file.size, body.md5),)
         stored = Stored(request.key, file.size, body.md5.hex(), now, reader(file), digests, attributes)
         bucket.put(stored, Conditions.of(request))
-        return Response(200, (("ETag", f'"{stored.etag}"'), *body.checksums))
+        return Response(200, (("ETag", f'"{stored.etag}"'), *checksums))
 
     def copy(self, request: S3Request) -> Response:
         """CopyObject: within the output bucket content is shared, from an input it is fetched."""
@@ -137,7 +154,9 @@ class Writes:
         if not replaced and bucket.find(request.key) is source:
             raise S3Error("InvalidRequest", "the copy's source and destination are the same")
         bucket.check(request.key)
-        attributes = Attributes.of(request) if replaced else source.attributes
+        attributes = source.attributes
+        if replaced:
+            attributes = replace(Attributes.of(request), checksums=attributes.checksums)
         stored = self._own(source).at(request.key, datetime.now(UTC), attributes)
         bucket.put(stored)
         fields = [("LastModified", timestamp(stored.modified)), ("ETag", f'"{stored.etag}"')]
@@ -162,10 +181,10 @@ class Writes:
         self._buckets.writable(request.bucket).delete(request.key, condition.check)
         return Response(204)
 
-    def delete_many(self, request: S3Request) -> Response:
+    def delete_many(self, request: S3Request, signed: Signed) -> Response:
         """DeleteObjects; "Quiet" leaves the good ones out."""
         self._buckets.find(request.bucket)
-        root = xml.parse(request.document(), "Delete")
+        root = xml.parse(document(request, signed), "Delete")
         nodes = root.all("Object")
         if not nodes or len(nodes) > _MOST_KEYS:
             raise S3Error("MalformedXML")

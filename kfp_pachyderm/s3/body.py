@@ -5,65 +5,20 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import zlib
-from collections.abc import Callable
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Protocol
 
+from kfp_pachyderm.s3.checksums import ALGORITHMS, PREFIX, encoded, named
 from kfp_pachyderm.s3.chunked import ChunkedReader, ChunkSigner
 from kfp_pachyderm.s3.errors import S3Error
-from kfp_pachyderm.s3.request import S3Request, Source
+from kfp_pachyderm.s3.request import S3Request, Source, number
 from kfp_pachyderm.s3.signature import Signed
 
-_PREFIX = "x-amz-checksum-"
 _STREAMING = "STREAMING-"
+_LONGEST_DOCUMENT = 4 * 2**20
 #: Pieces from this size on are digested beside receiving and writing; hashlib lets other threads run then.
 _BESIDE = 2**18
-
-
-class _Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-
-    def digest(self) -> bytes: ...
-
-
-class _Crc32:
-    def __init__(self) -> None:
-        self._value = 0
-
-    def update(self, data: bytes, /) -> None:
-        self._value = zlib.crc32(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(4, "big")
-
-
-class _AnyCrc:
-    """A CRC that zlib does not have."""
-
-    def __init__(self, model: str, length: int) -> None:
-        import anycrc  # type: ignore[import-untyped, unused-ignore]
-
-        self._calc = anycrc.Model(model).calc
-        self._length = length
-        self._value: int = self._calc(b"")
-
-    def update(self, data: bytes, /) -> None:
-        self._value = self._calc(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(self._length, "big")
-
-
-#: The checksums that S3 knows, by the ends of their headers' names.
-_CHECKSUMS: dict[str, Callable[[], _Digest]] = {
-    "crc32": _Crc32,
-    "crc32c": lambda: _AnyCrc("CRC32-ISCSI", 4),
-    "crc64nvme": lambda: _AnyCrc("CRC64-NVME", 8),
-    "sha1": hashlib.sha1,
-    "sha256": hashlib.sha256,
-}
 
 
 def _md5(value: str) -> bytes:
@@ -87,19 +42,23 @@ class Body:
     Args:
         request: its headers say how the body is framed and what it must match.
         signed: the request's signature, for signed chunks; None: chunk signatures are not checked.
+        sums: checksums to compute; None: those that the request names.
 
     Attributes:
         size: bytes of content read so far.
     """
 
-    def __init__(self, request: S3Request, signed: Signed | None = None) -> None:
+    def __init__(
+        self, request: S3Request, signed: Signed | None = None, sums: Collection[str] | None = None
+    ) -> None:
         self._request = request
         declared = request.header("x-amz-content-sha256")
         self._reader, self._expected = self._open(request, signed, declared)
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256() if self._hex_digest(declared) else None
         self._declared = declared
-        self._sums = {name: _CHECKSUMS[name]() for name in self._named()}
+        self._named = named(request)
+        self._sums = {name: ALGORITHMS[name]() for name in (self._named if sums is None else sums)}
         self._digested: Future[None] | None = None
         self.size = 0
 
@@ -117,17 +76,9 @@ class Body:
         if not declared.startswith(_STREAMING) and not framed:
             return request.body, request.length
         signer = ChunkSigner(signed) if signed and declared.startswith("STREAMING-AWS4-HMAC-SHA256") else None
-        text = request.header("x-amz-decoded-content-length")
-        if text and not (text.isascii() and text.isdigit()):
-            raise S3Error("InvalidArgument", f"x-amz-decoded-content-length {text!r} is no number")
-        return ChunkedReader(request.body, signer), int(text) if text else None
-
-    def _named(self) -> set[str]:
-        trailers = self._request.header("x-amz-trailer").lower().replace(" ", "").split(",")
-        names = {
-            name[len(_PREFIX) :] for name in (*self._request.headers, *trailers) if name.startswith(_PREFIX)
-        }
-        return names & _CHECKSUMS.keys()
+        name = "x-amz-decoded-content-length"
+        text = request.header(name)
+        return ChunkedReader(request.body, signer), number(name, text) if text else None
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes of content; b"" at the end."""
@@ -175,19 +126,37 @@ class Body:
 
     @property
     def checksums(self) -> tuple[tuple[str, str], ...]:
-        """The verified checksums as headers of the answer."""
-        return tuple(
-            (_PREFIX + name, base64.b64encode(digest.digest()).decode())
-            for name, digest in self._sums.items()
-        )
+        """The computed checksums as headers of the answer."""
+        return tuple((PREFIX + name, encoded(digest.digest())) for name, digest in self._sums.items())
 
     def _check_sums(self) -> None:
         trailers = self._reader.trailers if isinstance(self._reader, ChunkedReader) else {}
-        for name, digest in self._sums.items():
-            given = trailers.get(_PREFIX + name) or self._request.header(_PREFIX + name)
+        for name in self._sums.keys() & self._named:
+            given = trailers.get(PREFIX + name) or self._request.header(PREFIX + name)
             if not given:
-                raise S3Error("InvalidRequest", f"{_PREFIX}{name} was announced and did not come")
-            if base64.b64encode(digest.digest()).decode() != given:
+                raise S3Error("InvalidRequest", f"{PREFIX}{name} was announced and did not come")
+            if encoded(self._sums[name].digest()) != given:
                 raise S3Error(
                     "BadDigest", f"The {name.upper()} you specified did not match what we received."
                 )
+
+
+def document(request: S3Request, signed: Signed, sums: Collection[str] | None = None) -> bytes:
+    """The whole body of a request that carries XML, checked as any other.
+
+    Args:
+        request: the request.
+        signed: its signature.
+        sums: as `Body` has it.
+
+    Raises:
+        S3Error: MalformedXML when it is longer than any document S3 knows, and what `Body` raises.
+    """
+    body = Body(request, signed, sums)
+    data = bytearray()
+    while piece := body.read(_LONGEST_DOCUMENT):
+        data += piece
+        if len(data) > _LONGEST_DOCUMENT:
+            raise S3Error("MalformedXML")
+    body.finish()
+    return bytes(data)

@@ -55,11 +55,27 @@ _TABLE: dict[str, tuple[int, str]] = {
         "The specified multipart upload does not exist. The upload ID might be invalid, "
         "or the multipart upload might have been aborted or completed.",
     ),
+    "NoSuchBucketPolicy": (404, "The bucket policy does not exist."),
+    "NoSuchCORSConfiguration": (404, "The CORS configuration does not exist."),
+    "NoSuchLifecycleConfiguration": (404, "The lifecycle configuration does not exist."),
+    "NoSuchPublicAccessBlockConfiguration": (404, "The public access block configuration was not found."),
+    "NoSuchTagSet": (404, "The TagSet does not exist."),
+    "NoSuchWebsiteConfiguration": (404, "The specified bucket does not have a website configuration."),
     "NotImplemented": (501, "This functionality is not implemented."),
+    "ObjectLockConfigurationNotFoundError": (
+        404,
+        "Object Lock configuration does not exist for this bucket.",
+    ),
+    "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found."),
     "PreconditionFailed": (412, "At least one of the preconditions you specified did not hold."),
+    "ReplicationConfigurationNotFoundError": (404, "The replication configuration was not found."),
     "RequestTimeTooSkewed": (
         403,
         "The difference between the request time and the server's time is too large.",
+    ),
+    "ServerSideEncryptionConfigurationNotFoundError": (
+        404,
+        "The server side encryption configuration was not found.",
     ),
     "ServiceUnavailable": (503, "Please reduce your request rate."),
     "SignatureDoesNotMatch": (

@@ -44,7 +44,7 @@ class Page(Generic[E]):
         return len(self.entries) + len(self.prefixes)
 
 
-def _group(key: str, prefix: str, delimiter: str) -> str:
+def group_of(key: str, prefix: str, delimiter: str) -> str:
     """The common prefix that the key falls under; "" for none."""
     if not delimiter:
         return ""
@@ -54,7 +54,7 @@ def _group(key: str, prefix: str, delimiter: str) -> str:
 
 def _start(prefix: str, delimiter: str, after: str) -> str:
     """Where to go on: behind a whole common prefix when the last page ended with one."""
-    group = _group(after, prefix, delimiter) if after.startswith(prefix) else ""
+    group = group_of(after, prefix, delimiter) if after.startswith(prefix) else ""
     return after + _BEYOND if group and group == after else after
 
 
@@ -75,7 +75,7 @@ def page(walk: Walk[E], *, prefix: str, delimiter: str, after: str, limit: int) 
         if len(result) == limit:
             result.truncated = True
             break
-        group = _group(entry.key, prefix, delimiter)
+        group = group_of(entry.key, prefix, delimiter)
         if group:
             result.prefixes.append(group)
             entries = walk(prefix, group + _BEYOND)

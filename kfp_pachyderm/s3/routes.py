@@ -63,21 +63,26 @@ _UNKNOWN_BUCKET = (
     "logging", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy",
     "policyStatus", "publicAccessBlock", "replication", "requestPayment", "tagging", "website", "versions",
 )  # fmt: skip
-_UNKNOWN_OBJECT = (
-    "acl",
-    "legal-hold",
-    "restore",
-    "retention",
-    "select",
-    "tagging",
-    "torrent",
-    "versionId",
-    "attributes",
-)
+_UNKNOWN_OBJECT = ("acl", "legal-hold", "restore", "retention", "select", "tagging", "torrent", "versionId")
+
+#: What a bucket without such a configuration answers to a GET of it.
+ABSENT = {
+    "cors": "NoSuchCORSConfiguration",
+    "encryption": "ServerSideEncryptionConfigurationNotFoundError",
+    "lifecycle": "NoSuchLifecycleConfiguration",
+    "object-lock": "ObjectLockConfigurationNotFoundError",
+    "ownershipControls": "OwnershipControlsNotFoundError",
+    "policy": "NoSuchBucketPolicy",
+    "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
+    "replication": "ReplicationConfigurationNotFoundError",
+    "tagging": "NoSuchTagSet",
+    "website": "NoSuchWebsiteConfiguration",
+}
 
 #: S3 as clients know it, for a bucket that is neither versioned nor configurable.
 S3_ROUTES: tuple[Route, ...] = (
     Route("service", "GET HEAD", "ListBuckets"),
+    *(Route("bucket", "GET", "GetAbsentConfiguration", (name,)) for name in ABSENT),
     *(Route("bucket", "*", "NotImplemented", (name,)) for name in _UNKNOWN_BUCKET),
     Route("bucket", "GET", "GetBucketLocation", ("location",)),
     Route("bucket", "GET", "GetBucketVersioning", ("versioning",)),
@@ -89,7 +94,9 @@ S3_ROUTES: tuple[Route, ...] = (
     Route("bucket", "PUT", "CreateBucket"),
     Route("bucket", "DELETE", "NotImplemented"),
     Route("bucket", "POST", "NotImplemented"),
+    Route("object", "GET", "GetObjectTagging", ("tagging",)),
     *(Route("object", "*", "NotImplemented", (name,)) for name in _UNKNOWN_OBJECT),
+    Route("object", "GET", "GetObjectAttributes", ("attributes",)),
     Route("object", "GET", "ListParts", ("uploadId",)),
     Route("object", "GET", "GetObject"),
     Route("object", "HEAD", "HeadObject"),

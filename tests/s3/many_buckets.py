@@ -47,7 +47,7 @@ class ManyBuckets:
         signed = verify(request, lambda key: SECRET if key in (MAIN, *OTHERS) else None)
         if not request.bucket:
             names = sorted(self._adapters) if signed.access_key == MAIN else []
-            return list_buckets(names, self._started)
+            return list_buckets(request, names, self._started)
         if request.method == "PUT" and not request.key and not request.query:
             return self._create(request.bucket)
         if request.bucket not in self._buckets:

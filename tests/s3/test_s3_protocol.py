@@ -150,7 +150,11 @@ def test_paths_and_queries() -> None:
         ("PUT", "/b/k?partNumber=1&uploadId=x", {"x-amz-copy-source": "/b/j"}, "UploadPartCopy"),
         ("PUT", "/b/k?partNumber=1&uploadId=x", {}, "UploadPart"),
         ("DELETE", "/b/k?uploadId=x", {}, "AbortMultipartUpload"),
-        ("GET", "/b/k?tagging", {}, "NotImplemented"),
+        ("PUT", "/b/k?tagging", {}, "NotImplemented"),
+        ("GET", "/b/k?tagging", {}, "GetObjectTagging"),
+        ("GET", "/b/k?attributes", {}, "GetObjectAttributes"),
+        ("GET", "/b?policy", {}, "GetAbsentConfiguration"),
+        ("PUT", "/b?policy", {}, "NotImplemented"),
     ],
 )
 def test_routes(method: str, uri: str, headers: dict[str, str], operation: str) -> None:
