@@ -46,13 +46,13 @@ rooms: .venv/.dev  ## the arrows between the rooms
 .PHONY: unit
 unit: .venv/.dev  ## the tests, with coverage of child processes too
 	$(BIN)/coverage erase
-	$(BIN)/coverage run --parallel-mode -m pytest
+	$(BIN)/coverage run --parallel-mode -m pytest -n 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=80
 
 .PHONY: auth
 auth: .venv/.dev  ## the embedded Pachyderm's tests once more, with authentication on
-	KFP_PACHYDERM_TEST_AUTH=1 $(BIN)/python -m pytest -q tests/embedded \
+	KFP_PACHYDERM_TEST_AUTH=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/embedded \
 		--ignore-glob='*_kills.py' --ignore-glob='*_gateway*.py' --ignore-glob='*_auth_steps.py'
 
 .PHONY: golden
