@@ -55,6 +55,21 @@ auth: .venv/.dev  ## the embedded Pachyderm's tests once more, with authenticati
 	KFP_PACHYDERM_TEST_AUTH=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/embedded \
 		--ignore-glob='*_kills.py' --ignore-glob='*_gateway*.py' --ignore-glob='*_auth_steps.py'
 
+# Maven brings what pyspark lacks for S3; what it says on its way is not asked for.
+.venv/.spark: .venv/.dev tests/spark/requirements.txt tests/spark/pom.xml
+	$(PYTHON) -m venv .venv/spark
+	.venv/spark/bin/python -m pip install --quiet --disable-pip-version-check -r tests/spark/requirements.txt
+	mvn --batch-mode --quiet -f tests/spark/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.venv/spark/jars
+	@touch $@
+
+.PHONY: test-spark
+test-spark: .venv/.spark  ## Apache Spark (S3A) in a step; needs Java 17 and Maven, downloads a gigabyte
+	$(BIN)/python -m pytest -q tests/spark
+
+.PHONY: test-large
+test-large: .venv/.dev  ## objects over 4 GiB through the adapter; needs 16 GiB of disk
+	$(BIN)/python -m pytest -q tests/large
+
 .PHONY: golden
 golden: .venv/.dev  ## write the compiled YAML goldens again
 	$(BIN)/python tests/authoring/regenerate.py

@@ -141,12 +141,23 @@ class Bed:
         """SHA-256 of every file in the job's output commit."""
         from pachyderm_sdk.api import pfs
 
-        repo = pfs.Repo(name=job.pipeline, type="user", project=pfs.Project(name=_PROJECT))
-        commit = pfs.Commit(repo=repo, id=job.id)
-        infos = self.client.pfs.walk_file(file=pfs.File(commit=commit, path="/"))
+        infos = self.client.pfs.walk_file(file=pfs.File(commit=self._commit(job), path="/"))
         return {
             info.file.path[1:]: self._hash(info.file) for info in infos if info.file_type == pfs.FileType.FILE
         }
+
+    def content(self, job: Job, key: str) -> bytes:
+        """A file of the job's output commit."""
+        from pachyderm_sdk.api import pfs
+
+        file = pfs.File(commit=self._commit(job), path="/" + key)
+        return b"".join(piece.value for piece in self.client.pfs.get_file(file=file))
+
+    def _commit(self, job: Job) -> Any:
+        from pachyderm_sdk.api import pfs
+
+        repo = pfs.Repo(name=job.pipeline, type="user", project=pfs.Project(name=_PROJECT))
+        return pfs.Commit(repo=repo, id=job.id)
 
     def _hash(self, file: Any) -> str:
         digest = hashlib.sha256()
@@ -172,13 +183,17 @@ class Bed:
             endpoint = process.configure(config, time.monotonic() + _DEADLINE)
             yield endpoint, config.access_key, config.secret_key, process
 
+    @contextmanager
+    def step(self, pipeline: str) -> Iterator[tuple[Job, dict[str, str]]]:
+        """A job and its user's environment; what is written through the adapter is in its output commit."""
+        with self.job(pipeline) as job, self._adapter(job) as (endpoint, access, secret, process):
+            yield job, self._environment(job, endpoint, access, secret)
+            process.flush(_DEADLINE)
+
     def through_adapter(self, client: str, **variables: str) -> dict[str, str]:
         """Operation → "ok" or what went wrong, through the adapter; `variables` go to the program."""
-        with self.job(f"adapter-{client}") as job:
-            with self._adapter(job) as (endpoint, access, secret, process):
-                environment = self._environment(job, endpoint, access, secret) | variables
-                said = run_program(client, environment)
-                process.flush(_DEADLINE)
+        with self.step(f"adapter-{client}") as (job, environment):
+            said = run_program(client, environment | variables)
         return verified(said, self.hashes(job))
 
     def direct(self, client: str, **variables: str) -> dict[str, str]:
