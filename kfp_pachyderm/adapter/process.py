@@ -56,6 +56,8 @@ class AdapterProcess:
         # of many threads would keep megabytes that nobody uses
         search = os.pathsep.join(path for path in sys.path if path)
         environment = {**os.environ, "PYTHONPATH": search, "MALLOC_ARENA_MAX": "2"}
+        # user code may look into the adapter's environment; the adapter works with the job's token
+        environment.pop("KFP_PACHYDERM_TOKEN", None)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "kfp_pachyderm.adapter"],
             stdin=subprocess.PIPE,

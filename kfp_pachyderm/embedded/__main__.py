@@ -98,7 +98,9 @@ def _serve(arguments: argparse.Namespace) -> int:
             _log_to(file)
         if arguments.exit_with_parent:
             threading.Thread(target=_watch_parent, args=(end,), daemon=True).start()
-        end.wait()
+        # a signal that comes just before a wait begins is handled when it ends
+        while not end.wait(1.0):
+            pass
         logger.info("stopping")
     return 0
 

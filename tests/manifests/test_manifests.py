@@ -180,4 +180,4 @@ def test_entrypoint_of_the_server_starts_and_answers_the_probe(tmp_path, monkeyp
         assert "a-token" not in "".join(iter(lambda: server.stdout.readline().strip(), ""))
     finally:
         server.terminate()
-        server.communicate(timeout=20)
+        server.communicate(timeout=60)
