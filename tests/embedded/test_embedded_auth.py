@@ -32,6 +32,12 @@ def office(tmp_path_factory):
         yield Office(address)
 
 
+@pytest.fixture(autouse=True)
+def no_token_of_the_room(monkeypatch):
+    """With KFP_PACHYDERM_TEST_AUTH the room's own server leaves its token to every client."""
+    monkeypatch.delenv("PACH_PYTHON_AUTH_TOKEN", raising=False)
+
+
 def _denied(client, permissions, resource):
     return (
         f"{client.robot_name} is not authorized to perform this operation - needs permissions "
