@@ -11,78 +11,51 @@ from datetime import UTC, datetime, timedelta
 
 from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.remote import Found
+from kfp_pachyderm.protobuf import field, head, read_varint, varint
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FILE = 1
 _VARINT, _BYTES = 0, 2
 
 
-def _varint(value: int) -> bytes:
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
-def _head(number: int, size: int) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(size)
-
-
-def _field(number: int, data: bytes) -> bytes:
-    return _head(number, len(data)) + data
-
-
 def commit(name: CommitName) -> bytes:
     """A Commit."""
     project, repo, commit_id = name
-    repo_message = _field(1, repo.encode()) + _field(2, b"user") + _field(3, _field(1, project.encode()))
-    return _field(3, repo_message) + _field(2, commit_id.encode())
+    repo_message = field(1, repo.encode()) + field(2, b"user") + field(3, field(1, project.encode()))
+    return field(3, repo_message) + field(2, commit_id.encode())
 
 
 def file_request(name: CommitName, path: str, offset: int = 0) -> bytes:
     """An InspectFileRequest, a WalkFileRequest or, from `offset` on, a GetFileRequest."""
-    request = _field(1, _field(1, commit(name)) + _field(2, path.encode()))
-    return request + (_varint(3 << 3) + _varint(offset) if offset else b"")
+    request = field(1, field(1, commit(name)) + field(2, path.encode()))
+    return request + (varint(3 << 3) + varint(offset) if offset else b"")
 
 
 def set_commit(name: CommitName) -> bytes:
     """A ModifyFileRequest that says which commit is changed."""
-    return _field(1, commit(name))
+    return field(1, commit(name))
 
 
 def delete_file(path: str) -> bytes:
     """A ModifyFileRequest that removes a file if there is one."""
-    return _field(3, _field(1, path.encode()))
+    return field(3, field(1, path.encode()))
 
 
 def add_file(path: str, data: bytes) -> bytes:
     """A ModifyFileRequest that appends to a file; the content is copied once."""
-    start = _field(1, path.encode())
-    raw = _head(1, len(data))
-    value = _head(3, len(raw) + len(data))
-    request = _head(2, len(start) + len(value) + len(raw) + len(data))
+    start = field(1, path.encode())
+    raw = head(1, len(data))
+    value = head(3, len(raw) + len(data))
+    request = head(2, len(start) + len(value) + len(raw) + len(data))
     return b"".join((request, start, value, raw, data))
-
-
-def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """Number, integer and bytes of each field; only one of the two means anything."""
     at, end = 0, len(data)
     while at < end:
-        key, at = _read_varint(data, at)
-        value, at = _read_varint(data, at)
+        key, at = read_varint(data, at)
+        value, at = read_varint(data, at)
         if key & 7 == _VARINT:
             yield key >> 3, value, data[:0]
         elif key & 7 == _BYTES:

@@ -10,7 +10,6 @@ from pachyderm_sdk.api import pfs
 from kfp_pachyderm.embedded.auth import guard
 from kfp_pachyderm.embedded.fields import given
 from kfp_pachyderm.embedded.services import messages, modify, pick, wire
-from kfp_pachyderm.embedded.services.messages import field
 from kfp_pachyderm.embedded.services.modify import Add, Copy, Delete, SetCommit
 from kfp_pachyderm.embedded.services.url import fetch
 from kfp_pachyderm.embedded.services.wire import Context
@@ -21,6 +20,7 @@ from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.layers import File
 from kfp_pachyderm.embedded.store.listing import Entry
 from kfp_pachyderm.embedded.store.store import Store
+from kfp_pachyderm.protobuf import field
 
 _SUGGESTION = "Use GetFileTAR instead"
 

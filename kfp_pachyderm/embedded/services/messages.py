@@ -13,6 +13,7 @@ from kfp_pachyderm.embedded.store import branches, commits
 from kfp_pachyderm.embedded.store.branches import Branch
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.repos import Project, Repo, RepoKey
+from kfp_pachyderm.protobuf import field, varint
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -125,20 +126,6 @@ def commit_info(db: sqlite3.Connection, row: Commit) -> pfs.CommitInfo:
     return info
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def field(number: int, data: bytes) -> bytes:
-    """A length-delimited protobuf field."""
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
 class FileInfos:
     """Writes FileInfo messages of one commit by hand: listings have many, betterproto is slow.
 
@@ -155,7 +142,7 @@ class FileInfos:
     def encode(self, path: str, size: int, hash_: bytes) -> bytes:
         """One FileInfo; a folder's path ends with a slash."""
         kind = b"\x10\x02" if path.endswith("/") else b"\x10\x01"
-        length = b"\x20" + _varint(size) if size else b""
+        length = b"\x20" + varint(size) if size else b""
         file = field(1, self._commit + field(2, path.encode()))
         return file + kind + self._committed + length + field(5, hash_)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kfp_pachyderm.embedded.status import invalid
+from kfp_pachyderm.protobuf import read_varint
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +45,13 @@ class Copy:
 Change = SetCommit | Add | Delete | Copy
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     at, end = 0, len(data)
     while at < end:
-        key, at = _varint(data, at)
+        key, at = read_varint(data, at)
         if key & 7 != 2:
             raise invalid(f"ModifyFileRequest: unexpected wire type {key & 7}")
-        size, at = _varint(data, at)
+        size, at = read_varint(data, at)
         yield key >> 3, data[at : at + size]
         at += size
 
