@@ -35,6 +35,8 @@ PachydermError
 
 from __future__ import annotations
 
+import time
+
 
 class PachydermError(Exception):
     """Root of every error that kfp-pachyderm raises."""
@@ -136,7 +138,15 @@ class JobFailedError(PermanentError):
 
 
 class PachydermUnreachableError(TemporaryError):
-    """Nobody answers Pachyderm's protocol at the address."""
+    """Nobody answers Pachyderm's protocol at the address.
+
+    Attributes:
+        since: `time.monotonic()` from which on nobody answered.
+    """
+
+    def __init__(self, message: str, since: float | None = None) -> None:
+        super().__init__(message)
+        self.since = time.monotonic() if since is None else since
 
 
 class CommitNotFinishedError(TemporaryError):

@@ -46,7 +46,7 @@ class Holder:
         pfs = env.get("KFP_PACHYDERM_PFS", "/pfs") + "/"
         self.files = {name: path[len(pfs) :] for name, path in env.items() if path.startswith(pfs)}
         self.lease = float(env.get("KFP_PACHYDERM_LEASE", "30"))
-        self.attach_timeout = float(env.get("KFP_PACHYDERM_ATTACH_TIMEOUT", "60"))
+        self.attach_timeout = float(env.get("KFP_PACHYDERM_ATTACH_TIMEOUT", "30"))
         self.instance = os.urandom(16).hex()
         self.parent = os.getppid()
         self.born = time.monotonic()

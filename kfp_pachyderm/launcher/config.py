@@ -48,7 +48,7 @@ class HolderConfig:
     """
 
     image: str = "python:3.11-slim"
-    attach_timeout: float = 60.0
+    attach_timeout: float = 30.0
     lease: float = 30.0
 
 

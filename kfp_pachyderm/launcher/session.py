@@ -52,7 +52,6 @@ class Session:
     ) -> None:
         self._pachd, self._job, self._lease = pachd.patient(min(_CALL, lease)), job, lease
         self._call = min(_CALL, lease / 3)
-        self.grace = lease + jobs.UNREACHABLE_GRACE
         self._tell, self._on_problem, self._on_move = tell, on_problem, on_move
         self._name = os.urandom(16).hex()
         self._client: HolderClient | None = None
@@ -84,7 +83,7 @@ class Session:
             JobFailedError, JobLostError, EmptyInputError: the job ended before.
         """
         while True:
-            info = jobs.wait_for_datum(self._pachd, self._job, deadline, self.grace, self._tell)
+            info = jobs.wait_for_datum(self._pachd, self._job, deadline, self._tell)
             self.token = info.auth_token
             try:
                 self._attach_soon(min(deadline, time.monotonic() + 10.0))
@@ -143,11 +142,11 @@ class Session:
 
     def _follow(self, why: PachydermError, deadline: float = float("inf")) -> None:
         """After a failed heartbeat: back to the holder, on to its successor, or to the end of the job."""
-        gone = time.monotonic() + self.grace
+        gone = time.monotonic() + self._pachd.grace
         while not self._quiet.is_set() and time.monotonic() < deadline:
             try:
                 self._require_unfinished()
-                gone = time.monotonic() + self.grace
+                gone = time.monotonic() + self._pachd.grace
                 if self._attach_once():
                     self._tell(f"job {self._job.id} was started again by Pachyderm ({why}); following it")
                 else:

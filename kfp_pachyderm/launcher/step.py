@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_pachyderm.errors import TemporaryError
+from kfp_pachyderm.errors import PachydermUnreachableError, TemporaryError
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.execution import Execution
 from kfp_pachyderm.launcher.open import Opened, kfp_task, open_step, withdraw
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Seconds for each wait on Pachyderm when the step's author gave none.
 DEFAULT_TIMEOUT = 1800.0
+#: Seconds beyond the lease that pachd may be away: a step that knows no more of its job than its holder knows
+#: of the step may as well end.
+UNREACHABLE_GRACE = 2.0
 #: Seconds between the times that a job is opened, when what failed before user code began may pass by itself.
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
 
@@ -53,10 +57,12 @@ def run_step(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kfp-pachyderm-")))
         where = address.from_environment(config.address)
-        pachd = stack.enter_context(connect(where, min(timeout, CONNECT_TIMEOUT)))
+        pachd = stack.enter_context(
+            connect(where, min(timeout, CONNECT_TIMEOUT), config.holder.lease + UNREACHABLE_GRACE)
+        )
         deadline, pauses = time.monotonic() + timeout, iter(_PAUSES)
         while True:
-            attached = None
+            opened = attached = None
             try:
                 task = kfp_task(config, execution.identity)
                 opened = open_step(pachd, config, execution, task, deadline)
@@ -64,12 +70,25 @@ def run_step(
                 attached = kind(pachd, opened, execution, signals, adapter, folder, timeout)
                 return attached.run(command)
             except TemporaryError as error:
-                pause = next(pauses, None)
-                begun = attached is not None and attached.begun
-                if begun or pause is None or time.monotonic() + pause >= deadline:
+                if attached is not None and attached.begun:
                     raise
-                say(f"{error}; the step's command has not begun, trying again")
-                time.sleep(pause)
+                _pause(pachd, opened, error, pauses, deadline)
+
+
+def _pause(
+    pachd: Pachd, opened: Opened | None, error: TemporaryError, pauses: Iterator[float], deadline: float
+) -> None:
+    """Returns when the step may be tried again; raises the error when it may not."""
+    pause = next(pauses, None)
+    if pause is None or time.monotonic() + pause >= deadline:
+        raise error
+    if isinstance(error, PachydermUnreachableError):
+        pachd.wait_for_answer(error)
+        if opened:
+            # While pachd was away its job could not be stopped; the next one would queue behind it.
+            withdraw(pachd, opened.job, f"replaced, as pachd was away: {error}")
+    say(f"{error}; the step's command has not begun, trying again")
+    time.sleep(pause)
 
 
 def _attached(pachd: Pachd, opened: Opened) -> type[Attached]:

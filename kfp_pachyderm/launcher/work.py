@@ -166,7 +166,7 @@ class Work:
                     return None
                 heard = time.monotonic()
             except PachydermUnreachableError as error:
-                if time.monotonic() - heard > self._session.grace:
+                if time.monotonic() - heard > self._pachd.grace:
                     raise PachydermUnreachableError(
                         f"the step succeeded and its job {self._opened.job.output} was told so, but pachd "
                         f"does not say whether that succeeded too: {error}"

@@ -67,17 +67,20 @@ def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, dead
             found = inspect_owned(pachd, plan)
         return _try(pachd, plan, wanted, found)
 
-    job = trying(plan, deadline, attempt)
+    job = trying(pachd, plan, deadline, attempt)
     claims = new_claims(plan, found)
     if claims:
         mark(pachd, plan, claims)
     return job
 
 
-def trying(pipeline: object, deadline: float, attempt: Callable[[bool], ClaimedJob]) -> ClaimedJob:
+def trying(
+    pachd: Pachd, pipeline: object, deadline: float, attempt: Callable[[bool], ClaimedJob]
+) -> ClaimedJob:
     """Makes a job, and tries again what fails for Pachyderm's own reasons.
 
     Args:
+        pachd: the connection.
         pipeline: what a job is made of, for the log.
         deadline: `time.monotonic()` until which it is tried.
         attempt: makes the job; takes whether it was called before.
@@ -93,6 +96,8 @@ def trying(pipeline: object, deadline: float, attempt: Callable[[bool], ClaimedJ
             if not _may_pass(error) or time.monotonic() + pause >= deadline:
                 raise
             logger.warning("claiming %s: %s; trying again", pipeline, error)
+            if isinstance(error, PachydermUnreachableError):
+                pachd.wait_for_answer(error)
         time.sleep(pause)
         pause, again = min(pause * 2, 2.0), True
 
@@ -139,8 +144,9 @@ def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pa
     try:
         fill(pachd.within(job.id))
         pachd.transactions.finish_transaction(transaction=started)
-    except PachydermUnreachableError:
+    except PachydermUnreachableError as error:
         # The answer is lost, the job perhaps is not.
+        pachd.wait_for_answer(error)
         if not _exists(pachd, job):
             _remove(pachd, started)
             raise

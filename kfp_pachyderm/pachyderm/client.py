@@ -18,6 +18,10 @@ from kfp_pachyderm.sdk import admin, metadata, pfs, pps, transaction
 CALL_TIMEOUT = 30.0
 #: Seconds until an address where nobody answers is given up.
 CONNECT_TIMEOUT = 10.0
+#: Seconds that a pachd which has answered may be away: it restarts, it moves to another node.
+GRACE = 60.0
+#: Seconds that a look whether it is back takes at most, and at least.
+_LOOK, _SHORT_LOOK = 3.0, 1.0
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", 64 * 2**20),
@@ -86,6 +90,7 @@ class Pachd:
         timeout: seconds for each call.
         transaction_id: the transaction that every call joins.
         wait: whether a call waits, as long as its timeout, for a connection that is down.
+        grace: seconds that it may be away before what needs it gives up.
     """
 
     def __init__(
@@ -96,8 +101,9 @@ class Pachd:
         timeout: float = CALL_TIMEOUT,
         transaction_id: str = "",
         wait: bool = True,
+        grace: float = GRACE,
     ) -> None:
-        self.address, self._timeout = address, timeout
+        self.address, self._timeout, self.grace = address, timeout, grace
         self._channel = channel or _open(address)
         sent = {"authn-token": address.token, "pach-transaction": transaction_id}
         metadata = [(key, value) for key, value in sent.items() if value]
@@ -107,13 +113,34 @@ class Pachd:
 
     def patient(self, timeout: float) -> Pachd:
         """The same connection for calls that may take `timeout` seconds."""
-        return Pachd(self.address, channel=self._channel, timeout=max(timeout, 0.001))
+        return Pachd(self.address, channel=self._channel, timeout=max(timeout, 0.001), grace=self.grace)
 
     def within(self, transaction_id: str) -> Pachd:
         """The same connection, every call joining the transaction."""
         return Pachd(
-            self.address, channel=self._channel, timeout=self._timeout, transaction_id=transaction_id
+            self.address,
+            channel=self._channel,
+            timeout=self._timeout,
+            transaction_id=transaction_id,
+            grace=self.grace,
         )
+
+    def wait_for_answer(self, error: PachydermUnreachableError) -> None:
+        """Returns once pachd answers again.
+
+        Raises:
+            PachydermUnreachableError: `error` itself, when it has been away for the grace.
+        """
+        until = error.since + self.grace
+        while True:
+            look = min(max(until - time.monotonic(), _SHORT_LOOK), _LOOK)
+            try:
+                self.patient(look).admin.inspect_cluster()
+                return
+            except PachydermUnreachableError:
+                if time.monotonic() >= until:
+                    raise error from None
+            time.sleep(0.1)
 
     @cached_property
     def pfs(self) -> pfs.ApiStub:
@@ -162,19 +189,20 @@ def _open(address: Address) -> grpc.Channel:
     return grpc.insecure_channel(address.target, options=_OPTIONS)
 
 
-def connect(address: Address, timeout: float = CONNECT_TIMEOUT) -> Pachd:
+def connect(address: Address, timeout: float = CONNECT_TIMEOUT, grace: float = GRACE) -> Pachd:
     """A connection that is known to lead to Pachyderm.
 
     Args:
         address: where pachd is.
         timeout: seconds to try while nobody answers.
+        grace: seconds that it may be away later on.
 
     Raises:
         PachydermUnreachableError: nobody answers, or whoever does is not Pachyderm.
         AuthenticationError: the token is refused.
         CertificateError: TLS fails, and will go on failing.
     """
-    pachd = Pachd(address, timeout=timeout, wait=False)
+    pachd = Pachd(address, timeout=timeout, wait=False, grace=grace)
     try:
         _greet(pachd, timeout)
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -74,10 +75,14 @@ def translated(address: str, method: str) -> Iterator[None]:
     Raises:
         PachydermError: one of its children, naming the address, the call, the answer and the way out.
     """
+    began = time.monotonic()
     try:
         yield
     except grpc.RpcError as error:
         code, details = error.code(), error.details() or ""
         kind = error_class(code, details)
         hint = _HINTS.get(kind, "")
-        raise kind(f"{address}, {method.rsplit('/', 1)[-1]}: {details} ({code.name}){hint}") from error
+        text = f"{address}, {method.rsplit('/', 1)[-1]}: {details} ({code.name}){hint}"
+        if kind is PachydermUnreachableError:
+            raise PachydermUnreachableError(text, began) from error
+        raise kind(text) from error

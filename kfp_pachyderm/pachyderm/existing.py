@@ -165,7 +165,9 @@ def _run_again(
         # src/server/pfs/server/server_branch.go, propagateBranches.)
         inside.pfs.create_branch(head=pfs.Commit(repo=spec, branch=branch), branch=branch)
 
-    job = trying(pipeline, deadline, lambda _: in_transaction(pachd, pipeline.project, pipeline.name, touch))
+    job = trying(
+        pachd, pipeline, deadline, lambda _: in_transaction(pachd, pipeline.project, pipeline.name, touch)
+    )
     if not _reads(pachd, job, commits):
         jobs.stop(pachd, job, "a branch moved before the job was made")
         raise TemporaryError(f"a branch that pipeline {pipeline} reads moved meanwhile; run the step again")

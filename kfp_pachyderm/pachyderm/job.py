@@ -27,15 +27,10 @@ State = pps.JobState
 _ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)
 #: Seconds that a crashing pipeline gets to recover (an image that is pulled again, a node that comes up).
 CRASH_GRACE = 120.0
-#: Seconds beyond the lease that pachd may be away (it restarts, it moves to another node) while a job is
-#: watched: a step that knows no more of its job than its holder knows of the step may as well end.
-UNREACHABLE_GRACE = 2.0
 #: What Pachyderm says of jobs whose user code failed (src/server/worker/pipeline/transform/registry.go), and
 #: of those that an update killed (src/server/pps/server/api_server.go).
 _DATUM_FAILED = re.compile(r"datum \w+ failed")
 _BY_UPDATE = "all jobs killed because pipeline was updated"
-#: Seconds that pachd may be away while a job is followed that nobody has to answer for.
-_FOLLOWING_GRACE = 60.0
 #: Seconds between looks at what a job waits for.
 _LOOK_EVERY = 2.0
 #: Longest pause between two looks at a job: while a step waits for its start, and while it runs for hours.
@@ -63,7 +58,7 @@ def inspect(pachd: Pachd, job: ClaimedJob, details: bool = False) -> pps.JobInfo
 
 
 def wait_for_datum(
-    pachd: Pachd, job: ClaimedJob, deadline: float, grace: float, tell: Callable[[str], None]
+    pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]
 ) -> pps.JobInfo:
     """Waits until the job's user code is starting; until then whatever is written would be erased.
 
@@ -74,7 +69,6 @@ def wait_for_datum(
         pachd: the connection.
         job: the job.
         deadline: `time.monotonic()` until which to wait.
-        grace: seconds that pachd may be away.
         tell: takes one line for the user whenever the reason to wait changes.
 
     Raises:
@@ -84,7 +78,7 @@ def wait_for_datum(
         AttachError: the deadline passed.
     """
     why = _Reasons(pachd, job, tell)
-    for info in _watch(pachd, job, deadline, grace, _STARTING_PAUSE):
+    for info in _watch(pachd, job, deadline, _STARTING_PAUSE):
         if is_over(info):
             raise _ended_early(job, info)
         if _works(info):
@@ -107,7 +101,7 @@ def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str],
         CommitNotFinishedError: the deadline passed.
     """
     why = _Reasons(pachd, job, tell)
-    for info in _watch(pachd, job, deadline, _FOLLOWING_GRACE, _RUNNING_PAUSE):
+    for info in _watch(pachd, job, deadline, _RUNNING_PAUSE):
         if is_over(info):
             return info
         why.look(info)
@@ -117,19 +111,19 @@ def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str],
     )
 
 
-def _watch(
-    pachd: Pachd, job: ClaimedJob, deadline: float, grace: float, longest_pause: float
-) -> Iterator[pps.JobInfo]:
-    pause, gone = 0.005, time.monotonic() + grace
+def _watch(pachd: Pachd, job: ClaimedJob, deadline: float, longest_pause: float) -> Iterator[pps.JobInfo]:
+    pause, gone = 0.005, time.monotonic() + pachd.grace
     while time.monotonic() < deadline:
         try:
             info = inspect(pachd, job, details=True)
+        except PachydermUnreachableError as error:
+            pachd.wait_for_answer(error)
         except TemporaryError:
             if time.monotonic() >= gone:
                 raise
             pause = max(pause, 0.2)  # pachd restarts
         else:
-            gone = time.monotonic() + grace
+            gone = time.monotonic() + pachd.grace
             yield info
         time.sleep(pause)
         pause = min(pause * 1.3, longest_pause)

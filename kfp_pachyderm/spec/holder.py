@@ -27,7 +27,7 @@ class HolderOptions(Model):
     lease: float
 
     def __init__(
-        self, *, image: str = "python:3.11-slim", attach_timeout: float = 60.0, lease: float = 30.0
+        self, *, image: str = "python:3.11-slim", attach_timeout: float = 30.0, lease: float = 30.0
     ) -> None:
         super().__init__(image=image, attach_timeout=attach_timeout, lease=lease)
 

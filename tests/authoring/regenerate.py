@@ -1,16 +1,20 @@
-"""Writes all goldens anew: python tests/authoring/regenerate.py."""
+"""Writes all goldens anew: python tests/authoring/regenerate.py [folder]."""
 
 from __future__ import annotations
 
 import logging
+import sys
+from pathlib import Path
 
 from golden_files import HERE, SOURCES, compile_to, golden_of
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    (HERE / "golden").mkdir(exist_ok=True)
-    for old in (HERE / "golden").glob("*.yaml"):
+    folder = Path(sys.argv[1]) if sys.argv[1:] else HERE / "golden"
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.yaml"):
         old.unlink()
     for source in SOURCES:
-        compile_to(source, golden_of(source))
-        logging.info("%s", golden_of(source).relative_to(HERE))
+        target = folder / golden_of(source).name
+        compile_to(source, target)
+        logging.info("%s", target)

@@ -110,19 +110,19 @@ def _losses() -> list[Row]:
 
         return Row(server, when, inject, own_server=True, lease=SERVER_LEASE)
 
+    def server_lost_for_ever(when: str) -> Row:
+        def inject(trial: Trial) -> None:
+            trial.at(when, lambda: trial.kill_server(None))
+
+        return _failed("SIGKILL of the server, for ever", when, inject, "UNAVAILABLE", own_server=True)
+
     at_the_end = "ReplaceWorkerAtTheEnd"
     return [
         *(replace(when) for when in (BEFORE, RUNNING, WRITING, WRITTEN)),
         Row(worker, TOLD, lambda t: t.at(TOLD, lambda: t.fault(at_the_end))),
         *(sidecar_lost(when) for when in (BEFORE, RUNNING, WRITING, WRITTEN)),
         *(server_lost(when) for when in (BEFORE, RUNNING, WRITING, WRITTEN)),
-        _failed(
-            "SIGKILL of the server, for ever",
-            RUNNING,
-            lambda t: t.at(RUNNING, lambda: t.kill_server(None)),
-            "UNAVAILABLE",
-            own_server=True,
-        ),
+        *(server_lost_for_ever(when) for when in (BEFORE, RUNNING)),
     ]
 
 
@@ -149,6 +149,7 @@ def _cuts() -> list[Row]:
         _cut(pachd, "pachd", long, LEASE + 1),
         _cut(pachd, "pachd", "30 s, lease 30 s", 30.0),
         _cut(pachd, "pachd", "for ever", None, step="1", message="was told so, but pachd does not say"),
+        _cut(pachd, "pachd", "for ever", None, BEFORE, **failed, message="UNAVAILABLE|DEADLINE_EXCEEDED"),
         _cut(holder, "holder", once, 1.0),
         _cut(holder, "holder", long, LEASE + 1, **failed, message=lost),
         _cut(holder, "holder", "30 s, lease 30 s", 30.0, **failed, message=lost),

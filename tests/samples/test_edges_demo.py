@@ -102,8 +102,8 @@ def demo_with_a_job(folder: Path) -> Iterator[subprocess.Popen[str]]:
             demo.kill()
 
 
-# after the server: the lost step gives up (a lease), then the lost job's holder (60 s), then the demo runs
-@pytest.mark.timeout(400)
+# after the server: the lost step gives up (a lease), then the lost job's holder (30 s), then the demo runs
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("victim", ["demo", "server", "launcher"])
 def test_demo_works_after_kill_9(tmp_path: Path, victim: str) -> None:
     with demo_with_a_job(tmp_path) as demo:
