@@ -43,16 +43,20 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Piece:
-    """One of the parts that an object was uploaded in.
+    """What an object was uploaded in: one of its parts, or the whole of it.
 
     Args:
         number: of the part.
         size: bytes.
+        md5: of the content.
+        sha256: of the content, b"" when the client did not say it.
         checksums: headers for a read that asks for them.
     """
 
     number: int
     size: int
+    md5: bytes
+    sha256: bytes = b""
     checksums: tuple[tuple[str, str], ...] = ()
 
 
@@ -66,10 +70,9 @@ class Stored:
         etag: without quotes.
         modified: when it was written.
         read: its content.
-        digests: size and MD5 of each piece of the content as it was uploaded; none for an input's object.
+        pieces: what it was uploaded in, in order; none for an input's object.
         attributes: what the upload said about it.
         spooled: whether its content lies in the spool, for as long as this object is used.
-        parts: what it was put together from, in order; none: it came in one piece.
     """
 
     key: str
@@ -77,10 +80,14 @@ class Stored:
     etag: str
     modified: datetime
     read: Reader
-    digests: tuple[tuple[int, bytes], ...] = ()
+    pieces: tuple[Piece, ...] = ()
     attributes: Attributes = Attributes()
     spooled: bool = True
-    parts: tuple[Piece, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Piece, ...]:
+        """The parts of a multipart upload; none when it came in one piece."""
+        return self.pieces if "-" in self.etag else ()
 
     def at(self, key: str, modified: datetime, attributes: Attributes) -> Stored:
         """The same content under another key."""

@@ -44,7 +44,7 @@ def _range(request: S3Request, stored: Stored) -> Span | None:
 
 def _part(position: int, stored: Stored) -> _Choice:
     kind = [pair for pair in stored.attributes.checksums if pair[0] == TYPE]
-    parts = stored.parts or (Piece(1, stored.size, stored.attributes.checksums[:1]),)
+    parts = stored.parts or (Piece(1, stored.size, b"", checksums=stored.attributes.checksums[:1]),)
     before = 0
     for part in parts:
         if part.number == position:

@@ -27,14 +27,21 @@ class Part:
     Args:
         file: its content.
         md5: of its content.
+        sha256: of its content, b"" when the client did not say it.
         modified: when it was uploaded.
         checksum: by its upload's algorithm, "" if that has none.
     """
 
     file: SpoolFile
     md5: bytes
+    sha256: bytes
     modified: datetime
     checksum: str = ""
+
+    def piece(self, number: int, header: str) -> Piece:
+        """What the object keeps of it."""
+        checksums = ((header, self.checksum),) if header else ()
+        return Piece(number, self.file.size, self.md5, self.sha256, checksums)
 
 
 @dataclass
@@ -182,10 +189,6 @@ def assemble(upload: Upload, wanted: list[Wanted]) -> Stored:
         etag=f"{digest}-{len(parts)}",
         modified=datetime.now(UTC),
         read=reader(*(part.file for part in parts)),
-        digests=tuple((part.file.size, part.md5) for part in parts),
+        pieces=tuple(part.piece(number, upload.header) for number, part in zip(numbers, parts, strict=True)),
         attributes=replace(upload.attributes, checksums=_checksums(upload, parts)),
-        parts=tuple(
-            Piece(number, part.file.size, ((upload.header, part.checksum),) if upload.header else ())
-            for number, part in zip(numbers, parts, strict=True)
-        ),
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from kfp_pachyderm.adapter.listing import timestamp
-from kfp_pachyderm.adapter.objects import Attributes, Stored
+from kfp_pachyderm.adapter.objects import Attributes, Piece, Stored
 from kfp_pachyderm.adapter.outputs import reader
 from kfp_pachyderm.adapter.spool import Spool, SpoolFile
 from kfp_pachyderm.s3 import xml
@@ -141,8 +141,8 @@ class Writes:
         file, body = upload(request, signed, self._spool)
         checksums = (*body.checksums, (TYPE, FULL_OBJECT)) if body.checksums else ()
         now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=checksums)
-        digests = ((file.size, body.md5),)
-        stored = Stored(request.key, file.size, body.md5.hex(), now, reader(file), digests, attributes)
+        pieces = (Piece(1, file.size, body.md5, body.sha256),)
+        stored = Stored(request.key, file.size, body.md5.hex(), now, reader(file), pieces, attributes)
         bucket.put(stored, Conditions.of(request))
         return Response(200, (("ETag", f'"{stored.etag}"'), *checksums))
 
@@ -168,8 +168,8 @@ class Writes:
             return source
         content = PieceReader(source.read(0, source.size))
         file = self._spool.write(content)
-        digests = ((file.size, content.md5),)
-        return Stored(source.key, file.size, content.md5.hex(), source.modified, reader(file), digests)
+        pieces = (Piece(1, file.size, content.md5),)
+        return Stored(source.key, file.size, content.md5.hex(), source.modified, reader(file), pieces)
 
     def delete(self, request: S3Request) -> Response:
         """DeleteObject."""

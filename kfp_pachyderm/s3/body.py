@@ -33,7 +33,7 @@ def _md5(value: str) -> bytes:
 
 @cache
 def _digesting() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2, thread_name_prefix="digest")
+    return ThreadPoolExecutor(4, thread_name_prefix="digest")
 
 
 class Body:
@@ -59,7 +59,8 @@ class Body:
         self._declared = declared
         self._named = named(request)
         self._sums = {name: ALGORITHMS[name]() for name in (self._named if sums is None else sums)}
-        self._digested: Future[None] | None = None
+        self._digests = [digest for digest in (self._md5, self._sha256, *self._sums.values()) if digest]
+        self._digested: list[Future[None]] = []
         self.size = 0
 
     @staticmethod
@@ -85,28 +86,28 @@ class Body:
         data = self._reader.read(size)
         self.size += len(data)
         self._await_digests()
-        if len(data) < _BESIDE:
-            self._digest(data)
+        if len(data) >= _BESIDE:
+            self._digested = [_digesting().submit(digest.update, data) for digest in self._digests]
         else:
-            self._digested = _digesting().submit(self._digest, data)
+            for digest in self._digests:
+                digest.update(data)
         return data
 
-    def _digest(self, data: bytes) -> None:
-        self._md5.update(data)
-        if self._sha256:
-            self._sha256.update(data)
-        for digest in self._sums.values():
-            digest.update(data)
-
     def _await_digests(self) -> None:
-        if self._digested is not None:
-            self._digested.result()
+        for digested in self._digested:
+            digested.result()
 
     @property
     def md5(self) -> bytes:
         """MD5 of what has been read."""
         self._await_digests()
         return self._md5.digest()
+
+    @property
+    def sha256(self) -> bytes:
+        """SHA-256 of what has been read, b"" when the client did not say what it is."""
+        self._await_digests()
+        return self._sha256.digest() if self._sha256 else b""
 
     def finish(self) -> None:
         """Compares length and digests with what the client declared; to be called at the end of the content.

@@ -22,7 +22,7 @@ from test_adapter_faults import Proxy
 from benchmarks.clients.run import Bed, Job
 from kfp_pachyderm.adapter import s3_remote
 from kfp_pachyderm.adapter.config import AdapterConfig
-from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket, reader
 from kfp_pachyderm.adapter.process import AdapterProcess, Flushed
 from kfp_pachyderm.adapter.remote import CallFailedError
@@ -121,7 +121,9 @@ def test_a_cut_put_is_sent_again(bed: Bed, tmp_path: Path, monkeypatch: pytest.M
         made, bucket = config(bed, job, tmp_path), OutputBucket()
         spool = Spool(tmp_path, 2**30)
         file, digest = spool.write(io.BytesIO(content)), hashlib.md5(content).digest()
-        bucket.put(Stored("k", file.size, "", datetime.now(UTC), reader(file), ((file.size, digest),)))
+        bucket.put(
+            Stored("k", file.size, "", datetime.now(UTC), reader(file), (Piece(1, file.size, digest),))
+        )
         writeback = WriteBack(Sidecar(made), made.output, bucket, spool)
         assert writeback.flush(60) == Flushed(1, len(content))
         assert proxy.cut_after == []

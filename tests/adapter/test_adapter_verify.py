@@ -17,7 +17,7 @@ from adapter_steps import INPUT_FILES, Pachyderm, Step
 from pachyderm_sdk.api import pfs
 
 from kfp_pachyderm.adapter.config import CommitName
-from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket, reader
 from kfp_pachyderm.adapter.pfs import Pfs
 from kfp_pachyderm.adapter.process import Flushed
@@ -70,8 +70,8 @@ def written(pachyderm: Pachyderm, folder: Path, remote: Pfs) -> tuple[WriteBack,
     commit, bucket, spool = pachyderm.open_commit(), OutputBucket(), Spool(folder, 2**30)
     for key, content in CONTENTS.items():
         file = spool.write(io.BytesIO(content))
-        digests = ((file.size, hashlib.md5(content).digest()),)
-        bucket.put(Stored(key, file.size, "", datetime.now(UTC), reader(file), digests))
+        pieces = (Piece(1, file.size, hashlib.md5(content).digest()),)
+        bucket.put(Stored(key, file.size, "", datetime.now(UTC), reader(file), pieces))
     name = ("default", commit.repo.name, commit.id)
     return WriteBack(OneWay(remote), name, bucket, spool), commit  # type: ignore[arg-type]
 
