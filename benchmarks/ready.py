@@ -11,23 +11,24 @@ import time
 
 ROUNDS = 9
 #: As the launcher starts it; what Pachyderm answers in between is not the adapter's time.
-_PROGRAM = """
-import http.client, sys, tempfile, time
+_PROGRAM = r"""
+import sys, time
 import kfp_pachyderm.launcher.__main__
 from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
-with tempfile.TemporaryDirectory() as spool, AdapterProcess() as process:
-    config = AdapterConfig("grpc://127.0.0.1:9", "", "", {}, ("p", "r", "c"), {}, "k", "s", spool)
+with AdapterProcess() as process:
+    config = AdapterConfig("grpc://127.0.0.1:9", "", "", {}, ("p", "r", "c"), {}, "k", "s", sys.argv[1])
     endpoint = process.configure(config, time.monotonic() + 60)
-    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"))
-    connection.request("GET", "/out")
-    connection.getresponse().read()
+    import socket
+    with socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2]))) as connection:
+        connection.sendall(b"GET /out HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 403 ")
     print("ready", flush=True)
     sys.stdin.read()
 """
 
 
 def _once(environment: dict[str, str]) -> float:
-    command = [sys.executable, "-c", _PROGRAM]
+    command = [sys.executable, "-c", _PROGRAM, environment["PYTHONPYCACHEPREFIX"]]
     pipe = subprocess.PIPE
     begin = time.perf_counter()
     with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe) as process:

@@ -21,6 +21,8 @@ from kfp_pachyderm.s3.server import S3Server
 
 log = logging.getLogger("kfp_pachyderm.adapter")
 
+_LOOK_AFTER = 0.1
+
 
 def _commit(value: Any) -> CommitName:
     project, repo, commit_id = value
@@ -50,8 +52,11 @@ class _Session:
             self._writeback = WriteBack(self._sidecar, made.output, bucket, spool)
             self._writeback.start()
         server = S3Server(self._adapter.wsgi())
-        # looks early which address answers: a port behind a firewall takes seconds to say nothing
-        threading.Thread(target=self._sidecar.remote, daemon=True).start()
+        # looks early which address answers: a port behind a firewall takes seconds to say nothing; but grpc's
+        # import keeps the interpreter busy, so not before the launcher has heard of the endpoint
+        look = threading.Timer(_LOOK_AFTER, self._sidecar.remote)
+        look.daemon = True
+        look.start()
         return {"endpoint": f"http://127.0.0.1:{server.port}"}
 
     def flush(self, timeout: float) -> dict[str, Any]:

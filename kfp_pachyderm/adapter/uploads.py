@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import threading
 import time
-import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -124,7 +124,7 @@ class Uploads:
 
     def create(self, key: str, attributes: Attributes, algorithm: str, kind: str) -> Upload:
         """A new upload; its ID sorts behind those of earlier ones, as listings want it."""
-        upload_id = f"{time.time_ns():016x}{uuid.uuid4().hex[:16]}"
+        upload_id = f"{time.time_ns():016x}{os.urandom(8).hex()}"
         upload = Upload(upload_id, key, attributes, algorithm, kind, datetime.now(UTC))
         with self._lock:
             self._uploads[upload.id] = upload

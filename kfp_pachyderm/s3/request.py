@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -50,7 +50,7 @@ class S3Request:
     headers: Mapping[str, str]
     body: Source
     length: int | None
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    id: str = field(default_factory=lambda: os.urandom(16).hex())
 
     def has(self, name: str) -> bool:
         """Whether the query names this parameter, with or without a value."""
