@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kfp_pachyderm.adapter.cache import ReadCache
+from kfp_pachyderm.adapter.buckets import Buckets
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.describe import describe_object
-from kfp_pachyderm.adapter.inputs import InputBucket
 from kfp_pachyderm.adapter.listing import list_buckets, list_objects
 from kfp_pachyderm.adapter.multipart import Multipart
-from kfp_pachyderm.adapter.objects import Bucket, Stored
-from kfp_pachyderm.adapter.outputs import OutputBucket
+from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.reads import read_object
 from kfp_pachyderm.adapter.remote import CallFailedError
 from kfp_pachyderm.adapter.sidecar import Sidecar
@@ -24,56 +22,6 @@ from kfp_pachyderm.s3.request import S3Request
 from kfp_pachyderm.s3.routes import ABSENT, S3_ROUTES, match
 from kfp_pachyderm.s3.signature import verify
 from kfp_pachyderm.s3.wsgi import Response, WSGIApplication, application, xml_response
-
-
-class Buckets:
-    """The buckets of one step, by their names and aliases.
-
-    Args:
-        config: which commits they are.
-        sidecar: where inputs are read.
-    """
-
-    def __init__(self, config: AdapterConfig, sidecar: Sidecar) -> None:
-        self.output = OutputBucket() if config.output else None
-        cache = ReadCache(Path(config.spool) / "read", config.spool_limit // 4)
-        self.inputs = {name: InputBucket(sidecar, cache, commit) for name, commit in config.inputs.items()}
-        found: dict[str, Bucket] = dict(self.inputs)
-        if self.output:
-            found["out"] = self.output
-        aliases = {alias: found[name] for alias, name in config.aliases.items() if name in found}
-        self.all: Mapping[str, Bucket] = aliases | found
-
-    def find(self, name: str) -> Bucket:
-        """The bucket of that name.
-
-        Raises:
-            S3Error: NoSuchBucket, naming those there are.
-        """
-        bucket = self.all.get(name)
-        if bucket is None:
-            raise S3Error(
-                "NoSuchBucket", f"the step has no bucket {name!r}, only {', '.join(sorted(self.all))}"
-            )
-        return bucket
-
-    def writable(self, name: str) -> OutputBucket:
-        """The bucket, if it takes writes.
-
-        Raises:
-            S3Error: NoSuchBucket, AccessDenied with the reason.
-        """
-        bucket = self.find(name)
-        if isinstance(bucket, InputBucket):
-            project, repo, commit = bucket.commit
-            where = 'write to the bucket "out" instead' if self.output else "the step has no output bucket"
-            raise S3Error(
-                "AccessDenied",
-                f"bucket {name!r} is an input of the job, pinned to {project}/{repo}@{commit}, "
-                f"and read-only: {where}",
-            )
-        assert isinstance(bucket, OutputBucket)
-        return bucket
 
 
 class Adapter:

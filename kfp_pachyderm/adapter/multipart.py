@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
+from kfp_pachyderm.adapter.buckets import Buckets
 from kfp_pachyderm.adapter.listing import OWNER, limit, timestamp
 from kfp_pachyderm.adapter.objects import Attributes, Stored
 from kfp_pachyderm.adapter.spool import Spool
@@ -19,9 +19,6 @@ from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request, number
 from kfp_pachyderm.s3.signature import Signed
 from kfp_pachyderm.s3.wsgi import Response, xml_response
-
-if TYPE_CHECKING:
-    from kfp_pachyderm.adapter.app import Buckets
 
 _MOST_PARTS = 10000
 

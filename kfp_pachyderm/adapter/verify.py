@@ -6,14 +6,11 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.remote import Found
-
-if TYPE_CHECKING:
-    from kfp_pachyderm.adapter.pfs import Pfs
 
 #: Pachyderm keeps a smaller file in one chunk (src/internal/storage/fileset/storage.go,
 #: DefaultBatchThreshold), so that its hash can be told beforehand.
@@ -38,20 +35,32 @@ def content(file: Stored) -> bytes:
     return b"".join(file.read(0, file.size))
 
 
+class Readable(Protocol):
+    """What a look into the commit needs of a connection; deadlines are in seconds."""
+
+    def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
+        """Every file of the commit."""
+
+    def read(
+        self, name: CommitName, path: str, start: int, length: int, timeout: float | None = None
+    ) -> Iterator[bytes]:
+        """`length` bytes of a file from `start`."""
+
+
 class Verifier:
     """Remembers what has been verified, so that a later look reads only what is new.
 
     Args:
-        pfs: the connection; what another one has shown does not count.
+        remote: the connection; what another one has shown does not count.
     """
 
-    def __init__(self, pfs: Pfs) -> None:
-        self._pfs = pfs
+    def __init__(self, remote: Readable) -> None:
+        self._remote = remote
         self._verified: dict[str, Stored] = {}
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
         """Those of the files that the commit does not hold, or with another size or content."""
-        found = {one.path: one for one in self._pfs.walk(name, timeout)}
+        found = {one.path: one for one in self._remote.walk(name, timeout)}
         unknown = [file for file in files if not self._is_known(file, found.get("/" + file.key))]
         there = [file for file in unknown if _has_size(file, found.get("/" + file.key))]
         runs = [run for file in there for run in _runs(file)]
@@ -73,7 +82,7 @@ class Verifier:
     def _reads_equal(self, name: CommitName, run: _Run, timeout: float) -> bool:
         """Reads pieces of a file back and compares them with what the client sent."""
         length = sum(piece.size for piece in run.pieces)
-        content = self._pfs.read(name, "/" + run.file.key, run.start, length, timeout)
+        content = self._remote.read(name, "/" + run.file.key, run.start, length, timeout)
         rest = memoryview(b"")
         for piece in run.pieces:
             digest, left = _digest(piece), piece.size

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
+from kfp_pachyderm.adapter.buckets import Buckets
 from kfp_pachyderm.adapter.listing import timestamp
 from kfp_pachyderm.adapter.objects import Attributes, Piece, Stored
 from kfp_pachyderm.adapter.outputs import reader
@@ -20,9 +20,6 @@ from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request, decode
 from kfp_pachyderm.s3.signature import Signed
 from kfp_pachyderm.s3.wsgi import Response, xml_response
-
-if TYPE_CHECKING:
-    from kfp_pachyderm.adapter.app import Buckets
 
 _MOST_KEYS = 1000
 
