@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers, ready
+from benchmarks import floor, peers, ready
 from benchmarks.fixtures import peak_mib
 from benchmarks.server import RunningJob, Server, started
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
@@ -232,11 +232,23 @@ def _peer(start: Callable[[], AbstractContextManager[tuple[str, int]]], file: Pa
     return times
 
 
-def _ratio(what: str, ours: float, other: float, target: float | None) -> Line:
+def _floor(file: Path) -> Times:
+    """What the client itself takes, at a server that costs nothing: no adapter can be faster."""
+    times, works = Times(), ("put, one PUT", "put small")
+    with floor.running(BIG) as endpoint:
+        client = client_of(endpoint)
+        for _ in range(ROUNDS):
+            for work in works:
+                times.add(work, _seconds(lambda work=work: _PUTS[work](client, file)))
+            times.add("get, one GET", _seconds(lambda: _get_whole(client, "in")))
+    return times
+
+
+def _ratio(what: str, ours: float, other: float, target: float | None = None) -> Line:
     return Line(what, other / ours, target, note=f"{ours:.2f} s, not {other:.2f} s")
 
 
-def _against_direct(ours: Times, direct: Times) -> list[Line]:
+def _against_direct(ours: Times, direct: Times, alone: Times) -> list[Line]:
     size = f"{BIG // _MIB:,} MiB"
     targets = {
         "put, upload_file": (f"put {size}, upload_file", 1.0),
@@ -246,10 +258,14 @@ def _against_direct(ours: Times, direct: Times) -> list[Line]:
         "put small": (f"put {MANY:,} x 4 KiB, one after the other", 20.0),
         "ranges": (f"{PARALLEL} parallel reads of 8 MiB of {size}", 10.0),
     }
-    return [
-        _ratio(f"{title}: against direct", ours.median(work), direct.median(work), target)
-        for work, (title, target) in targets.items()
-    ]
+    found = []
+    for work, (title, target) in targets.items():
+        found.append(_ratio(f"{title}: against direct", ours.median(work), direct.median(work), target))
+        if work in alone.of:
+            found.append(
+                _ratio("  the client alone: against direct", alone.median(work), direct.median(work))
+            )
+    return found
 
 
 def _against_peer(name: str, ours: Times, peer: Times) -> list[Line]:
@@ -275,7 +291,7 @@ def lines() -> Iterator[Line]:
             for number in range(BIG // _MIB):
                 target.write(number.to_bytes(8) + piece[8:])
         ours, direct, server = _own(file)
-        yield from _against_direct(ours, direct)
+        yield from _against_direct(ours, direct, _floor(file))
         yield Line("adapter's peak memory, MiB", ours.peak, 150, most=True)
         yield Line("embedded server's peak memory, MiB", server, 150, most=True)
         yield from _against_peer("moto", ours, _peer(peers.moto, file))

@@ -10,8 +10,6 @@ import http.client
 import os
 import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlparse
 
+from benchmarks import floor
 from benchmarks.fixtures import peak_mib
 from benchmarks.peers import moto
 from benchmarks.server import Server, started
@@ -128,13 +127,8 @@ def _moto() -> dict[str, float]:
 
 
 def _floor() -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.floor"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            return _all_four(_Plain(f"http://127.0.0.1:{int(process.stdout.readline())}"))
-        finally:
-            process.kill()
+    with floor.running() as endpoint:
+        return _all_four(_Plain(endpoint))
 
 
 def measure() -> dict[str, float]:

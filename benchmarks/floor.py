@@ -1,12 +1,15 @@
-"""The least that a server can do: `python -m benchmarks.floor` forgets uploads and answers zeros.
+"""The least that a server can do: `python -m benchmarks.floor [size]` forgets uploads and answers zeros.
 
-It speaks just enough HTTP for benchmarks/embedded.py: what a client needs for the same requests when the
-server costs nothing.
+It speaks just enough HTTP to show what a client needs for the same requests when the server costs nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 
 PIECE = bytes(2**20)
 
@@ -33,7 +36,13 @@ def _give(sock: socket.socket, size: int) -> None:
         sock.sendall(PIECE[: size - start])
 
 
-def _serve(sock: socket.socket) -> None:
+def _size(target: bytes, default: int) -> int:
+    """The object's name ends with its size, or says nothing of it."""
+    size = target.rpartition(b"-")[2]
+    return int(size) if size.isdigit() else default
+
+
+def _serve(sock: socket.socket, default: int) -> None:
     pending = b""
     while True:
         head, pending = _head(sock, pending)
@@ -41,15 +50,32 @@ def _serve(sock: socket.socket) -> None:
             return
         if head.startswith(b"PUT"):
             length = int(head.lower().partition(b"content-length:")[2].split()[0])
+            if b"100-continue" in head.lower():
+                sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             _take(sock, length - len(pending))
             pending = b""
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         else:
-            # the object's name ends with its size
-            _give(sock, int(head.split()[1].rpartition(b"-")[2]))
+            _give(sock, _size(head.split()[1], default))
 
 
-def main() -> None:
+@contextlib.contextmanager
+def running(size: int = 0) -> Iterator[str]:
+    """Its endpoint, in a process of its own.
+
+    Args:
+        size: of an object whose name says nothing of it, in bytes.
+    """
+    command = [sys.executable, "-m", "benchmarks.floor", str(size)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
+
+
+def main(size: int) -> None:
     """Prints its port and serves one connection after the other."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         print(server.getsockname()[1], flush=True)
@@ -57,8 +83,8 @@ def main() -> None:
             sock, _ = server.accept()
             with sock:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                _serve(sock)
+                _serve(sock, size)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))
