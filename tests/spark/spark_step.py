@@ -1,4 +1,7 @@
-"""A step with Apache Spark: `spark_step.py FOLDER COMMITTER` copies a table, partitioned, and looks at it."""
+"""A step with Apache Spark: `spark_step.py FOLDER COMMITTER` copies a table, partitioned, and looks at it.
+
+COMMITTER: "default", without spark-hadoop-cloud; "itself", with it; "magic", with it and the settings.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pyspark.sql.functions import col, sha2, substring_index
 from kfp_pachyderm.runtime import current_step
 
 CLOUD = "org.apache.spark.internal.io.cloud"
-#: As docs/clients.md says it; the default committer needs none of it.
+#: As docs/clients.md says it, for Spark before 4.1.
 MAGIC = {
     "spark.hadoop.fs.s3a.committer.name": "magic",
     "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": (
@@ -25,8 +28,10 @@ MAGIC = {
 
 def session(committer: str) -> SparkSession:
     settings = current_step().spark_conf() | (MAGIC if committer == "magic" else {})
-    jars = Path(sys.prefix) / "jars" / "*"
-    builder = SparkSession.builder.master("local[2]").config("spark.driver.extraClassPath", str(jars))
+    # Spark 4.1 takes the magic committer by itself where it finds spark-hadoop-cloud
+    found = (Path(sys.prefix) / "jars").glob("*.jar")
+    jars = [str(jar) for jar in found if committer != "default" or "hadoop-cloud" not in jar.name]
+    builder = SparkSession.builder.master("local[2]").config("spark.driver.extraClassPath", ":".join(jars))
     builder = builder.config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "4")
     for name, value in settings.items():
         builder = builder.config(name, value)

@@ -44,8 +44,10 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 
 @pytest.mark.timeout(2 * DEADLINE)
-@pytest.mark.parametrize("committer", ["default", "magic"])
-def test_parquet(bed: Bed, committer: str) -> None:
+@pytest.mark.parametrize(
+    ("committer", "seen"), [("default", "default"), ("itself", "magic"), ("magic", "magic")]
+)
+def test_parquet(bed: Bed, committer: str, seen: str) -> None:
     with bed.step(f"spark-{committer}") as (job, environment):
         command = [str(PYTHON), str(PROGRAM), "written", committer]
         done = subprocess.run(
@@ -56,7 +58,7 @@ def test_parquet(bed: Bed, committer: str) -> None:
     assert (found["rows"], found["parts"]) == (ROWS, PARTS)
     stored = bed.hashes(job)
     del stored["written/_SUCCESS"]
-    assert committed_by(bed.content(job, "written/_SUCCESS")) == committer
+    assert committed_by(bed.content(job, "written/_SUCCESS")) == seen
     # also says that nothing of _temporary or __magic is left
     assert stored == found["files"]
     assert {key.split("/")[1] for key in stored} == {f"part={part}" for part in PARTS}
