@@ -45,6 +45,9 @@ OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
     ("grpc.so_reuseport", 0),
+    # gRPC's own guess lets an upload run 30 MiB ahead of a handler that waits for the disk
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 2**20),
     # as Pachyderm's servers (src/internal/grpcutil/server.go); grpc's own is 5 minutes
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
