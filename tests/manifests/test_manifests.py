@@ -122,6 +122,16 @@ def test_network_policies_open_the_ports_that_the_launcher_uses():
     assert {port["port"] for port in workers["spec"]["ingress"][1]["ports"]} == used
 
 
+@pytest.mark.parametrize("app", ["pachd", "pachyderm-proxy"])
+def test_pachyderm_lets_in_what_the_steps_may_reach(app):
+    steps = found("steps", "NetworkPolicy", "kfp-pachyderm-steps")
+    name = f"kfp-pachyderm-{app.removeprefix('pachyderm-')}"
+    inside = found("pachyderm", "NetworkPolicy", name)
+    assert inside["spec"]["podSelector"]["matchLabels"] == {"app": app}
+    ports = {port["port"] for port in inside["spec"]["ingress"][1]["ports"]}
+    assert ports == ports_to(steps, "egress", "to", app=app)
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_overlay_lets_its_own_namespace_in(overlay):
     policies = [one for one in built(overlay) if one["kind"] == "NetworkPolicy"]
