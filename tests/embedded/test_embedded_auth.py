@@ -17,7 +17,7 @@ from pachyderm_sdk.api import auth, metadata, pfs, pps, transaction
 from pachyderm_sdk.errors import AuthServiceNotActivated
 
 from kfp_pachyderm.adapter.config import AdapterConfig
-from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.remote import CallFailedError
 from kfp_pachyderm.adapter.s3_remote import S3Remote
 
@@ -362,8 +362,8 @@ def test_the_adapters_way_by_s3_signs_with_the_jobs_token(office, tmp_path):
     by_s3 = S3Remote(job.sidecar()["sidecar_s3"], config)
     assert [one.path for one in by_s3.walk(source)] == ["/a"]
     assert b"".join(by_s3.read(source, "/a", 0, 1)) == b"A"
-    digests = ((1, hashlib.md5(b"O").digest()),)
-    written = Stored("sub dir/o=o&%o", 1, "", head.finished, lambda *_: iter([b"O"]), digests)
+    pieces = (Piece(1, 1, hashlib.md5(b"O").digest()),)
+    written = Stored("sub dir/o=o&%o", 1, "", head.finished, lambda *_: iter([b"O"]), pieces)
     by_s3.write(output, [written], [], 10)
     assert by_s3.differing(output, [written], 10) == []
     other = S3Remote(by_s3.address, replace(config, token="nobodys-token"))
