@@ -166,9 +166,9 @@ def _wait_for_turn(
 
 
 def withdraw(pachd: Pachd, job: ClaimedJob, reason: str) -> bool:
-    """Kills a job whose holder could not be told; best effort, in two seconds; whether pachd answered."""
+    """Kills a job whose holder could not be told; best effort, in a second; whether pachd answered."""
     try:
-        jobs.stop(pachd.patient(2.0), job, reason)
+        jobs.stop(pachd.patient(1.0), job, reason)
     except PachydermError as error:
         say(f"job {job.id} could not be stopped, its holder's lease will end it: {error}")
         return False

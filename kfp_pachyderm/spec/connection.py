@@ -79,7 +79,7 @@ class Connection(Model):
     @field_validator("ca_secret", mode="before")
     @classmethod
     def _ca_secret(cls, value: object) -> str | None:
-        return None if value is None else _checked_reference("ca_secret", value)
+        return None if value is None else _checked_volume(_checked_reference("ca_secret", value))
 
     @field_validator("package", mode="before")
     @classmethod
@@ -113,6 +113,18 @@ def _checked_reference(argument: str, value: object) -> str:
         "else (not shown: it may be the secret itself). Put the value into a Secret and pass the Secret's "
         "name."
     )
+
+
+def _checked_volume(reference: str) -> str:
+    # kfp-kubernetes calls the volume as the Secret, and a volume's name is a DNS label
+    # (kfp.kubernetes.secret.use_secret_as_volume)
+    name = reference.partition("/")[0]
+    if "." in name or len(name) > 63:
+        raise SpecError(
+            f'Argument for "ca_secret" names the Secret "{name}", which can\'t be the name of a volume: '
+            "Kubernetes takes no dots there and 63 characters at most. Use a Secret of another name."
+        )
+    return reference
 
 
 def _checked_address(value: object) -> str:

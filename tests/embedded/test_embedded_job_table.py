@@ -119,7 +119,7 @@ for key in ("k", "k/x"):
 def test_a_datum_that_times_out_is_tried_again_and_fails_the_job_in_the_end(bench):
     commit = bench.put("images", {"/a": b"1"})
     code = "import time; print('started', flush=True); time.sleep(600)"
-    job = bench.claim("edges", commit, code, update=False, datumTimeout="0.2s", datumTries=2)
+    job = bench.claim("edges", commit, code, update=False, datumTimeout="2s", datumTries=2)
     info = bench.ended(job)
     assert (info.state, info.data_failed) == (State.JOB_FAILURE, 1)
     assert bench.log(job) == ["started", "started"]

@@ -88,3 +88,9 @@ def test_secrets_in_the_package_are_refused(package: str) -> None:
 def test_packages_that_cant_be_read(package: object) -> None:
     with pytest.raises(SpecError, match='Argument for "package" names nothing to install'):
         Connection(package=package)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["my.tls", "n" * 64])
+def test_ca_secret_that_can_not_be_a_volume(name: str) -> None:
+    with pytest.raises(SpecError, match="no dots there and 63 characters at most"):
+        Connection(ca_secret=name)
