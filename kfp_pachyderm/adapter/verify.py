@@ -61,22 +61,16 @@ class Verifier:
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
         """Those of the files that the commit does not hold, or with another size or content."""
         found = {one.path: one for one in self._remote.walk(name, timeout)}
-        unknown = [file for file in files if not self._is_known(file, found.get("/" + file.key))]
-        there = [file for file in unknown if _has_size(file, found.get("/" + file.key))]
-        runs = [run for file in there for run in _runs(file)]
+        sized = [file for file in files if _has_size(file, found.get("/" + file.key))]
+        unknown = [file for file in sized if not self._is_known(file, found["/" + file.key])]
+        runs = [run for file in unknown for run in _runs(file)]
         with ThreadPoolExecutor(_READERS) as readers:
             equal = list(readers.map(lambda run: self._reads_equal(name, run, timeout), runs))
         changed = {run.file.key for run, same in zip(runs, equal, strict=True) if not same}
-        right = {file.key for file in there} - changed
-        wrong = [file for file in unknown if file.key not in right]
-        self._verified = {file.key: file for file in files}
-        for file in wrong:
-            del self._verified[file.key]
-        return wrong
+        self._verified = {file.key: file for file in sized if file.key not in changed}
+        return [file for file in files if file.key not in self._verified]
 
-    def _is_known(self, file: Stored, found: Found | None) -> bool:
-        if found is None or not _has_size(file, found):
-            return False
+    def _is_known(self, file: Stored, found: Found) -> bool:
         return not file.size or self._verified.get(file.key) is file or _has_fingerprint(file, found)
 
     def _reads_equal(self, name: CommitName, run: _Run, timeout: float) -> bool:
