@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import tarfile
+import threading
 from collections.abc import Iterator
 
 import grpc
@@ -59,6 +60,31 @@ def test_folders_are_made_by_their_files_and_sum_them_up(bench):
 def test_globs(bench, pattern, expected):
     commit = bench.put("images", _TREE)
     assert [one.file.path for one in bench.client.pfs.glob_file(commit=commit, pattern=pattern)] == expected
+
+
+def test_a_stream_that_is_broken_off_changes_nothing(bench):
+    bench.client.pfs.create_repo(repo=bench.repo("broken"))
+    commit = bench.client.pfs.start_commit(branch=bench.branch("broken"))
+    # the SDK's own way waits for the end
+    modify = bench.client._channel.stream_unary("/pfs_v2.API/ModifyFile", request_serializer=bytes)
+    for number in range(40):
+        sent = threading.Event()
+        over = threading.Event()
+
+        def requests(path=f"/{number}", sent=sent, over=over):
+            yield pfs.ModifyFileRequest(set_commit=commit)
+            for _ in range(4):
+                yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=b"half"))
+            sent.set()
+            over.wait(10)
+
+        call = modify.future(requests())
+        assert sent.wait(10)
+        call.cancel()
+        over.set()
+    bench.client.pfs.finish_commit(commit=commit)
+    bench.client.pfs.wait_commit(commit)
+    assert bench.paths(commit) == []
 
 
 def test_listings_are_cut_by_marker_number_and_direction(bench):

@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn, Protocol
 import betterproto.lib.google.protobuf as google
 import grpc
 
+from kfp_pachyderm.embedded.services.whole import whole
 from kfp_pachyderm.embedded.status import Refused
 
 logger = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def _guard_unary(name: str, call: Call, gate: Gate) -> Callable[[Any, Context], 
     def run(request: Any, context: Context) -> Any:
         try:
             gate(name, context)
-            return call.function(request, context)
+            return call.function(whole(request, context) if call.kind == "upload" else request, context)
         except Exception as error:
             # grpc's own abort is a bare Exception too; raising it again ends the call as decided.
             if context.code() is not None:
