@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import socket
 import threading
@@ -9,7 +10,6 @@ import time
 from typing import Any
 
 from cheroot import wsgi
-from cheroot.makefile import StreamReader
 from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.workers.threadpool import ThreadPool
 
@@ -51,18 +51,33 @@ class _Raw(socket.SocketIO):
     """Reads from the socket until a deadline, whatever comes in little by little."""
 
     deadline: float | None = None
+    asleep = False
 
     def readinto(self, buffer: Any) -> int | None:
+        if self.asleep:
+            return None
         if self.deadline is not None:
             left = self.deadline - time.monotonic()
             self._sock.settimeout(max(left, 0.001))  # type: ignore[attr-defined]
         return super().readinto(buffer)
 
 
-class _Reader(StreamReader):
+class _Reader(io.BufferedReader):
+    """What cheroot needs of it; its own is written in Python, and copies large bodies several times."""
+
+    raw: _Raw
+    bytes_read = 0
+
     def __init__(self, sock: socket.socket) -> None:
-        super(StreamReader, self).__init__(_Raw(sock, "rb"), _READ_BUFFER)
-        self.bytes_read = 0
+        super().__init__(_Raw(sock, "rb"), _READ_BUFFER)
+
+    def has_data(self) -> bool:
+        """Whether there is something to read without waiting for the client."""
+        self.raw.asleep = True
+        try:
+            return bool(self.peek(1))
+        finally:
+            self.raw.asleep = False
 
 
 def _makefile(sock: socket.socket, mode: str, _bufsize: int) -> Any:
