@@ -7,6 +7,7 @@ import os
 import sqlite3
 import struct
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ CHUNK = 4 * 2**20
 SMALL = 64 * 2**10
 #: Small pieces that one stream keeps in memory.
 SPILL = 8 * 2**20
+#: Chunks of one stream that are hashed while more of it comes.
+_HASHED_BESIDE = 2
 #: Pieces that readers get.
 PIECE = 2**20
 
@@ -66,6 +69,7 @@ class Chunks:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{folder} can't be written: {error}. Give a data folder that can") from error
+        self._hashers = ThreadPoolExecutor(2, "chunk-hasher")
         self._writers = ThreadPoolExecutor(2, "chunk-writer")
         self._lock = threading.Lock()
         #: What is being written: a file may lie in its place already and not yet be safe.
@@ -75,12 +79,17 @@ class Chunks:
 
     def close(self) -> None:
         """Waits for what is being written."""
+        self._hashers.shutdown()
         self._writers.shutdown()
 
     def path(self, hash_: bytes) -> Path:
         """Where the chunk of this hash lies."""
         name = hash_.hex()
         return self.folder / name[:2] / name
+
+    def store_beside(self, data: bytes) -> Future[tuple[bytes, Future[None] | None]]:
+        """As `store`, which takes most of its time for the hash, in another thread."""
+        return self._hashers.submit(self.store, data)
 
     def store(self, data: bytes) -> tuple[bytes, Future[None] | None]:
         """Starts to write one chunk; returns its hash, and what to wait for unless it exists already."""
@@ -169,6 +178,7 @@ class Spool:
         self._refs = bytearray()
         self._pending = bytearray()
         self._small: dict[bytes, bytes] = {}
+        self._hashed: deque[Future[tuple[bytes, Future[None] | None]]] = deque()
         self._writes: list[Future[None]] = []
 
     @property
@@ -184,15 +194,29 @@ class Spool:
             self._pending += view[:room]
             view = view[room:]
             if len(self._pending) == CHUNK:
-                self._cut()
+                self._cut_whole()
 
     def end_file(self) -> bytes:
         """References of what was written since the last call."""
+        while self._hashed:
+            self._take_hashed()
         if self._pending:
             self._cut()
         refs = bytes(self._refs)
         self._refs.clear()
         return refs
+
+    def _cut_whole(self) -> None:
+        """A large file's chunk is hashed while the next one comes."""
+        self._hashed.append(self._chunks.store_beside(bytes(self._pending)))
+        self._pending = bytearray()
+        if len(self._hashed) > _HASHED_BESIDE:
+            self._take_hashed()
+
+    def _take_hashed(self) -> None:
+        hash_, write = self._hashed.popleft().result()
+        self._follow(write)
+        self._refs += _REF.pack(hash_, CHUNK)
 
     def _cut(self) -> None:
         data = bytes(self._pending)
