@@ -13,9 +13,13 @@ ROUNDS = 9
 #: As the launcher starts it; what Pachyderm answers in between is not the adapter's time.
 _PROGRAM = r"""
 import sys, time
-import kfp_pachyderm.launcher.__main__
-from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
-with AdapterProcess() as process:
+from kfp_pachyderm.importing import uncollected
+from kfp_pachyderm.launcher.__main__ import spawn_adapter
+with uncollected():
+    spawned = spawn_adapter('{"kind": "step"}')
+    import kfp_pachyderm.launcher.run
+    from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
+with AdapterProcess(spawned) as process:
     config = AdapterConfig("grpc://127.0.0.1:9", "", "", {}, ("p", "r", "c"), {}, "k", "s", sys.argv[1])
     endpoint = process.configure(config, time.monotonic() + 60)
     import socket

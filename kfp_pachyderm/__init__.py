@@ -6,9 +6,12 @@ Names are imported when they are first used: importing the package imports neith
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+# the typing module's own; importing that takes longer than all else that a step needs before its first act
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kfp_pachyderm import local, runtime, testing
     from kfp_pachyderm.component import s3_enabled
     from kfp_pachyderm.errors import (

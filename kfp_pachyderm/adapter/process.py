@@ -7,7 +7,6 @@ import json
 import os
 import select
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 from kfp_pachyderm import errors
 from kfp_pachyderm.adapter.config import AdapterConfig, Flushed
+from kfp_pachyderm.adapter.spawn import spawn
 
 __all__ = ["AdapterConfig", "AdapterProcess", "Flushed"]
 
@@ -43,27 +43,23 @@ def spool_limit(env: Mapping[str, str] = os.environ) -> int:
 class AdapterProcess:
     """The adapter's process; leaving the context ends it without sending anything.
 
+    Args:
+        spawned: the process, if it has been started already.
+
     Attributes:
         spool_limit: bytes that the environment gives the spool.
 
     Raises:
-        SpecError: the environment's setting is wrong; nothing has been started.
+        SpecError: the environment's setting is wrong; the process has ended.
     """
 
-    def __init__(self) -> None:
-        self.spool_limit = spool_limit()
-        # the child must find what the launcher found, wherever that came from; one malloc arena for each
-        # of many threads would keep megabytes that nobody uses
-        search = os.pathsep.join(path for path in sys.path if path)
-        environment = {**os.environ, "PYTHONPATH": search, "MALLOC_ARENA_MAX": "2"}
-        # user code may look into the adapter's environment; the adapter works with the job's token
-        environment.pop("KFP_PACHYDERM_TOKEN", None)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "kfp_pachyderm.adapter"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
+    def __init__(self, spawned: subprocess.Popen[bytes] | None = None) -> None:
+        self._process = spawned or spawn()
+        try:
+            self.spool_limit = spool_limit()
+        except errors.SpecError:
+            self.close()
+            raise
         self._received = b""
         self._writing = threading.Lock()
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import os
 import sys
-from contextlib import ExitStack, suppress
-from typing import NoReturn
+from contextlib import suppress
 
-from kfp_pachyderm.errors import PachydermError
-from kfp_pachyderm.launcher import config as configs
-from kfp_pachyderm.launcher.execution import Execution, parse
+from kfp_pachyderm.importing import uncollected
 from kfp_pachyderm.launcher.say import say
-from kfp_pachyderm.launcher.signals import Interrupted, Signals
+
+TYPE_CHECKING = False  # see kfp_pachyderm/__init__.py
+if TYPE_CHECKING:
+    from subprocess import Popen
+    from typing import NoReturn
 
 _USAGE = "usage: python -m kfp_pachyderm.launcher <config JSON> --executor-input <JSON> -- <command...>"
 
@@ -30,39 +31,29 @@ def main(argv: list[str]) -> int:
     if len(argv) < 4 or argv[1] != "--executor-input" or argv[3] != "--":
         say(_USAGE)
         return 2
-    logging.basicConfig(level=logging.WARNING, format="[kfp-pachyderm] %(message)s")
+    with uncollected():
+        # first of all: it loads its modules while we load ours
+        spawned = spawn_adapter(argv[0])
+        from kfp_pachyderm.launcher.run import run
+    return run(argv[0], argv[2], argv[4:], spawned)
+
+
+def spawn_adapter(config: str) -> Popen[bytes] | None:
+    """The process of the step's adapter; None for a config without one."""
+    if not _has_adapter(config):
+        return None
+    from kfp_pachyderm.adapter.spawn import spawn
+
+    return spawn()
+
+
+def _has_adapter(config: str) -> bool:
     try:
-        with Signals() as signals:
-            return _run(configs.loads(argv[0]), parse(argv[2]), argv[4:], signals)
-    except Interrupted as interrupted:
-        say(f"ended by {interrupted}")
-        return 128 + interrupted.number
-    except PachydermError as error:
-        say(f"{type(error).__name__}: {error}")
-        return 1
-
-
-def _run(config: configs.Config, execution: Execution, command: list[str], signals: Signals) -> int:
-    # The heavy imports come late: the adapter loads its own at the same time.
-    if isinstance(config, configs.SnapshotConfig):
-        from kfp_pachyderm.launcher.snapshot import run_snapshot
-
-        run_snapshot(config, execution)
-        return 0
-    if isinstance(config, configs.ReusableConfig):
-        from kfp_pachyderm.launcher.reusable import run_reusable
-
-        run_reusable(config, execution)
-        return 0
-    with ExitStack() as stack:
-        adapter = None
-        if config.gateway == "adapter":
-            from kfp_pachyderm.adapter.process import AdapterProcess
-
-            adapter = stack.enter_context(AdapterProcess())
-        from kfp_pachyderm.launcher.step import run_step
-
-        return run_step(config, execution, command, signals, adapter)
+        data = json.loads(config)
+    except ValueError:
+        return False  # whoever reads all of it says what is wrong with it
+    step = isinstance(data, dict) and data.get("kind") == "step"
+    return step and data.get("gateway", "adapter") == "adapter"
 
 
 def leave(code: int) -> NoReturn:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from importlib import metadata
+from importlib.util import find_spec
 
 from kfp_pachyderm.launcher.__main__ import leave, main
 
 __all__ = ["leave", "start"]
 
-#: The distributions that are imported inside a step; the package's metadata says which versions.
-NEEDED = ("anycrc", "cheroot", "pachyderm-sdk")
+#: What is imported inside a step: distribution and module; the package's metadata says which versions.
+NEEDED = {"anycrc": "anycrc", "cheroot": "cheroot", "pachyderm-sdk": "pachyderm_sdk"}
 
 
 def start(argv: list[str], install: Callable[..., None], fresh: bool) -> int:
@@ -29,23 +29,18 @@ def start(argv: list[str], install: Callable[..., None], fresh: bool) -> int:
     Returns:
         The step's exit code.
     """
-    if fresh or not all(map(_is_there, NEEDED)):
+    if fresh or not all(map(find_spec, NEEDED.values())):
         install(*requirements())
     return main(argv)
 
 
 def requirements() -> list[str]:
     """The dependencies inside a step, with versions, as pip takes them."""
+    from importlib import metadata  # takes longer than starting does without it
+
     return [one for one in metadata.requires("kfp-pachyderm") or () if _name(one) in NEEDED]
 
 
 def _name(requirement: str) -> str:
     found = re.match(r"[\w.-]+", requirement)
     return found[0] if found else ""
-
-
-def _is_there(name: str) -> bool:
-    try:
-        return bool(metadata.version(name))
-    except metadata.PackageNotFoundError:
-        return False

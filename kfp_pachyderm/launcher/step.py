@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfp_pachyderm.errors import PachydermUnreachableError, TemporaryError
+from kfp_pachyderm.importing import uncollected
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.execution import Execution
 from kfp_pachyderm.launcher.open import Opened, kfp_task, open_step, withdraw
@@ -94,7 +95,8 @@ def _pause(
 def _attached(pachd: Pachd, opened: Opened) -> type[Attached]:
     # Loaded only now, while Pachyderm starts the job.
     try:
-        from kfp_pachyderm.launcher.attached import Attached
+        with uncollected():
+            from kfp_pachyderm.launcher.attached import Attached
     except BaseException as error:
         withdraw(pachd, opened.job, f"the step ended before it began: {error}")
         raise

@@ -1,0 +1,65 @@
+"""What a config asks for: a step, a run's snapshot, or a reusable component."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from contextlib import ExitStack
+
+from kfp_pachyderm.adapter.process import AdapterProcess
+from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.importing import uncollected
+from kfp_pachyderm.launcher import config as configs
+from kfp_pachyderm.launcher.execution import Execution, parse
+from kfp_pachyderm.launcher.say import say
+from kfp_pachyderm.launcher.signals import Interrupted, Signals
+
+
+def run(
+    config_text: str, executor_input: str, command: list[str], spawned: subprocess.Popen[bytes] | None
+) -> int:
+    """Runs it.
+
+    Args:
+        config_text: what authoring wrote.
+        executor_input: what KFP says of the task, as JSON.
+        command: the user's.
+        spawned: the step's adapter, if it has been started.
+
+    Returns:
+        The user's command's exit code; 1 when Pachyderm's part failed; 128 + n on signal n.
+    """
+    logging.basicConfig(level=logging.WARNING, format="[kfp-pachyderm] %(message)s")
+    try:
+        with Signals() as signals, ExitStack() as stack:
+            adapter = stack.enter_context(AdapterProcess(spawned)) if spawned else None
+            return _run(configs.loads(config_text), parse(executor_input), command, signals, adapter)
+    except Interrupted as interrupted:
+        say(f"ended by {interrupted}")
+        return 128 + interrupted.number
+    except PachydermError as error:
+        say(f"{type(error).__name__}: {error}")
+        return 1
+
+
+def _run(
+    config: configs.Config,
+    execution: Execution,
+    command: list[str],
+    signals: Signals,
+    adapter: AdapterProcess | None,
+) -> int:
+    if isinstance(config, configs.SnapshotConfig):
+        from kfp_pachyderm.launcher.snapshot import run_snapshot
+
+        run_snapshot(config, execution)
+        return 0
+    if isinstance(config, configs.ReusableConfig):
+        from kfp_pachyderm.launcher.reusable import run_reusable
+
+        run_reusable(config, execution)
+        return 0
+    with uncollected():
+        from kfp_pachyderm.launcher.step import run_step
+
+    return run_step(config, execution, command, signals, adapter)
