@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from typing import TYPE_CHECKING
 
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.pfs import Pfs, split
 from kfp_pachyderm.adapter.remote import Remote
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.adapter.s3_remote import S3Remote
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,8 @@ class Sidecar:
         self._sidecar, self._sidecar_s3 = config.sidecar, config.sidecar_s3
         self._lock = threading.Lock()
         self._remote: Remote | None = None
+        #: Knows what it has confirmed, which would take a second and more for each object again.
+        self._by_s3: S3Remote | None = None
 
     def remote(self) -> Remote:
         """The connection."""
@@ -52,11 +58,13 @@ class Sidecar:
         if pachd and answers(pachd):
             return Pfs(pachd, self._config.token, self._config.authority)
         if self._sidecar_s3 and answers(self._sidecar_s3):
-            return self._by_s3()
+            return self._s3()
         # its errors say what is wrong, and it may come back
         return Pfs(self._sidecar, self._config.token)
 
-    def _by_s3(self) -> Remote:
+    def _s3(self) -> Remote:
+        if self._by_s3:
+            return self._by_s3
         from kfp_pachyderm.adapter.s3_remote import S3Remote
 
         log.warning(
@@ -66,7 +74,8 @@ class Sidecar:
             self._config.pachd,
             self._sidecar_s3,
         )
-        return S3Remote(self._sidecar_s3, self._config)
+        self._by_s3 = S3Remote(self._sidecar_s3, self._config)
+        return self._by_s3
 
     def forget(self, remote: Remote) -> None:
         """The connection failed: the next one takes the way that is open then."""
@@ -78,4 +87,4 @@ class Sidecar:
         """From now on another sidecar is asked; reads that are under way end where they are."""
         with self._lock:
             self._sidecar, self._sidecar_s3 = sidecar, sidecar_s3
-            self._remote = None
+            self._remote = self._by_s3 = None

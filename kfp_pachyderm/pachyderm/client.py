@@ -103,7 +103,8 @@ class Pachd:
         wait: bool = True,
         grace: float = GRACE,
     ) -> None:
-        self.address, self._timeout, self.grace = address, timeout, grace
+        self.address, self.grace = address, grace
+        self._timeout, self._transaction_id = timeout, transaction_id
         self._channel = channel or _open(address)
         sent = {"authn-token": address.token, "pach-transaction": transaction_id}
         metadata = [(key, value) for key, value in sent.items() if value]
@@ -113,14 +114,17 @@ class Pachd:
 
     def patient(self, timeout: float) -> Pachd:
         """The same connection for calls that may take `timeout` seconds."""
-        return Pachd(self.address, channel=self._channel, timeout=max(timeout, 0.001), grace=self.grace)
+        return self._same(max(timeout, 0.001), self._transaction_id)
 
     def within(self, transaction_id: str) -> Pachd:
         """The same connection, every call joining the transaction."""
+        return self._same(self._timeout, transaction_id)
+
+    def _same(self, timeout: float, transaction_id: str) -> Pachd:
         return Pachd(
             self.address,
             channel=self._channel,
-            timeout=self._timeout,
+            timeout=timeout,
             transaction_id=transaction_id,
             grace=self.grace,
         )

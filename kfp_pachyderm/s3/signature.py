@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from kfp_pachyderm.s3.errors import S3Error
@@ -60,6 +61,7 @@ def _hmac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
+@lru_cache(maxsize=16)
 def signing_key(secret: str, scope: str) -> bytes:
     """The key that "<date>/<region>/<service>/aws4_request" derives from the secret."""
     key = ("AWS4" + secret).encode()

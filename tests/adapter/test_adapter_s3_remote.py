@@ -21,7 +21,7 @@ from test_adapter_faults import Proxy
 
 from benchmarks.clients.run import Bed, Job
 from kfp_pachyderm.adapter import s3_remote
-from kfp_pachyderm.adapter.config import AdapterConfig
+from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
 from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket, reader
 from kfp_pachyderm.adapter.process import AdapterProcess, Flushed
@@ -108,8 +108,18 @@ def test_a_missing_input_key_is_not_its_neighbour(bed: Bed, tmp_path: Path) -> N
                 s3.get_object(Bucket="data", Key="a.tx")
 
 
-def test_a_cut_put_is_sent_again(bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = os.urandom(2**21)
+def test_a_cut_put_is_sent_again_and_no_other(
+    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {"before": b"confirmed", "cut": os.urandom(2**21)}
+    puts: list[str] = []
+    put = s3_remote.S3Remote._put
+
+    def counted(self: s3_remote.S3Remote, name: CommitName, file: Stored) -> None:
+        puts.append(file.key)
+        put(self, name, file)
+
+    monkeypatch.setattr(s3_remote.S3Remote, "_put", counted)
     with bed.job("by-s3-cut") as job, closing(Proxy(job.places["sidecar_s3"])) as proxy:
 
         def connect(self: http.client.HTTPConnection) -> None:
@@ -120,15 +130,16 @@ def test_a_cut_put_is_sent_again(bed: Bed, tmp_path: Path, monkeypatch: pytest.M
         proxy.cut_after = [2**20]
         made, bucket = config(bed, job, tmp_path), OutputBucket()
         spool = Spool(tmp_path, 2**30)
-        file, digest = spool.write(io.BytesIO(content)), hashlib.md5(content).digest()
-        bucket.put(
-            Stored("k", file.size, "", datetime.now(UTC), reader(file), (Piece(1, file.size, digest),))
-        )
+        for key, content in contents.items():
+            file, digest = spool.write(io.BytesIO(content)), hashlib.md5(content).digest()
+            pieces = (Piece(1, file.size, digest),)
+            bucket.put(Stored(key, file.size, "", datetime.now(UTC), reader(file), pieces))
         writeback = WriteBack(Sidecar(made), made.output, bucket, spool)
-        assert writeback.flush(60) == Flushed(1, len(content))
+        assert writeback.flush(60) == Flushed(2, sum(map(len, contents.values())))
         assert proxy.cut_after == []
+        assert puts == ["before", "cut", "cut"]
         monkeypatch.undo()
-    assert bed.hashes(job) == {"k": hashlib.sha256(content).hexdigest()}
+    assert bed.hashes(job) == {key: hashlib.sha256(data).hexdigest() for key, data in contents.items()}
 
 
 def test_a_job_that_has_ended_takes_nothing_and_the_key_is_named(bed: Bed, tmp_path: Path) -> None:
