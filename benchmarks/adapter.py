@@ -135,7 +135,13 @@ def _get_ranges(client: Any, bucket: str) -> None:
 
 
 _PUTS = {"put, upload_file": _put_parts, "put, one PUT": _put_whole, "put small": _put_small}
-_GETS = {"get, download_file": _get_parts, "get, one GET": _get_whole, "ranges": _get_ranges}
+#: In this order: what is read in parts is kept, and what is read at one go is not.
+_GETS = {
+    "get, one GET": _get_whole,
+    "get, download_file": _get_parts,
+    "get, one GET again": _get_whole,
+    "ranges": _get_ranges,
+}
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -255,6 +261,7 @@ def _against_direct(ours: Times, direct: Times, alone: Times) -> list[Line]:
         "put, one PUT": (f"put {size}, one PUT", 1.0),
         "get, download_file": (f"get {size}, download_file", 1.0),
         "get, one GET": (f"get {size}, one GET", 1.0),
+        "get, one GET again": (f"get {size}, one GET, kept by download_file", 1.0),
         "put small": (f"put {MANY:,} x 4 KiB, one after the other", 20.0),
         "ranges": (f"{PARALLEL} parallel reads of 8 MiB of {size}", 10.0),
     }

@@ -30,8 +30,17 @@ class _Extent:
     start: int
     file: SpoolFile
 
-    def covers(self, start: int, length: int) -> bool:
-        return self.start <= start and start + length <= self.start + self.file.size
+    @property
+    def end(self) -> int:
+        return self.start + self.file.size
+
+
+def _from_disk(extents: list[_Extent], start: int, length: int) -> Iterator[bytes]:
+    """`length` bytes from `start` of extents of which one goes on where the other ends."""
+    for extent in extents:
+        here = min(extent.end - start, length)
+        yield from extent.file.read(start - extent.start, here)
+        start, length = start + here, length - here
 
 
 def _first(length: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -72,23 +81,27 @@ class ReadCache:
         """`length` bytes from `start`, from disk if they were read before, else fetched and kept."""
         found = self._find(name, start, length)
         if found:
-            return found.file.read(start - found.start, length)
+            return _from_disk(found, start, length)
         if not length or length > min(_LONGEST, self._limit):
             return fetch(start, length)
         more = min(max(length, _SHORTEST), self._limit, name[2] - start)
         return self._kept(name, start, length, fetch(start, more))
 
-    def _find(self, name: Name, start: int, length: int) -> _Extent | None:
+    def _find(self, name: Name, start: int, length: int) -> list[_Extent]:
+        """Extents that hold all of it; none when a part is missing."""
+        found, end = list[_Extent](), start + length
         with self._lock:
             starts = self._starts.get(name, [])
-            before = bisect_right(starts, start) - 1
-            if before < 0:
-                return None
-            extent = self._extents[name, starts[before]]
-            if not extent.covers(start, length):
-                return None
-            self._extents.move_to_end((name, extent.start))
-            return extent
+            while start < end:
+                before = bisect_right(starts, start) - 1
+                extent = self._extents[name, starts[before]] if before >= 0 else None
+                if extent is None or extent.end <= start:
+                    return []
+                found.append(extent)
+                start = extent.end
+            for extent in found:
+                self._extents.move_to_end((name, extent.start))
+        return found
 
     def _kept(self, name: Name, start: int, length: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
         path = self._folder / f"{next(self._numbers):08x}"

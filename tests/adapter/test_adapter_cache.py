@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_adapter_faults import Proxy
 
+from kfp_pachyderm.adapter import cache as cache_module
 from kfp_pachyderm.adapter.cache import ReadCache
 from kfp_pachyderm.adapter.process import SPOOL_VARIABLE, spool_limit
 from kfp_pachyderm.errors import SpecError
@@ -49,6 +50,20 @@ def test_a_part_of_what_was_read_is_not_fetched(tmp_path: Path) -> None:
     assert source.fetched == [(1000, len(CONTENT) - 1000)]
     assert b"".join(cache.read((NAME[0], "/other", 1010), 1000, 10, source)) == CONTENT[1000:1010]
     assert source.fetched[1:] == [(1000, 10)]
+
+
+def test_what_was_read_in_parts_is_there_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "_SHORTEST", 1)
+    monkeypatch.setattr(cache_module, "_LONGEST", 1000)
+    cache, source = ReadCache(tmp_path, 10_000), Source()
+    parts = [(0, 1000), (1000, 1000), (2001, 999)]
+    for start, length in parts:
+        list(cache.read(NAME, start, length, source))
+    assert b"".join(cache.read(NAME, 0, 2000, source)) == CONTENT[:2000]
+    assert b"".join(cache.read(NAME, 999, 1001, source)) == CONTENT[999:2000]
+    assert source.fetched == parts
+    assert b"".join(cache.read(NAME, 0, 3000, source)) == CONTENT[:3000]
+    assert source.fetched == [*parts, (0, 3000)]
 
 
 @settings(max_examples=50, deadline=None)
