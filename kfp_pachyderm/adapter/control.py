@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -90,7 +89,6 @@ class _Session:
 
 def main() -> NoReturn:
     """Serves one step."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     # stdout is the protocol's: whatever prints goes to the log
     answers = os.fdopen(os.dup(1), "w")

@@ -87,4 +87,9 @@ class Sidecar:
         """From now on another sidecar is asked; reads that are under way end where they are."""
         with self._lock:
             self._sidecar, self._sidecar_s3 = sidecar, sidecar_s3
+        self.renew()
+
+    def renew(self) -> None:
+        """The output commit has been emptied: what a connection knows of it counts no more."""
+        with self._lock:
             self._remote = self._by_s3 = None

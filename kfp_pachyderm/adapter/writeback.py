@@ -143,6 +143,7 @@ class WriteBack:
                     "spool had no room to keep: run the step again, with a larger spool"
                 )
             self._sent.clear()
+            self._sidecar.renew()
 
     def flush(self, timeout: float) -> Flushed:
         """All files are in the output commit, and seen there, when this returns.

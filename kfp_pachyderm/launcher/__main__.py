@@ -31,11 +31,18 @@ def main(argv: list[str]) -> int:
     if len(argv) < 4 or argv[1] != "--executor-input" or argv[3] != "--":
         say(_USAGE)
         return 2
-    with uncollected():
-        # first of all: it loads its modules while we load ours
-        spawned = spawn_adapter(argv[0])
-        from kfp_pachyderm.launcher.run import run
-    return run(argv[0], argv[2], argv[4:], spawned)
+    # first of all: it loads its modules while we load ours
+    spawned = spawn_adapter(argv[0])
+    from kfp_pachyderm.launcher.signals import Interrupted, Signals
+
+    try:
+        with Signals() as signals:
+            with uncollected():
+                from kfp_pachyderm.launcher.run import run
+            return run(argv[0], argv[2], argv[4:], signals, spawned)
+    except Interrupted as interrupted:
+        say(f"ended by {interrupted}")
+        return 128 + interrupted.number
 
 
 def spawn_adapter(config: str) -> Popen[bytes] | None:

@@ -12,11 +12,15 @@ from kfp_pachyderm.importing import uncollected
 from kfp_pachyderm.launcher import config as configs
 from kfp_pachyderm.launcher.execution import Execution, parse
 from kfp_pachyderm.launcher.say import say
-from kfp_pachyderm.launcher.signals import Interrupted, Signals
+from kfp_pachyderm.launcher.signals import Signals
 
 
 def run(
-    config_text: str, executor_input: str, command: list[str], spawned: subprocess.Popen[bytes] | None
+    config_text: str,
+    executor_input: str,
+    command: list[str],
+    signals: Signals,
+    spawned: subprocess.Popen[bytes] | None,
 ) -> int:
     """Runs it.
 
@@ -24,19 +28,17 @@ def run(
         config_text: what authoring wrote.
         executor_input: what KFP says of the task, as JSON.
         command: the user's.
+        signals: already catching.
         spawned: the step's adapter, if it has been started.
 
     Returns:
-        The user's command's exit code; 1 when Pachyderm's part failed; 128 + n on signal n.
+        The user's command's exit code; 1 when Pachyderm's part failed.
     """
     logging.basicConfig(level=logging.WARNING, format="[kfp-pachyderm] %(message)s")
     try:
-        with Signals() as signals, ExitStack() as stack:
+        with ExitStack() as stack:
             adapter = stack.enter_context(AdapterProcess(spawned)) if spawned else None
             return _run(configs.loads(config_text), parse(executor_input), command, signals, adapter)
-    except Interrupted as interrupted:
-        say(f"ended by {interrupted}")
-        return 128 + interrupted.number
     except PachydermError as error:
         say(f"{type(error).__name__}: {error}")
         return 1

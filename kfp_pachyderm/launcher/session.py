@@ -116,11 +116,12 @@ class Session:
             return False
         call = {"instance": status.instance, "session": self._name, "job": self._job.id}
         client.post("attach", call, self._call)
+        if self.generation:
+            # before anybody sees another generation, and has all sent again
+            self._on_move(places)
         with self._changing:
             self._client, self._status, self.places = client, status, places
             self.generation += 1
-        if self.generation > 1:
-            self._on_move(places)
         return True
 
     def _beat(self) -> None:

@@ -29,7 +29,7 @@ def start(argv: list[str], install: Callable[..., None], fresh: bool) -> int:
     Returns:
         The step's exit code.
     """
-    if fresh or not all(map(find_spec, NEEDED.values())):
+    if fresh or not all(map(_is_there, NEEDED.values())):
         install(*requirements())
     return main(argv)
 
@@ -39,6 +39,12 @@ def requirements() -> list[str]:
     from importlib import metadata  # takes longer than starting does without it
 
     return [one for one in metadata.requires("kfp-pachyderm") or () if _name(one) in NEEDED]
+
+
+def _is_there(module: str) -> bool:
+    """A folder that is left of a package is found, too, but comes from nowhere."""
+    found = find_spec(module)
+    return found is not None and found.origin is not None
 
 
 def _name(requirement: str) -> str:

@@ -18,7 +18,8 @@ from kfp_pachyderm.s3.wsgi import WSGIApplication
 
 log = logging.getLogger(__name__)
 
-_READ_BUFFER = 2**18
+#: Each connection keeps one; large reads go past it.
+_READ_BUFFER = 2**16
 _IDLE = 300
 #: Seconds in which a request's head must be there: a trickle of bytes would keep its thread for ever.
 _HEAD = 30.0

@@ -108,7 +108,7 @@ def test_a_missing_input_key_is_not_its_neighbour(bed: Bed, tmp_path: Path) -> N
                 s3.get_object(Bucket="data", Key="a.tx")
 
 
-def test_a_cut_put_is_sent_again_and_no_other(
+def test_a_cut_put_is_sent_again_and_after_a_restart_all(
     bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents = {"before": b"confirmed", "cut": os.urandom(2**21)}
@@ -138,6 +138,10 @@ def test_a_cut_put_is_sent_again_and_no_other(
         assert writeback.flush(60) == Flushed(2, sum(map(len, contents.values())))
         assert proxy.cut_after == []
         assert puts == ["before", "cut", "cut"]
+        # the job was started again, its commit emptied
+        writeback.restart()
+        assert writeback.flush(60).objects == 2
+        assert puts[3:] == ["before", "cut"]
         monkeypatch.undo()
     assert bed.hashes(job) == {key: hashlib.sha256(data).hexdigest() for key, data in contents.items()}
 

@@ -95,5 +95,16 @@ def test_dependencies_are_those_of_the_installed_package(capfd: pytest.CaptureFi
     assert USAGE in capfd.readouterr().err
 
 
+def test_what_is_left_of_a_dependency_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "left_over" / "__pycache__").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(NEEDED, "left-over", "left_over")
+    installed: list[str] = []
+    assert start([], lambda *what: installed.extend(what), fresh=False) == 2
+    assert installed
+
+
 def test_dependencies_of_the_image_are_taken_for_its_launcher() -> None:
     assert start([], pytest.fail, fresh=False) == 2

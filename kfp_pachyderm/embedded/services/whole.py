@@ -15,7 +15,7 @@ from kfp_pachyderm.embedded.status import Refused
 T = TypeVar("T")
 
 _SENT = "send_initial_metadata"
-_PAUSE = 0.0001
+_PAUSE, _LONGEST_PAUSE = 0.0001, 0.05
 
 
 def whole(requests: Iterator[T], context: Any) -> Iterator[T]:
@@ -35,5 +35,7 @@ def _catch_up(context: Any) -> None:
     if context.is_active():
         context.send_initial_metadata(())
         # gRPC tells nobody of this one, and has no public name for it
+        pause = _PAUSE
         while _SENT in context._state.due:
-            time.sleep(_PAUSE)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
