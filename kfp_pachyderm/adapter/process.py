@@ -9,7 +9,7 @@ import select
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any
@@ -68,10 +68,14 @@ class AdapterProcess:
         """The process's ID."""
         return self._process.pid
 
-    @property
-    def ended(self) -> int | None:
-        """The exit code of the process, if it has ended; -n when signal n ended it."""
-        return self._process.poll()
+    def when_ended(self, tell: Callable[[errors.PachydermError], None]) -> None:
+        """Calls `tell`, from another thread, when the process has ended, however."""
+
+        def wait() -> None:
+            self._process.wait()
+            tell(self._gone("ended"))
+
+        threading.Thread(target=wait, name="adapter", daemon=True).start()
 
     def __enter__(self) -> AdapterProcess:
         return self

@@ -59,18 +59,12 @@ class Attached:
                 self._work(session, command)
                 return 0
             except ChildFailed as failed:
-                reason = f"{failed}{self._adapter_ended()}"
-                self._fail(session, failed.code, reason)
-                say(f"{reason}; so has its job {self._opened.job.output}")
+                self._fail(session, failed.code, str(failed))
+                say(f"{failed}; so has its job {self._opened.job.output}")
                 return failed.code
             except BaseException as error:
                 self._fail(session, *_reason(error))
                 raise
-
-    def _adapter_ended(self) -> str:
-        """What the command itself can't know, to it only an endpoint is gone."""
-        code = self._adapter.ended if self._adapter else None
-        return "" if code is None else f", after its S3 adapter had ended with exit code {code}"
 
     def _attach(self, session: Session) -> None:
         session.attach(time.monotonic() + self._timeout)
@@ -102,9 +96,12 @@ class Attached:
         if self._adapter is None:
             return DirectGateway(endpoint, session.token)
         spool = self._folder / "spool"
-        return start_adapter(
+        gateway = start_adapter(
             self._adapter, self._pachd, self._opened, session.places, session.token, spool, self._timeout
         )
+        # with it goes what was written: the command would work for nothing, and not know why it fails
+        self._adapter.when_ended(session.give_up)
+        return gateway
 
     def _fail(self, session: Session, code: int, reason: str) -> None:
         """Ends the job as failed: by its holder if it has one, else by Pachyderm."""

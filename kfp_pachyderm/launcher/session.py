@@ -129,7 +129,7 @@ class Session:
             try:
                 self._post("heartbeat", self._call)
             except LeaseLostError as error:
-                self._give_up(error)
+                self.give_up(error)
             except PachydermError as error:
                 self._follow(error)
 
@@ -156,14 +156,14 @@ class Session:
                     self._post("heartbeat", self._call)
                 return
             except (LeaseLostError, JobFailedError) as error:
-                self._give_up(error)
+                self.give_up(error)
                 return
             except (TemporaryError, NotFoundError) as error:
                 if time.monotonic() >= gone:
-                    self._give_up(error)
+                    self.give_up(error)
                 self._quiet.wait(0.5)  # between two workers
             except PachydermError as error:
-                self._give_up(error)
+                self.give_up(error)
                 return
 
     def _require_unfinished(self) -> None:
@@ -171,7 +171,8 @@ class Session:
         if jobs.is_over(info):
             raise jobs.failed(self._job, info)
 
-    def _give_up(self, error: PachydermError) -> None:
+    def give_up(self, error: PachydermError) -> None:
+        """The job can't be saved; nothing happens when it needs no saving any more."""
         if not self._quiet.is_set():
             self._quiet.set()
             self.problem = error

@@ -101,6 +101,9 @@ class Work:
             self._signals.check()
             code = 127 if isinstance(error, FileNotFoundError) else 126
             raise ChildFailed(code, f"the step's command can't be started: {error}") from error
+        if self._session.problem:
+            # whoever met it may have found no child to end yet
+            self._signals.end_child()
         code = child.wait()
         self._signals.child = None
         self._signals.check()

@@ -52,9 +52,14 @@ def _failed(fault: str, when: str, inject: Inject, message: str, step: str = "1"
 
 def _kills() -> list[Row]:
     lost = r"holder: lease lost: the step sent no heartbeat for 4 s"
-    launcher, adapter, holder = "SIGKILL of the launcher", "SIGKILL of the adapter", "SIGKILL of the holder"
+    launcher, holder = "SIGKILL of the launcher", "SIGKILL of the holder"
     kill = Trial.kill_launcher
     ended = r"job edges@… ended as FAILURE: datum … failed"
+
+    def adapter_killed(when: str) -> Row:
+        message = "adapter .* ended with exit code -9"
+        return _failed("SIGKILL of the adapter", when, lambda t: t.at(when, t.kill_adapter), message)
+
     return [
         _failed(
             launcher,
@@ -79,12 +84,7 @@ def _kills() -> list[Row]:
             "ended with exit code 137",
             "137",
         ),
-        _failed(
-            adapter, RUNNING, lambda t: t.at(RUNNING, t.kill_adapter), "adapter .* ended with exit code -9"
-        ),
-        _failed(
-            adapter, WRITING, lambda t: t.at(WRITING, t.kill_adapter), "adapter .* ended with exit code -9"
-        ),
+        *(adapter_killed(when) for when in (BEFORE, RUNNING, WRITING)),
         Row(holder, BEFORE, lambda t: t.at(BEFORE, t.kill_holder), jobs="FAILURE, SUCCESS"),
         _failed(holder, RUNNING, lambda t: t.at(RUNNING, t.kill_holder), ended),
         _failed(holder, WRITING, lambda t: t.at(WRITING, t.kill_holder), ended),
