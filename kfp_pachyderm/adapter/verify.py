@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.remote import Found
+from kfp_pachyderm.s3.digests import Digests
 
 #: Pachyderm keeps a smaller file in one chunk (src/internal/storage/fileset/storage.go,
 #: DefaultBatchThreshold), so that its hash can be told beforehand.
@@ -80,11 +81,13 @@ class Verifier:
         rest = memoryview(b"")
         for piece in run.pieces:
             digest, left = _digest(piece), piece.size
+            digests = Digests(digest)
             while left:
                 rest = rest or memoryview(next(content))
-                digest.update(rest[:left])
+                digests.update(rest[:left])
                 taken = min(left, len(rest))
                 left, rest = left - taken, rest[taken:]
+            digests.settle()
             if digest.digest() != (piece.sha256 or piece.md5):
                 return False
         return True

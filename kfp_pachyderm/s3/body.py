@@ -6,19 +6,16 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Collection
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 
 from kfp_pachyderm.s3.checksums import ALGORITHMS, PREFIX, encoded, named
 from kfp_pachyderm.s3.chunked import ChunkedReader, ChunkSigner
+from kfp_pachyderm.s3.digests import Digests
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request, Source, number
 from kfp_pachyderm.s3.signature import Signed
 
 _STREAMING = "STREAMING-"
 _LONGEST_DOCUMENT = 4 * 2**20
-#: Pieces from this size on are digested beside receiving and writing; hashlib lets other threads run then.
-_BESIDE = 2**18
 
 
 def _md5(value: str) -> bytes:
@@ -29,11 +26,6 @@ def _md5(value: str) -> bytes:
     if len(data) != 16:
         raise S3Error("InvalidDigest")
     return data
-
-
-@cache
-def _digesting() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(4, thread_name_prefix="digest")
 
 
 class Body:
@@ -59,8 +51,7 @@ class Body:
         self._declared = declared
         self._named = named(request)
         self._sums = {name: ALGORITHMS[name]() for name in (self._named if sums is None else sums)}
-        self._digests = [digest for digest in (self._md5, self._sha256, *self._sums.values()) if digest]
-        self._digested: list[Future[None]] = []
+        self._digests = Digests(*filter(None, (self._md5, self._sha256, *self._sums.values())))
         self.size = 0
 
     @staticmethod
@@ -85,28 +76,19 @@ class Body:
         """At most `size` bytes of content; b"" at the end."""
         data = self._reader.read(size)
         self.size += len(data)
-        self._await_digests()
-        if len(data) >= _BESIDE:
-            self._digested = [_digesting().submit(digest.update, data) for digest in self._digests]
-        else:
-            for digest in self._digests:
-                digest.update(data)
+        self._digests.update(data)
         return data
-
-    def _await_digests(self) -> None:
-        for digested in self._digested:
-            digested.result()
 
     @property
     def md5(self) -> bytes:
         """MD5 of what has been read."""
-        self._await_digests()
+        self._digests.settle()
         return self._md5.digest()
 
     @property
     def sha256(self) -> bytes:
         """SHA-256 of what has been read, b"" when the client did not say what it is."""
-        self._await_digests()
+        self._digests.settle()
         return self._sha256.digest() if self._sha256 else b""
 
     def finish(self) -> None:
@@ -117,7 +99,7 @@ class Body:
         """
         if self._expected is not None and self.size != self._expected:
             raise S3Error("IncompleteBody")
-        self._await_digests()
+        self._digests.settle()
         content_md5 = self._request.header("content-md5")
         if content_md5 and _md5(content_md5) != self.md5:
             raise S3Error("BadDigest")

@@ -23,7 +23,7 @@ COMPOSITE, FULL_OBJECT = "COMPOSITE", "FULL_OBJECT"
 class Digest(Protocol):
     """A checksum that is being computed."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Takes the next piece of content."""
 
     def digest(self) -> bytes:
@@ -34,7 +34,7 @@ class _Crc32:
     def __init__(self) -> None:
         self._value = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         self._value = zlib.crc32(data, self._value)
 
     def digest(self) -> bytes:
@@ -55,7 +55,7 @@ class _AnyCrc:
         self._length = length
         self._value: int = self._calc(b"")
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         self._value = self._calc(data, self._value)
 
     def digest(self) -> bytes:
