@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-DEMO = Path(__file__).parents[2] / "samples" / "edges" / "demo.py"
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "samples" / "edges" / "demo.py"
 
 
 def run_demo(folder: Path) -> tuple[str, dict]:
@@ -25,6 +28,20 @@ def run_demo(folder: Path) -> tuple[str, dict]:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, json.loads((folder / ".demo" / "record.json").read_text())
+
+
+def run_readme(folder: Path) -> str:
+    """What the README's lines for a laptop print, run where it says."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (code,) = [block for block in blocks if "local.init(" in block]
+    there = folder / "samples" / "edges"
+    there.mkdir(parents=True)
+    shutil.copy(DEMO.with_name("pipeline.py"), there)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=there, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def left_behind(folder: Path) -> list[str]:
@@ -76,6 +93,11 @@ def test_demo_shows_where_the_montage_came_from_and_works_again(tmp_path: Path) 
     _, again = run_demo(tmp_path)
     assert {step["job"] for step in again["steps"]}.isdisjoint(step["job"] for step in record["steps"])
     assert again["photographs"] == record["photographs"]
+
+    made, address = run_readme(tmp_path).split()[-2:]
+    assert made.startswith("vision/montage@")
+    assert made not in {step["output_commit"] for step in [*record["steps"], *again["steps"]]}
+    assert address.startswith("grpc://")
     wait_until_gone(tmp_path)
 
 
