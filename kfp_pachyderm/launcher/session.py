@@ -136,10 +136,11 @@ class Session:
     def recover(self, why: PachydermError, deadline: float) -> None:
         """After a failed delivery: follows Pachyderm to the holder's successor, if there is one."""
         self.stop_beating()
-        # The heartbeat may have looked for it, for as long as it may, and ended the delivery itself.
-        if self.problem is None:
-            self._quiet.clear()
-            self._follow(why, deadline)
+        if self.problem is not None:
+            # the heartbeat has looked for it, for as long as it may, and ended the delivery itself
+            return
+        self._quiet.clear()
+        self._follow(why, deadline)
         if self.problem is None:
             self.start_beating()
 

@@ -29,6 +29,9 @@ PIECE = 2**20
 
 _REF = struct.Struct(">32sI")
 
+#: A chunk's hash, and what to wait for unless it exists already.
+Keeping = tuple[bytes, Future[None] | None]
+
 
 def digest(data: bytes | bytearray | memoryview) -> bytes:
     """BLAKE2b-256, Pachyderm's hash (src/internal/pachhash)."""
@@ -87,12 +90,12 @@ class Chunks:
         name = hash_.hex()
         return self.folder / name[:2] / name
 
-    def store_beside(self, data: bytes) -> Future[tuple[bytes, Future[None] | None]]:
+    def store_beside(self, data: bytes) -> Future[Keeping]:
         """As `store`, which takes most of its time for the hash, in another thread."""
         return self._hashers.submit(self.store, data)
 
-    def store(self, data: bytes) -> tuple[bytes, Future[None] | None]:
-        """Starts to write one chunk; returns its hash, and what to wait for unless it exists already."""
+    def store(self, data: bytes) -> Keeping:
+        """Starts to write one chunk."""
         hash_ = digest(data)
         with self._lock:
             writing = self._writing.get(hash_)
@@ -178,7 +181,7 @@ class Spool:
         self._refs = bytearray()
         self._pending = bytearray()
         self._small: dict[bytes, bytes] = {}
-        self._hashed: deque[Future[tuple[bytes, Future[None] | None]]] = deque()
+        self._hashed: deque[Future[Keeping]] = deque()
         self._writes: list[Future[None]] = []
 
     @property
