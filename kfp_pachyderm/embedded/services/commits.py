@@ -72,7 +72,10 @@ class CommitService:
             found = commits.reload(self._store.read(), commit)
             return found if self._has_reached(found, wait) else None
 
-        return self._store.database.wait(look, alive(context, self._store)) or commit
+        found = self._store.database.wait(look, alive(context, self._store))
+        if found is None:
+            raise Refused("context canceled")
+        return found
 
     def _has_reached(self, commit: Commit, wait: int) -> bool:
         if wait in (pfs.CommitState.FINISHING, pfs.CommitState.FINISHED):

@@ -126,7 +126,7 @@ class JobService:
 
         found = self._store.database.wait(look, alive(context, self._store))
         if found is None:
-            raise Refused("the stream for job updates closed unexpectedly", "UNAVAILABLE")
+            raise Refused("the stream for job updates closed unexpectedly")
         return found
 
     def _inspect_set(self, request: pps.InspectJobSetRequest, context: Context) -> Iterator[pps.JobInfo]:

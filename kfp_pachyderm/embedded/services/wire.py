@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn, Protocol
 import betterproto.lib.google.protobuf as google
 import grpc
 
+from kfp_pachyderm.embedded import deadline
 from kfp_pachyderm.embedded.services.whole import whole
 from kfp_pachyderm.embedded.status import Refused
 
@@ -26,6 +27,9 @@ class Context(Protocol):
 
     def is_active(self) -> bool:
         """Whether the client still waits."""
+
+    def time_remaining(self) -> float | None:
+        """Seconds that the client still waits; None: as long as it takes."""
 
     def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """The request's headers."""
@@ -101,7 +105,15 @@ def already_bytes(data: bytes) -> bytes:
     return data
 
 
-def _refuse(context: Context, name: str, error: Exception) -> NoReturn:
+#: Calls that tell a deadline by its code (Pachyderm src/server/pps/server/api_server.go, listJob and
+#: listPipeline); all others answer a plain error, UNKNOWN.
+_NAME_A_DEADLINE = ("pps_v2.API/ListJob", "pps_v2.API/ListPipeline")
+
+
+def refuse(context: Context, name: str, error: Exception) -> NoReturn:
+    """Ends a call with the status that an exception stands for."""
+    if isinstance(error, deadline.DeadlineExceeded) and name in _NAME_A_DEADLINE:
+        context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, error.text)
     if isinstance(error, Refused):
         context.abort(grpc.StatusCode[error.code], error.text)
     if not context.is_active():
@@ -115,13 +127,14 @@ def _refuse(context: Context, name: str, error: Exception) -> NoReturn:
 def _guard_unary(name: str, call: Call, gate: Gate) -> Callable[[Any, Context], Any]:
     def run(request: Any, context: Context) -> Any:
         try:
+            deadline.enter(context.time_remaining())
             gate(name, context)
             return call.function(whole(request, context) if call.kind == "upload" else request, context)
         except Exception as error:
             # grpc's own abort is a bare Exception too; raising it again ends the call as decided.
             if context.code() is not None:
                 raise
-            _refuse(context, name, error)
+            refuse(context, name, error)
 
     return run
 
@@ -129,12 +142,15 @@ def _guard_unary(name: str, call: Call, gate: Gate) -> Callable[[Any, Context], 
 def _guard_stream(name: str, call: Call, gate: Gate) -> Callable[[Any, Context], Iterator[Any]]:
     def run(request: Any, context: Context) -> Iterator[Any]:
         try:
+            deadline.enter(context.time_remaining())
             gate(name, context)
-            yield from call.function(request, context)
+            for answer in call.function(request, context):
+                deadline.check()
+                yield answer
         except Exception as error:
             if context.code() is not None:
                 raise
-            _refuse(context, name, error)
+            refuse(context, name, error)
 
     return run
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from kfp_pachyderm.embedded import deadline as deadlines
 from kfp_pachyderm.embedded.store.schema import SCHEMA, VERSION
 from kfp_pachyderm.errors import StoreError
 
@@ -108,6 +109,9 @@ class Database:
             set_id: the commit set of new commits; "": a new one.
             durable: False where losing it at a power cut loses nothing that was acknowledged as kept.
             dry_run: do everything, keep nothing.
+
+        Raises:
+            DeadlineExceeded: it is not done before the deadline of this thread's call; nothing is changed.
         """
         with self._lock:
             txn = Txn(self._writer, set_id or new_id())
@@ -118,6 +122,7 @@ class Database:
                 if not dry_run:
                     for hook in self.before_commit:
                         hook(txn)
+                deadlines.check()
                 self._writer.execute("ROLLBACK" if dry_run else "COMMIT")
             except BaseException:
                 self._rollback()
@@ -166,6 +171,9 @@ class Database:
 
         Returns:
             What `ready` answered; None when nobody wants it any more or the time is over.
+
+        Raises:
+            DeadlineExceeded: this thread's call is at its deadline.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -176,6 +184,8 @@ class Database:
             left = LIVENESS if deadline is None else min(LIVENESS, deadline - time.monotonic())
             if left <= 0:
                 return None
+            deadlines.check()
+            left = min(left, deadlines.left() or left)
             with self._changed:
                 if self._version == seen:
                     self._changed.wait(left)
