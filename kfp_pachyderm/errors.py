@@ -21,6 +21,7 @@ PachydermError
 │   ├── AuthenticationError           no token, a wrong one, or one without the right
 │   ├── CertificateError              TLS: what the other side shows is not trusted
 │   ├── ProtocolError                 an answer that is not what the protocol says
+│   ├── UnknownAnswerError            an answer that is in no table; waits bear it for a while
 │   ├── StoreError                    the embedded Pachyderm's data folder can't be used
 │   └── JobFailedError                the job ended in FAILURE, KILLED or UNRUNNABLE
 └── TemporaryError                    may pass; tried again until a deadline
@@ -127,6 +128,13 @@ class CertificateError(PermanentError):
 
 class ProtocolError(PermanentError):
     """An answer does not follow the protocol that both sides should speak."""
+
+
+class UnknownAnswerError(PermanentError):
+    """pachd answers UNKNOWN, which is any error at all, with a text that nobody knows.
+
+    What changes something is not tried again. A wait tells it and goes on for as long as pachd may be away.
+    """
 
 
 class StoreError(PermanentError):

@@ -12,6 +12,7 @@ from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.remote import CallFailedError, Found
 from kfp_pachyderm.adapter.verify import Verifier
+from kfp_pachyderm.passing import passes
 
 _SERVICE = "/pfs_v2.API/"
 _MESSAGE = 64 * 2**20
@@ -45,12 +46,13 @@ def _told() -> Iterator[None]:
     import grpc
 
     code = grpc.StatusCode
-    temporary = (code.UNAVAILABLE, code.ABORTED, code.RESOURCE_EXHAUSTED)
+    temporary = (code.UNAVAILABLE, code.ABORTED, code.RESOURCE_EXHAUSTED, code.DEADLINE_EXCEEDED)
     try:
         yield
     except grpc.RpcError as error:
-        words = f"{error.code().name}: {error.details()}"
-        raise CallFailedError(words, error.code() in temporary) from error
+        found, details = error.code(), error.details() or ""
+        may_pass = found in temporary or (found is code.UNKNOWN and passes(details))
+        raise CallFailedError(f"{found.name}: {details}", may_pass) from error
 
 
 class _Watched:

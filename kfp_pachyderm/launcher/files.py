@@ -37,9 +37,14 @@ def write_file(pachd: Pachd, info: pfs.FileInfo, target: Path) -> None:
         ProtocolError: not all of it came.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as out:
-        for piece in pachd.patient(3600.0).pfs.get_file(file=info.file):
-            out.write(piece.value)
+    patient = pachd.patient(3600.0)
+
+    def fetch() -> None:
+        with target.open("wb") as out:
+            for piece in patient.pfs.get_file(file=info.file):
+                out.write(piece.value)
+
+    patient.repeated(fetch, "GetFile")
     if target.stat().st_size != info.size_bytes:
         raise ProtocolError(
             f"{info.file.path}: {target.stat().st_size} of {info.size_bytes} bytes came; run the step again"
@@ -61,7 +66,8 @@ def inside(folder: Path, path: str, commit: object) -> Path:
 def _write_all(pachd: Pachd, one: ClaimedInput, path: str, folder: Path) -> None:
     commit = commit_message(one.commit)
     folder.mkdir(parents=True, exist_ok=True)
-    for info in pachd.pfs.walk_file(file=pfs.File(commit=commit, path=path)):
+    file = pfs.File(commit=commit, path=path)
+    for info in pachd.repeated(lambda: list(pachd.pfs.walk_file(file=file)), "WalkFile"):
         target = inside(folder, info.file.path, one.commit)
         if info.file_type == pfs.FileType.FILE:
             write_file(pachd, info, target)

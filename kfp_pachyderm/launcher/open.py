@@ -159,7 +159,7 @@ def _wait_for_turn(
             break
         oldest = ClaimedJob(plan.project, plan.name, others[-1].job.id)
         say(f"pipeline {plan} has to be changed for this step, waiting for its job {oldest.id} to end")
-        if not jobs.wait_for_end(pachd, oldest, deadline):
+        if not jobs.wait_for_end(pachd, oldest, deadline, say):
             raise AttachError(f"pipeline {plan} can't be changed for this step: job {oldest.id} still runs")
         found = inspect_owned(pachd, plan)
     return found

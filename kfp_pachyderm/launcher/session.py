@@ -14,14 +14,15 @@ from kfp_pachyderm.errors import (
     LeaseLostError,
     NotFoundError,
     PachydermError,
-    PachydermUnreachableError,
     TemporaryError,
+    UnknownAnswerError,
 )
 from kfp_pachyderm.launcher.holder_client import HolderClient, HolderStatus
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.locator import Places, locate
+from kfp_pachyderm.pachyderm.waiting import looks
 
 #: Seconds for one call to the holder, and to pachd, at most.
 _CALL = 3.0
@@ -50,7 +51,8 @@ class Session:
         on_problem: Callable[[], None],
         on_move: Callable[[Places], None],
     ) -> None:
-        self._pachd, self._job, self._lease = pachd.patient(min(_CALL, lease)), job, lease
+        self._patient, self._pachd = pachd, pachd.patient(min(_CALL, lease))
+        self._job, self._lease = job, lease
         self._call = min(_CALL, lease / 3)
         self._tell, self._on_problem, self._on_move = tell, on_problem, on_move
         self._name = os.urandom(16).hex()
@@ -83,7 +85,7 @@ class Session:
             JobFailedError, JobLostError, EmptyInputError: the job ended before.
         """
         while True:
-            info = jobs.wait_for_datum(self._pachd, self._job, deadline, self._tell)
+            info = jobs.wait_for_datum(self._patient, self._job, deadline, self._tell)
             self.token = info.auth_token
             try:
                 self._attach_soon(min(deadline, time.monotonic() + 10.0))
@@ -95,12 +97,8 @@ class Session:
 
     def _attach_soon(self, until: float) -> None:
         # The datum has started, its process perhaps not yet: a few milliseconds, seconds at most.
-        pause = 0.003
-        while not self._attach_once():
-            if time.monotonic() >= until:
-                raise AttachError(f"no holder answers for job {self._job.output}")
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.5)
+        if not any(looks(self._pachd, self._attach_once, until, self._tell, 0.5)):
+            raise AttachError(f"no holder answers for job {self._job.output}")
 
     def _attach_once(self) -> bool:
         """Attaches to a holder instance of our job that is not the one we had; False when there is none."""
@@ -146,7 +144,7 @@ class Session:
 
     def _follow(self, why: PachydermError, deadline: float = float("inf")) -> None:
         """After a failed heartbeat: back to the holder, on to its successor, or to the end of the job."""
-        gone = time.monotonic() + self._pachd.grace
+        gone, told = time.monotonic() + self._pachd.grace, ""
         while not self._quiet.is_set() and time.monotonic() < deadline:
             try:
                 self._require_unfinished()
@@ -159,9 +157,12 @@ class Session:
             except (LeaseLostError, JobFailedError) as error:
                 self.give_up(error)
                 return
-            except (TemporaryError, NotFoundError) as error:
+            except (TemporaryError, NotFoundError, UnknownAnswerError) as error:
                 if time.monotonic() >= gone:
                     self.give_up(error)
+                elif isinstance(error, UnknownAnswerError) and str(error) != told:
+                    told = str(error)
+                    self._tell(f"{error}; trying again for {self._pachd.grace:g} s")
                 self._quiet.wait(0.5)  # between two workers
             except PachydermError as error:
                 self.give_up(error)
@@ -227,16 +228,10 @@ class Session:
         return True
 
     def next_holder(self) -> bool:
-        """After a finish: attaches to another holder of the job, if Pachyderm has started one.
-
-        Raises:
-            PachydermUnreachableError: pachd does not say where that would be.
-        """
+        """After a finish: attaches to another holder of the job, if Pachyderm has started one."""
         try:
             found = self._attach_once()
-        except PachydermUnreachableError:
-            raise
-        except (TemporaryError, NotFoundError):
+        except (TemporaryError, NotFoundError, UnknownAnswerError):
             return False
         if found:
             self.start_beating()

@@ -15,6 +15,7 @@ from kfp_pachyderm.launcher.environment import child_environment
 from kfp_pachyderm.launcher.files import lay_out
 from kfp_pachyderm.launcher.gateway import Gateway
 from kfp_pachyderm.launcher.open import Opened
+from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.launcher.session import Session
 from kfp_pachyderm.launcher.signals import Signals
 from kfp_pachyderm.pachyderm import job as jobs
@@ -158,20 +159,20 @@ class Work:
     def _ended(self, deadline: float) -> pps.JobInfo | None:
         """The ended job; None when Pachyderm has started another holder for it, which is attached now."""
         only_s3 = all(one.s3 for one in self._opened.plan.inputs)
-        pause, heard, told = _LOOK_FOR_RESTART if only_s3 else _LOOK_FOR_DATUM, time.monotonic(), False
-        while time.monotonic() < deadline:
-            told = told or self._session.tell_end(0, "the step succeeded")
-            info = jobs.wait_for_end(self._pachd, self._opened.job, min(deadline, time.monotonic() + pause))
-            if info:
-                return info
-            try:
-                if self._session.next_holder():
-                    return None
-                heard = time.monotonic()
-            except PachydermUnreachableError as error:
-                if time.monotonic() - heard > self._pachd.grace:
-                    raise PachydermUnreachableError(
-                        f"the step succeeded and its job {self._opened.job.output} was told so, but pachd "
-                        f"does not say whether that succeeded too: {error}"
-                    ) from error
+        pause = _LOOK_FOR_RESTART if only_s3 else _LOOK_FOR_DATUM
+        told, look = self._session.tell_end(0, "the step succeeded"), time.monotonic() + pause
+        try:
+            for info in jobs.watch(self._pachd, self._opened.job, deadline, say):
+                if jobs.is_over(info):
+                    return info
+                told = told or self._session.tell_end(0, "the step succeeded")
+                if time.monotonic() >= look:
+                    if self._session.next_holder():
+                        return None
+                    look = time.monotonic() + pause
+        except PachydermUnreachableError as error:
+            raise PachydermUnreachableError(
+                f"the step succeeded and its job {self._opened.job.output} was told so, but pachd "
+                f"does not say whether that succeeded too: {error}"
+            ) from error
         raise CommitNotFinishedError(f"job {self._opened.job.output} did not end within {self._timeout:g} s")

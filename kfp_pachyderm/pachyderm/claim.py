@@ -130,6 +130,10 @@ def _try(
 def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pachd], None]) -> ClaimedJob:
     """The job that a transaction makes of a pipeline; a transaction that fails is removed.
 
+    An error, even one of pachd's own, does not tell whether the transaction was finished. Finishing it takes
+    it away (src/server/transaction/server/driver.go, finishTransaction): one that can still be deleted has
+    made no job, and makes none any more.
+
     Args:
         pachd: the connection.
         project: Pachyderm project.
@@ -144,15 +148,11 @@ def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pa
     try:
         fill(pachd.within(job.id))
         pachd.transactions.finish_transaction(transaction=started)
-    except PachydermUnreachableError as error:
-        # The answer is lost, the job perhaps is not.
-        pachd.wait_for_answer(error)
-        if not _exists(pachd, job):
-            _remove(pachd, started)
+    except PachydermError as error:
+        if isinstance(error, PachydermUnreachableError):
+            pachd.wait_for_answer(error)
+        if _remove(pachd, started) or not _exists(pachd, job):
             raise
-    except PachydermError:
-        _remove(pachd, started)
-        raise
     except BaseException:
         # A signal, perhaps after pachd made the job.
         _remove(pachd, started)
@@ -169,11 +169,16 @@ def _exists(pachd: Pachd, job: ClaimedJob) -> bool:
     return True
 
 
-def _remove(pachd: Pachd, started: transaction.Transaction) -> None:
+def _remove(pachd: Pachd, started: transaction.Transaction) -> bool:
+    """Whether it was there to be deleted."""
     try:
-        pachd.transactions.delete_transaction(transaction=started)
+        pachd.repeated(
+            lambda: pachd.transactions.delete_transaction(transaction=started), "DeleteTransaction"
+        )
     except PachydermError as error:
-        logger.debug("transaction %s is left behind: %s", started.id, error)
+        logger.debug("transaction %s can't be deleted: %s", started.id, error)
+        return False
+    return True
 
 
 def _kill(pachd: Pachd, job: ClaimedJob) -> None:

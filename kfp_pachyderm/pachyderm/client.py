@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
-from kfp_pachyderm.errors import PachydermUnreachableError, ProtocolError
+from kfp_pachyderm.errors import (
+    PachydermUnreachableError,
+    ProtocolError,
+    TemporaryError,
+    UnknownAnswerError,
+)
 from kfp_pachyderm.pachyderm.address import Address
 from kfp_pachyderm.pachyderm.codes import translated
 from kfp_pachyderm.sdk import admin, metadata, pfs, pps, transaction
@@ -23,6 +29,15 @@ GRACE = 60.0
 #: Seconds that a look whether it is back takes at most, and at least.
 _LOOK, _SHORT_LOOK = 3.0, 1.0
 
+#: Seconds between two tries of a call, at first and at most; and the try that the user hears of.
+_PAUSE, _LONGEST_PAUSE, _TOLD_TRY = 0.05, 1.0, 3
+#: Calls that do no harm a second time, by the beginnings of their names: what only looks, what sets something
+#: to a value, what is over after the first.
+_HARMLESS = ("Inspect", "List", "Walk", "Glob", "GetFile", "WhoAmI", "Locate", "EditMetadata", "StopJob")
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
 _OPTIONS = (
     ("grpc.max_receive_message_length", 64 * 2**20),
     ("grpc.max_send_message_length", 64 * 2**20),
@@ -32,11 +47,48 @@ _OPTIONS = (
 )
 
 
-class _Channel:
-    """What the SDK's stubs take for a channel; it gives every call a deadline, the token and our errors."""
+def repeated(attempt: Callable[[float], T], seconds: float, what: str) -> T:
+    """What an attempt returns, which is made again while what fails may pass.
 
-    def __init__(self, channel: grpc.Channel, address: str, **options: Any) -> None:
+    Args:
+        attempt: takes the seconds that are left.
+        seconds: until it is given up.
+        what: is tried, for the user.
+
+    Raises:
+        PachydermError: what the last attempt raised.
+    """
+    until, pause, tries, away = time.monotonic() + seconds, _PAUSE, 1, float("inf")
+    while True:
+        try:
+            return attempt(until - time.monotonic())
+        except TemporaryError as error:
+            if isinstance(error, PachydermUnreachableError):
+                error.since = away = min(away, error.since)
+            if time.monotonic() + pause >= until:
+                raise
+            if tries == _TOLD_TRY:
+                logger.warning("%s: %s; trying again", what, error)
+        time.sleep(pause)
+        pause, tries = min(2 * pause, _LONGEST_PAUSE), tries + 1
+
+
+class _Channel:
+    """What the SDK's stubs take for a channel; it gives every call a deadline, the token and our errors.
+
+    Args:
+        channel: the gRPC channel.
+        address: its URL, for errors.
+        timeout: seconds for one call.
+        again: seconds in which a call that does no harm twice is tried again.
+        options: of every call.
+    """
+
+    def __init__(
+        self, channel: grpc.Channel, address: str, timeout: float, again: float, **options: Any
+    ) -> None:
         self._channel, self._address, self._options = channel, address, options
+        self._timeout, self._again = timeout, again
 
     def unary_unary(
         self, method: str, request_serializer: Any, response_deserializer: Any
@@ -67,16 +119,35 @@ class _Channel:
         )
 
     def _answered(self, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def ask(request: Any) -> Any:
+        def once(request: Any, seconds: float) -> Any:
             with translated(self._address, method):
-                return call(request, **self._options)
+                return call(request, timeout=min(seconds, self._timeout), **self._options)
+
+        def ask(request: Any) -> Any:
+            if not self._may_repeat(method):
+                return once(request, self._timeout)
+            return repeated(lambda seconds: once(request, seconds), self._again, method)
 
         return ask
 
+    def _may_repeat(self, method: str) -> bool:
+        return self._again > 0 and method.rpartition("/")[2].startswith(_HARMLESS)
+
     def _streamed(self, method: str, call: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
-        def ask(request: Any) -> Iterator[Any]:
+        def opened(request: Any) -> tuple[Iterator[Any], list[Any]]:
+            """The answers, of which the first has come: what fails later is the caller's to repeat."""
             with translated(self._address, method):
-                yield from call(request, **self._options)
+                answers = call(request, timeout=self._timeout, **self._options)
+                return answers, [one for one in [next(answers, None)] if one is not None]
+
+        def ask(request: Any) -> Iterator[Any]:
+            if self._may_repeat(method):
+                answers, first = repeated(lambda _: opened(request), self._again, method)
+            else:
+                answers, first = opened(request)
+            yield from first
+            with translated(self._address, method):
+                yield from answers
 
         return ask
 
@@ -91,6 +162,7 @@ class Pachd:
         transaction_id: the transaction that every call joins.
         wait: whether a call waits, as long as its timeout, for a connection that is down.
         grace: seconds that it may be away before what needs it gives up.
+        again: seconds in which a call that does no harm twice is tried again when what fails may pass.
     """
 
     def __init__(
@@ -102,32 +174,47 @@ class Pachd:
         transaction_id: str = "",
         wait: bool = True,
         grace: float = GRACE,
+        again: float = 0.0,
     ) -> None:
         self.address, self.grace = address, grace
-        self._timeout, self._transaction_id = timeout, transaction_id
-        self._channel = channel or _open(address)
+        self._timeout, self._transaction_id, self._again = timeout, transaction_id, again
+        self.channel = channel or _open(address)
         sent = {"authn-token": address.token, "pach-transaction": transaction_id}
         metadata = [(key, value) for key, value in sent.items() if value]
         self._view = _Channel(
-            self._channel, address.url, timeout=timeout, metadata=metadata, wait_for_ready=wait
+            self.channel, address.url, timeout, again, metadata=metadata, wait_for_ready=wait
         )
 
     def patient(self, timeout: float) -> Pachd:
         """The same connection for calls that may take `timeout` seconds."""
-        return self._same(max(timeout, 0.001), self._transaction_id)
+        seconds = max(timeout, 0.001)
+        return self._same(seconds, self._transaction_id, min(seconds, self.grace))
 
     def within(self, transaction_id: str) -> Pachd:
-        """The same connection, every call joining the transaction."""
-        return self._same(self._timeout, transaction_id)
+        """The same connection, every call joining the transaction; none is made twice."""
+        return self._same(self._timeout, transaction_id, 0.0)
 
-    def _same(self, timeout: float, transaction_id: str) -> Pachd:
+    def _same(self, timeout: float, transaction_id: str, again: float) -> Pachd:
         return Pachd(
             self.address,
-            channel=self._channel,
+            channel=self.channel,
             timeout=timeout,
             transaction_id=transaction_id,
             grace=self.grace,
+            again=again,
         )
+
+    def repeated(self, attempt: Callable[[], T], what: str) -> T:
+        """What an attempt returns that does no harm a second time; tried again for the grace.
+
+        Args:
+            attempt: asks Pachyderm, and takes the answer whole.
+            what: it is, for the user.
+
+        Raises:
+            PachydermError: what the last attempt raised.
+        """
+        return repeated(lambda _: attempt(), self.grace, what)
 
     def wait_for_answer(self, error: PachydermUnreachableError) -> None:
         """Returns once pachd answers again.
@@ -141,7 +228,7 @@ class Pachd:
             try:
                 self.patient(look).admin.inspect_cluster()
                 return
-            except PachydermUnreachableError:
+            except (TemporaryError, UnknownAnswerError):
                 if time.monotonic() >= until:
                     raise error from None
             time.sleep(0.1)
@@ -178,7 +265,7 @@ class Pachd:
 
     def close(self) -> None:
         """Closes the channel, also for those that share it."""
-        self._channel.close()
+        self.channel.close()
 
     def __enter__(self) -> Pachd:
         return self
@@ -212,11 +299,12 @@ def connect(address: Address, timeout: float = CONNECT_TIMEOUT, grace: float = G
     except BaseException:
         pachd.close()
         raise
-    return pachd.patient(CALL_TIMEOUT)
+    return Pachd(address, channel=pachd.channel, grace=grace, again=grace)
 
 
 def _greet(pachd: Pachd, timeout: float) -> None:
-    url, until = pachd.address.url, time.monotonic() + timeout
+    began = time.monotonic()
+    url, until = pachd.address.url, began + timeout
     while True:
         try:
             pachd.admin.inspect_cluster()
@@ -233,4 +321,10 @@ def _greet(pachd: Pachd, timeout: float) -> None:
                 raise PachydermUnreachableError(
                     f"no Pachyderm answers at {url} within {timeout:g} s: {error}"
                 ) from error
-            time.sleep(0.1)
+        except (TemporaryError, UnknownAnswerError) as error:
+            # it is there, and its database perhaps is not
+            if time.monotonic() >= began + pachd.grace:
+                raise
+            logger.warning("%s; trying again", error)
+            time.sleep(1.0)
+        time.sleep(0.1)

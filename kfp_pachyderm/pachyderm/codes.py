@@ -16,14 +16,16 @@ from kfp_pachyderm.errors import (
     PermanentError,
     ProtocolError,
     TemporaryError,
+    UnknownAnswerError,
 )
+from kfp_pachyderm.passing import DEADLINE, passes
 
 Code = grpc.StatusCode
 
-#: pachd answers many errors of its own as UNKNOWN with a text; those are told apart by `_BY_TEXT` first.
+#: Some codes stand for several errors, which their texts tell apart: see `error_class`.
 BY_CODE: dict[grpc.StatusCode, type[PachydermError]] = {
     Code.CANCELLED: TemporaryError,
-    Code.UNKNOWN: PermanentError,
+    Code.UNKNOWN: UnknownAnswerError,
     Code.INVALID_ARGUMENT: PermanentError,
     Code.DEADLINE_EXCEEDED: PachydermUnreachableError,
     Code.NOT_FOUND: NotFoundError,
@@ -41,13 +43,16 @@ BY_CODE: dict[grpc.StatusCode, type[PachydermError]] = {
 }
 
 _BY_TEXT: tuple[tuple[str, type[PachydermError]], ...] = (
-    ("current transaction is aborted", TemporaryError),  # Postgres 25P02, when several clients work at once
-    ("could not serialize access", TemporaryError),
     ("has not been finished", TemporaryError),  # a commit on a branch whose head is still open
     ("no authentication token", AuthenticationError),
     ("is not authorized", AuthenticationError),
     ("not found", NotFoundError),
 )
+
+#: Pachyderm src/auth/auth.go, ErrNoMetadata and ErrExpiredToken.
+_NO_TOKEN = ("no authentication metadata", "token expiration is in the past")
+#: google.golang.org/grpc/rpc_util.go, recv, and stream.go, SendMsg.
+_TOO_LARGE = "larger than max"
 
 _HINTS: dict[type[PachydermError], str] = {
     PachydermUnreachableError: "; is this pachd's address (grpcs:// with TLS), and is pachd up?",
@@ -58,8 +63,21 @@ _HINTS: dict[type[PachydermError], str] = {
 def error_class(code: grpc.StatusCode, details: str) -> type[PachydermError]:
     """The class of our error for one answer of pachd's."""
     if code is Code.UNKNOWN:
-        return next((kind for text, kind in _BY_TEXT if text in details), PermanentError)
+        return _of_unknown(details)
+    if code is Code.INTERNAL and any(text in details for text in _NO_TOKEN):
+        return AuthenticationError
+    if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE in details:
+        return PermanentError
     return BY_CODE.get(code, ProtocolError)
+
+
+def _of_unknown(details: str) -> type[PachydermError]:
+    if DEADLINE in details:
+        # as a deadline that the client met itself: nobody knows what pachd did
+        return PachydermUnreachableError
+    if passes(details):
+        return TemporaryError
+    return next((kind for text, kind in _BY_TEXT if text in details), UnknownAnswerError)
 
 
 def code_of(error: PachydermError) -> grpc.StatusCode | None:
@@ -81,7 +99,7 @@ def translated(address: str, method: str) -> Iterator[None]:
     except grpc.RpcError as error:
         code, details = error.code(), error.details() or ""
         kind = error_class(code, details)
-        hint = _HINTS.get(kind, "")
+        hint = "" if code is Code.UNKNOWN and DEADLINE in details else _HINTS.get(kind, "")
         text = f"{address}, {method.rsplit('/', 1)[-1]}: {details} ({code.name}){hint}"
         if kind is PachydermUnreachableError:
             raise PachydermUnreachableError(text, began) from error

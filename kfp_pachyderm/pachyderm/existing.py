@@ -125,7 +125,8 @@ def job_on(
 
 def _newest(pachd: Pachd, pipeline: ExistingPipeline, commits: dict[str, Reference]) -> pps.JobInfo | None:
     wanted = [commit_message(one) for one in commits.values()]
-    every = pachd.pps.list_job(pipeline=message(pipeline.project, pipeline.name), input_commit=wanted)
+    name = message(pipeline.project, pipeline.name)
+    every = pachd.repeated(lambda: list(pachd.pps.list_job(pipeline=name, input_commit=wanted)), "ListJob")
     return next((one for one in every if _reads(pachd, _job(pipeline, one), commits)), None)
 
 

@@ -14,13 +14,14 @@ from kfp_pachyderm.errors import (
     JobFailedError,
     JobLostError,
     NotFoundError,
-    PachydermUnreachableError,
     TemporaryError,
+    UnknownAnswerError,
 )
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.client import CALL_TIMEOUT, Pachd
+from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.pipelines import message
 from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_picker
+from kfp_pachyderm.pachyderm.waiting import looks
 from kfp_pachyderm.sdk import metadata, pfs, pps
 
 State = pps.JobState
@@ -33,8 +34,9 @@ _DATUM_FAILED = re.compile(r"datum \w+ failed")
 _BY_UPDATE = "all jobs killed because pipeline was updated"
 #: Seconds between looks at what a job waits for.
 _LOOK_EVERY = 2.0
-#: Longest pause between two looks at a job: while a step waits for its start, and while it runs for hours.
-_STARTING_PAUSE, _RUNNING_PAUSE = 0.5, 5.0
+#: Longest pause between two looks at a job, in seconds: while a step waits for its start, while it runs for
+#: hours, and when it has been told to end.
+_STARTING_PAUSE, _RUNNING_PAUSE, _ENDING_PAUSE = 0.5, 5.0, 0.25
 
 
 def state_name(info: pps.JobInfo) -> str:
@@ -78,7 +80,7 @@ def wait_for_datum(
         AttachError: the deadline passed.
     """
     why = _Reasons(pachd, job, tell)
-    for info in _watch(pachd, job, deadline, _STARTING_PAUSE):
+    for info in watch(pachd, job, deadline, tell, _STARTING_PAUSE, details=True):
         if is_over(info):
             raise _ended_early(job, info)
         if _works(info):
@@ -101,7 +103,7 @@ def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str],
         CommitNotFinishedError: the deadline passed.
     """
     why = _Reasons(pachd, job, tell)
-    for info in _watch(pachd, job, deadline, _RUNNING_PAUSE):
+    for info in watch(pachd, job, deadline, tell, _RUNNING_PAUSE, details=True):
         if is_over(info):
             return info
         why.look(info)
@@ -111,22 +113,16 @@ def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str],
     )
 
 
-def _watch(pachd: Pachd, job: ClaimedJob, deadline: float, longest_pause: float) -> Iterator[pps.JobInfo]:
-    pause, gone = 0.005, time.monotonic() + pachd.grace
-    while time.monotonic() < deadline:
-        try:
-            info = inspect(pachd, job, details=True)
-        except PachydermUnreachableError as error:
-            pachd.wait_for_answer(error)
-        except TemporaryError:
-            if time.monotonic() >= gone:
-                raise
-            pause = max(pause, 0.2)  # pachd restarts
-        else:
-            gone = time.monotonic() + pachd.grace
-            yield info
-        time.sleep(pause)
-        pause = min(pause * 1.3, longest_pause)
+def watch(
+    pachd: Pachd,
+    job: ClaimedJob,
+    deadline: float,
+    tell: Callable[[str], None],
+    pause: float = _ENDING_PAUSE,
+    details: bool = False,
+) -> Iterator[pps.JobInfo]:
+    """The job, looked at again and again; arguments as of `looks`."""
+    return looks(pachd, lambda: inspect(pachd, job, details), deadline, tell, pause)
 
 
 def _ended_early(job: ClaimedJob, info: pps.JobInfo) -> Exception:
@@ -155,7 +151,10 @@ class _Reasons:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _LOOK_EVERY
-        reason = self._crash() or self._queue(info) or self._run(info) or "the worker to start user code"
+        try:
+            reason = self._crash() or self._queue(info) or self._run(info) or "the worker to start user code"
+        except (TemporaryError, UnknownAnswerError):
+            return  # whether Pachyderm is there is seen by the next look at the job itself
         if reason != self.told:
             self.told = reason
             self._tell(f"job {self._job.id} is {state_name(info)}, waiting for {reason}")
@@ -193,18 +192,18 @@ class _Reasons:
 def unfinished(pachd: Pachd, job: ClaimedJob) -> list[pps.JobInfo]:
     """The other unfinished jobs of the job's pipeline, newest first, out of its newest 100."""
     pipeline = message(job.project, job.pipeline)
-    every = pachd.pps.list_job(pipeline=pipeline, history=-1, number=100)
+    every = pachd.repeated(
+        lambda: list(pachd.pps.list_job(pipeline=pipeline, history=-1, number=100)), "ListJob"
+    )
     return [info for info in every if info.job.id != job.id and not is_over(info)]
 
 
-def wait_for_end(pachd: Pachd, job: ClaimedJob, deadline: float) -> pps.JobInfo | None:
+def wait_for_end(
+    pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]
+) -> pps.JobInfo | None:
     """The job once it ended, however; None when the deadline passed first."""
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            return pachd.patient(min(left, CALL_TIMEOUT)).pps.inspect_job(job=job.message(), wait=True)
-        except PachydermUnreachableError:
-            time.sleep(min(0.2, max(deadline - time.monotonic(), 0)))
-    return None
+    every = watch(pachd, job, deadline, tell, _RUNNING_PAUSE)
+    return next((info for info in every if is_over(info)), None)
 
 
 def require_success(job: ClaimedJob, info: pps.JobInfo) -> None:

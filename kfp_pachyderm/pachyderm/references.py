@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -15,14 +14,16 @@ from kfp_pachyderm.errors import (
     CommitReferenceError,
     EmptyInputError,
     NotFoundError,
-    PachydermUnreachableError,
     RepoNotFoundError,
 )
-from kfp_pachyderm.pachyderm.client import CALL_TIMEOUT, Pachd
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.waiting import looks
 from kfp_pachyderm.sdk import pfs
 
 _NAME = r"[A-Za-z0-9_-]+"
 _REFERENCE = re.compile(rf"(?:(?P<project>{_NAME})/)?(?P<repo>{_NAME})@(?P<version>{_NAME})")
+#: Longest pause between two looks at an open commit, in seconds.
+LOOK_AT_COMMIT = 1.0
 _COMMIT_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -155,24 +156,22 @@ def missing(pachd: Pachd, reference: Reference) -> NotFoundError:
 def _finished(
     pachd: Pachd, reference: Reference, info: pfs.CommitInfo, deadline: float, tell: Callable[[str], None]
 ) -> pfs.CommitInfo:
-    """Waits in slices, so that a lost connection costs one slice and not the wait."""
-    if _is_finished(info):
+    if is_finished(info):
         return info
     tell(f"{reference}: waiting for commit {info.commit.id} to be finished")
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            return pachd.patient(min(left, CALL_TIMEOUT)).pfs.inspect_commit(
-                commit=info.commit, wait=pfs.CommitState.FINISHED
-            )
-        except PachydermUnreachableError:
-            time.sleep(min(0.2, max(deadline - time.monotonic(), 0)))
+    for seen in looks(
+        pachd, lambda: pachd.pfs.inspect_commit(commit=info.commit), deadline, tell, LOOK_AT_COMMIT
+    ):
+        if is_finished(seen):
+            return seen
     raise CommitNotFinishedError(
         f"{reference}: commit {info.commit.id} is still open; finish it (pachctl finish commit) or name "
         "another"
     )
 
 
-def _is_finished(info: pfs.CommitInfo) -> bool:
+def is_finished(info: pfs.CommitInfo) -> bool:
+    """Whether the commit is closed and validated."""
     # betterproto gives an unset timestamp as the epoch.
     return bool(info.finished.timestamp())
 

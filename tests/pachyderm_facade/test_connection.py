@@ -37,7 +37,7 @@ def test_every_grpc_code_has_an_error() -> None:
         ("UNKNOWN", "SQLSTATE 25P02: current transaction is aborted", errors.TemporaryError),
         ("UNKNOWN", "repo default/x not found", errors.NotFoundError),
         ("UNKNOWN", "robot:x is not authorized to perform this", errors.AuthenticationError),
-        ("UNKNOWN", "something else", errors.PermanentError),
+        ("UNKNOWN", "something else", errors.UnknownAnswerError),
     ],
 )
 def test_table_of_codes(code: str, details: str, kind: type[Exception]) -> None:

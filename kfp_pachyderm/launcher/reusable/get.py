@@ -38,7 +38,8 @@ def _walk(call: Call, commit: Reference, path: str) -> list[pfs.FileInfo]:
         pfs.File(commit=commit_message(commit), path=path),
     )
     try:
-        return [info for info in patient.pfs.walk_file(file=file) if info.file_type == pfs.FileType.FILE]
+        every = patient.repeated(lambda: list(patient.pfs.walk_file(file=file)), "WalkFile")
+        return [info for info in every if info.file_type == pfs.FileType.FILE]
     except NotFoundError as error:
         raise NotFoundError(
             f"{commit} has no file or folder {path!r}; see pachctl list file {commit.repo}@{commit.version} "

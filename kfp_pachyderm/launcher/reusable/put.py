@@ -38,7 +38,7 @@ def _fill(call: Call, commit: Reference, files: dict[str, Path], uri: str) -> No
     say(f"putting {len(files)} files into {commit}")
     write_metadata(call.pachd, commit, {**call.task.commit_metadata(), PREFIX + "artifact": uri})
     writing.write(call.pachd, commit, files, call.seconds_left())
-    writing.finish(call.pachd, commit, files, call.seconds_left())
+    writing.finish(call.pachd, commit, files, call.deadline, say)
 
 
 def _files(source: Path, path: str) -> dict[str, Path]:
