@@ -144,7 +144,7 @@ class Session:
 
     def _follow(self, why: PachydermError, deadline: float = float("inf")) -> None:
         """After a failed heartbeat: back to the holder, on to its successor, or to the end of the job."""
-        gone, told = time.monotonic() + self._pachd.grace, ""
+        gone, told = time.monotonic() + self._pachd.grace, set[str]()
         while not self._quiet.is_set() and time.monotonic() < deadline:
             try:
                 self._require_unfinished()
@@ -160,8 +160,8 @@ class Session:
             except (TemporaryError, NotFoundError, UnknownAnswerError) as error:
                 if time.monotonic() >= gone:
                     self.give_up(error)
-                elif isinstance(error, UnknownAnswerError) and str(error) != told:
-                    told = str(error)
+                elif isinstance(error, UnknownAnswerError) and str(error) not in told:
+                    told.add(str(error))
                     self._tell(f"{error}; trying again for {self._pachd.grace:g} s")
                 self._quiet.wait(0.5)  # between two workers
             except PachydermError as error:

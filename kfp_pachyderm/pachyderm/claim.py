@@ -88,14 +88,16 @@ def trying(
     Raises:
         PachydermError: what the last attempt raised.
     """
-    pause, again = 0.05, False
+    pause, again, told = 0.05, False, set[str]()
     while True:
         try:
             return attempt(again)
         except PachydermError as error:
             if not _may_pass(error) or time.monotonic() + pause >= deadline:
                 raise
-            logger.warning("claiming %s: %s; trying again", pipeline, error)
+            if str(error) not in told:
+                told.add(str(error))
+                logger.warning("claiming %s: %s; trying again", pipeline, error)
             if isinstance(error, PachydermUnreachableError):
                 pachd.wait_for_answer(error)
         time.sleep(pause)

@@ -303,7 +303,7 @@ def connect(address: Address, timeout: float = CONNECT_TIMEOUT, grace: float = G
 
 
 def _greet(pachd: Pachd, timeout: float) -> None:
-    began = time.monotonic()
+    began, told = time.monotonic(), set[str]()
     url, until = pachd.address.url, began + timeout
     while True:
         try:
@@ -325,6 +325,8 @@ def _greet(pachd: Pachd, timeout: float) -> None:
             # it is there, and its database perhaps is not
             if time.monotonic() >= began + pachd.grace:
                 raise
-            logger.warning("%s; trying again", error)
+            if str(error) not in told:
+                told.add(str(error))
+                logger.warning("%s; trying again", error)
             time.sleep(1.0)
         time.sleep(0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from kfp_pachyderm.errors import (
 )
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.crashes import Crashes, times
 from kfp_pachyderm.pachyderm.pipelines import message
 from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_picker
 from kfp_pachyderm.pachyderm.waiting import looks
@@ -26,8 +28,7 @@ from kfp_pachyderm.sdk import metadata, pfs, pps
 
 State = pps.JobState
 _ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)
-#: Seconds that a crashing pipeline gets to recover (an image that is pulled again, a node that comes up).
-CRASH_GRACE = 120.0
+_CRASHING = "the pipeline to recover, it is crashing"
 #: What Pachyderm says of jobs whose user code failed (src/server/worker/pipeline/transform/registry.go), and
 #: of those that an update killed (src/server/pps/server/api_server.go).
 _DATUM_FAILED = re.compile(r"datum \w+ failed")
@@ -86,7 +87,7 @@ def wait_for_datum(
         if _works(info):
             return info
         why.look(info)
-    raise AttachError(f"job {job.output} did not start in time; it waited for: {why.told or 'the worker'}")
+    raise AttachError(f"job {job.output} did not start in time; it waited for: {why}")
 
 
 def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]) -> pps.JobInfo:
@@ -108,7 +109,7 @@ def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str],
             return info
         why.look(info)
     raise CommitNotFinishedError(
-        f"job {job.output} did not end in time; it waited for: {why.told or 'the worker'}; "
+        f"job {job.output} did not end in time; it waited for: {why}; "
         "give it more time, or see why it takes so long: pachctl inspect job"
     )
 
@@ -139,12 +140,15 @@ def _reason(info: pps.JobInfo) -> str:
 
 
 class _Reasons:
-    """Finds out, now and then, what a job waits for, and says it when it changes."""
+    """Finds out, now and then, what a job waits for, and says each reason once, however they take turns."""
 
     def __init__(self, pachd: Pachd, job: ClaimedJob, tell: Callable[[str], None]) -> None:
         self._pachd, self._job, self._tell = pachd, job, tell
-        self._next, self._crashing_since = time.monotonic() + _LOOK_EVERY, 0.0
-        self.told = ""
+        self._next, self._crashes = time.monotonic() + _LOOK_EVERY, Crashes()
+        self._seen = Counter[str]()
+
+    def __str__(self) -> str:
+        return times(self._seen) or "the worker"
 
     def look(self, info: pps.JobInfo) -> None:
         """Says what the job waits for; fails when its pipeline can't run."""
@@ -152,25 +156,24 @@ class _Reasons:
             return
         self._next = time.monotonic() + _LOOK_EVERY
         try:
-            reason = self._crash() or self._queue(info) or self._run(info) or "the worker to start user code"
+            crash = self._crash()
+            reason = crash or self._queue(info) or self._run(info) or "the worker to start user code"
         except (TemporaryError, UnknownAnswerError):
             return  # whether Pachyderm is there is seen by the next look at the job itself
-        if reason != self.told:
-            self.told = reason
+        self._seen[_CRASHING if crash else reason] += 1
+        if self._seen[_CRASHING if crash else reason] == 1:
             self._tell(f"job {self._job.id} is {state_name(info)}, waiting for {reason}")
 
     def _crash(self) -> str:
-        pipeline = self._pachd.pps.inspect_pipeline(pipeline=message(self._job.project, self._job.pipeline))
-        states, now = pps.PipelineState, time.monotonic()
-        if pipeline.state not in (states.PIPELINE_CRASHING, states.PIPELINE_FAILURE):
-            self._crashing_since = 0.0
-            return ""
-        self._crashing_since = self._crashing_since or now
-        if pipeline.state == states.PIPELINE_FAILURE or now - self._crashing_since > CRASH_GRACE:
+        name = message(self._job.project, self._job.pipeline)
+        pipeline = self._pachd.pps.inspect_pipeline(pipeline=name)
+        if self._crashes.add(pipeline):
+            self._crashes.describe(self._pachd.pps.inspect_pipeline(pipeline=name, details=True))
+        if self._crashes.over:
             raise JobFailedError(
-                f"pipeline {self._job.project}/{self._job.pipeline} can't run: {pipeline.reason}"
+                f"pipeline {self._job.project}/{self._job.pipeline} can't run: {self._crashes}"
             )
-        return f"the pipeline to recover, it is crashing: {pipeline.reason}"
+        return f"{_CRASHING}: {self._crashes}" if self._crashes.since else ""
 
     def _run(self, info: pps.JobInfo) -> str:
         if info.state == State.JOB_FINISHING:

@@ -34,7 +34,7 @@ def looks(
     Raises:
         PachydermError: what the last look raised, once the grace is over.
     """
-    now, gone, told = _SHORTEST, float("inf"), ""
+    now, gone, told = _SHORTEST, float("inf"), set[str]()
     while time.monotonic() < deadline:
         try:
             found = look()
@@ -45,8 +45,8 @@ def looks(
             gone = min(gone, time.monotonic() + pachd.grace)
             if time.monotonic() >= gone:
                 raise
-            if isinstance(error, UnknownAnswerError) and str(error) != told:
-                told = str(error)
+            if isinstance(error, UnknownAnswerError) and str(error) not in told:
+                told.add(str(error))
                 tell(f"{error}; trying again for {pachd.grace:g} s")
             now = max(now, _AFTER_FAILURE)
         else:

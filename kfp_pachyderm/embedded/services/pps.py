@@ -11,7 +11,7 @@ from kfp_pachyderm.embedded.auth import guard, owners, state
 from kfp_pachyderm.embedded.auth.roles import PROJECT
 from kfp_pachyderm.embedded.auth.state import Resource
 from kfp_pachyderm.embedded.fields import has
-from kfp_pachyderm.embedded.pps import jobs, pipelines, spec
+from kfp_pachyderm.embedded.pps import images, jobs, pipelines, spec
 from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
 from kfp_pachyderm.embedded.pps.pipelines import Pipeline, PipelineKey, key_of
 from kfp_pachyderm.embedded.services import settings, wire
@@ -120,6 +120,9 @@ class PipelineService:
         info.metadata = pipeline.metadata
         paused, running = pps.PipelineState.PIPELINE_PAUSED, pps.PipelineState.PIPELINE_RUNNING
         info.state = paused if pipeline.stopped else running
+        image = info.details.transform.image
+        if not pipeline.stopped and not images.can_be_had(image):
+            info.state, info.reason = pps.PipelineState.PIPELINE_CRASHING, images.problem(image)
         where = "WHERE (project, pipeline) = (?, ?) ORDER BY seq DESC LIMIT 1"
         newest = jobs.select(self._store.read(), where, pipeline.key)
         info.last_job_state = pps.JobState(newest[0].state) if newest else pps.JobState.JOB_STATE_UNKNOWN

@@ -21,7 +21,7 @@ from typing import Literal
 from pachyderm_sdk.api import pps
 
 from kfp_pachyderm.embedded.fields import has
-from kfp_pachyderm.embedded.pps import inputs, jobs
+from kfp_pachyderm.embedded.pps import images, inputs, jobs
 from kfp_pachyderm.embedded.pps.jobs import Job, State
 from kfp_pachyderm.embedded.pps.pipelines import Pipeline
 from kfp_pachyderm.embedded.services import wire
@@ -150,6 +150,9 @@ class JobRun:
         self._log.write(
             f"job {key}: image {image} is kept in the spec, not run; user code runs on this machine"
         )
+        if not images.can_be_had(image):
+            self._store.database.wait(lambda: None, lambda: not self._stopped)
+            raise Ended
         self._set_state(State.JOB_STARTING)
         failed = self._wait_for_inputs()
         if failed:
