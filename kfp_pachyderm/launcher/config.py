@@ -71,6 +71,7 @@ class StepConfig:
         timeout: seconds for waiting on Pachyderm (commits, attach, close); None: the default.
         digest: digest of the component before it was wrapped.
         image: the component's image.
+        verify: whether the output's "content" is compared with what was written, or its "size" alone.
     """
 
     component: str
@@ -85,6 +86,7 @@ class StepConfig:
     timeout: float | None = None
     digest: str = ""
     image: str = ""
+    verify: Literal["content", "size"] = "content"
 
 
 @dataclass(frozen=True)

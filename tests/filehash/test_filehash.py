@@ -129,6 +129,7 @@ def test_one_changed_byte_is_another_file() -> None:
 def test_numpy_is_imported_for_large_files_alone() -> None:
     code = """if True:
         import sys
+        import kfp_pachyderm.adapter.control, kfp_pachyderm.adapter.pfs, kfp_pachyderm.launcher.__main__
         from kfp_pachyderm.filehash import FileHash
         one = FileHash()
         one.update(bytes(999_999))
