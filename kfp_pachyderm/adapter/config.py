@@ -25,6 +25,7 @@ class AdapterConfig:
         authority: PEM text of the certificate authority of pachd's address; "": the system's.
         spool_limit: bytes of objects that the spool takes; the cache of what is read takes a quarter of that.
         sidecar_s3: its S3, "http://host:port", taken where neither the sidecar's gRPC nor pachd is open.
+        verify: "content", or "size" for comparing names and sizes alone.
     """
 
     sidecar: str
@@ -39,6 +40,7 @@ class AdapterConfig:
     authority: str = ""
     spool_limit: int = 8 * 2**30
     sidecar_s3: str = ""
+    verify: str = "content"
 
     def __repr__(self) -> str:
         return f"AdapterConfig(sidecar={self.sidecar!r}, inputs={self.inputs!r}, output={self.output!r})"

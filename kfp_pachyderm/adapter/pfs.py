@@ -112,11 +112,19 @@ class Pfs:
         token: "" with auth off.
         authority: PEM text of the certificate authority for grpcs; "": the system's.
         patience: seconds that a stream may stand still.
+        contents: whether what was written is compared by content, not by size alone.
     """
 
     shows_output = True
 
-    def __init__(self, address: str, token: str, authority: str = "", patience: float = 60.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        authority: str = "",
+        patience: float = 60.0,
+        contents: bool = True,
+    ) -> None:
         self.address = address
         self._patience = patience
         self._metadata = (("authn-token", token),) if token else ()
@@ -126,7 +134,7 @@ class Pfs:
         self._walk = self._channel.unary_stream(_SERVICE + "WalkFile")
         self._get = self._channel.unary_stream(_SERVICE + "GetFile")
         self._modify = self._channel.stream_unary(_SERVICE + "ModifyFile")
-        self._verifier = Verifier(self)
+        self._verifier = Verifier(self, contents)
 
     def inspect(self, name: CommitName, path: str) -> Found | None:
         """The regular file at the path; None when there is none."""
@@ -179,6 +187,7 @@ class Pfs:
         """
         import grpc
 
+        self._verifier.prepare(files)
         watched = _Watched(requests(name, files, gone))
         call = self._modify.future(watched, metadata=self._metadata, timeout=timeout)
         with _told():
@@ -192,7 +201,7 @@ class Pfs:
                         raise CallFailedError(f"took nothing for {self._patience:.0f} s", True) from None
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
-        """Those of the files that the commit does not hold byte for byte."""
+        """Those of the files that the commit does not hold."""
         return self._verifier.differing(name, files, timeout)
 
     def close(self) -> None:

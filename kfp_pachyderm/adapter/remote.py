@@ -31,7 +31,7 @@ class Found:
     Args:
         path: with a leading slash.
         size: bytes.
-        hash: Pachyderm's own of the content, `verify.fingerprint` for a small one.
+        hash: Pachyderm's own of the content, see `filehash`.
         committed: when.
     """
 

@@ -16,7 +16,8 @@ from typing import Any
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
 from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.remote import CallFailedError, Found
-from kfp_pachyderm.adapter.verify import SMALL, content, fingerprint
+from kfp_pachyderm.adapter.verify import content
+from kfp_pachyderm.filehash import SMALL, small
 from kfp_pachyderm.s3.client import Answer, S3Client
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.xml import Node, parse
@@ -127,7 +128,7 @@ class S3Remote:
         body = file.read(0, file.size)
         with self._ask("PUT", name, file.key, headers=headers, body=body, length=file.size) as answer:
             etag = answer.headers.get("ETag", "").strip('"')
-        if 0 < file.size < SMALL and etag != fingerprint(content(file)).hex():
+        if 0 < file.size < SMALL and etag != small(content(file)).hex():
             raise CallFailedError(f"it stored {file.key!r} with another content", True)
         self._confirmed[file.key] = file
 

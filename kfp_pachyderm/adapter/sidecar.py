@@ -54,13 +54,16 @@ class Sidecar:
     def _connect(self) -> Remote:
         pachd = self._config.pachd
         if answers(self._sidecar):
-            return Pfs(self._sidecar, self._config.token)
+            return self._pfs(self._sidecar)
         if pachd and answers(pachd):
-            return Pfs(pachd, self._config.token, self._config.authority)
+            return self._pfs(pachd, self._config.authority)
         if self._sidecar_s3 and answers(self._sidecar_s3):
             return self._s3()
         # its errors say what is wrong, and it may come back
-        return Pfs(self._sidecar, self._config.token)
+        return self._pfs(self._sidecar)
+
+    def _pfs(self, address: str, authority: str = "") -> Pfs:
+        return Pfs(address, self._config.token, authority, contents=self._config.verify == "content")
 
     def _s3(self) -> Remote:
         if self._by_s3:

@@ -13,6 +13,8 @@ def spawn() -> subprocess.Popen[bytes]:
     # threads would keep megabytes that nobody uses
     search = os.pathsep.join(path for path in sys.path if path)
     environment = {**os.environ, "PYTHONPATH": search, "MALLOC_ARENA_MAX": "2"}
+    # numpy is for large objects alone; its linear algebra would start a thread for each core
+    environment["OPENBLAS_NUM_THREADS"] = "1"
     # user code may look into the adapter's environment; the adapter works with the job's token
     environment.pop("KFP_PACHYDERM_TOKEN", None)
     return subprocess.Popen(

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from kfp_pachyderm.adapter.config import CommitName
+from kfp_pachyderm.adapter.expected import Expected, digest_of
 from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.remote import Found
+from kfp_pachyderm.filehash import SMALL, small
 from kfp_pachyderm.s3.digests import Digests
 
-#: Pachyderm keeps a smaller file in one chunk (src/internal/storage/fileset/storage.go,
-#: DefaultBatchThreshold), so that its hash can be told beforehand.
-SMALL = 1_000_000
 #: Reading back is bound by the other side's time for each file, then by the digest.
 _READERS = 4
 #: Bytes of one object that a reader takes at once, if the object came in parts.
 _RUN = 64 * 2**20
-
-
-def fingerprint(content: bytes) -> bytes:
-    """The hash that Pachyderm gives a file of less than SMALL bytes (src/internal/storage/fileset/util.go).
-
-    It is recorded in the gateway's vectors as the ETag of small objects.
-    """
-    chunk = hashlib.blake2b(content, digest_size=32).digest()
-    return hashlib.blake2b(chunk, digest_size=32).digest()
 
 
 def content(file: Stored) -> bytes:
@@ -53,14 +42,23 @@ class Verifier:
 
     Args:
         remote: the connection; what another one has shown does not count.
+        contents: whether contents are compared, not names and sizes alone.
     """
 
-    def __init__(self, remote: Readable) -> None:
+    def __init__(self, remote: Readable, contents: bool = True) -> None:
         self._remote = remote
+        self._contents = contents
+        self._expected = Expected()
         self._verified: dict[str, Stored] = {}
+
+    def prepare(self, files: Iterable[Stored]) -> None:
+        """Says what is on its way, so that what it must become is known when it has arrived."""
+        if self._contents:
+            self._expected.prepare(files)
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
         """Those of the files that the commit does not hold, or with another size or content."""
+        self.prepare(file for file in files if self._verified.get(file.key) is not file)
         found = {one.path: one for one in self._remote.walk(name, timeout)}
         sized = [file for file in files if _has_size(file, found.get("/" + file.key))]
         unknown = [file for file in sized if not self._is_known(file, found["/" + file.key])]
@@ -69,10 +67,22 @@ class Verifier:
             equal = list(readers.map(lambda run: self._reads_equal(name, run, timeout), runs))
         changed = {run.file.key for run, same in zip(runs, equal, strict=True) if not same}
         self._verified = {file.key: file for file in sized if file.key not in changed}
+        self._expected.keep(files)
         return [file for file in files if file.key not in self._verified]
 
     def _is_known(self, file: Stored, found: Found) -> bool:
-        return not file.size or self._verified.get(file.key) is file or _has_fingerprint(file, found)
+        return (
+            not (self._contents and file.size)
+            or self._verified.get(file.key) is file
+            or self._has_hash(file, found)
+        )
+
+    def _has_hash(self, file: Stored, found: Found) -> bool:
+        """Whether Pachyderm's hash tells; if not, it may still be right (`filehash` says when)."""
+        if file.size >= SMALL:
+            return self._expected.of(file) == found.hash
+        # what has left the spool would be read from the very place that is to be checked
+        return file.spooled and small(content(file)) == found.hash
 
     def _reads_equal(self, name: CommitName, run: _Run, timeout: float) -> bool:
         """Reads pieces of a file back and compares them with what the client sent."""
@@ -80,7 +90,7 @@ class Verifier:
         content = self._remote.read(name, "/" + run.file.key, run.start, length, timeout)
         rest = memoryview(b"")
         for piece in run.pieces:
-            digest, left = _digest(piece), piece.size
+            digest, left = digest_of(piece), piece.size
             digests = Digests(digest)
             while left:
                 rest = rest or memoryview(next(content))
@@ -114,15 +124,5 @@ def _runs(file: Stored) -> Iterator[_Run]:
         yield _Run(file, start, pieces)
 
 
-def _digest(piece: Piece) -> Any:
-    """Of the two, SHA-256 is twice as fast on today's machines."""
-    return hashlib.sha256() if piece.sha256 else hashlib.md5(usedforsecurity=False)
-
-
 def _has_size(file: Stored, found: Found | None) -> bool:
     return found is not None and found.size == file.size
-
-
-def _has_fingerprint(file: Stored, found: Found) -> bool:
-    # what has left the spool would be read from the very place that is to be checked
-    return file.spooled and file.size < SMALL and fingerprint(content(file)) == found.hash

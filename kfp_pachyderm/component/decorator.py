@@ -30,6 +30,7 @@ def s3_enabled(
     connection: Connection | None = ...,
     holder: HolderOptions = ...,
     timeout: float | None = ...,
+    verify: Literal["content", "size"] = ...,
 ) -> S3EnabledComponent: ...
 
 
@@ -46,6 +47,7 @@ def s3_enabled(
     connection: Connection | None = ...,
     holder: HolderOptions = ...,
     timeout: float | None = ...,
+    verify: Literal["content", "size"] = ...,
 ) -> Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]: ...
 
 
@@ -61,6 +63,7 @@ def s3_enabled(
     connection: Connection | None = None,
     holder: HolderOptions = HolderOptions(),
     timeout: float | None = None,
+    verify: Literal["content", "size"] = "content",
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
     """Makes a KFP component's task run as an S3-enabled Pachyderm job.
 
@@ -83,6 +86,9 @@ def s3_enabled(
         holder: image and time limits of the job's user code.
         timeout: seconds to wait for Pachyderm (commits, the job's start, its end); None: the launcher's
             default.
+        verify: what of the output is compared with what the step wrote before the step succeeds: "content",
+            or names and sizes alone, which saves hashing every byte, or reading large objects back where the
+            image has no numpy; the adapter's, `gateway="direct"` compares nothing.
 
     Returns:
         A KFP component, called like the original; without `component` a decorator that makes one.
@@ -105,6 +111,7 @@ def s3_enabled(
             timeout=None if timeout is None else seconds("timeout", timeout),
             digest=ir.digest(),
             image=ir.container["image"],
+            verify=verify,
         )
         _check_names(original, config.inputs)
         own_project = project if project is not None or spec is None else spec.project
@@ -112,7 +119,7 @@ def s3_enabled(
         step = Step(original, ir, config, checked_project, connection)
         return S3EnabledComponent(step, checked_project or "default", connection)
 
-    _check_options(spec, gateway, connection, holder)
+    _check_options(spec, gateway, connection, holder, verify)
     return wrap if component is None else wrap(component)
 
 
@@ -125,9 +132,11 @@ def _inputs(inputs: Iterable[S3Input | FileInput], spec: PipelineSpec | None) ->
     return configs(spec.inputs())
 
 
-def _check_options(spec: object, gateway: object, connection: object, holder: object) -> None:
+def _check_options(spec: object, gateway: object, connection: object, holder: object, verify: object) -> None:
     if gateway not in ("adapter", "direct"):
         raise SpecError(f'Argument for "gateway" must be "adapter" or "direct". Got {gateway!r}.')
+    if verify not in ("content", "size"):
+        raise SpecError(f'Argument for "verify" must be "content" or "size". Got {verify!r}.')
     if spec is not None and not isinstance(spec, PipelineSpec):
         raise SpecError('Argument for "spec" must be a PipelineSpec. Use PipelineSpec.load(<path or text>).')
     if not isinstance(holder, HolderOptions):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import re
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from kfp_pachyderm.embedded.gateway_listing import USER, find_bucket
 from kfp_pachyderm.embedded.gateway_objects import check_length, check_path, path_of, read_body
 from kfp_pachyderm.embedded.view import Bucket, JobBuckets
+from kfp_pachyderm.filehash import FileHash, small
 from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request
@@ -32,13 +32,6 @@ class Panic(BaseException):
 
     No Exception, since those become answers.
     """
-
-
-def _hash(content: Iterator[bytes]) -> str:
-    digest = hashlib.blake2b(digest_size=32)
-    for piece in content:
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 class _Part:
@@ -70,13 +63,12 @@ def _number(request: S3Request) -> int:
 
 
 def _spooled(request: S3Request) -> _Part:
-    size, digest = 0, hashlib.blake2b(digest_size=32)
+    whole = FileHash()
     with tempfile.TemporaryFile(buffering=0) as content:
         for piece in read_body(request, request.body):
             content.write(piece)
-            digest.update(piece)
-            size += len(piece)
-        return _Part(os.dup(content.fileno()), size, digest.hexdigest())
+            whole.update(piece)
+        return _Part(os.dup(content.fileno()), whole.size, whole.digest().hex())
 
 
 def _wanted(request: S3Request) -> list[int]:
@@ -172,7 +164,7 @@ class Uploads:
     def _parts(upload: _Upload, upload_id: str) -> list[tuple[int, str]]:
         digits = re.match(r"\d*", upload_id)
         kept = int(digits[0]) if digits and digits[0] else 0
-        listed = [(kept, _hash(iter(())))] if kept else []
+        listed = [(kept, small(b"").hex())] if kept else []
         with upload.lock:
             return listed + [
                 (number, upload.parts[number].hash) for number in sorted(upload.parts, key=str) if number

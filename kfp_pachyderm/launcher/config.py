@@ -45,11 +45,13 @@ class HolderConfig:
         image: any Python image; the holder's source travels inside the pipeline spec.
         attach_timeout: how long the holder waits for the launcher before it ends the job.
         lease: how long the holder waits for a heartbeat before it ends the job.
+        sidecar_memory: memory request of the worker's sidecar; None: the pipeline spec's, else the default.
     """
 
     image: str = "python:3.11-slim"
     attach_timeout: float = 30.0
     lease: float = 30.0
+    sidecar_memory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class StepConfig:
         timeout: seconds for waiting on Pachyderm (commits, attach, close); None: the default.
         digest: digest of the component before it was wrapped.
         image: the component's image.
+        verify: whether the output's "content" is compared with what was written, or its "size" alone.
     """
 
     component: str
@@ -83,6 +86,7 @@ class StepConfig:
     timeout: float | None = None
     digest: str = ""
     image: str = ""
+    verify: Literal["content", "size"] = "content"
 
 
 @dataclass(frozen=True)

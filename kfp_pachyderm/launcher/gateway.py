@@ -89,6 +89,7 @@ def start_adapter(
         spool=str(spool),
         spool_limit=process.spool_limit,
         authority=(pachd.address.ca or b"").decode(),
+        verify=opened.config.verify,
     )
     return AdapterGateway(process, config, timeout)
 

@@ -104,6 +104,7 @@ def _plan(pachd: Pachd, config: StepConfig, execution: Execution, deadline: floa
         image=config.holder.image,
         attach_timeout=config.holder.attach_timeout,
         lease=config.holder.lease,
+        sidecar_memory=config.holder.sidecar_memory,
         fields=config.pipeline_spec,
         kfp_pipeline=execution.identity.pipeline,
         component=config.component,

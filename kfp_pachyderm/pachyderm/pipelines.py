@@ -22,6 +22,9 @@ from kfp_pachyderm.sdk import auth, pfs, pps
 OWNER_KEY, OWNER = "kfp-pachyderm/owner", "kfp-pachyderm"
 #: Annotations that say who uses the pipeline: which component of which KFP pipeline.
 KFP_PIPELINE_KEY, COMPONENT_KEY = "kfp-pachyderm/pipeline", "kfp-pachyderm/component"
+#: The sidecar keeps up to 500 MB of what a step writes in memory
+#: (src/internal/storage/fileset/unordered_writer.go), and its Go runtime takes the request as its limit.
+SIDECAR_MEMORY = "1Gi"
 #: What a step needs on the output of a pipeline that exists: see its jobs, end them.
 _RIGHTS = ("PIPELINE_LIST_JOB", "REPO_WRITE")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -61,6 +64,7 @@ class PipelinePlan:
         fields: further fields of the pipeline spec, in Pachyderm's JSON, spelled like_this.
         kfp_pipeline: the KFP pipeline that the step belongs to; "" when that is not known.
         component: the KFP component that the step is made from.
+        sidecar_memory: memory request of the sidecar; None: that of `fields`, else the default.
     """
 
     project: str
@@ -73,6 +77,7 @@ class PipelinePlan:
     fields: dict[str, Any]
     kfp_pipeline: str = ""
     component: str = ""
+    sidecar_memory: str | None = None
 
     def __str__(self) -> str:
         return f"{self.project}/{self.name}"
@@ -121,11 +126,23 @@ def spec(plan: PipelinePlan) -> dict[str, Any]:
         "parallelism_spec": {"constant": 1},
         "autoscaling": False,
         "datum_tries": 1,
+        **_sidecar_requests(plan),
         "metadata": {
             **plan.fields.get("metadata", {}),
             "annotations": {**own_annotations, OWNER_KEY: OWNER, **users(plan)},
         },
     }
+
+
+def _sidecar_requests(plan: PipelinePlan) -> dict[str, Any]:
+    """The rest (CPU, disk) comes from the cluster's defaults, into which Pachyderm merges this."""
+    requests = plan.fields.get("sidecar_resource_requests", {})
+    if plan.sidecar_memory:
+        return {"sidecar_resource_requests": {**requests, "memory": plan.sidecar_memory}}
+    # Kubernetes refuses a request above the limit
+    if "memory" in requests or "memory" in plan.fields.get("sidecar_resource_limits", {}):
+        return {}
+    return {"sidecar_resource_requests": {**requests, "memory": SIDECAR_MEMORY}}
 
 
 def users(plan: PipelinePlan) -> dict[str, str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import field_validator
 
 from kfp_pachyderm.errors import SpecError
 from kfp_pachyderm.launcher.config import HolderConfig
 from kfp_pachyderm.spec import names
 from kfp_pachyderm.spec.base import Model
+
+_QUANTITY = re.compile(r"(?=.*[1-9])[0-9]+(\.[0-9]+)?([KMGTPE]i|[kMGTPE])?")
 
 
 class HolderOptions(Model):
@@ -17,19 +21,29 @@ class HolderOptions(Model):
         image: any image with Python 3; the holder's source travels inside the pipeline spec.
         attach_timeout: how long the holder waits for the step before it ends the job.
         lease: how long the holder waits for a sign of life from the step before it ends the job.
+        sidecar_memory: memory request of the worker's sidecar, which takes all that the step writes, as
+            Kubernetes writes it ("2Gi"); None: what the pipeline spec says, else 1Gi.
 
     Raises:
-        SpecError: a time that is not positive, or no image.
+        SpecError: a time that is not positive, no image, or no amount of memory.
     """
 
     image: str
     attach_timeout: float
     lease: float
+    sidecar_memory: str | None
 
     def __init__(
-        self, *, image: str = "python:3.11-slim", attach_timeout: float = 30.0, lease: float = 30.0
+        self,
+        *,
+        image: str = "python:3.11-slim",
+        attach_timeout: float = 30.0,
+        lease: float = 30.0,
+        sidecar_memory: str | None = None,
     ) -> None:
-        super().__init__(image=image, attach_timeout=attach_timeout, lease=lease)
+        super().__init__(
+            image=image, attach_timeout=attach_timeout, lease=lease, sidecar_memory=sidecar_memory
+        )
 
     @field_validator("image", mode="before")
     @classmethod
@@ -41,9 +55,27 @@ class HolderOptions(Model):
     def _seconds(cls, value: object) -> float:
         return seconds("attach_timeout and lease", value)
 
+    @field_validator("sidecar_memory", mode="before")
+    @classmethod
+    def _memory(cls, value: object) -> str | None:
+        return None if value is None else memory("sidecar_memory", value)
+
     def config(self) -> HolderConfig:
         """The options as the launcher reads them."""
-        return HolderConfig(image=self.image, attach_timeout=self.attach_timeout, lease=self.lease)
+        return HolderConfig(**self.model_dump())
+
+
+def memory(argument: str, value: object) -> str:
+    """An amount of memory as Kubernetes writes it (apimachinery, pkg/api/resource/quantity.go).
+
+    Raises:
+        SpecError: anything else.
+    """
+    if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
+        raise SpecError(
+            f'Argument for "{argument}" must be an amount of memory such as "1Gi" or "512Mi". Got {value!r}.'
+        )
+    return value
 
 
 def seconds(argument: str, value: object) -> float:

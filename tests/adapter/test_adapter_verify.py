@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import os
+import sys
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,10 +23,11 @@ from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket, reader
 from kfp_pachyderm.adapter.pfs import Pfs
 from kfp_pachyderm.adapter.process import Flushed
+from kfp_pachyderm.adapter.remote import Found
 from kfp_pachyderm.adapter.spool import Spool
-from kfp_pachyderm.adapter.verify import SMALL, fingerprint
 from kfp_pachyderm.adapter.writeback import WriteBack
 from kfp_pachyderm.errors import WriteBackError
+from kfp_pachyderm.filehash import SMALL, small
 
 VECTORS = Path(__file__).parent.parent / "embedded" / "vectors" / "gateway.jsonl"
 CONTENTS = {
@@ -33,14 +36,29 @@ CONTENTS = {
     "below": os.urandom(SMALL - 1),
     "above": os.urandom(SMALL),
     "large": os.urandom(3 * 2**20 + 1),
+    "zeros": bytes(21_000_000),
 }
 
 
-class Damaging(Pfs):
+class Counting(Pfs):
+    """A way to Pachyderm that knows what was read back."""
+
+    def __init__(self, address: str, contents: bool = True) -> None:
+        super().__init__(address, "", contents=contents)
+        self.read_back: list[str] = []
+
+    def read(
+        self, name: CommitName, path: str, start: int, length: int, timeout: float | None = None
+    ) -> Iterator[bytes]:
+        self.read_back.append(path)
+        return super().read(name, path, start, length, timeout)
+
+
+class Damaging(Counting):
     """A Pachyderm that keeps another content of the same size, as often as it is told."""
 
-    def __init__(self, address: str, key: str, times: int) -> None:
-        super().__init__(address, "")
+    def __init__(self, address: str, key: str, times: int, contents: bool = True) -> None:
+        super().__init__(address, contents)
         self._key, self.times = key, times
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
@@ -76,14 +94,65 @@ def written(pachyderm: Pachyderm, folder: Path, remote: Pfs) -> tuple[WriteBack,
     return WriteBack(OneWay(remote), name, bucket, spool), commit  # type: ignore[arg-type]
 
 
+def test_large_files_are_known_by_their_hash(pachyderm: Pachyderm, tmp_path: Path) -> None:
+    with closing(Counting(pachyderm.address)) as remote:
+        writeback, commit = written(pachyderm, tmp_path, remote)
+        assert writeback.flush(60).objects == len(CONTENTS)
+        assert remote.read_back == []
+    assert pachyderm.files(commit) == {"/" + name: content for name, content in CONTENTS.items()}
+
+
+def test_without_numpy_large_files_are_read_back(
+    pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with closing(Counting(pachyderm.address)) as remote:
+        writeback, _ = written(pachyderm, tmp_path, remote)
+        assert writeback.flush(60).objects == len(CONTENTS)
+        assert set(remote.read_back) == {"/above", "/large", "/zeros"}
+
+
+def test_a_hash_that_pachyderm_may_give_by_right_is_no_fault(
+    pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Pfs.walk
+
+    def walk(self: Pfs, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
+        for found in real(self, name, timeout):
+            yield replace(found, hash=bytes(32)) if found.path == "/large" else found
+
+    monkeypatch.setattr(Pfs, "walk", walk)
+    with closing(Counting(pachyderm.address)) as remote:
+        writeback, _ = written(pachyderm, tmp_path, remote)
+        assert writeback.flush(60).objects == len(CONTENTS)
+        assert remote.read_back == ["/large"]
+
+
+def test_what_has_left_the_spool_is_known_by_its_hash(pachyderm: Pachyderm, tmp_path: Path) -> None:
+    with closing(Counting(pachyderm.address)) as remote:
+        writeback, _ = written(pachyderm, tmp_path, remote)
+        writeback._send_early(pressed=True)
+        assert writeback.flush(60).objects == len(CONTENTS)
+        assert set(remote.read_back) == {"/small", "/below"}
+
+
+def test_a_spool_that_changed_by_itself_fails_the_step(pachyderm: Pachyderm, tmp_path: Path) -> None:
+    with closing(Counting(pachyderm.address)) as remote:
+        writeback, _ = written(pachyderm, tmp_path, remote)
+        (large,) = (one for one in tmp_path.iterdir() if one.stat().st_size == len(CONTENTS["large"]))
+        large.write_bytes(bytes(len(CONTENTS["large"])))
+        with pytest.raises(WriteBackError, match="'large' is missing or differs"):
+            writeback.flush(60)
+
+
 def test_small_files_are_known_by_the_hash_that_a_real_pachyderm_gave() -> None:
     puts = [json.loads(line) for line in VECTORS.read_text().splitlines()[1:]]
     name = "auth_v4_put_ok"
     etag = next(dict(one["response"]["headers"])["Etag"] for one in puts if one["name"] == name)
-    assert etag.strip('"') == fingerprint(b"x").hex()
+    assert etag.strip('"') == small(b"x").hex()
 
 
-@pytest.mark.parametrize("key", ["small", "below", "above", "large"])
+@pytest.mark.parametrize("key", ["small", "below", "above", "large", "zeros"])
 def test_another_content_of_the_same_size_is_found_and_sent_again(
     pachyderm: Pachyderm, tmp_path: Path, key: str
 ) -> None:
@@ -99,6 +168,24 @@ def test_a_content_that_stays_wrong_fails_the_step_by_name(pachyderm: Pachyderm,
         writeback, _ = written(pachyderm, tmp_path, remote)
         with pytest.raises(WriteBackError, match="'large' is missing or differs"):
             writeback.flush(60)
+
+
+def test_by_size_alone_another_size_is_found_and_another_content_is_not(
+    pachyderm: Pachyderm, tmp_path: Path
+) -> None:
+    with closing(Damaging(pachyderm.address, "large", 1, contents=False)) as remote:
+        writeback, commit = written(pachyderm, tmp_path, remote)
+        assert writeback.flush(60).objects == len(CONTENTS)
+        assert (remote.times, remote.read_back) == (0, [])
+        found = pachyderm.files(commit)
+        assert len(found["/large"]) == len(CONTENTS["large"])
+        assert found["/large"] != CONTENTS["large"]
+        again = remote.differing(
+            ("default", commit.repo.name, commit.id),
+            [replace(file, size=file.size + 1) for file in writeback._bucket.files()],
+            60,
+        )
+        assert {file.key for file in again} == set(CONTENTS)
 
 
 def test_parts_are_compared_one_by_one(s3: Any, step: Step, pachyderm: Pachyderm, tmp_path: Path) -> None:

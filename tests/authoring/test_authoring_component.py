@@ -243,6 +243,8 @@ REFUSED = [
         "more than once",
     ),
     (one, {"inputs": IMAGES, "gateway": "master"}, pachyderm.SpecError, '"adapter" or "direct"'),
+    (one, {"inputs": IMAGES, "verify": "hash"}, pachyderm.SpecError, '"content" or "size". Got \'hash\''),
+    (one, {"inputs": IMAGES, "verify": None}, pachyderm.SpecError, '"content" or "size". Got None'),
     (one, {"inputs": IMAGES, "timeout": 0}, pachyderm.SpecError, "positive number of seconds"),
     (one, {"inputs": IMAGES, "name": "A_b"}, pachyderm.SpecError, "lower-case"),
     (one, {"inputs": IMAGES, "name": "a" * 52}, pachyderm.SpecError, "1 characters longer than the 51 max"),

@@ -216,3 +216,20 @@ def test_a_hundred_megabytes_pass_with_flat_memory_and_are_stored_once(bench, em
     with bench.client.pfs.commit(branch=bench.branch("big")) as commit:
         commit.put_file_from_file(path="/again", file=bench.client.pfs.pfs_file(file=_file(head, "/big")))
     assert sum(1 for one in (embedded.data_dir / "chunks").rglob("*") if one.is_file()) == before
+
+
+def test_large_files_have_the_hash_that_pachyderm_gives_them(bench):
+    """By numpy; the known answer is in tests/filehash."""
+    size, expected = 25_000_000, "1822115e11bff39d65f7fd75e87d147b423f7dc7849f7ed8fb8517939b31b6fd"
+    content = (bytes(range(251)) * (size // 251 + 1))[:size]
+    head = bench.put("images", {"/whole": content, "/parts": content[:3_000_000]})
+    bench.client.pfs.put_file_from_bytes(
+        commit=pfs.Commit(branch=pfs.Branch(repo=head.repo, name="master"), repo=head.repo),
+        path="/parts",
+        data=content[3_000_000:],
+        append=True,
+    )
+    branch = pfs.Branch(repo=head.repo, name="master")
+    head = bench.client.pfs.inspect_branch(branch=branch).head
+    found = [bench.client.pfs.inspect_file(file=_file(head, path)) for path in ("/whole", "/parts")]
+    assert [(one.size_bytes, one.hash.hex()) for one in found] == [(size, expected)] * 2

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import random
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from kfp_pachyderm import filehash
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store import branches, commits, layers, listing, paths, repos
-from kfp_pachyderm.embedded.store.chunks import CHUNK, SMALL
+from kfp_pachyderm.embedded.store import branches, commits, layers, listing, paths, repos, spool
+from kfp_pachyderm.embedded.store.chunks import SMALL
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.store.view import StoreView
@@ -21,8 +25,18 @@ from kfp_pachyderm.embedded.store.view import StoreView
 _NAMES = st.sampled_from(["/a", "/a-b", "/b", "/dir/a", "/dir/b", "/dir/deep/c", "/e/f", "/z"])
 _DATA = st.one_of(
     st.binary(max_size=20),
-    st.sampled_from([SMALL, SMALL + 1, CHUNK, CHUNK + 5]).map(lambda size: bytes([size % 251]) * size),
+    st.sampled_from([SMALL, SMALL + 1, 99_999, 100_000, 300_000, 400_007, 800_000]).map(
+        lambda size: bytes(size) if size == 300_000 else random.Random(size).randbytes(size)
+    ),
 )
+#: Pachyderm's chunks and the pieces they come in, ten times smaller.
+_SIZES = {"SMALL": 100_000, "LARGEST": 300_000, "_MASK": 2**16 - 1}
+
+
+def hash_of(data: bytes) -> bytes:
+    found = filehash.FileHash()
+    found.update(data)
+    return found.digest()
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -31,6 +45,10 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def open_store(self):
         self._stack = contextlib.ExitStack()
+        filehash._tables.cache_clear()
+        self._stack.callback(filehash._tables.cache_clear)
+        self._stack.enter_context(mock.patch.multiple(filehash, **_SIZES))
+        self._stack.enter_context(mock.patch.object(spool, "_PIECE", 90_000))
         folder = self._stack.enter_context(tempfile.TemporaryDirectory())
         self.store = self._stack.enter_context(Store(Path(folder)))
         with self.store.database.write() as txn:
@@ -113,6 +131,7 @@ class StoreMachine(RuleBasedStateMachine):
         for path, data in files.items():
             file = layers.inspect(db, found, path)
             assert b"".join(self.store.content(commit, file)) == data
+            assert file.hash == hash_of(data)
             assert b"".join(self.store.content(commit, file, len(data) // 2, 3)) == data[len(data) // 2 :][:3]
         view = StoreView(self.store, commit)
         below = [one.path for one in view.walk("/dir/", "/dir/a")]
@@ -158,6 +177,31 @@ def test_a_stream_that_is_never_applied_leaves_no_trace(store):
     changes.add("/b", b"2" * SMALL * 3)
     changes.settle()
     assert len(commits.select(store.read(), "WHERE c.repo = ?", (repo.id,))) == 1
+
+
+def test_a_stream_that_breaks_off_leaves_no_file(store):
+    changes = store.changes(None)
+    changes.add("/b", random.Random(1).randbytes(3 * 2**20))
+    changes.settle()
+    changes.add("/c", b"2" * 5 * 2**20)
+    assert list(store.chunks.folder.rglob("*.tmp"))
+    del changes
+    store.chunks.close()
+    gc.collect()
+    assert [one for one in store.chunks.folder.rglob("*") if one.suffix] == []
+
+
+def test_small_files_that_are_appended_to_are_many(store):
+    files = {f"/{number:04}": bytes([number % 251]) * 20_000 for number in range(600)}
+    _commit(store, files)
+    repo = repos.get_repo(store.read(), RepoKey("default", "r"))
+    head = commits.by_id(store.read(), branches.find(store.read(), repo.id, "master").head)
+    changes = store.changes(head)
+    for path in files:
+        changes.add(path, b"more")
+    commit = store.modify_branch(repo, "master", changes)
+    found = layers.inspect(store.read(), store.layers(commit), "/0007")
+    assert found.hash == hash_of(files["/0007"] + b"more")
 
 
 def test_a_refused_transaction_leaves_nothing(store):

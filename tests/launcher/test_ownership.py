@@ -52,6 +52,7 @@ def test_what_a_step_makes_is_marked(step: Runner) -> None:
     )
     assert info.details.metadata.annotations[OWNER_KEY] == OWNER
     assert info.details.metadata.annotations["kfp-pachyderm/component"] == step.name
+    assert info.details.sidecar_resource_requests.memory == "1Gi"
 
 
 def test_claim_branch_of_somebody_else(step: Runner) -> None:

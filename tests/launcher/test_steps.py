@@ -28,10 +28,14 @@ print("user code was here")
 State = pps.JobState
 
 
-@pytest.mark.parametrize("gateway", ["adapter", "direct"])
-def test_success(step: Runner, gateway: str) -> None:
+@pytest.mark.parametrize(
+    ("gateway", "verify"), [("adapter", "content"), ("adapter", "size"), ("direct", "content")]
+)
+def test_success(step: Runner, gateway: str, verify: str) -> None:
     commit = step.fill(a=b"A", b=b"BB")
-    ended = step.run(COPY, step.config(gateway=gateway, digest="sha256:1", image="python:3.11"))
+    ended = step.run(
+        COPY, step.config(gateway=gateway, verify=verify, digest="sha256:1", image="python:3.11")
+    )
     assert ended.code == 0
     assert "user code was here" in ended.out
     assert files(step.pachd, "default", step.name, ended.job) == {"/copy/a": 2, "/copy/b": 3}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from kfp_pachyderm.errors import PermanentError, SpecError
@@ -65,6 +68,25 @@ def test_spec_of_one_input() -> None:
         "KFP_PACHYDERM_LEASE": "30",
     }
     assert made["metadata"]["annotations"] == {"team": "x", "kfp-pachyderm/owner": "kfp-pachyderm"}
+
+
+@pytest.mark.parametrize(
+    ("option", "fields", "expected"),
+    [
+        (None, {}, {"memory": "1Gi"}),
+        (None, {"sidecar_resource_requests": {"cpu": 2}}, {"cpu": 2, "memory": "1Gi"}),
+        (None, {"sidecar_resource_requests": {"memory": "64M"}}, {"memory": "64M"}),
+        (None, {"sidecar_resource_limits": {"memory": "512M"}}, None),
+        (None, {"sidecar_resource_limits": {"cpu": 1}}, {"memory": "1Gi"}),
+        ("2Gi", {"sidecar_resource_requests": {"cpu": 2, "memory": "64M"}}, {"cpu": 2, "memory": "2Gi"}),
+    ],
+)
+def test_sidecar_has_memory_unless_the_user_says_otherwise(
+    option: str | None, fields: dict[str, Any], expected: dict[str, Any] | None
+) -> None:
+    made = pipelines.spec(replace(plan(), fields=fields, sidecar_memory=option))
+    assert made.get("sidecar_resource_requests") == expected
+    assert "resource_requests" not in made
 
 
 def test_spec_of_several_inputs_is_a_cross() -> None:

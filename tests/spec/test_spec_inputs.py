@@ -40,6 +40,7 @@ def test_inputs_are_values() -> None:
 def test_holder_options() -> None:
     assert HolderOptions().config() == HolderConfig()
     assert HolderOptions(image="a:1", attach_timeout=5, lease=2).config() == HolderConfig("a:1", 5.0, 2.0)
+    assert HolderOptions(sidecar_memory="1.5Gi").config().sidecar_memory == "1.5Gi"
 
 
 REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
@@ -65,6 +66,9 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: HolderOptions(lease=0), SpecError, "positive number of seconds"),
     (lambda: HolderOptions(attach_timeout=True), SpecError, "positive number of seconds"),
     (lambda: HolderOptions(image=" "), SpecError, '"image"'),
+    (lambda: HolderOptions(sidecar_memory="1GB"), SpecError, '"sidecar_memory" must be .* "1Gi"'),
+    (lambda: HolderOptions(sidecar_memory="0Mi"), SpecError, "Got '0Mi'"),
+    (lambda: HolderOptions(sidecar_memory=2), SpecError, "Got 2"),  # type: ignore[arg-type]
     (lambda: S3Input("images", "dev", "name"), TypeError, "positional"),  # type: ignore[misc]
 ]
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import commits, layers, paths
-from kfp_pachyderm.embedded.store.chunks import Chunks, Content, Spool, content
+from kfp_pachyderm.embedded.store.chunks import Chunks, Content, content, reference, references
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.database import Database, Txn
 from kfp_pachyderm.embedded.store.layers import File
+from kfp_pachyderm.embedded.store.spool import Spool
 
 
 class Changes:
@@ -23,15 +24,20 @@ class Changes:
 
     def __init__(self, database: Database, chunks: Chunks, existing: Callable[[str], list[str]]) -> None:
         self._database = database
+        self._chunks = chunks
         self._existing = existing
         self._spool = Spool(chunks, self._spill)
+        self._txn: Txn | None = None
         self._open = ""
-        #: What was written to a path in this stream; None: deleted.
-        self._refs: dict[str, bytes | None] = {}
+        #: What was written to a path in this stream, part by part; None: deleted.
+        self._parts: dict[str, list[bytes] | None] = {}
         #: Paths whose earlier content, from before this stream, stays in front.
         self._appended: set[str] = set()
 
     def _spill(self, small: dict[bytes, bytes]) -> None:
+        if self._txn:
+            _keep(self._txn, small)
+            return
         with self._database.write(durable=False) as txn:
             _keep(txn, small)
 
@@ -49,9 +55,9 @@ class Changes:
             self._open = ""
 
     def _append(self, path: str, refs: bytes) -> None:
-        if path not in self._refs:
+        if path not in self._parts:
             self._appended.add(path)
-        self._refs[path] = (self._refs.get(path) or b"") + refs
+        self._parts[path] = [*(self._parts.get(path) or []), refs]
 
     def delete(self, path: str) -> None:
         """Removes a file; a folder with all that is in it if the path ends with a slash."""
@@ -62,11 +68,11 @@ class Changes:
             self._forget(name)
             return
         top = name if name == "/" else name + "/"
-        for one in {*self._existing(top), *(known for known in self._refs if known.startswith(top))}:
+        for one in {*self._existing(top), *(known for known in self._parts if known.startswith(top))}:
             self._forget(one)
 
     def _forget(self, path: str) -> None:
-        self._refs[path] = None
+        self._parts[path] = None
         self._appended.discard(path)
 
     def copy(self, files: list[File], source: str, target: str, append: bool) -> None:
@@ -91,6 +97,7 @@ class Changes:
         if commit.finishing is not None:
             raise Refused(f"commit {commit} has already finished")
         shown = commits.commit_layers(txn.db, commit)
+        self._txn = txn
         _keep(txn, self._spool.small)
         layers.put(txn, commits.own_layer(txn, commit), self._contents(txn, shown))
 
@@ -98,8 +105,24 @@ class Changes:
         for path in self._appended:
             before = layers.inspect(txn.db, shown, path)
             if before is not None:
-                self._refs[path] = before.refs + (self._refs[path] or b"")
-        return {path: None if refs is None else content(refs) for path, refs in self._refs.items()}
+                self._parts[path] = [before.refs, *(self._parts[path] or [])]
+        found = {
+            path: None if parts is None else self._joined(txn, parts) for path, parts in self._parts.items()
+        }
+        self._spool.settle()
+        _keep(txn, self._spool.small)
+        return found
+
+    def _joined(self, txn: Txn, parts: list[bytes]) -> Content:
+        """Cut as if it had come at once: that is how Pachyderm hashes it (fileset/merge.go)."""
+        first, *more = [refs for refs in parts if refs] or [b""]
+        if not more:
+            return content(first)
+        *kept, last = references(first)
+        rest = reference(*last) + b"".join(more)
+        size = sum(length for _, length in references(rest))
+        pieces = self._chunks.read(txn.db, rest, 0, size)
+        return content(self._spool.join(b"".join(reference(*one) for one in kept), pieces))
 
 
 def _keep(txn: Txn, small: dict[bytes, bytes]) -> None:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import struct
 import threading
-from collections import deque
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,26 +16,20 @@ from pathlib import Path
 
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.errors import StoreError
+from kfp_pachyderm.filehash import blake2b, whole
 
-CHUNK = 4 * 2**20
 #: Up to here a piece lives inside SQLite: one fsync for thousands of them instead of one each.
 SMALL = 64 * 2**10
-#: Small pieces that one stream keeps in memory.
-SPILL = 8 * 2**20
-#: Chunks of one stream that are hashed while more of it comes.
-_HASHED_BESIDE = 2
 #: Pieces that readers get.
 PIECE = 2**20
 
 _REF = struct.Struct(">32sI")
 
-#: A chunk's hash, and what to wait for unless it exists already.
-Keeping = tuple[bytes, Future[None] | None]
-
 
 def digest(data: bytes | bytearray | memoryview) -> bytes:
-    """BLAKE2b-256, Pachyderm's hash (src/internal/pachhash)."""
-    return hashlib.blake2b(data, digest_size=32).digest()
+    """Pachyderm's hash of a chunk."""
+    hash_: bytes = blake2b(data).digest()
+    return hash_
 
 
 @dataclass(frozen=True)
@@ -55,8 +49,12 @@ def references(refs: bytes) -> list[tuple[bytes, int]]:
 def content(refs: bytes) -> Content:
     """The content that these chunk references make up."""
     pairs = references(refs)
-    hash_ = digest(b"".join(hash_ for hash_, _ in pairs))
-    return Content(sum(size for _, size in pairs), hash_, refs)
+    return Content(sum(size for _, size in pairs), whole([hash_ for hash_, _ in pairs]), refs)
+
+
+def reference(hash_: bytes, size: int) -> bytes:
+    """The reference to one chunk."""
+    return _REF.pack(hash_, size)
 
 
 class Chunks:
@@ -90,38 +88,40 @@ class Chunks:
         name = hash_.hex()
         return self.folder / name[:2] / name
 
-    def store_beside(self, data: bytes) -> Future[Keeping]:
-        """As `store`, which takes most of its time for the hash, in another thread."""
-        return self._hashers.submit(self.store, data)
+    def beside(self, work: Callable[[], None]) -> Future[None]:
+        """Does the work, which takes most of its time outside of Python's lock, in another thread."""
+        return self._hashers.submit(work)
 
-    def store(self, data: bytes) -> Keeping:
-        """Starts to write one chunk."""
-        hash_ = digest(data)
+    def keep(self, growing: Growing) -> tuple[bytes, Future[None] | None]:
+        """Starts to make a written chunk safe; its hash, and what to wait for unless it exists already."""
+        hash_ = growing.hash()
         with self._lock:
             writing = self._writing.get(hash_)
             if writing is None and not self.path(hash_).exists():
-                writing = self._writing[hash_] = self._writers.submit(self._write, hash_, data)
+                writing = self._writing[hash_] = self._writers.submit(self._settle, hash_, growing)
+                return hash_, writing
+        growing.discard()
         return hash_, writing
 
-    def _write(self, hash_: bytes, data: bytes) -> None:
+    def _settle(self, hash_: bytes, growing: Growing) -> None:
         path = self.path(hash_)
-        temporary = path.with_name(f"{path.name}.tmp")
         try:
-            if not path.parent.exists():
-                path.parent.mkdir(exist_ok=True)
-                _sync_folder(self.folder)
-            with temporary.open("wb", buffering=0) as file:
-                _write_all(file, data)
-                os.fdatasync(file.fileno())
-            temporary.replace(path)
+            self.make_parent(path)
+            growing.move(path)
             _sync_folder(path.parent)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise Refused(f"chunk {path.name} can't be written: {error}", "RESOURCE_EXHAUSTED") from error
+            growing.discard()
+            raise unwritable(path, error) from error
         finally:
             with self._lock:
                 del self._writing[hash_]
         self._verified.add(hash_)
+
+    def make_parent(self, path: Path) -> None:
+        """The folder of a chunk's file."""
+        if not path.parent.exists():
+            path.parent.mkdir(exist_ok=True)
+            _sync_folder(self.folder)
 
     def read(self, db: sqlite3.Connection, refs: bytes, offset: int, length: int) -> Iterator[bytes]:
         """`length` bytes from `offset` of the content with these references, in pieces of at most 1 MiB."""
@@ -161,100 +161,75 @@ class Chunks:
     def _verify(self, file: FileIO, hash_: bytes) -> None:
         if hash_ in self._verified:
             return
-        if hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).digest() != hash_:
+        if hashlib.file_digest(file, blake2b).digest() != hash_:
             raise Refused(f"chunk {hash_.hex()} is damaged: its content does not fit its hash", "DATA_LOSS")
         self._verified.add(hash_)
 
 
-class Spool:
-    """Takes bytes in any pieces and cuts them into chunks; memory stays at a few chunks.
+class Growing:
+    """A chunk that is written as it comes: in memory while it is small, then into a file without its name.
 
     Args:
-        chunks: where large ones go.
-        spill: takes small ones when many have gathered.
+        chunks: where it goes.
     """
 
-    def __init__(self, chunks: Chunks, spill: Callable[[dict[bytes, bytes]], None]) -> None:
+    def __init__(self, chunks: Chunks) -> None:
         self._chunks = chunks
-        self._spill = spill
-        self._small_size = 0
-        self._refs = bytearray()
-        self._pending = bytearray()
-        self._small: dict[bytes, bytes] = {}
-        self._hashed: deque[Future[Keeping]] = deque()
-        self._writes: list[Future[None]] = []
+        self._digest = blake2b()
+        self._path = chunks.path(os.urandom(32)).with_suffix(".tmp")
+        self._file: FileIO | None = None
+        self._drop: weakref.finalize[..., Growing] | None = None
+        self.small = bytearray()
+        self.size = 0
 
-    @property
-    def small(self) -> dict[bytes, bytes]:
-        """Chunks that must go into SQLite with the files."""
-        return self._small
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Adds to the current file."""
-        view = memoryview(data)
-        while len(view):
-            room = CHUNK - len(self._pending)
-            self._pending += view[:room]
-            view = view[room:]
-            if len(self._pending) == CHUNK:
-                self._cut_whole()
-
-    def end_file(self) -> bytes:
-        """References of what was written since the last call."""
-        while self._hashed:
-            self._take_hashed()
-        if self._pending:
-            self._cut()
-        refs = bytes(self._refs)
-        self._refs.clear()
-        return refs
-
-    def _cut_whole(self) -> None:
-        """A large file's chunk is hashed while the next one comes."""
-        self._hashed.append(self._chunks.store_beside(bytes(self._pending)))
-        self._pending = bytearray()
-        if len(self._hashed) > _HASHED_BESIDE:
-            self._take_hashed()
-
-    def _take_hashed(self) -> None:
-        hash_, write = self._hashed.popleft().result()
-        self._follow(write)
-        self._refs += _REF.pack(hash_, CHUNK)
-
-    def _cut(self) -> None:
-        data = bytes(self._pending)
-        self._pending = bytearray()
-        if len(data) <= SMALL:
-            hash_ = digest(data)
-            self._keep_small(hash_, data)
-        else:
-            hash_, write = self._chunks.store(data)
-            self._follow(write)
-        self._refs += _REF.pack(hash_, len(data))
-
-    def _keep_small(self, hash_: bytes, data: bytes) -> None:
-        self._small[hash_] = data
-        self._small_size += len(data)
-        if self._small_size > SPILL:
-            self._spill(self._small)
-            self._small = {}
-            self._small_size = 0
-
-    def _follow(self, write: Future[None] | None) -> None:
-        if write is None:
+    def write(self, data: memoryview) -> None:
+        """Adds to its end."""
+        self._digest.update(data)
+        self.size += len(data)
+        if self.size <= SMALL:
+            self.small += data
             return
-        self._writes.append(write)
-        if len(self._writes) > 4:
-            self._writes.pop(0).result()
+        try:
+            if self._file is None:
+                self._chunks.make_parent(self._path)
+                self._file = self._path.open("xb", buffering=0)
+                # streams end at any point
+                self._drop = weakref.finalize(self, _remove, self._file, self._path)
+                _write_all(self._file, self.small)
+            _write_all(self._file, data)
+        except OSError as error:
+            self.discard()
+            raise unwritable(self._path, error) from error
 
-    def settle(self) -> None:
-        """Returns when every chunk file is safe on disk."""
-        for write in self._writes:
-            write.result()
-        self._writes.clear()
+    def hash(self) -> bytes:
+        """Its hash."""
+        hash_: bytes = self._digest.digest()
+        return hash_
+
+    def move(self, path: Path) -> None:
+        """Gives it its place once it is safe on disk."""
+        assert self._file
+        os.fdatasync(self._file.fileno())
+        self._path.replace(path)
+        self.discard()
+
+    def discard(self) -> None:
+        """Lets go of it, and of its file unless that has its place."""
+        if self._drop:
+            self._drop()
 
 
-def _write_all(file: FileIO, data: bytes) -> None:
+def _remove(file: FileIO, path: Path) -> None:
+    file.close()
+    path.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> Refused:
+    """What a client is told whose content can't be kept."""
+    return Refused(f"chunk {path.name} can't be written: {error}", "RESOURCE_EXHAUSTED")
+
+
+def _write_all(file: FileIO, data: bytes | bytearray | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         # A nearly full disk takes a part first; the rest then fails with a reason.
