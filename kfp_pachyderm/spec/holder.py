@@ -14,7 +14,9 @@ class HolderOptions(Model):
     """The holder: what runs in Pachyderm's worker while the step runs in KFP; times in seconds.
 
     Args:
-        image: any image with Python 3; the holder's source travels inside the pipeline spec.
+        image: any image with Python 3; the holder's source travels inside the pipeline spec. None: the
+            namespace's, which is the key "holder_image" of its ConfigMap "kfp-pachyderm" (the step reads it
+            as KFP_PACHYDERM_HOLDER_IMAGE), else python:3.11-slim.
         attach_timeout: how long the holder waits for the step before it ends the job.
         lease: how long the holder waits for a sign of life from the step before it ends the job.
 
@@ -22,19 +24,19 @@ class HolderOptions(Model):
         SpecError: a time that is not positive, or no image.
     """
 
-    image: str
+    image: str | None
     attach_timeout: float
     lease: float
 
     def __init__(
-        self, *, image: str = "python:3.11-slim", attach_timeout: float = 30.0, lease: float = 30.0
+        self, *, image: str | None = None, attach_timeout: float = 30.0, lease: float = 30.0
     ) -> None:
         super().__init__(image=image, attach_timeout=attach_timeout, lease=lease)
 
     @field_validator("image", mode="before")
     @classmethod
-    def _image(cls, value: object) -> str:
-        return names.nonempty("image", value)
+    def _image(cls, value: object) -> str | None:
+        return None if value is None else names.nonempty("image", value)
 
     @field_validator("attach_timeout", "lease", mode="before")
     @classmethod
@@ -43,7 +45,7 @@ class HolderOptions(Model):
 
     def config(self) -> HolderConfig:
         """The options as the launcher reads them."""
-        return HolderConfig(image=self.image, attach_timeout=self.attach_timeout, lease=self.lease)
+        return HolderConfig(image=self.image or "", attach_timeout=self.attach_timeout, lease=self.lease)
 
 
 def seconds(argument: str, value: object) -> float:
