@@ -12,7 +12,7 @@ import grpc
 from kfp_pachyderm.errors import PachydermUnreachableError, ProtocolError
 from kfp_pachyderm.pachyderm.address import Address
 from kfp_pachyderm.pachyderm.codes import translated
-from kfp_pachyderm.sdk import admin, auth, metadata, pfs, pps, transaction
+from kfp_pachyderm.sdk import admin, auth, metadata, pfs, pps, transaction, version
 
 #: Seconds for one call that has no reason to wait.
 CALL_TIMEOUT = 30.0
@@ -175,6 +175,11 @@ class Pachd:
     def auth(self) -> auth.ApiStub:
         """Principals and their roles."""
         return auth.ApiStub(self._view)
+
+    @cached_property
+    def version(self) -> version.ApiStub:
+        """The release."""
+        return version.ApiStub(self._view)
 
     def raw(self, method: str, request: bytes) -> bytes:
         """One unary call without messages."""
