@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
+from kfp_pachyderm.errors import PachydermError
+
 if TYPE_CHECKING:
+    from kfp_pachyderm.doctor.finding import Finding
     from kfp_pachyderm.pachyderm.address import Address
+    from kfp_pachyderm.pachyderm.references import Reference
 
 
 @click.command()
@@ -44,16 +49,32 @@ def doctor(
     read = tuple(parse(f"{one}@master", project) for one in repos)
     findings = []
     with ExitStack() as stack:
-        where, source = _where(address, port_forward, stack)
-        env = {"KFP_PACHYDERM_ADDRESS": where.url, "KFP_PACHYDERM_TOKEN": where.token}
-        every = report.examine(where, source, {**os.environ, **env}, project, read, timeout if run else 0.0)
-        for finding in every:
+        for finding in _every(address, port_forward, project, read, timeout if run else 0.0, stack):
             findings.append(finding)
             if not as_json:
                 click.echo(report.line(finding))
     if as_json:
         click.echo(report.as_json(findings))
-    sys.exit(report.worst(findings) == "error")
+    sys.exit(int(report.worst(findings) == "error"))
+
+
+def _every(
+    address: str | None,
+    port_forward: bool,
+    project: str,
+    repos: tuple[Reference, ...],
+    run: float,
+    stack: ExitStack,
+) -> Iterator[Finding]:
+    from kfp_pachyderm.doctor import report
+
+    try:
+        where, source = _where(address, port_forward, stack)
+    except PachydermError as problem:
+        yield from report.no_way(problem)
+        return
+    env = {"KFP_PACHYDERM_ADDRESS": where.url, "KFP_PACHYDERM_TOKEN": where.token}
+    yield from report.examine(where, source, {**os.environ, **env}, project, repos, run)
 
 
 def _where(address: str | None, port_forward: bool, stack: ExitStack) -> tuple[Address, str]:

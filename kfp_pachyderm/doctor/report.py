@@ -51,6 +51,15 @@ def examine(
         yield from _asked(Case(where, pachd, env, project, repos).learned(), run)
 
 
+def no_way(problem: PachydermError) -> Iterator[Finding]:
+    """Nothing leads to an address that can't be read or forwarded to."""
+    yield error(
+        "address", str(problem), "give it by --address or KFP_PACHYDERM_ADDRESS; --port-forward by KUBECONFIG"
+    )
+    every = ("port 1650", "tls", "version", "token", *_INSIDE)
+    yield from (not_looked(one, "there is no way to Pachyderm") for one in every)
+
+
 def _unreachable(problem: PachydermError) -> Iterator[Finding]:
     check = {"CertificateError": "tls", "AuthenticationError": "token"}.get(
         type(problem).__name__, "port 1650"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from kfp_pachyderm.doctor.case import Case
@@ -13,6 +15,8 @@ from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.pachyderm.locator import Places, locate, service_name
 
 _TIMEOUT = 5.0
+#: Seconds until a port-forward has found a port closed.
+_RESET = 2.0
 #: What each port of a worker is, and what a step does without it.
 _PORTS = {
     "holder": ("8080, the holder", "every step needs it"),
@@ -69,16 +73,38 @@ def ports(case: Case) -> list[Finding]:
         places = locate(case.pachd, case.job)
     except PachydermError as problem:
         return [not_looked(f"port {name}", str(problem)) for name, _ in _PORTS.values()]
-    return [_port(places, which) for which in _PORTS]
+    return [_port(places, which, bool(case.where.dialled)) for which in _PORTS]
 
 
-def _port(places: Places, which: str) -> Finding:
+def _port(places: Places, which: str, forwarded: bool) -> Finding:
     name, use = _PORTS[which]
     where = urlsplit(getattr(places, which))
-    try:
-        socket.create_connection((where.hostname or "", where.port or 0), _TIMEOUT).close()
-    except OSError as problem:
-        repair = "let steps reach the workers: manifests/steps and manifests/pachyderm (docs/cluster.md)"
-        say = error if which == "holder" else warning
-        return say(f"port {name}", f"{where.netloc} is closed from here ({problem}); {use}", repair)
-    return ok(f"port {name}", f"{where.netloc} is open")
+    problem = _closed(where.hostname or "", where.port or 0, forwarded)
+    if problem is None:
+        return ok(f"port {name}", f"{where.netloc} is open")
+    repair = "let steps reach the workers: manifests/steps and manifests/pachyderm (docs/cluster.md)"
+    say = error if which == "holder" else warning
+    return say(f"port {name}", f"{where.netloc} is closed from here ({problem}); {use}", repair)
+
+
+def _closed(host: str, port: int, forwarded: bool) -> OSError | None:
+    """Why nobody answers; a holder begins to listen a moment after its datum has started."""
+    until = time.monotonic() + _TIMEOUT
+    while True:
+        try:
+            with socket.create_connection((host, port), _TIMEOUT) as connection:
+                if forwarded:
+                    _wait_for_reset(connection)
+            return None
+        except OSError as problem:
+            if time.monotonic() >= until:
+                return problem
+        time.sleep(0.1)
+
+
+def _wait_for_reset(connection: socket.socket) -> None:
+    """A port-forward takes every connection, and resets it when the worker's port is closed."""
+    connection.settimeout(_RESET)
+    with suppress(TimeoutError):
+        if not connection.recv(1):
+            raise ConnectionResetError("closed by the other side")
