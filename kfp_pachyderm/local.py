@@ -49,11 +49,13 @@ class LocalPachyderm:
         self.client: pachyderm_sdk.Client = sdk_client(where)
         self.closed = False
         self._replaced = _set_environment(
-            # The launcher's environment comes before the address that a pipeline's author wrote.
-            KFP_PACHYDERM_ADDRESS=where.url,
-            # Steps find the launcher where this process found it, whatever interpreter KFP runs them with.
-            KFP_PACHYDERM_PYTHON=sys.executable,
-            **variables,
+            **{
+                # The launcher's environment comes before the address that a pipeline's author wrote.
+                "KFP_PACHYDERM_ADDRESS": where.url,
+                # Steps find the launcher where this process found it, whatever Python KFP runs them with.
+                "KFP_PACHYDERM_PYTHON": sys.executable,
+                **variables,
+            }
         )
 
     def __enter__(self) -> LocalPachyderm:
@@ -178,7 +180,6 @@ def _open_embedded(folder: Path) -> LocalPachyderm:
 
 def _open_real(folder: Path, where: Address, port_forward: bool) -> LocalPachyderm:
     from kfp_pachyderm import local_real
-    from kfp_pachyderm.launcher import holder_image
     from kfp_pachyderm.pachyderm.forwarded import VARIABLE
 
     with ExitStack() as stack:
@@ -187,12 +188,8 @@ def _open_real(folder: Path, where: Address, port_forward: bool) -> LocalPachyde
             where, forwarder = local_real.forward(where)
             stack.callback(forwarder.close)
         local_real.check(where)
-        image = os.environ.get(holder_image.VARIABLE) or local_real.mounted_holder_image()
-        variables = {
-            "KFP_PACHYDERM_TOKEN": where.token,
-            VARIABLE: forwarder.variable if forwarder else "",
-            holder_image.VARIABLE: image,
-        }
+        variables = local_real.variables(where, os.environ)
+        variables[VARIABLE] = forwarder.variable if forwarder else ""
         opened = LocalPachyderm(folder, where, forwarder, **variables)
         stack.pop_all()
         return opened

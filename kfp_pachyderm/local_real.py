@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kfp_pachyderm.errors import PachydermUnreachableError, ProtocolError
+from kfp_pachyderm.launcher import holder_image
 from kfp_pachyderm.pachyderm.address import CA_FILE, DEFAULT_ADDRESS, Address, from_environment, parse
 from kfp_pachyderm.pachyderm.forwarded import VARIABLE
 
@@ -55,9 +56,14 @@ def _default_token(env: Mapping[str, str]) -> str:
     return env.get("KFP_PACHYDERM_TOKEN", "").strip() or _mounted(SECRET_FOLDER / "token")
 
 
-def mounted_holder_image() -> str:
-    """The holder's image in the mounted ConfigMap, "" without."""
-    return _mounted(CONFIG_FOLDER / "holder_image")
+def variables(where: Address, env: Mapping[str, str]) -> dict[str, str]:
+    """What tells steps which Pachyderm it is, and the default's holder image."""
+    image = env.get(holder_image.VARIABLE) or _mounted(CONFIG_FOLDER / "holder_image")
+    return {
+        "KFP_PACHYDERM_ADDRESS": where.url,
+        "KFP_PACHYDERM_TOKEN": where.token,
+        holder_image.VARIABLE: image,
+    }
 
 
 def _mounted(file: Path) -> str:

@@ -66,6 +66,7 @@ def _every(
     run: float,
     stack: ExitStack,
 ) -> Iterator[Finding]:
+    from kfp_pachyderm import local_real
     from kfp_pachyderm.doctor import report
 
     try:
@@ -73,8 +74,8 @@ def _every(
     except PachydermError as problem:
         yield from report.no_way(problem)
         return
-    env = {"KFP_PACHYDERM_ADDRESS": where.url, "KFP_PACHYDERM_TOKEN": where.token}
-    yield from report.examine(where, source, {**os.environ, **env}, project, repos, run)
+    env = {**os.environ, **local_real.variables(where, os.environ)}
+    yield from report.examine(where, source, env, project, repos, run)
 
 
 def _where(address: str | None, port_forward: bool, stack: ExitStack) -> tuple[Address, str]:

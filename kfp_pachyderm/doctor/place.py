@@ -63,9 +63,9 @@ def _pachyderms(where: Address) -> set[str]:
 def image(env: Mapping[str, str]) -> Finding:
     """Which image the holder of a step would run in."""
     found = holder_image(env=env)
-    source = (
-        f"the environment's {VARIABLE}" if found == env.get(VARIABLE, "").strip() else "the built-in default"
+    named = bool(env.get(VARIABLE, "").strip())
+    source = f"the namespace's or this environment's ({VARIABLE})" if named else "the built-in default"
+    registry = ", from the public registry" if found == DEFAULT_IMAGE else ""
+    return ok(
+        "holder image", f"{found}, {source}{registry}; whether Pachyderm's nodes can have it, --run shows"
     )
-    if found == DEFAULT_IMAGE:
-        source += "; from the public registry"
-    return ok("holder image", f"{found}, {source}; whether Pachyderm's nodes can have it, --run shows")

@@ -108,6 +108,18 @@ def test_without_a_job_it_says_what_it_could_not_see(real: EmbeddedServer) -> No
     assert set(found["token"]) == {"check", "state", "text", "repair", "looked"}
 
 
+def test_the_mounted_default_is_the_steps_too(
+    real: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "address").write_text(real.address)
+    (tmp_path / "holder_image").write_text("registry.internal/python:3\n")
+    shown = CliRunner().invoke(main, ["doctor"])
+    assert f"{real.address} (from the mounted ConfigMap)" in shown.output
+    assert "holder image: registry.internal/python:3, the namespace's" in shown.output
+    monkeypatch.setenv("KFP_PACHYDERM_ADDRESS", real.address)
+    assert "(from KFP_PACHYDERM_ADDRESS)" in CliRunner().invoke(main, ["doctor"]).output
+
+
 def test_a_missing_repo_is_an_error_with_its_repair(real: EmbeddedServer) -> None:
     shown = doctor(real.address, "--repo", "images", "--repo", "vision/nothing")
     assert shown.exit_code == 1
@@ -277,9 +289,9 @@ def test_master_gateway_in_the_environment(name: str, endpoint: str, state: str)
 
 
 def test_image_says_where_it_is_from() -> None:
-    assert "built-in default; from the public registry" in place.image({}).text
+    assert "built-in default, from the public registry" in place.image({}).text
     mine = place.image({"KFP_PACHYDERM_HOLDER_IMAGE": "mine:1"}).text
-    assert mine.startswith("mine:1, the environment's KFP_PACHYDERM_HOLDER_IMAGE;")
+    assert mine.startswith("mine:1, the namespace's or this environment's (KFP_PACHYDERM_HOLDER_IMAGE);")
 
 
 @pytest.fixture

@@ -50,6 +50,8 @@ pachyderm.s3_enabled(step, gateway="master")  # type: ignore[call-overload]
 
 with pachyderm.local.init("data", raise_on_error=False) as running:
     assert_type(running.address, str)
+with pachyderm.local.init(address="grpc://pachd.pachyderm:30650", token="", port_forward=True) as there:
+    assert_type(there, pachyderm.local.LocalPachyderm)
 
 try:
     pass
