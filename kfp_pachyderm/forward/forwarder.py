@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a service's pod is taken for the same.
 _POD_KEPT = 2.0
+#: Listeners, three for a job.
+_MOST = 256
 #: Seconds for a step to say what it wants.
 _ASKING = 5.0
 
@@ -75,10 +77,23 @@ class Forwarder:
         with self._lock:
             if self._closed:
                 raise PermanentError("the port-forward has ended")
-            if netloc not in self._listeners:
+            if netloc in self._listeners:
+                self._use(netloc)
+            else:
+                self._make_room()
                 self._listeners[netloc] = _listen()
-                self._start(self._accept, netloc)
+                self._start(self._accept, netloc, self._listeners[netloc])
             return _address(self._listeners[netloc])
+
+    def _use(self, netloc: str) -> None:
+        # pachd's stays the first one: clients keep its port.
+        if netloc in list(self._listeners)[1:]:
+            self._listeners[netloc] = self._listeners.pop(netloc)
+
+    def _make_room(self) -> None:
+        """Ends the listener that was used longest ago: jobs come and go, and nobody says when."""
+        if len(self._listeners) >= _MOST:
+            _end(self._listeners.pop(list(self._listeners)[1]))
 
     def close(self) -> None:
         """Ends all listeners and connections."""
@@ -86,9 +101,7 @@ class Forwarder:
             self._closed = True
             listeners, tunnels = [self._control, *self._listeners.values()], list(self._tunnels)
         for one in listeners:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)  # wakes its thread
-            one.close()
+            _end(one)
         for tunnel in tunnels:
             tunnel.close()
 
@@ -113,8 +126,10 @@ class Forwarder:
         except (PachydermError, ValueError) as error:
             return f"! {error}"
 
-    def _accept(self, netloc: str) -> None:
-        while (connection := _accepted(self._listeners[netloc])) is not None:
+    def _accept(self, netloc: str, listener: socket.socket) -> None:
+        while (connection := _accepted(listener)) is not None:
+            with self._lock:
+                self._use(netloc)
             self._start(self._serve, netloc, connection)
 
     def _serve(self, netloc: str, connection: socket.socket) -> None:
@@ -161,6 +176,12 @@ class Forwarder:
 
 def _listen() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0), backlog=128)
+
+
+def _end(listener: socket.socket) -> None:
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)  # wakes its thread
+    listener.close()
 
 
 def _address(listener: socket.socket) -> str:

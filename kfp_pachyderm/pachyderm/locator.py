@@ -23,11 +23,13 @@ class Places:
         holder: "http://host:port" of the holder.
         sidecar_grpc: "grpc://host:port" of the sidecar's PFS.
         sidecar_s3: "http://host:port" of the sidecar's S3.
+        recorded: the same by its name in the cluster, where a port-forward leads to it.
     """
 
     holder: str
     sidecar_grpc: str
     sidecar_s3: str
+    recorded: str = ""
 
 
 def service_name(job: ClaimedJob) -> str:
@@ -54,7 +56,8 @@ def locate(pachd: Pachd, job: ClaimedJob) -> Places:
 
 
 def _from_here(places: Places) -> Places:
-    return Places(*map(reached_url, (places.holder, places.sidecar_grpc, places.sidecar_s3)))
+    holder, grpc, s3 = map(reached_url, (places.holder, places.sidecar_grpc, places.sidecar_s3))
+    return Places(holder, grpc, s3, places.sidecar_s3)
 
 
 def _by_dns(pachd_host: str, job: ClaimedJob) -> Places:

@@ -22,6 +22,7 @@ from kfp_pachyderm.errors import (
     PermanentError,
 )
 from kfp_pachyderm.forward import cluster as clusters
+from kfp_pachyderm.forward import forwarder as forwarders
 from kfp_pachyderm.forward import tunnel as tunnels
 from kfp_pachyderm.forward.cluster import Cluster
 from kfp_pachyderm.forward.forwarder import Forwarder
@@ -314,6 +315,26 @@ def test_steps_ask_where_to_dial(kubernetes: FakeKubernetes, forwarder: Forwarde
     forwarder.close()
     with pytest.raises(PachydermUnreachableError, match="has ended"):
         dialled(NETLOC, env)
+
+
+def test_listeners_of_old_jobs_make_room(
+    kubernetes: FakeKubernetes, forwarder: Forwarder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarders, "_MOST", 3)
+    with server(echo) as port:
+        holds(kubernetes, port)
+        first, second = forwarder.local("pachd.pachyderm:30650"), forwarder.local("s3-2.pachyderm:1653")
+        forwarder.local(NETLOC)
+        forwarder.local("s3-2.pachyderm:1653")
+        forwarder.local("s3-3.pachyderm:1653")
+        assert list(forwarder._listeners) == [
+            "pachd.pachyderm:30650", "s3-2.pachyderm:1653", "s3-3.pachyderm:1653"
+        ]  # fmt: skip
+        assert forwarder.local("pachd.pachyderm:30650") == first
+        assert forwarder.local("s3-2.pachyderm:1653") == second
+        with connected(forwarder) as connection:
+            connection.sendall(b"x")
+            assert received(connection, 1) == b"x"
 
 
 def test_close_ends_open_connections(kubernetes: FakeKubernetes, forwarder: Forwarder) -> None:

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -236,7 +237,10 @@ def test_port_forward_as_to_a_real_cluster(
                 running.client.pfs.create_repo(
                     repo=pfs.Repo(name="more", type="user", project=pfs.Project(name="default"))
                 )
-            assert output(running.client, which().outputs["commit"]) == b"A" * 100_000
+            task = which()
+            assert output(running.client, task.outputs["commit"]) == b"A" * 100_000
+            sidecar = task.outputs["pachyderm"].metadata["sidecar"]
+            assert re.fullmatch(r"http://s3-[0-9a-f]{32}\.pachyderm:1600", sidecar), "no port of this machine"
     forwarded = {one.rpartition(":")[2] for one in kubernetes.forwards}
     assert forwarded == ({"1650", "8080", "1653"} if which is step else {"1650", "8080", "1600"})
 
