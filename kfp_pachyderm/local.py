@@ -1,10 +1,12 @@
-"""`init`: an embedded Pachyderm and KFP's local runner, ready for the same pipelines that a cluster runs."""
+"""`init`: a Pachyderm, embedded or real, and KFP's local runner, for the pipelines that a cluster runs."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -13,33 +15,47 @@ if TYPE_CHECKING:
     import pachyderm_sdk
 
     from kfp_pachyderm.embedded.process import EmbeddedProcess
+    from kfp_pachyderm.forward.forwarder import Forwarder
+    from kfp_pachyderm.pachyderm.address import Address
 
 #: The data folder unless another one is named.
 DEFAULT_DATA_DIR = ".pachyderm"
 
 
 class LocalPachyderm:
-    """An embedded Pachyderm that the steps of this process use; a context manager that closes it.
+    """The Pachyderm that the steps of this process use; a context manager that closes it.
 
     Args:
-        server: the running server.
+        data_dir: folder of the embedded one's data, and of KFP's outputs.
+        where: its address.
+        server: what ends with it: the embedded Pachyderm, or the port-forward to a real one.
+        variables: more of the environment of the steps.
     """
 
-    def __init__(self, server: EmbeddedProcess) -> None:
-        from pachyderm_sdk import Client
+    def __init__(
+        self,
+        data_dir: Path,
+        where: Address,
+        server: EmbeddedProcess | Forwarder | None,
+        **variables: str,
+    ) -> None:
+        from kfp_pachyderm.local_real import sdk_client
 
         self._server = server
-        self.data_dir: Path = server.data_dir
-        #: pachd's address, "grpc://127.0.0.1:<port>".
-        self.address: str = server.address
+        self.data_dir = data_dir
+        #: pachd's address, "grpc://127.0.0.1:<port>" of the embedded one.
+        self.address: str = where.url
         #: Pachyderm's own client, connected.
-        self.client: pachyderm_sdk.Client = Client.from_pachd_address(server.address)
+        self.client: pachyderm_sdk.Client = sdk_client(where)
         self.closed = False
         self._replaced = _set_environment(
-            # The launcher's environment comes before the address that a pipeline's author wrote.
-            KFP_PACHYDERM_ADDRESS=server.address,
-            # Steps find the launcher where this process found it, whatever interpreter KFP runs them with.
-            KFP_PACHYDERM_PYTHON=sys.executable,
+            **{
+                # The launcher's environment comes before the address that a pipeline's author wrote.
+                "KFP_PACHYDERM_ADDRESS": where.url,
+                # Steps find the launcher where this process found it, whatever Python KFP runs them with.
+                "KFP_PACHYDERM_PYTHON": sys.executable,
+                **variables,
+            }
         )
 
     def __enter__(self) -> LocalPachyderm:
@@ -51,53 +67,132 @@ class LocalPachyderm:
         self.close()
 
     def close(self) -> None:
-        """Ends the server, unless it was running before, and puts the environment back."""
+        """Puts the environment back; ends the port-forward, and the server, unless that ran before."""
         if self.closed:
             return
         self.closed = True
         atexit.unregister(self.close)
         _restore_environment(self._replaced)
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
+
+    def environment_before(self) -> dict[str, str]:
+        """The environment as it was, while this one is open."""
+        replaced = {} if self.closed else self._replaced
+        return {name: value for name, value in {**os.environ, **replaced}.items() if value is not None}
 
 
-_current: LocalPachyderm | None = None
+@dataclass(frozen=True)
+class _Wanted:
+    """Which Pachyderm: embedded on the folder, or the real one at the address."""
+
+    folder: Path
+    where: Address | None = None
+    port_forward: bool = False
 
 
-def init(data_dir: str | os.PathLike[str] | None = None, **kfp_local_options: Any) -> LocalPachyderm:
-    """Starts an embedded Pachyderm and makes `kfp.local` ready: call components and pipelines to run them.
+_current: tuple[_Wanted, LocalPachyderm] | None = None
 
-    Called again with the same folder, it takes the new options and returns the same object; with another
-    folder, it closes the one before: the steps of a process use one Pachyderm. At the end of the process it
-    is closed by itself.
+
+def init(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    address: str | None = None,
+    token: str | None = None,
+    port_forward: bool = False,
+    **kfp_local_options: Any,
+) -> LocalPachyderm:
+    """Makes `kfp.local` ready for steps with an embedded Pachyderm, which it starts, or with a real one.
+
+    Then call components and pipelines to run them. A real Pachyderm is meant by an address, a token or
+    `port_forward`; also where neither they nor a folder are given and the environment has a default: the
+    variable KFP_PACHYDERM_ADDRESS, or the namespace's ConfigMap mounted at /kfp-pachyderm/ca (a line says
+    so). The steps run as processes here and work on its data; jobs, pipelines and commits are made as by
+    steps in the cluster.
+
+    Called again for the same, it takes the new options and returns the same object; for another, it closes
+    the one before: the steps of a process use one Pachyderm. At the end of the process it is closed by
+    itself.
 
     Args:
-        data_dir: folder of the data; None: `./.pachyderm`. A server that runs there already is joined.
+        data_dir: folder of the embedded one's data and of KFP's outputs; None: `./.pachyderm`. A server that
+            runs there already is joined.
+        address: pachd's, for example "grpc://pachd.pachyderm:30650"; None: KFP_PACHYDERM_ADDRESS, else the
+            mounted default, else, for a real one, this very address.
+        token: Pachyderm's auth token; None: KFP_PACHYDERM_TOKEN, else the file /kfp-pachyderm/auth/token, for
+            the default's own address only.
+        port_forward: reaches pachd, holders and sidecars through the Kubernetes API, with the user's
+            kubeconfig, for a process outside of the cluster; needs `kfp-pachyderm[cluster]`.
         **kfp_local_options: as `kfp.local.init` takes them; unless given, the runner is
             `SubprocessRunner(use_venv=False)`, and outputs lie in `<data_dir>/kfp`.
 
     Returns:
-        The running Pachyderm: `.address`, `.client`, `.close()`.
+        The Pachyderm: `.address`, `.client`, `.close()`.
 
     Raises:
         StoreError: the folder can't be used.
-        PachydermUnreachableError: the server did not start in time.
+        PachydermUnreachableError: the server did not start in time, or nobody answers at the address.
+        AuthenticationError: Pachyderm, or Kubernetes with `port_forward`, refuses.
+        CertificateError: TLS fails.
+        NotFoundError: no such service in the cluster.
+        PermanentError: `port_forward` without the package `kubernetes` or a kubeconfig.
     """
     global _current
     folder = Path(data_dir if data_dir is not None else DEFAULT_DATA_DIR).expanduser().absolute()
-    if _current is None or _current.closed or _current.data_dir != folder:
+    wanted = _wanted(folder, data_dir is not None, address, token, port_forward)
+    if _current is None or _current[1].closed or _current[0] != wanted:
         if _current is not None:
-            _current.close()
-        _current = _open(folder)
+            _current[1].close()
+        _current = wanted, _open(wanted)
     _init_kfp(folder, kfp_local_options)
-    return _current
+    return _current[1]
 
 
-def _open(folder: Path) -> LocalPachyderm:
-    from kfp_pachyderm.embedded.process import start
+def _wanted(folder: Path, named: bool, address: str | None, token: str | None, port_forward: bool) -> _Wanted:
+    from kfp_pachyderm import local_real
 
-    opened = LocalPachyderm(start(folder))
+    before = _current[1].environment_before() if _current else dict(os.environ)
+    if address is None and token is None and not port_forward:
+        default = local_real.default_address(before)
+        if named or not default:
+            return _Wanted(folder)
+        print(f"[kfp-pachyderm] steps run on the Pachyderm at {default}, this environment's default")
+    return _Wanted(folder, local_real.find(address, token, before), port_forward)
+
+
+def _open(wanted: _Wanted) -> LocalPachyderm:
+    opened = (
+        _open_real(wanted.folder, wanted.where, wanted.port_forward)
+        if wanted.where
+        else _open_embedded(wanted.folder)
+    )
     atexit.register(opened.close)
     return opened
+
+
+def _open_embedded(folder: Path) -> LocalPachyderm:
+    from kfp_pachyderm.embedded.process import start
+    from kfp_pachyderm.pachyderm.address import parse
+
+    server = start(folder)
+    return LocalPachyderm(folder, parse(server.address), server)
+
+
+def _open_real(folder: Path, where: Address, port_forward: bool) -> LocalPachyderm:
+    from kfp_pachyderm import local_real
+    from kfp_pachyderm.pachyderm.forwarded import VARIABLE
+
+    with ExitStack() as stack:
+        forwarder = None
+        if port_forward:
+            where, forwarder = local_real.forward(where)
+            stack.callback(forwarder.close)
+        local_real.check(where)
+        variables = local_real.variables(where, os.environ)
+        variables[VARIABLE] = forwarder.variable if forwarder else ""
+        opened = LocalPachyderm(folder, where, forwarder, **variables)
+        stack.pop_all()
+        return opened
 
 
 def _init_kfp(folder: Path, options: dict[str, Any]) -> None:

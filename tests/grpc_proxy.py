@@ -19,17 +19,21 @@ class Proxy(grpc.GenericRpcHandler):
 
     Attributes:
         calls: names of the calls that were made, without their service.
+        refused: names of the calls that it does not know.
         address: what clients are given, once it is open.
     """
 
     def __init__(self, target: str) -> None:
-        self.calls = set[str]()
+        self.calls, self.refused = set[str](), set[str]()
         self.address = ""
         self._channel = grpc.insecure_channel(target)
 
     def service(self, handler_call_details: Any) -> Any:
         method = handler_call_details.method
-        self.calls.add(method.rpartition("/")[2])
+        name = method.rpartition("/")[2]
+        self.calls.add(name)
+        if name in self.refused:
+            return None
         behind = self._channel.stream_stream(method)
 
         def forward(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:

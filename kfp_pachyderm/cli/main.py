@@ -1,4 +1,4 @@
-"""`kfp-pachyderm dev` runs the embedded Pachyderm; `kfp-pachyderm lineage` shows where a commit came from."""
+"""The command line: `dev` runs the embedded Pachyderm, `lineage` shows origins, `doctor` helps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from kfp_pachyderm.cli.doctor import doctor
 from kfp_pachyderm.errors import PachydermError
 
 
@@ -43,6 +44,9 @@ def dev(data: Path, port: int, host: str, auth: bool) -> None:
     command = [sys.executable, "-m", "kfp_pachyderm.embedded", "dev", "--data-dir", str(data), "--host", host]
     # The server is a program of its own; becoming it leaves one process, and its signals.
     os.execv(sys.executable, [*command, "--port", str(port), *(["--auth"] if auth else [])])  # noqa: S606
+
+
+main.add_command(doctor)
 
 
 @main.command()

@@ -9,6 +9,7 @@ from typing import Any
 from kfp import kubernetes
 
 import kfp_pachyderm
+from kfp_pachyderm.launcher.holder_image import VARIABLE as HOLDER_IMAGE_VARIABLE
 from kfp_pachyderm.pachyderm.address import CA_FILE
 from kfp_pachyderm.spec import Connection
 
@@ -16,7 +17,8 @@ from kfp_pachyderm.spec import Connection
 ADDRESS_VARIABLE = "KFP_PACHYDERM_ADDRESS"
 TOKEN_VARIABLE = "KFP_PACHYDERM_TOKEN"  # noqa: S105 - a variable's name
 CA_VARIABLE = "KFP_PACHYDERM_CA"
-#: The namespace's default: a ConfigMap with the keys "address" and "ca.crt", a Secret with the key "token".
+#: The namespace's default: a ConfigMap with the keys "address", "ca.crt" and "holder_image", a Secret with
+#: the key "token".
 DEFAULT_NAME = "kfp-pachyderm"
 _CA_FOLDER = str(PurePosixPath(CA_FILE).parent)
 _WHEEL = re.compile(r"\.whl(#\S+)?$")
@@ -39,7 +41,7 @@ def pip_arguments(connection: Connection | None) -> str:
 
 
 def connect(task: Any, connection: Connection | None) -> None:
-    """Gives a task the address and the token as environment variables, the certificate authority as a file.
+    """Gives a task the way to Pachyderm: environment variables, and the certificate authority as a file.
 
     What the connection leaves open is the default of the namespace that the task runs in, if it has one. A
     connection with an address of its own gets none of it: the namespace's token is not for other servers.
@@ -52,7 +54,8 @@ def connect(task: Any, connection: Connection | None) -> None:
     token = connection.token_key() if connection else None
     authority = connection.ca_key() if connection else None
     if default:
-        kubernetes.use_config_map_as_env(task, DEFAULT_NAME, {"address": ADDRESS_VARIABLE}, optional=True)
+        variables = {"address": ADDRESS_VARIABLE, "holder_image": HOLDER_IMAGE_VARIABLE}
+        kubernetes.use_config_map_as_env(task, DEFAULT_NAME, variables, optional=True)
     if token or default:
         secret, key = token or (DEFAULT_NAME, "token")
         kubernetes.use_secret_as_env(task, secret, {key: TOKEN_VARIABLE}, optional=token is None)

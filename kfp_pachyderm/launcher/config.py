@@ -42,13 +42,13 @@ class HolderConfig:
     """How the job's user code is made and how long it waits; times in seconds.
 
     Args:
-        image: any Python image; the holder's source travels inside the pipeline spec.
+        image: as in HolderOptions; "": the namespace's, else the usual one (launcher/holder_image.py).
         attach_timeout: how long the holder waits for the launcher before it ends the job.
         lease: how long the holder waits for a heartbeat before it ends the job.
         sidecar_memory: memory request of the worker's sidecar; None: the pipeline spec's, else the default.
     """
 
-    image: str = "python:3.11-slim"
+    image: str = ""
     attach_timeout: float = 30.0
     lease: float = 30.0
     sidecar_memory: str | None = None

@@ -9,6 +9,7 @@ import kfp_pachyderm
 from kfp_pachyderm.errors import AttachError, PachydermError
 from kfp_pachyderm.launcher.config import InputConfig, ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
+from kfp_pachyderm.launcher.holder_image import holder_image
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
@@ -101,7 +102,7 @@ def _plan(pachd: Pachd, config: StepConfig, execution: Execution, deadline: floa
         name=name,
         inputs=_claims(config.project, name, found),
         s3_out=config.s3_out,
-        image=config.holder.image,
+        image=holder_image(config.holder.image),
         attach_timeout=config.holder.attach_timeout,
         lease=config.holder.lease,
         sidecar_memory=config.holder.sidecar_memory,

@@ -33,7 +33,7 @@ def write_record(
     objects: int | None,
 ) -> None:
     """Writes the outputs `commit` and `pachyderm`, after the child wrote its own."""
-    sidecar = places.sidecar_s3 if places else ""
+    sidecar = places.recorded if places else ""
     write_job(pachd, opened.task, opened.job, opened.inputs, execution, info, sidecar, objects)
 
 

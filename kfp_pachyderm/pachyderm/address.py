@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kfp_pachyderm.errors import CertificateError, PachydermUnreachableError
+from kfp_pachyderm.pachyderm.forwarded import dialled
 
 DEFAULT_ADDRESS = "grpc://pachd.pachyderm:30650"
 #: Where a step's pod has the certificate authority, unless KFP_PACHYDERM_CA names another file.
@@ -24,11 +25,13 @@ class Address:
         url: "grpc://host:port" or "grpcs://host:port".
         token: the authentication token; "" with auth off; never printed.
         ca: PEM text of the certificate authority for grpcs; None: the system's.
+        dialled: "host:port" of the port-forward that leads there; "": it is reached by its own name.
     """
 
     url: str
     token: str = field(default="", repr=False)
     ca: bytes | None = field(default=None, repr=False)
+    dialled: str = ""
 
     @property
     def host(self) -> str:
@@ -38,7 +41,7 @@ class Address:
     @property
     def target(self) -> str:
         """What grpc dials."""
-        return urlsplit(self.url).netloc
+        return self.dialled or urlsplit(self.url).netloc
 
     @property
     def tls(self) -> bool:
@@ -75,14 +78,16 @@ def parse(text: str, token: str = "", ca: bytes | None = None) -> Address:
 def from_environment(author: str | None, env: Mapping[str, str] = os.environ) -> Address:
     """The address in KFP_PACHYDERM_ADDRESS, else the author's, else the usual one.
 
-    The token is in KFP_PACHYDERM_TOKEN; KFP_PACHYDERM_CA names the file of the certificate authority.
+    The token is in KFP_PACHYDERM_TOKEN; KFP_PACHYDERM_CA names the file of the certificate authority;
+    KFP_PACHYDERM_FORWARDER is a port-forward that leads there.
 
     Raises:
-        PachydermUnreachableError: no such address.
+        PachydermUnreachableError: no such address, or the port-forward does not lead there.
         CertificateError: the certificate authority's file can't be used.
     """
     text = env.get("KFP_PACHYDERM_ADDRESS") or author or DEFAULT_ADDRESS
     found = parse(text, env.get("KFP_PACHYDERM_TOKEN", "").strip())
+    found = replace(found, dialled=dialled(urlsplit(found.url).netloc, env))
     file = env.get("KFP_PACHYDERM_CA") or (CA_FILE if Path(CA_FILE).exists() else "")
     # An address from the environment may be plain where the author's connection has a private authority.
     return replace(found, ca=_authority(found.url, Path(file))) if file and found.tls else found

@@ -18,7 +18,7 @@ from kfp_pachyderm.errors import (
 )
 from kfp_pachyderm.pachyderm.address import Address
 from kfp_pachyderm.pachyderm.codes import translated
-from kfp_pachyderm.sdk import admin, metadata, pfs, pps, transaction
+from kfp_pachyderm.sdk import admin, auth, metadata, pfs, pps, transaction, version
 
 #: Seconds for one call that has no reason to wait.
 CALL_TIMEOUT = 30.0
@@ -258,6 +258,16 @@ class Pachd:
         """The cluster itself."""
         return admin.ApiStub(self._view)
 
+    @cached_property
+    def auth(self) -> auth.ApiStub:
+        """Principals and their roles."""
+        return auth.ApiStub(self._view)
+
+    @cached_property
+    def version(self) -> version.ApiStub:
+        """The release."""
+        return version.ApiStub(self._view)
+
     def raw(self, method: str, request: bytes) -> bytes:
         """One unary call without messages."""
         answer: bytes = self._view.unary_unary(method, None, None)(request)
@@ -275,9 +285,18 @@ class Pachd:
 
 
 def _open(address: Address) -> grpc.Channel:
+    options = (*_OPTIONS, *_own_name(address))
     if address.tls:
-        return grpc.secure_channel(address.target, grpc.ssl_channel_credentials(address.ca), options=_OPTIONS)
-    return grpc.insecure_channel(address.target, options=_OPTIONS)
+        return grpc.secure_channel(address.target, grpc.ssl_channel_credentials(address.ca), options=options)
+    return grpc.insecure_channel(address.target, options=options)
+
+
+def _own_name(address: Address) -> list[tuple[str, str]]:
+    """Through a port-forward pachd is still called, and shows its certificate, by its own name."""
+    if not address.dialled:
+        return []
+    name = ("grpc.ssl_target_name_override", address.host)
+    return [("grpc.default_authority", address.host), *([name] if address.tls else [])]
 
 
 def connect(address: Address, timeout: float = CONNECT_TIMEOUT, grace: float = GRACE) -> Pachd:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kfp_pachyderm.errors import PermanentError, ProtocolError
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.forwarded import reached_url
 
 _LOCATE = "/kfp_pachyderm.embedded.Locator/Locate"
 
@@ -22,11 +23,13 @@ class Places:
         holder: "http://host:port" of the holder.
         sidecar_grpc: "grpc://host:port" of the sidecar's PFS.
         sidecar_s3: "http://host:port" of the sidecar's S3.
+        recorded: the same by its name in the cluster, where a port-forward leads to it.
     """
 
     holder: str
     sidecar_grpc: str
     sidecar_s3: str
+    recorded: str = ""
 
 
 def service_name(job: ClaimedJob) -> str:
@@ -39,16 +42,22 @@ def locate(pachd: Pachd, job: ClaimedJob) -> Places:
 
     Raises:
         PermanentError: pachd's address does not say which namespace the workers are in.
+        PachydermUnreachableError: the port-forward has ended.
         NotFoundError: the embedded Pachyderm does not know the job, or it has ended.
     """
     request = json.dumps({"project": job.project, "pipeline": job.pipeline, "job": job.id}).encode()
     try:
         answer = json.loads(pachd.raw(_LOCATE, request))
     except ProtocolError:  # UNIMPLEMENTED: a pachd in a cluster
-        return _by_dns(pachd.address.host, job)
+        return _from_here(_by_dns(pachd.address.host, job))
     # One that listens on all addresses does not know by which of them it is reached.
     here = {name: url.replace("//0.0.0.0:", f"//{pachd.address.host}:") for name, url in answer.items()}
-    return Places(here["holder"], here["sidecar_grpc"], here["sidecar_s3"])
+    return _from_here(Places(here["holder"], here["sidecar_grpc"], here["sidecar_s3"]))
+
+
+def _from_here(places: Places) -> Places:
+    holder, grpc, s3 = map(reached_url, (places.holder, places.sidecar_grpc, places.sidecar_s3))
+    return Places(holder, grpc, s3, places.sidecar_s3)
 
 
 def _by_dns(pachd_host: str, job: ClaimedJob) -> Places:

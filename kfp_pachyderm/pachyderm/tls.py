@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from urllib.parse import urlsplit
 
 from kfp_pachyderm.errors import CertificateError
 from kfp_pachyderm.pachyderm.address import Address
@@ -22,8 +21,9 @@ def check_certificate(address: Address, timeout: float) -> None:
     """
     context = ssl.create_default_context(cadata=address.ca.decode() if address.ca else None)
     context.set_alpn_protocols(["h2"])
+    host, _, port = address.target.rpartition(":")
     try:
-        with socket.create_connection((address.host, urlsplit(address.url).port or 0), timeout) as plain:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout) as plain:
             context.wrap_socket(plain, server_hostname=address.host).close()
     except ssl.SSLCertVerificationError as error:
         raise CertificateError(

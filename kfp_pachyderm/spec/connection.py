@@ -24,8 +24,9 @@ _PACKAGE = re.compile(r"kfp-pachyderm([<>=!~]=?[\w.*+,<>=!~]+)?|(https?|file)://
 class Connection(Model):
     """How the steps of a pipeline reach Pachyderm. Secrets are named, never written.
 
-    The default of the namespace that a step runs in: ConfigMap "kfp-pachyderm" with the keys "address" and
-    "ca.crt", Secret "kfp-pachyderm" with the key "token", each of them optional (docs/connection.md).
+    The default of the namespace that a step runs in: ConfigMap "kfp-pachyderm" with the keys "address",
+    "ca.crt" and "holder_image", Secret "kfp-pachyderm" with the key "token", each of them optional
+    (docs/connection.md).
 
     Args:
         address: pachd's address, for example "grpc://pachd.pachyderm:30650" ("grpcs://" with TLS); None:

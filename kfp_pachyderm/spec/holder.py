@@ -18,7 +18,9 @@ class HolderOptions(Model):
     """The holder: what runs in Pachyderm's worker while the step runs in KFP; times in seconds.
 
     Args:
-        image: any image with Python 3; the holder's source travels inside the pipeline spec.
+        image: any image with Python 3; the holder's source travels inside the pipeline spec. None: the
+            namespace's, which is the key "holder_image" of its ConfigMap "kfp-pachyderm" (the step reads it
+            as KFP_PACHYDERM_HOLDER_IMAGE), else python:3.11-slim.
         attach_timeout: how long the holder waits for the step before it ends the job.
         lease: how long the holder waits for a sign of life from the step before it ends the job.
         sidecar_memory: memory request of the worker's sidecar, which takes all that the step writes, as
@@ -28,7 +30,7 @@ class HolderOptions(Model):
         SpecError: a time that is not positive, no image, or no amount of memory.
     """
 
-    image: str
+    image: str | None
     attach_timeout: float
     lease: float
     sidecar_memory: str | None
@@ -36,7 +38,7 @@ class HolderOptions(Model):
     def __init__(
         self,
         *,
-        image: str = "python:3.11-slim",
+        image: str | None = None,
         attach_timeout: float = 30.0,
         lease: float = 30.0,
         sidecar_memory: str | None = None,
@@ -47,8 +49,8 @@ class HolderOptions(Model):
 
     @field_validator("image", mode="before")
     @classmethod
-    def _image(cls, value: object) -> str:
-        return names.nonempty("image", value)
+    def _image(cls, value: object) -> str | None:
+        return None if value is None else names.nonempty("image", value)
 
     @field_validator("attach_timeout", "lease", mode="before")
     @classmethod
@@ -62,7 +64,7 @@ class HolderOptions(Model):
 
     def config(self) -> HolderConfig:
         """The options as the launcher reads them."""
-        return HolderConfig(**self.model_dump())
+        return HolderConfig(**{**self.model_dump(), "image": self.image or ""})
 
 
 def memory(argument: str, value: object) -> str:

@@ -49,6 +49,7 @@ def references(settings: dict[str, Any]) -> set[tuple[str, str, str, bool]]:
 
 
 ADDRESS = ("configMapAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_ADDRESS", True)
+IMAGE = ("configMapAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_HOLDER_IMAGE", True)
 AUTHORITY = ("configMapAsVolume", "kfp-pachyderm", "/kfp-pachyderm/ca", True)
 TOKEN = ("secretAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_TOKEN", True)
 OWN_TOKEN = ("secretAsEnv", "mine", "KFP_PACHYDERM_TOKEN", False)
@@ -58,10 +59,10 @@ OWN_AUTHORITY = ("secretAsVolume", "mine", "/kfp-pachyderm/ca", False)
 @pytest.mark.parametrize(
     ("connection", "expected"),
     [
-        (None, {ADDRESS, AUTHORITY, TOKEN}),
-        (pachyderm.Connection(), {ADDRESS, AUTHORITY, TOKEN}),
-        (pachyderm.Connection(token_secret="mine"), {ADDRESS, AUTHORITY, OWN_TOKEN}),
-        (pachyderm.Connection(ca_secret="mine"), {ADDRESS, OWN_AUTHORITY, TOKEN}),
+        (None, {ADDRESS, IMAGE, AUTHORITY, TOKEN}),
+        (pachyderm.Connection(), {ADDRESS, IMAGE, AUTHORITY, TOKEN}),
+        (pachyderm.Connection(token_secret="mine"), {ADDRESS, IMAGE, AUTHORITY, OWN_TOKEN}),
+        (pachyderm.Connection(ca_secret="mine"), {ADDRESS, IMAGE, OWN_AUTHORITY, TOKEN}),
         (pachyderm.Connection("grpc://there:30650", token_secret="mine"), {OWN_TOKEN}),
         (pachyderm.Connection("grpcs://there:30650", ca_secret="mine"), {OWN_AUTHORITY}),
     ],

@@ -132,6 +132,10 @@ class Runner:
         job = ended if isinstance(ended, str) else ended.job
         return self.pachd.pps.inspect_job(job=ClaimedJob("default", self.name, job).message())
 
+    def pipeline(self) -> pps.PipelineInfo:
+        pipeline = pps.Pipeline(project=pfs.Project(name="default"), name=self.name)
+        return self.pachd.pps.inspect_pipeline(pipeline=pipeline, details=True)
+
     def ended_job(self, job: str) -> pps.JobInfo:
         return self.pachd.patient(30).pps.inspect_job(
             job=ClaimedJob("default", self.name, job).message(), wait=True

@@ -39,6 +39,7 @@ def test_inputs_are_values() -> None:
 
 def test_holder_options() -> None:
     assert HolderOptions().config() == HolderConfig()
+    assert HolderOptions().image is None
     assert HolderOptions(image="a:1", attach_timeout=5, lease=2).config() == HolderConfig("a:1", 5.0, 2.0)
     assert HolderOptions(sidecar_memory="1.5Gi").config().sidecar_memory == "1.5Gi"
 

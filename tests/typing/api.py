@@ -21,7 +21,7 @@ assert_type(spec, pachyderm.PipelineSpec)
 
 @pachyderm.s3_enabled(
     inputs=[images, lists],
-    holder=pachyderm.HolderOptions(lease=5),
+    holder=pachyderm.HolderOptions(image=None, lease=5),
     gateway="direct",
     timeout=1,
     verify="size",
@@ -54,6 +54,8 @@ pachyderm.s3_enabled(step, gateway="master")  # type: ignore[call-overload]
 
 with pachyderm.local.init("data", raise_on_error=False) as running:
     assert_type(running.address, str)
+with pachyderm.local.init(address="grpc://pachd.pachyderm:30650", token="", port_forward=True) as there:
+    assert_type(there, pachyderm.local.LocalPachyderm)
 
 try:
     pass

@@ -1,0 +1,1 @@
+"""`kfp-pachyderm doctor`: will steps work from here?"""

@@ -1,0 +1,76 @@
+"""What the checks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from kfp_pachyderm.errors import AuthenticationError, PachydermError, ProtocolError
+from kfp_pachyderm.pachyderm.address import Address
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.sdk import auth, version
+
+#: The project of a `--run` is called so, and something random behind it.
+TRIAL_PROJECT = "kfp-pachyderm-doctor-"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A Pachyderm that answers, and what steps want of it.
+
+    Args:
+        where: its address.
+        pachd: the connection.
+        env: the environment that steps would have.
+        project: the steps' project.
+        repos: the repos that they read, each with a branch.
+        version: of pachd; None where it does not say.
+        me: who we are there; None with auth off, the refusal where the token is none or not good.
+        job: a job of a step whose user code runs now; None: there is none.
+    """
+
+    where: Address
+    pachd: Pachd
+    env: Mapping[str, str]
+    project: str
+    repos: tuple[Reference, ...]
+    version: version.Version | None = None
+    me: auth.WhoAmIResponse | AuthenticationError | None = None
+    job: ClaimedJob | None = None
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether pachd does not let us in."""
+        return isinstance(self.me, AuthenticationError)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded Pachyderm, whose jobs are reached where it is."""
+        return self.version is not None and "embedded" in self.version.additional
+
+    def learned(self) -> Case:
+        """The same with what pachd says of itself and of us."""
+        try:
+            release = self.pachd.version.get_version()
+        except PachydermError:
+            release = None
+        return replace(self, version=release, me=_me(self.pachd))
+
+
+def _me(pachd: Pachd) -> auth.WhoAmIResponse | AuthenticationError | None:
+    try:
+        return pachd.auth.who_am_i()
+    except ProtocolError:
+        return None  # auth is off
+    except AuthenticationError as error:
+        return error
+
+
+def age(since: datetime | None, now: datetime) -> float:
+    """Seconds; 0 for what has not begun."""
+    if since is None or since.timestamp() <= 0:
+        return 0.0
+    return now.timestamp() - since.timestamp()

@@ -1,0 +1,119 @@
+"""All checks in their order, and what is printed of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from kfp_pachyderm.doctor import place, server, steps, trial, worker
+from kfp_pachyderm.doctor.case import Case
+from kfp_pachyderm.doctor.finding import Finding, error, not_looked
+from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.pachyderm.address import Address
+from kfp_pachyderm.pachyderm.client import connect
+from kfp_pachyderm.pachyderm.references import Reference
+
+_SIGNS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
+#: What is asked of a Pachyderm that lets us in.
+_INSIDE = ("project", "clock", "sidecar memory", "pipelines", "leftovers", "job's name", "worker's ports")
+
+
+def examine(
+    where: Address,
+    source: str,
+    env: Mapping[str, str],
+    project: str,
+    repos: tuple[Reference, ...],
+    run: float = 0.0,
+    timeout: float = 10.0,
+) -> Iterator[Finding]:
+    """Looks at everything that a step from here needs.
+
+    Args:
+        where: pachd's address.
+        source: where the address is from.
+        env: the environment that steps would have.
+        project: the steps' project.
+        repos: the repos that they read.
+        run: seconds for a tiny job; 0: none is made.
+        timeout: seconds until pachd must answer.
+    """
+    yield place.address(where, source, env)
+    yield place.master_gateway(where, env)
+    yield place.image(env)
+    try:
+        pachd = connect(where, timeout)
+    except PachydermError as problem:
+        yield from _unreachable(problem)
+        return
+    with pachd:
+        yield from _asked(Case(where, pachd, env, project, repos).learned(), run)
+
+
+def no_way(problem: PachydermError) -> Iterator[Finding]:
+    """Nothing leads to an address that can't be read or forwarded to."""
+    yield error(
+        "address", str(problem), "give it by --address or KFP_PACHYDERM_ADDRESS; --port-forward by KUBECONFIG"
+    )
+    every = ("port 1650", "tls", "version", "token", *_INSIDE)
+    yield from (not_looked(one, "there is no way to Pachyderm") for one in every)
+
+
+def _unreachable(problem: PachydermError) -> Iterator[Finding]:
+    check = {"CertificateError": "tls", "AuthenticationError": "token"}.get(
+        type(problem).__name__, "port 1650"
+    )
+    yield error(check, str(problem), "is the address right, and Pachyderm up? From outside: --port-forward")
+    yield from (not_looked(one, "Pachyderm does not answer") for one in ("version", "token", *_INSIDE))
+
+
+def _asked(case: Case, run: float) -> Iterator[Finding]:
+    yield worker.pachd_port(case)
+    yield server.tls(case)
+    yield server.version(case)
+    yield server.token(case)
+    if case.is_shut:
+        yield from (not_looked(one, "Pachyderm lets nobody in without a good token") for one in _INSIDE)
+        return
+    yield from _safely("project", lambda: server.rights(case))
+    yield from _safely("clock", lambda: [server.clock(case)])
+    yield from _safely("sidecar memory", lambda: [steps.memory(case)])
+    yield from _safely("pipelines", lambda: [steps.health(case)])
+    yield from _safely("leftovers", lambda: steps.leftovers(case))
+    yield from _safely("job", lambda: _job(case, run))
+
+
+def _job(case: Case, run: float) -> list[Finding]:
+    if run:
+        way, ended = trial.run(case, run)
+        if way:
+            return [*way, *ended]
+        return [worker.job_name(case), *worker.ports(case), *ended]
+    case = replace(case, job=steps.running(case))
+    return [worker.job_name(case), *worker.ports(case)]
+
+
+def _safely(check: str, look: Callable[[], list[Finding]]) -> Iterator[Finding]:
+    """A check that pachd does not let look says so; the others go on."""
+    try:
+        yield from look()
+    except PachydermError as problem:
+        yield not_looked(check, str(problem))
+
+
+def line(finding: Finding) -> str:
+    """For people."""
+    repair = f"\n         → {finding.repair}" if finding.repair else ""
+    return f"{_SIGNS[finding.state]}  {finding.check}: {finding.text}{repair}"
+
+
+def as_json(findings: list[Finding]) -> str:
+    """For programs: {"state": the worst, "findings": [...]}."""
+    return json.dumps({"state": worst(findings), "findings": [one.json() for one in findings]}, indent=2)
+
+
+def worst(findings: list[Finding]) -> str:
+    """ "ok", "warning" or "error"."""
+    states = {one.state for one in findings}
+    return next(one for one in ("error", "warning", "ok") if one in states or one == "ok")

@@ -1,0 +1,168 @@
+"""One tiny job in a project of its own, by the real launcher; the project is removed afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from kfp_pachyderm.doctor import steps, worker
+from kfp_pachyderm.doctor.case import TRIAL_PROJECT, Case
+from kfp_pachyderm.doctor.finding import Finding, error, ok, warning
+from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
+from kfp_pachyderm.sdk import pfs
+
+_PIPELINE, _REPO = "trial", "input"
+#: What the job does: it reads its bucket, writes one object, and waits until its ports have been looked at.
+_CODE = """\
+import os, sys, time
+from kfp_pachyderm.s3.client import S3Client
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.05)
+s3 = S3Client(os.environ["S3_ENDPOINT"], os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+with s3.ask("GET", "input", "hello") as answer:
+    body = answer.body.read()
+with s3.ask("PUT", "out", "hello", body=[body], length=len(body)) as answer:
+    sys.exit(0 if answer.status == 200 and body == b"hello" else 1)
+"""
+
+
+def run(case: Case, timeout: float) -> tuple[list[Finding], list[Finding]]:
+    """Runs a step, and looks at its job while it runs.
+
+    Args:
+        case: the Pachyderm.
+        timeout: seconds for the step.
+
+    Returns:
+        What was found of the way to a job, empty when none began; what became of the step.
+    """
+    own = replace(case, project=f"{TRIAL_PROJECT}{secrets.token_hex(3)}")
+    try:
+        with _project(own):
+            way, ended = _step(own, timeout)
+    except PachydermError as problem:
+        return [], [error("trial", f"{problem}", "see the lines above")]
+    return way, [ended, _removed(own)]
+
+
+@contextmanager
+def _project(own: Case) -> Iterator[None]:
+    """The project with one repo of one file; gone afterwards, as far as Pachyderm lets it go."""
+    project, repo = pfs.Project(name=own.project), repo_message(own.project, _REPO)
+    own.pachd.pfs.create_project(project=project, description="of kfp-pachyderm doctor --run; may be deleted")
+    try:
+        own.pachd.pfs.create_repo(repo=repo)
+        commit = own.pachd.pfs.start_commit(branch=pfs.Branch(repo=repo, name="master"))
+        hello = pfs.ModifyFileRequest(add_file=pfs.AddFile(path="/hello", raw=b"hello"))
+        own.pachd.pfs.modify_file(iter([pfs.ModifyFileRequest(set_commit=commit), hello]))
+        own.pachd.pfs.finish_commit(commit=commit_message(Reference(own.project, _REPO, commit.id)))
+        yield
+    finally:
+        _remove(own)
+
+
+def _remove(own: Case) -> None:
+    project = pfs.Project(name=own.project)
+    with suppress(PachydermError):  # `_removed` looks at what is left
+        own.pachd.pps.delete_pipelines(projects=[project], force=True)
+        own.pachd.pfs.delete_repos(projects=[project], force=True)
+        own.pachd.pfs.delete_project(project=project)
+
+
+def _removed(own: Case) -> Finding:
+    if own.project not in [one.project.name for one in own.pachd.pfs.list_project()]:
+        return ok("trial's project", f"{own.project} is removed")
+    return warning("trial's project", f"{own.project} could not be removed", steps.REMOVE.format(own.project))
+
+
+def _step(own: Case, timeout: float) -> tuple[list[Finding], Finding]:
+    with tempfile.TemporaryDirectory(prefix="kfp-pachyderm-doctor-") as folder:
+        process = _start(own, Path(folder), timeout)
+        said = _Said(process)
+        try:
+            way = _look(own, said, time.monotonic() + timeout)
+            (Path(folder) / "go").touch()
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            code = -1
+        finally:
+            process.terminate()
+            process.wait()
+            said.join()
+    if code == 0:
+        return way, ok("trial", "a step ran as a Pachyderm job: it read, wrote, and its job succeeded")
+    why = said.problem or f"exit code {code}"
+    return way, error("trial", f"the step failed: {why}", "what it says names the way out")
+
+
+def _start(own: Case, folder: Path, timeout: float) -> subprocess.Popen[str]:
+    config = StepConfig(
+        component="doctor",
+        inputs=(InputConfig(_REPO, _REPO),),
+        name=_PIPELINE,
+        project=own.project,
+        timeout=timeout,
+    )
+    given = json.dumps({"outputs": {"outputFile": str(folder / "executor_output.json")}})
+    command = [sys.executable, "-P", "-m", "kfp_pachyderm.launcher", dumps(config), "--executor-input", given]
+    code = [sys.executable, "-P", "-c", _CODE, str(folder / "go")]
+    return subprocess.Popen(
+        [*command, "--", *code],
+        env={**os.environ, **own.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+class _Said:
+    """What the step says, while it runs."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.job = self.problem = ""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        with self._process.stdout as lines:
+            for line in lines:
+                text = line.strip().removeprefix("[kfp-pachyderm] ")
+                if text.startswith("job="):
+                    self.job = text.removeprefix("job=").split()[0]
+                elif text:
+                    self.problem = text
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will say no more."""
+        return self._process.poll() is not None
+
+    def join(self) -> None:
+        """Waits for the last line."""
+        self._thread.join(10)
+
+
+def _look(own: Case, said: _Said, deadline: float) -> list[Finding]:
+    """The way to the step's job, once its user code runs."""
+    while time.monotonic() < deadline and not said.ended:
+        job = ClaimedJob(own.project, _PIPELINE, said.job)
+        if said.job and steps.works(own, job):
+            running = replace(own, job=job)
+            return [worker.job_name(running), *worker.ports(running)]
+        time.sleep(0.2)
+    return []

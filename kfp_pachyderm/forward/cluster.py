@@ -1,0 +1,225 @@
+"""The user's cluster: which pod a service's name leads to, and a websocket to a port of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from kfp_pachyderm.errors import (
+    AuthenticationError,
+    NotFoundError,
+    PachydermError,
+    PachydermUnreachableError,
+    PermanentError,
+)
+
+if TYPE_CHECKING:
+    from websocket import WebSocket
+
+#: Of one port: channel 0 is its data, channel 1 its errors (Kubernetes
+#: pkg/kubelet/cri/streaming/portforward/websocket.go).
+PROTOCOL = "v4.channel.k8s.io"
+#: Seconds for one call, and for a connection.
+_TIMEOUT = 10.0
+_RIGHTS = (
+    "a port-forward needs, in namespace {namespace}: get services, list pods, get and create pods/portforward"
+)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of a pod."""
+
+    namespace: str
+    pod: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"port {self.port} of pod {self.namespace}/{self.pod}"
+
+
+class Cluster:
+    """The cluster of the user's kubeconfig: KUBECONFIG, else ~/.kube/config, its current context.
+
+    Raises:
+        PermanentError: no package `kubernetes`, or no kubeconfig that can be used.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from kubernetes import client, config
+        except ImportError as error:
+            raise PermanentError(
+                "a port-forward needs the package kubernetes: pip install 'kfp-pachyderm[cluster]'"
+            ) from error
+        # The package reads KUBECONFIG when it is imported, which kfp may have done long ago.
+        file = os.environ.get("KUBECONFIG") or None
+        try:
+            self._client = config.new_client_from_config(file)
+        except (config.ConfigException, OSError, ValueError) as error:
+            raise PermanentError(
+                f"no kubeconfig can be used ({file or '~/.kube/config'}: {error}); name one by KUBECONFIG, "
+                "or run inside of the cluster, without port_forward"
+            ) from error
+        self._api = client.CoreV1Api(self._client)
+
+    @property
+    def server(self) -> str:
+        """The URL of the Kubernetes API."""
+        return str(self._client.configuration.host)
+
+    def port(self, host: str, port: int) -> Port:
+        """The pod's port that a service's name and port lead to.
+
+        Args:
+            host: "service.namespace", with or without ".svc.cluster.local".
+            port: of the service; of the pod where the service has no address of its own.
+
+        Raises:
+            NotFoundError: no such service, no such port, no pod that runs.
+            AuthenticationError: the user may not look.
+            PachydermUnreachableError: the API does not answer.
+        """
+        service, namespace = service_and_namespace(host)
+        with self._told(f"service {service}", namespace):
+            found = self._api.read_namespaced_service(service, namespace, _request_timeout=_TIMEOUT)
+        target = _target(found, port)
+        selector = ",".join(f"{key}={value}" for key, value in (found.spec.selector or {}).items())
+        with self._told(f"the pods of service {service}", namespace):
+            pods = self._api.list_namespaced_pod(
+                namespace, label_selector=selector, _request_timeout=_TIMEOUT
+            ).items
+        pod = _best(pods)
+        if pod is None or not selector:
+            raise NotFoundError(f"service {namespace}/{service} has no pod that runs ({selector})")
+        return Port(namespace, pod.metadata.name, _number(pod, target))
+
+    def dial(self, port: Port) -> WebSocket:
+        """A websocket that leads to the port.
+
+        Raises:
+            NotFoundError: the pod is gone.
+            AuthenticationError: the user may not.
+            PachydermUnreachableError: the API does not answer, or gives another protocol.
+        """
+        import websocket
+
+        with self._told(f"a port-forward to {port}", port.namespace):
+            opened = websocket.create_connection(
+                self._url(port),
+                timeout=_TIMEOUT,
+                header=self._headers(),
+                subprotocols=[PROTOCOL],
+                sslopt=self._tls(),
+                **self._proxy(),
+            )
+        if opened.getsubprotocol() != PROTOCOL:
+            opened.close()
+            raise PachydermUnreachableError(f"{self.server} forwards no ports by {PROTOCOL}")
+        return opened
+
+    def _url(self, port: Port) -> str:
+        where = urlsplit(self.server)
+        path = f"{where.path}/api/v1/namespaces/{port.namespace}/pods/{port.pod}/portforward"
+        scheme = "wss" if where.scheme == "https" else "ws"
+        return f"{scheme}://{where.netloc}{path}?{urlencode({'ports': port.port})}"
+
+    def _headers(self) -> list[str]:
+        # As every call of the package: the token is renewed when it has to be.
+        headers: dict[str, str] = {}
+        self._client.update_params_for_auth(headers, [], ["BearerToken"])
+        return [f"{name}: {value}" for name, value in headers.items()]
+
+    def _tls(self) -> dict[str, Any]:
+        import ssl
+
+        ours = self._client.configuration
+        given = {
+            "ca_certs": ours.ssl_ca_cert,
+            "certfile": ours.cert_file,
+            "keyfile": ours.key_file,
+            "server_hostname": ours.tls_server_name,
+            "check_hostname": ours.assert_hostname if ours.verify_ssl else False,
+        }
+        needed = ssl.CERT_REQUIRED if ours.verify_ssl else ssl.CERT_NONE
+        return {"cert_reqs": needed, **{name: one for name, one in given.items() if one is not None}}
+
+    def _proxy(self) -> dict[str, Any]:
+        proxy = urlsplit(self._client.configuration.proxy or "")
+        return {"http_proxy_host": proxy.hostname, "http_proxy_port": proxy.port} if proxy.hostname else {}
+
+    @contextmanager
+    def _told(self, what: str, namespace: str) -> Iterator[None]:
+        """Turns the packages' errors into ours; none of them shows a header."""
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+        from websocket import WebSocketBadStatusException, WebSocketException
+
+        try:
+            yield
+        except ApiException as error:
+            raise self._error(error.status or 0, error.reason or "", what, namespace) from None
+        except WebSocketBadStatusException as error:
+            raise self._error(error.status_code, "", what, namespace) from None
+        except (HTTPError, WebSocketException, OSError) as error:
+            raise PachydermUnreachableError(
+                f"Kubernetes at {self.server} does not answer: {error}"
+            ) from error
+
+    def _error(self, status: int, reason: str, what: str, namespace: str) -> PachydermError:
+        said = f"Kubernetes at {self.server}, {what} in namespace {namespace}: {status} {reason}".rstrip()
+        if status in (401, 403):
+            return AuthenticationError(f"{said}; {_RIGHTS.format(namespace=namespace)}")
+        if status == 404:
+            return NotFoundError(f"{said}; is pachd's address <service>.<namespace>:<port> of this cluster?")
+        return PachydermUnreachableError(said)
+
+
+def service_and_namespace(host: str) -> tuple[str, str]:
+    """What a name inside of the cluster is made of.
+
+    Raises:
+        PermanentError: no such name.
+    """
+    service, *rest = host.split(".")
+    if not rest or service.isdigit():
+        raise PermanentError(
+            f"{host!r} is no service of a cluster: with port_forward write pachd's address as it is inside, "
+            "<service>.<namespace>, like grpc://pachd.pachyderm:30650"
+        )
+    return service, rest[0]
+
+
+def _target(service: Any, port: int) -> int | str:
+    """The pod's port, or its name, behind a service's."""
+    for one in service.spec.ports or ():
+        if one.port == port:
+            return one.target_port or port
+    if service.spec.cluster_ip == "None":
+        return port  # its name leads to the pod itself
+    known = ", ".join(str(one.port) for one in service.spec.ports or ())
+    raise NotFoundError(f"service {service.metadata.name} has no port {port}; it has {known}")
+
+
+def _best(pods: list[Any]) -> Any:
+    """A pod that runs and stays, best one that is ready."""
+    alive = [one for one in pods if one.status.phase == "Running" and not one.metadata.deletion_timestamp]
+    return max(alive, key=_is_ready, default=None)
+
+
+def _is_ready(pod: Any) -> bool:
+    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
+
+
+def _number(pod: Any, target: int | str) -> int:
+    if str(target).isdigit():
+        return int(target)
+    for container in pod.spec.containers:
+        for one in container.ports or ():
+            if one.name == target:
+                return int(one.container_port)
+    raise NotFoundError(f"pod {pod.metadata.name} has no port {target}")

@@ -1,0 +1,201 @@
+"""The port-forward: local ports that lead to services of the cluster, for this process and its children."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import threading
+import time
+from contextlib import suppress
+
+from kfp_pachyderm.errors import PachydermError, PermanentError
+from kfp_pachyderm.forward.cluster import Cluster, Port, service_and_namespace
+from kfp_pachyderm.forward.tunnel import BrokenTunnelError, Tunnel, reset
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a service's pod is taken for the same.
+_POD_KEPT = 2.0
+#: Listeners, three for a job.
+_MOST = 256
+#: Seconds for a step to say what it wants.
+_ASKING = 5.0
+
+
+class Forwarder:
+    """Listens on 127.0.0.1 for services of one namespace; a context manager that ends it.
+
+    Args:
+        cluster: the way into the cluster.
+        namespace: of pachd; nothing else is reached.
+
+    Attributes:
+        variable: what children find it by, as KFP_PACHYDERM_FORWARDER.
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster, self._namespace = cluster, namespace
+        self._key = secrets.token_hex(16)
+        self._lock = threading.Lock()
+        self._listeners: dict[str, socket.socket] = {}
+        self._pods: dict[str, tuple[float, Port]] = {}
+        self._tunnels: set[Tunnel] = set()
+        self._said: set[str] = set()
+        self._closed = False
+        self._control = _listen()
+        self._start(self._answer_steps)
+        self.variable = f"{_address(self._control)}/{self._key}"
+
+    def __enter__(self) -> Forwarder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def probe(self, netloc: str) -> Port:
+        """Opens the way to "service.namespace:port" once.
+
+        Raises:
+            PachydermError: it is not open, and why.
+        """
+        port = self._pod(netloc)
+        self._cluster.dial(port).close()
+        return port
+
+    def local(self, netloc: str) -> str:
+        """The local "127.0.0.1:port" that leads to "service.namespace:port".
+
+        Raises:
+            PermanentError: no service of this namespace, or the port-forward has ended.
+        """
+        _, namespace = service_and_namespace(_split(netloc)[0])
+        if namespace != self._namespace:
+            raise PermanentError(
+                f"{netloc} is not in namespace {self._namespace}, which is the one that is forwarded"
+            )
+        with self._lock:
+            if self._closed:
+                raise PermanentError("the port-forward has ended")
+            if netloc in self._listeners:
+                self._use(netloc)
+            else:
+                self._make_room()
+                self._listeners[netloc] = _listen()
+                self._start(self._accept, netloc, self._listeners[netloc])
+            return _address(self._listeners[netloc])
+
+    def _use(self, netloc: str) -> None:
+        # pachd's stays the first one: clients keep its port.
+        if netloc in list(self._listeners)[1:]:
+            self._listeners[netloc] = self._listeners.pop(netloc)
+
+    def _make_room(self) -> None:
+        """Ends the listener that was used longest ago: jobs come and go, and nobody says when."""
+        if len(self._listeners) >= _MOST:
+            _end(self._listeners.pop(list(self._listeners)[1]))
+
+    def close(self) -> None:
+        """Ends all listeners and connections."""
+        with self._lock:
+            self._closed = True
+            listeners, tunnels = [self._control, *self._listeners.values()], list(self._tunnels)
+        for one in listeners:
+            _end(one)
+        for tunnel in tunnels:
+            tunnel.close()
+
+    @staticmethod
+    def _start(target: object, *arguments: object) -> None:
+        threading.Thread(target=target, args=arguments, name="port-forward", daemon=True).start()  # type: ignore[arg-type]
+
+    def _answer_steps(self) -> None:
+        while (connection := _accepted(self._control)) is not None:
+            self._start(self._answer, connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(_ASKING)
+            key, _, netloc = connection.makefile().readline().strip().partition(" ")
+            if secrets.compare_digest(key.encode(), self._key.encode()):
+                connection.sendall(f"{self._said_to(netloc)}\n".encode())
+
+    def _said_to(self, netloc: str) -> str:
+        try:
+            return self.local(netloc)
+        except (PachydermError, ValueError) as error:
+            return f"! {error}"
+
+    def _accept(self, netloc: str, listener: socket.socket) -> None:
+        while (connection := _accepted(listener)) is not None:
+            with self._lock:
+                self._use(netloc)
+            self._start(self._serve, netloc, connection)
+
+    def _serve(self, netloc: str, connection: socket.socket) -> None:
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            tunnel = Tunnel(connection, self._cluster.dial(self._pod(netloc)))
+        except (PachydermError, OSError) as error:
+            self._fail(netloc, error)
+            reset(connection)
+            return
+        self._run(netloc, tunnel)
+
+    def _run(self, netloc: str, tunnel: Tunnel) -> None:
+        with self._lock:
+            self._tunnels.add(tunnel)
+            if self._closed:
+                tunnel.close()
+        try:
+            tunnel.run()
+        except BrokenTunnelError as error:
+            self._fail(netloc, error)
+        finally:
+            with self._lock:
+                self._tunnels.discard(tunnel)
+
+    def _fail(self, netloc: str, error: Exception) -> None:
+        with self._lock:
+            self._pods.pop(netloc, None)  # perhaps it was another pod's time
+            known, closed = str(error) in self._said, self._closed
+            self._said.add(str(error))
+        if not closed:
+            # Steps try again by themselves, and say so when it does not help.
+            log.log(logging.DEBUG if known else logging.WARNING, "port-forward to %s: %s", netloc, error)
+
+    def _pod(self, netloc: str) -> Port:
+        with self._lock:
+            until, port = self._pods.get(netloc, (0.0, None))
+        if port is None or time.monotonic() >= until:
+            port = self._cluster.port(*_split(netloc))
+            with self._lock:
+                self._pods[netloc] = time.monotonic() + _POD_KEPT, port
+        return port
+
+
+def _listen() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=128)
+
+
+def _end(listener: socket.socket) -> None:
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)  # wakes its thread
+    listener.close()
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()
+    return f"{host}:{port}"
+
+
+def _accepted(listener: socket.socket) -> socket.socket | None:
+    try:
+        return listener.accept()[0]
+    except OSError:
+        return None  # closed
+
+
+def _split(netloc: str) -> tuple[str, int]:
+    host, _, port = netloc.rpartition(":")
+    return host, int(port)

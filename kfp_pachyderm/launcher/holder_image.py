@@ -1,0 +1,21 @@
+"""Which image the holder of a step runs in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+#: What is taken where nobody names one.
+DEFAULT_IMAGE = "python:3.11-slim"
+#: The namespace's image, in a step's environment.
+VARIABLE = "KFP_PACHYDERM_HOLDER_IMAGE"
+
+
+def holder_image(author: str = "", env: Mapping[str, str] = os.environ) -> str:
+    """The image: the author's, else the one in KFP_PACHYDERM_HOLDER_IMAGE, else the usual one.
+
+    Args:
+        author: what HolderOptions(image=...) says; "" when it says nothing.
+        env: the step's environment; the namespace's ConfigMap fills the variable.
+    """
+    return author or env.get(VARIABLE, "").strip() or DEFAULT_IMAGE
