@@ -18,6 +18,10 @@ _TABLE: dict[str, tuple[int, str]] = {
         "Your proposed upload is smaller than the minimum allowed object size. "
         "Each part must be at least 5 MB in size, except the last part.",
     ),
+    "IllegalVersioningConfigurationException": (
+        400,
+        "The versioning configuration specified in the request is invalid.",
+    ),
     "IncompleteBody": (
         400,
         "You did not provide the number of bytes specified by the Content-Length HTTP header.",
