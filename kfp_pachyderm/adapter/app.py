@@ -16,10 +16,12 @@ from kfp_pachyderm.adapter.reads import read_object
 from kfp_pachyderm.adapter.remote import CallFailedError
 from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.adapter.spool import Spool
+from kfp_pachyderm.adapter.subresources import Subresources
+from kfp_pachyderm.adapter.versions import check_version, list_versions
 from kfp_pachyderm.adapter.writes import Writes
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request
-from kfp_pachyderm.s3.routes import ABSENT, S3_ROUTES, match
+from kfp_pachyderm.s3.routes import S3_ROUTES, match
 from kfp_pachyderm.s3.signature import verify
 from kfp_pachyderm.s3.wsgi import Response, WSGIApplication, application, xml_response
 
@@ -37,17 +39,22 @@ class Adapter:
         self._config = config
         self._started = datetime.now(UTC)
         self.spool = Spool(Path(config.spool) / "written", config.spool_limit)
+        beside = Subresources(self.buckets)
         writes, multipart = Writes(self.buckets, self.spool), Multipart(self.buckets, self.spool)
         self._reads: dict[str, Callable[[S3Request], Response]] = {
             "NotImplemented": self._not_implemented,
             "ListBuckets": self._list_buckets,
-            "GetAbsentConfiguration": self._absent,
-            "GetObjectTagging": self._tagging,
+            "GetAbsentConfiguration": beside.absent,
+            "GetEmptyConfiguration": beside.empty,
+            "GetAcl": beside.acl,
+            "GetObjectTagging": beside.tagging,
+            "GetObjectLock": beside.lock,
             "GetObjectAttributes": lambda request: describe_object(request, self._find(request)),
             "GetBucketLocation": self._location,
             "GetBucketVersioning": self._versioning,
             "HeadBucket": self._head_bucket,
             "CreateBucket": self._create_bucket,
+            "ListObjectVersions": lambda request: list_versions(request, self.buckets.find(request.bucket)),
             "ListObjects": lambda request: list_objects(request, self.buckets.find(request.bucket)),
             "GetObject": self._get,
             "HeadObject": self._get,
@@ -80,6 +87,7 @@ class Adapter:
     def _answer(self, request: S3Request) -> Response:
         signed = verify(request, self._secret)
         operation = match(S3_ROUTES, request)
+        check_version(request.param("versionId"))
         if operation in self._uploads:
             return self._uploads[operation](request, signed)
         return self._reads[operation](request)
@@ -93,16 +101,6 @@ class Adapter:
 
     def _list_buckets(self, request: S3Request) -> Response:
         return list_buckets(request, sorted(self.buckets.all), self._started)
-
-    def _absent(self, request: S3Request) -> Response:
-        self.buckets.find(request.bucket)
-        raise S3Error(next(code for name, code in ABSENT.items() if request.has(name)))
-
-    def _tagging(self, request: S3Request) -> Response:
-        """No tags: the aws command asks for them when it copies a large object."""
-        if self._find(request) is None:
-            raise S3Error("NoSuchKey")
-        return xml_response("Tagging", [("TagSet", "")])
 
     def _location(self, request: S3Request) -> Response:
         self.buckets.find(request.bucket)

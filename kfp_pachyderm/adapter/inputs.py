@@ -14,7 +14,13 @@ from kfp_pachyderm.adapter.remote import CallFailedError, Found
 from kfp_pachyderm.adapter.sidecar import Sidecar
 
 _ATTEMPTS = 3
+_MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
 _GLOBS = frozenset("*?[]{}!()@+^")
+
+
+def _etag(found: Found) -> str:
+    """Pachyderm's hash in the shape of an ETag that is no MD5: clients check one without a dash."""
+    return f"{found.hash.hex()}-1" if found.size else _MD5_OF_NOTHING
 
 
 def _plain(key: str) -> bool:
@@ -45,7 +51,7 @@ class InputBucket:
         def read(start: int, length: int) -> Iterator[bytes]:
             return self._cache.read((self.commit, path, found.size), start, length, fetch)
 
-        return Stored(path[1:], found.size, found.hash.hex(), found.committed, read, spooled=False)
+        return Stored(path[1:], found.size, _etag(found), found.committed, read, spooled=False)
 
     def _read(self, path: str, start: int, length: int) -> Iterator[bytes]:
         """Goes on where a broken connection left off: the commit can't have changed."""

@@ -12,6 +12,7 @@ from kfp_pachyderm.adapter.listing import timestamp
 from kfp_pachyderm.adapter.objects import Attributes, Piece, Stored
 from kfp_pachyderm.adapter.outputs import reader
 from kfp_pachyderm.adapter.spool import Spool, SpoolFile
+from kfp_pachyderm.adapter.versions import NULL, check_version
 from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.body import Body, document
 from kfp_pachyderm.s3.checksums import ALGORITHMS, FULL_OBJECT, TYPE, encoded, named
@@ -82,7 +83,8 @@ def copy_source(request: S3Request, buckets: Buckets) -> Stored:
     Raises:
         S3Error: InvalidArgument, NoSuchBucket, NoSuchKey, PreconditionFailed.
     """
-    text = request.header("x-amz-copy-source").partition("?")[0]
+    text, _, query = request.header("x-amz-copy-source").partition("?")
+    check_version(decode(query).removeprefix("versionId="))
     bucket, _, key = decode(text).removeprefix("/").partition("/")
     if not bucket or not key:
         raise S3Error("InvalidArgument", f"x-amz-copy-source {text!r} is no /bucket/key")
@@ -194,6 +196,8 @@ class Writes:
         key = node.value("Key")
         condition = Unless(node.value("ETag"), node.value("LastModifiedTime"), node.value("Size"))
         try:
+            if node.value("VersionId") not in ("", NULL):
+                raise S3Error("NoSuchVersion")
             self._buckets.writable(bucket).delete(key, condition.check)
         except S3Error as error:
             return "Error", [("Key", key), ("Code", error.code), ("Message", error.message)]

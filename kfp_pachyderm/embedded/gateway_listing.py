@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +12,10 @@ from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.listing import Page, page
 from kfp_pachyderm.s3.request import S3Request
-from kfp_pachyderm.s3.wsgi import XML_TYPE, Response, xml_response
+from kfp_pachyderm.s3.wsgi import Response, xml_response
 
-_MOST_KEYS = 5000
+_MOST_KEYS, _DEFAULT_KEYS = 5000, 1000
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 USER: xml.Content = (("ID", "0" * 32), ("DisplayName", "pachyderm"))
 
 
@@ -46,13 +48,16 @@ def _walk(bucket: Bucket, prefix: str, after: str) -> Iterator[_Listed]:
         yield _Listed(file.path[1:], file)
 
 
-def _limit(request: S3Request) -> int:
-    text = request.param("max-keys")
-    if not text:
-        return 1000
-    if not (text.isascii() and text.isdigit()) or int(text) > _MOST_KEYS:
+def whole_number(request: S3Request, name: str, most: int, default: int) -> int:
+    """A parameter between 0 and `most`, as Go's strconv.Atoi reads it (util_header.go, intFormValue).
+
+    Raises:
+        S3Error: InvalidArgument.
+    """
+    text = request.param(name)
+    if text and not (_NUMBER.fullmatch(text) and 0 <= int(text) <= most):
         raise S3Error("InvalidArgument")
-    return int(text)
+    return int(text) if text else default
 
 
 def _contents(listed: _Listed) -> xml.Content:
@@ -109,23 +114,26 @@ class Listings:
 
     def put_versioning(self, request: S3Request) -> Response:
         """PutBucketVersioning: only "no versioning" can be set."""
+        status = xml.parse(request.document(), "VersioningConfiguration").value("Status")
+        if status not in ("", "Suspended", "Enabled"):
+            raise S3Error("IllegalVersioningConfigurationException")
         find_bucket(self._buckets, request.bucket)
-        if xml.parse(request.document(), "VersioningConfiguration").value("Status"):
+        if status:
             raise S3Error("NotImplemented")
         return Response()
 
-    def head(self, request: S3Request) -> Response:
-        """HeadBucket."""
-        find_bucket(self._buckets, request.bucket)
-        return Response(200, (("Content-Type", XML_TYPE),))
+    def versions(self, request: S3Request) -> Response:
+        """ListObjectVersions: not there, for any bucket."""
+        whole_number(request, "max-keys", _DEFAULT_KEYS, _DEFAULT_KEYS)
+        raise S3Error("NotImplemented")
 
     def objects(self, request: S3Request) -> Response:
         """ListObjects; an output bucket always seems empty, and nothing of version 2 is looked at."""
-        bucket = find_bucket(self._buckets, request.bucket)
-        limit = _limit(request)
+        limit = whole_number(request, "max-keys", _MOST_KEYS, _DEFAULT_KEYS)
         delimiter = request.param("delimiter")
         if delimiter not in ("", "/"):
             raise S3Error("InvalidDelimiter")
+        bucket = find_bucket(self._buckets, request.bucket)
         result: Page[_Listed] = Page()
         if not bucket.writable:
             prefix = request.param("prefix").removeprefix("/")

@@ -12,8 +12,9 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kfp_pachyderm.embedded.gateway_listing import USER, find_bucket
-from kfp_pachyderm.embedded.gateway_objects import check_length, check_path, path_of, read_body
+from kfp_pachyderm.embedded.gateway_body import skip_form
+from kfp_pachyderm.embedded.gateway_listing import USER, find_bucket, whole_number
+from kfp_pachyderm.embedded.gateway_objects import check_path, path_of, pieces
 from kfp_pachyderm.embedded.view import Bucket, JobBuckets
 from kfp_pachyderm.filehash import FileHash, small
 from kfp_pachyderm.s3 import xml
@@ -22,9 +23,8 @@ from kfp_pachyderm.s3.request import S3Request
 from kfp_pachyderm.s3.wsgi import Response, xml_response
 
 _SMALLEST = 5 * 2**20
-_MOST_PARTS = 10000
+_MOST_PARTS, _MOST_LISTED = 10000, 1000
 _PIECE = 2**20
-_MARKERS = ("KeyMarker", "UploadIdMarker", "NextKeyMarker", "NextUploadIdMarker")
 
 
 class Panic(BaseException):
@@ -55,17 +55,10 @@ class _Upload:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def _number(request: S3Request) -> int:
-    text = request.param("partNumber")
-    if not (text.isascii() and text.isdigit()) or int(text) > _MOST_PARTS:
-        raise S3Error("InvalidArgument")
-    return int(text)
-
-
 def _spooled(request: S3Request) -> _Part:
     whole = FileHash()
     with tempfile.TemporaryFile(buffering=0) as content:
-        for piece in read_body(request, request.body):
+        for piece in pieces(request.body):
             content.write(piece)
             whole.update(piece)
         return _Part(os.dup(content.fileno()), whole.size, whole.digest().hex())
@@ -74,10 +67,10 @@ def _spooled(request: S3Request) -> _Part:
 def _wanted(request: S3Request) -> list[int]:
     root = xml.parse(request.document(), "CompleteMultipartUpload")
     try:
-        numbers = [int(part.value("PartNumber")) for part in root.all("Part")]
+        numbers = [int(part.value("PartNumber").strip() or 0) for part in root.all("Part")]
     except ValueError as error:
         raise S3Error("MalformedXML") from error
-    if not numbers or any(one >= other for one, other in itertools.pairwise(numbers)):
+    if not numbers or any(one > other for one, other in itertools.pairwise(numbers)):
         raise S3Error("InvalidPartOrder")
     return numbers
 
@@ -113,12 +106,13 @@ class Uploads:
 
     def list_uploads(self, request: S3Request) -> Response:
         """ListMultipartUploads: always seems empty."""
+        most = whole_number(request, "max-uploads", _MOST_LISTED, _MOST_LISTED)
         self._find_bucket(request)
-        fields: list[tuple[str, xml.Content]] = [("Bucket", request.bucket)]
-        fields += [
-            (name, "") for name in ("KeyMarker", "UploadIdMarker", "NextKeyMarker", "NextUploadIdMarker")
-        ]
-        fields += [("MaxUploads", "1000"), ("IsTruncated", "false")]
+        key_marker = request.param("key-marker")
+        upload_marker = request.param("upload-id-marker") if key_marker else ""
+        fields: list[tuple[str, xml.Content]] = [("Bucket", request.bucket), ("KeyMarker", key_marker)]
+        fields += [("UploadIdMarker", upload_marker), ("NextKeyMarker", ""), ("NextUploadIdMarker", "")]
+        fields += [("MaxUploads", str(most)), ("IsTruncated", "false")]
         return xml_response("ListMultipartUploadsResult", fields)
 
     def create(self, request: S3Request) -> Response:
@@ -131,9 +125,9 @@ class Uploads:
         return xml_response("InitiateMultipartUploadResult", fields)
 
     def part(self, request: S3Request) -> Response:
-        """UploadPart; no framing is decoded."""
-        check_length(request)
-        number = _number(request)
+        """UploadPart; no framing is decoded, a length need not be there, and a form's body is lost."""
+        skip_form(request)
+        number = whole_number(request, "partNumber", _MOST_PARTS, 0)
         self._find_bucket(request)
         upload = self._upload(request)
         self._buckets.may_upload()
@@ -144,19 +138,27 @@ class Uploads:
 
     def list_parts(self, request: S3Request) -> Response:
         """ListParts: digits at the start of the upload's ID show up as a part (its `.keep` file)."""
+        most = whole_number(request, "max-parts", _MOST_LISTED, _MOST_LISTED)
+        marker = whole_number(request, "part-number-marker", _MOST_PARTS, 0)
         self._find_bucket(request)
         upload_id = request.param("uploadId")
         upload = self._uploads.get((request.bucket, request.key, upload_id))
-        parts = self._parts(upload, upload_id) if upload else []
+        found = [one for one in (self._parts(upload, upload_id) if upload else []) if one[0] > marker]
+        parts, truncated = found[:most], bool(most) and len(found) > most
         fields: list[tuple[str, xml.Content]] = [("Bucket", request.bucket), ("Key", request.key)]
         fields += [
             ("UploadId", upload_id),
             ("Initiator", USER),
             ("Owner", USER),
             ("StorageClass", "STANDARD"),
+            ("PartNumberMarker", str(marker)),
+            (
+                "NextPartNumberMarker",
+                str(max((number for number, _ in parts), default=0) if truncated else 0),
+            ),
+            ("MaxParts", str(most)),
+            ("IsTruncated", str(truncated).lower()),
         ]
-        fields += [("PartNumberMarker", "0"), ("NextPartNumberMarker", "0")]
-        fields += [("MaxParts", "1000"), ("IsTruncated", "false")]
         fields += [("Part", [("PartNumber", str(number)), ("ETag", etag)]) for number, etag in parts]
         return xml_response("ListPartsResult", fields)
 
@@ -164,14 +166,15 @@ class Uploads:
     def _parts(upload: _Upload, upload_id: str) -> list[tuple[int, str]]:
         digits = re.match(r"\d*", upload_id)
         kept = int(digits[0]) if digits and digits[0] else 0
-        listed = [(kept, small(b"").hex())] if kept else []
+        listed = [(kept, small(b"").hex())]
         with upload.lock:
-            return listed + [
-                (number, upload.parts[number].hash) for number in sorted(upload.parts, key=str) if number
-            ]
+            return listed + [(number, upload.parts[number].hash) for number in sorted(upload.parts, key=str)]
 
     def complete(self, request: S3Request) -> Response:
         """CompleteMultipartUpload; the parts' ETags are not compared."""
+        if request.length is None:
+            raise S3Error("MissingContentLength")
+        skip_form(request)
         numbers = _wanted(request)
         bucket = self._writable(request)
         upload = self._upload(request)

@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from kfp_pachyderm.embedded.gateway_conditions import (
+    http_time,
+    in_range,
+    names_strongly,
+    names_weakly,
+    quoted,
+)
 from kfp_pachyderm.embedded.view import CommitView, FileEntry
-from kfp_pachyderm.s3.conditions import http_date, parse_date
+from kfp_pachyderm.s3.conditions import http_date
 from kfp_pachyderm.s3.request import S3Request
 from kfp_pachyderm.s3.wsgi import Response
 
@@ -111,30 +118,32 @@ class ServedFile:
         return (("X-Amz-Version-Id", self.version), *more)
 
     def _validators(self) -> tuple[tuple[str, str], ...]:
-        return (("Etag", f'"{self.file.hash}"'), ("Last-Modified", http_date(self.file.committed)))
-
-    def _names(self, header: str) -> bool:
-        # s2 puts quotes around an unquoted value, "*" included
-        return self.file.hash in [name.strip().removeprefix("W/").strip('"') for name in header.split(",")]
+        return (("Etag", self._etag), ("Last-Modified", http_date(self.file.committed)))
 
     def _modified(self) -> datetime:
         return self.file.committed.astimezone(UTC).replace(microsecond=0)
 
+    @property
+    def _etag(self) -> str:
+        return f'"{self.file.hash}"'
+
     def _failed(self, request: S3Request) -> bool:
-        if "if-match" in request.headers:
-            return not self._names(request.header("if-match"))
-        limit = parse_date(request.header("if-unmodified-since"))
+        match = quoted(request.header("if-match"))
+        if match:
+            return not names_strongly(match, self._etag)
+        limit = http_time(request.header("if-unmodified-since"))
         return limit is not None and self._modified() > limit
 
     def _unchanged(self, request: S3Request) -> bool:
-        if "if-none-match" in request.headers:
-            return self._names(request.header("if-none-match"))
-        limit = parse_date(request.header("if-modified-since"))
+        none = quoted(request.header("if-none-match"))
+        if none:
+            return names_weakly(none, self._etag)
+        limit = http_time(request.header("if-modified-since"))
         return limit is not None and self._modified() <= limit
 
     def _range_header(self, request: S3Request) -> str:
         condition = request.header("if-range")
-        if condition and not (self._names(condition) or parse_date(condition) == self._modified()):
+        if condition and not in_range(condition, self._etag, self._modified()):
             return ""
         return request.header("range")
 

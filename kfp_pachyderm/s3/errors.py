@@ -18,6 +18,10 @@ _TABLE: dict[str, tuple[int, str]] = {
         "Your proposed upload is smaller than the minimum allowed object size. "
         "Each part must be at least 5 MB in size, except the last part.",
     ),
+    "IllegalVersioningConfigurationException": (
+        400,
+        "The versioning configuration specified in the request is invalid.",
+    ),
     "IncompleteBody": (
         400,
         "You did not provide the number of bytes specified by the Content-Length HTTP header.",
@@ -56,10 +60,15 @@ _TABLE: dict[str, tuple[int, str]] = {
         "or the multipart upload might have been aborted or completed.",
     ),
     "NoSuchBucketPolicy": (404, "The bucket policy does not exist."),
+    "NoSuchConfiguration": (404, "The specified configuration does not exist."),
     "NoSuchCORSConfiguration": (404, "The CORS configuration does not exist."),
     "NoSuchLifecycleConfiguration": (404, "The lifecycle configuration does not exist."),
     "NoSuchPublicAccessBlockConfiguration": (404, "The public access block configuration was not found."),
     "NoSuchTagSet": (404, "The TagSet does not exist."),
+    "NoSuchVersion": (
+        404,
+        "The version ID specified in the request does not match an existing version.",
+    ),
     "NoSuchWebsiteConfiguration": (404, "The specified bucket does not have a website configuration."),
     "NotImplemented": (501, "This functionality is not implemented."),
     "ObjectLockConfigurationNotFoundError": (

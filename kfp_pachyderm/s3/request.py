@@ -14,6 +14,11 @@ _MAX_DOCUMENT = 4 * 2**20
 _MOST_DIGITS = 19
 
 
+def _uuid(digits: str) -> str:
+    # the module uuid takes longer to import than a step's start can spare
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
 class Source(Protocol):
     """What a body is read from: `wsgi.input`."""
 
@@ -38,7 +43,8 @@ class S3Request:
         headers: by lower-case name.
         body: the raw body.
         length: Content-Length, None when not given or chunked.
-        id: made up here, for the answer's x-amz-request-id.
+        raw_query: as sent, without the question mark.
+        id: made up here, for the answer's x-amz-request-id: a UUID, as s2's are.
     """
 
     method: str
@@ -50,7 +56,8 @@ class S3Request:
     headers: Mapping[str, str]
     body: Source
     length: int | None
-    id: str = field(default_factory=lambda: os.urandom(16).hex())
+    raw_query: str = ""
+    id: str = field(default_factory=lambda: _uuid(os.urandom(16).hex()))
 
     def has(self, name: str) -> bool:
         """Whether the query names this parameter, with or without a value."""
@@ -70,7 +77,7 @@ class S3Request:
         Raises:
             S3Error: it is longer than any document S3 knows.
         """
-        data = self.body.read(min(root_limit, self.length or 0) + 1) if self.length else b""
+        data = self.body.read(root_limit + 1)
         if len(data) > root_limit:
             raise S3Error("MalformedXML")
         return data
@@ -145,4 +152,5 @@ def from_environ(environ: Mapping[str, Any]) -> S3Request:
         headers=headers,
         body=environ["wsgi.input"],
         length=_length(headers),
+        raw_query=raw_query,
     )

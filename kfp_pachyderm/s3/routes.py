@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request
 
@@ -61,9 +62,9 @@ _COPY = "x-amz-copy-source"
 _UNKNOWN_BUCKET = (
     "accelerate", "acl", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle",
     "logging", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy",
-    "policyStatus", "publicAccessBlock", "replication", "requestPayment", "tagging", "website", "versions",
+    "policyStatus", "publicAccessBlock", "replication", "requestPayment", "tagging", "website",
 )  # fmt: skip
-_UNKNOWN_OBJECT = ("acl", "legal-hold", "restore", "retention", "select", "tagging", "torrent", "versionId")
+_UNKNOWN_OBJECT = ("acl", "legal-hold", "restore", "retention", "select", "tagging", "torrent")
 
 #: What a bucket without such a configuration answers to a GET of it.
 ABSENT = {
@@ -73,16 +74,32 @@ ABSENT = {
     "object-lock": "ObjectLockConfigurationNotFoundError",
     "ownershipControls": "OwnershipControlsNotFoundError",
     "policy": "NoSuchBucketPolicy",
+    "policyStatus": "NoSuchBucketPolicy",
     "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
     "replication": "ReplicationConfigurationNotFoundError",
     "tagging": "NoSuchTagSet",
     "website": "NoSuchWebsiteConfiguration",
 }
 
+#: What else such a bucket answers to a GET of what it does not have: the document's root and what is in it.
+EMPTY: dict[str, tuple[str, xml.Content]] = {
+    "accelerate": ("AccelerateConfiguration", ""),
+    "analytics": ("ListBucketAnalyticsConfigurationResult", [("IsTruncated", "false")]),
+    "intelligent-tiering": ("ListBucketIntelligentTieringConfigurationsOutput", [("IsTruncated", "false")]),
+    "inventory": ("ListInventoryConfigurationsResult", [("IsTruncated", "false")]),
+    "logging": ("BucketLoggingStatus", ""),
+    "metrics": ("ListMetricsConfigurationsResult", [("IsTruncated", "false")]),
+    "notification": ("NotificationConfiguration", ""),
+    "requestPayment": ("RequestPaymentConfiguration", [("Payer", "BucketOwner")]),
+}
+
 #: S3 as clients know it, for a bucket that is neither versioned nor configurable.
 S3_ROUTES: tuple[Route, ...] = (
     Route("service", "GET HEAD", "ListBuckets"),
     *(Route("bucket", "GET", "GetAbsentConfiguration", (name,)) for name in ABSENT),
+    *(Route("bucket", "GET", "GetEmptyConfiguration", (name,)) for name in EMPTY),
+    Route("bucket", "GET", "GetAcl", ("acl",)),
+    Route("bucket", "GET", "ListObjectVersions", ("versions",)),
     *(Route("bucket", "*", "NotImplemented", (name,)) for name in _UNKNOWN_BUCKET),
     Route("bucket", "GET", "GetBucketLocation", ("location",)),
     Route("bucket", "GET", "GetBucketVersioning", ("versioning",)),
@@ -95,6 +112,8 @@ S3_ROUTES: tuple[Route, ...] = (
     Route("bucket", "DELETE", "NotImplemented"),
     Route("bucket", "POST", "NotImplemented"),
     Route("object", "GET", "GetObjectTagging", ("tagging",)),
+    Route("object", "GET", "GetAcl", ("acl",)),
+    *(Route("object", "GET", "GetObjectLock", (name,)) for name in ("legal-hold", "retention")),
     *(Route("object", "*", "NotImplemented", (name,)) for name in _UNKNOWN_OBJECT),
     Route("object", "GET", "GetObjectAttributes", ("attributes",)),
     Route("object", "GET", "ListParts", ("uploadId",)),

@@ -68,6 +68,11 @@ def drained(source: Source) -> bool:
     return True
 
 
+def _ends(response: Response) -> bool:
+    """Whether the connection ends with the answer, so that nothing more of the body is read."""
+    return _CLOSE in response.headers
+
+
 def _handled(handle: Callable[[S3Request], Response], request: S3Request) -> Response:
     try:
         response = handle(request)
@@ -78,7 +83,7 @@ def _handled(handle: Callable[[S3Request], Response], request: S3Request) -> Res
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         response = error_response(S3Error("InternalError"), request.path, request.id)
-    ends = () if drained(request.body) else (_CLOSE,)
+    ends = () if _ends(response) or drained(request.body) else (_CLOSE,)
     return with_headers(response, ("x-amz-request-id", request.id), ("x-amz-id-2", request.id), *ends)
 
 

@@ -38,13 +38,13 @@ def escape(text: str) -> str:
 
 
 def _render(name: str, content: Content) -> Iterator[str]:
-    yield f"<{name}>"
+    yield f"<{name}>"  # it may have attributes
     if isinstance(content, str):
         yield escape(content)
     else:
         for child, inner in content:
             yield from _render(child, inner)
-    yield f"</{name}>"
+    yield f"</{name.partition(' ')[0]}>"
 
 
 def document(name: str, content: Content, *, namespace: bool = True) -> bytes:

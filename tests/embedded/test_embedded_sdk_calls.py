@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import grpc
 import pytest
+from embedded_bench import without_auth
 from pachyderm_sdk.api import metadata, pfs, pps
 
 State = pps.JobState
@@ -96,6 +97,28 @@ def test_commit_with_subvenance_is_dropped_only_with_it_and_its_job_ends(bench):
     assert (ended.state, ended.output_commit.id) == (State.JOB_KILLED, second.id)
     assert second.id in [one.job.id for one in bench.client.pps.list_job(pipeline=bench.pipeline("copy"))]
     assert bench.client.pfs.inspect_branch(branch=bench.branch("images")).head.id == first.id
+
+
+@without_auth
+def test_jobs_on_commits_are_found_by_the_commits_full_names(bench):
+    """src/server/pps/server/api_server.go, intersectCommitSets: compared as texts, whatever is below it."""
+    first = bench.put("images", {"/a": b"1"})
+    bench.create("copy", "pass", _files())
+    second = bench.put("images", {"/b": b"1"})
+
+    def on(*commits):
+        found = bench.client.pps.list_job(pipeline=bench.pipeline("copy"), input_commit=list(commits))
+        return [one.job.id for one in found]
+
+    both = [one.job.id for one in bench.client.pps.list_job(pipeline=bench.pipeline("copy"))]
+    assert [on(second), on(first)] == [both[:1], both[1:]]
+    assert on(first, second) == []
+    output = pfs.Commit(repo=bench.repo("copy"), id=both[0])
+    assert on(output) == [], "nothing comes from it"
+    meta = pfs.Repo(name="images", type="meta", project=bench.project)
+    branch = pfs.Commit(repo=bench.repo("images"), branch=bench.branch("images"))
+    for other in (pfs.Commit(repo=meta, id=second.id), branch, bench.commit("none", second.id)):
+        assert on(other) == []
 
 
 def test_datums_of_an_input(bench):

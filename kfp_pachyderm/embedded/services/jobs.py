@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pachyderm_sdk.api import pfs, pps, transaction
 
-from kfp_pachyderm.embedded.auth import guard, owners, state
+from kfp_pachyderm.embedded.auth import dropped, guard, owners, state
 from kfp_pachyderm.embedded.fields import given
 from kfp_pachyderm.embedded.pps import inputs, jobs, pipelines
 from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey, key_of
-from kfp_pachyderm.embedded.services import messages, pick, wire
+from kfp_pachyderm.embedded.services import messages, wire
 from kfp_pachyderm.embedded.services.context import Joining, alive
 from kfp_pachyderm.embedded.services.datums import DatumService
 from kfp_pachyderm.embedded.services.pps import Operations, job_key, message, stop_job
 from kfp_pachyderm.embedded.services.wire import Context
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store import commits
+from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.repos import RepoKey
+from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker.logs import Logs
 from kfp_pachyderm.embedded.worker.run import Working
 
@@ -142,26 +144,30 @@ class JobService:
             where, values = "WHERE (project, pipeline) = (?, ?)", tuple(key)
         else:
             where, values = "", ()
-        sets = self._sets_of(request.input_commit)
-        sent = 0
-        for job in self._of_versions(
-            jobs.select(db, f"{where} ORDER BY seq {order}", values), request.history
-        ):
-            projects = [one.name for one in request.projects]
-            if (projects and job.key.project not in projects) or (
-                sets is not None and job.key.id not in sets
-            ):
-                continue
-            if not guard.may(db, state.of_repo(PipelineKey(*job.key[:2]).repo()), "PIPELINE_LIST_JOB"):
-                continue
+        rows = jobs.select(db, f"{where} ORDER BY seq {order}", values)
+        found = self._of_versions(self._on(rows, request), request.history)
+        projects = [one.name for one in request.projects]
+        wanted = (job for job in found if not projects or job.key.project in projects)
+        for job in itertools.islice(wanted, request.number or None):
             info = self.info(job, request.details)
             info.auth_token = ""
             yield info
-            sent += 1
-            if sent == request.number:
-                return
 
-    def _of_versions(self, found: list[Job], history: int) -> Iterator[Job]:
+    def _on(self, rows: list[Job], request: pps.ListJobRequest) -> Iterator[Job]:
+        """Leaves out what the caller may not see in detail, and jobs on other commits."""
+        db = self._store.read()
+        sets = [self._sets_below(one) for one in request.input_commit]
+        for job in rows:
+            # Without details nobody's rights are looked at (src/server/pps/server/api_server.go, ListJob).
+            repo = state.of_repo(PipelineKey(*job.key[:2]).repo())
+            if request.details and not guard.may(db, repo, "PIPELINE_LIST_JOB"):
+                continue
+            if sets:
+                dropped.refuse_row()
+            if all(job.key.id in one for one in sets):
+                yield job
+
+    def _of_versions(self, found: Iterable[Job], history: int) -> Iterator[Job]:
         newest: dict[PipelineKey, int] = {}
         for job in found:
             key = PipelineKey(*job.key[:2])
@@ -170,14 +176,13 @@ class JobService:
             if history < 0 or job.version >= newest[key] - history:
                 yield job
 
-    def _sets_of(self, given: list[pfs.Commit]) -> set[str] | None:
+    def _sets_below(self, handle: pfs.Commit) -> set[str]:
+        """Commit sets that come from a commit, which is compared by its full name (intersectCommitSets)."""
         db = self._store.read()
-        found: set[str] | None = None
-        for handle in given:
-            commit = pick.commit(db, handle)
-            below = {one.set_id for one in _downstream(self._store, commit.id)}
-            found = below if found is None else found & below
-        return found
+        named = handle.repo
+        repo = repos.find_repo(db, RepoKey(named.project.name, named.name, named.type))
+        commit = commits.find(db, repo.id, handle.id) if repo else None
+        return {one.set_id for one in _downstream(self._store, commit.id)} if commit else set()
 
     def _list_sets(self, request: pps.ListJobSetRequest, _: Context) -> Iterator[pps.JobSetInfo]:
         order = "ASC" if request.reverse else "DESC"
@@ -261,9 +266,9 @@ class JobService:
             self._store.database.wait(grown, alive(context, self._store))
 
 
-def _downstream(store: Any, commit_id: int) -> list[commits.Commit]:
+def _downstream(store: Store, commit_id: int) -> list[commits.Commit]:
     seen: dict[int, commits.Commit] = {}
-    waiting = [commits.by_id(store.read(), commit_id)]
+    waiting = commits.subvenance(store.read(), commit_id)
     while waiting:
         commit = waiting.pop()
         if commit.id not in seen:

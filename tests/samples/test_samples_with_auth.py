@@ -1,0 +1,104 @@
+"""Every sample with auth on: the data is root's, the steps are a robot's with the documented roles."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pachyderm_sdk.api import pfs, pps
+from sklearn.datasets import load_digits
+from test_edges_by_sdk import photograph
+from test_existing import square
+
+from samples import load_sample
+from tests.documented import DOCUMENTED
+from tests.embedded.embedded_auth import ROOT, Office, server
+from tests.with_auth import GuardedPachyderm, guarded_pachyderm
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedPachyderm]:
+    with guarded_pachyderm(tmp_path_factory.mktemp("guarded")) as running:
+        yield running
+
+
+def jobs(guarded: GuardedPachyderm, project: str) -> dict[str, pps.JobState]:
+    """Pipeline → state of its one job."""
+    found = list(guarded.client.pps.list_job(projects=[pfs.Project(name=project)]))
+    states = {one.job.pipeline.name: one.state for one in found}
+    assert len(states) == len(found)
+    return states
+
+
+def test_edges(guarded: GuardedPachyderm) -> None:
+    guarded.allow(vision="projectWriter")
+    guarded.put_for("repoWriter", "vision/images", {"/a.png": photograph(0)})
+    assert load_sample("edges").edge_detection(sigma=1.0).output.startswith("vision/montage@")
+    assert set(jobs(guarded, "vision").values()) == {pps.JobState.JOB_SUCCESS}
+    assert set(jobs(guarded, "vision")) == {"edges", "montage"}
+
+
+def test_digits(guarded: GuardedPachyderm) -> None:
+    data, text = load_digits(), io.BytesIO()
+    np.savetxt(text, np.column_stack([data.data, data.target])[:300], delimiter=",", fmt="%d")
+    guarded.allow(digits="projectWriter")
+    guarded.put_for("repoWriter", "digits/scans", {"/first.csv": text.getvalue()})
+    assert load_sample("digits").digits().output.startswith("digits/evaluate@")
+    assert jobs(guarded, "digits") == dict.fromkeys(
+        ("prepare", "train", "evaluate"), pps.JobState.JOB_SUCCESS
+    )
+
+
+def test_minio(guarded: GuardedPachyderm) -> None:
+    guarded.allow(words="projectWriter")
+    guarded.put_for("repoWriter", "words/texts", {"/a.txt": "to be"})
+    assert load_sample("minio").word_count().output == 2
+
+
+def test_cross(guarded: GuardedPachyderm) -> None:
+    guarded.allow(studio="projectWriter")
+    guarded.put_for("repoWriter", "studio/images", {"/a.png": square()})
+    guarded.put_for("repoWriter", "studio/filters", {"/soft": "BLUR", "/drawn": "FIND_EDGES"})
+    load_sample("cross").filters()
+    (job,) = guarded.client.pps.list_job(projects=[pfs.Project(name="studio")])
+    assert (job.data_processed, job.state) == (2, pps.JobState.JOB_SUCCESS)
+
+
+def test_existing(guarded: GuardedPachyderm) -> None:
+    guarded.put_for("repoWriter", "images", {"/square.png": square()})
+    code = "import os; assert os.environ['S3_ENDPOINT']"
+    spec = {
+        **json.loads(DOCUMENTED),
+        "input": {"pfs": {"glob": "/", "repo": "images", "s3": True}},
+        "transform": {"cmd": ["python3", "-c", code], "image": "pachyderm/opencv"},
+    }
+    guarded.client.pps.create_pipeline_v2(create_pipeline_request_json=json.dumps(spec))
+    guarded.office.bind(guarded.robot, "default/test", "repoWriter")
+    in_place = load_sample("existing", "in_place").in_place().output
+
+    theirs = pps.Pipeline(name="test", project=pfs.Project(name="default"))
+    assert [f"default/test@{one.job.id}" for one in guarded.client.pps.list_job(pipeline=theirs)] == [
+        in_place
+    ]
+    guarded.client.pps.delete_pipeline(pipeline=theirs)
+    with pytest.warns(UserWarning, match="Pachyderm refuses this spelling"):
+        sample = load_sample("existing")
+    # The project is `default`, where everybody may make repos.
+    assert sample.documented().output.startswith("default/test@")
+
+
+def test_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its author puts the data and runs the steps, and needs no role in the project `default`."""
+    with server(tmp_path / ".pachyderm", "--auth", KFP_PACHYDERM_ROOT_TOKEN=ROOT) as address:
+        token, author = Office(address).robot()
+        for name in ("PACH_PYTHON_AUTH_TOKEN", "KFP_PACHYDERM_TOKEN"):
+            monkeypatch.setenv(name, token)
+        load_sample("notebooks", "execute").execute(str(tmp_path))
+        found = list(
+            author.pps.list_job(pipeline=pps.Pipeline(name="draw", project=pfs.Project(name="default")))
+        )
+    assert [one.state for one in found] == [pps.JobState.JOB_SUCCESS] * 2
