@@ -25,6 +25,7 @@ from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.adapter.verify import SMALL, fingerprint
 from kfp_pachyderm.adapter.writeback import WriteBack
 from kfp_pachyderm.errors import WriteBackError
+from tests.waiting import PATIENCE
 
 VECTORS = Path(__file__).parent.parent / "embedded" / "vectors" / "gateway.jsonl"
 CONTENTS = {
@@ -89,7 +90,7 @@ def test_another_content_of_the_same_size_is_found_and_sent_again(
 ) -> None:
     with closing(Damaging(pachyderm.address, key, 1)) as remote:
         writeback, commit = written(pachyderm, tmp_path, remote)
-        assert writeback.flush(60).objects == len(CONTENTS)
+        assert writeback.flush(PATIENCE).objects == len(CONTENTS)
         assert remote.times == 0
     assert pachyderm.files(commit) == {"/" + name: content for name, content in CONTENTS.items()}
 
@@ -98,7 +99,7 @@ def test_a_content_that_stays_wrong_fails_the_step_by_name(pachyderm: Pachyderm,
     with closing(Damaging(pachyderm.address, "large", 99)) as remote:
         writeback, _ = written(pachyderm, tmp_path, remote)
         with pytest.raises(WriteBackError, match="'large' is missing or differs"):
-            writeback.flush(60)
+            writeback.flush(PATIENCE)
 
 
 def test_parts_are_compared_one_by_one(s3: Any, step: Step, pachyderm: Pachyderm, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from samples import SAMPLES
+from tests.waiting import PATIENCE
 
 FOLDER = SAMPLES / "notebooks"
 NOTEBOOK = FOLDER / "first_steps.ipynb"
@@ -32,7 +33,7 @@ def outputs(path: Path) -> list[dict[str, Any]]:
 def executed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     target = tmp_path_factory.mktemp("notebook") / "executed.ipynb"
     command = [sys.executable, str(FOLDER / "execute.py"), str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return outputs(target)
 
