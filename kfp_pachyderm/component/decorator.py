@@ -30,6 +30,7 @@ def s3_enabled(
     connection: Connection | None = ...,
     holder: HolderOptions = ...,
     timeout: float | None = ...,
+    keys: Literal["refuse", "encode"] = ...,
 ) -> S3EnabledComponent: ...
 
 
@@ -46,6 +47,7 @@ def s3_enabled(
     connection: Connection | None = ...,
     holder: HolderOptions = ...,
     timeout: float | None = ...,
+    keys: Literal["refuse", "encode"] = ...,
 ) -> Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]: ...
 
 
@@ -61,6 +63,7 @@ def s3_enabled(
     connection: Connection | None = None,
     holder: HolderOptions = HolderOptions(),
     timeout: float | None = None,
+    keys: Literal["refuse", "encode"] = "refuse",
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
     """Makes a KFP component's task run as an S3-enabled Pachyderm job.
 
@@ -83,6 +86,9 @@ def s3_enabled(
         holder: image and time limits of the job's user code.
         timeout: seconds to wait for Pachyderm (commits, the job's start, its end); None: the launcher's
             default.
+        keys: what becomes of keys that Pachyderm can't hold (`* ? [ ] { } ! ( ) @ + ^`, what is no printable
+            ASCII, empty elements, "." and ".."): "refuse" fails their upload, "encode" has all keys of the
+            output bucket percent-encoded in Pachyderm (`adapter.encoding`); steps see them as they were.
 
     Returns:
         A KFP component, called like the original; without `component` a decorator that makes one.
@@ -105,6 +111,7 @@ def s3_enabled(
             timeout=None if timeout is None else seconds("timeout", timeout),
             digest=ir.digest(),
             image=ir.container["image"],
+            keys=keys,
         )
         _check_names(original, config.inputs)
         own_project = project if project is not None or spec is None else spec.project
@@ -113,6 +120,7 @@ def s3_enabled(
         return S3EnabledComponent(step, checked_project or "default", connection)
 
     _check_options(spec, gateway, connection, holder)
+    _check_keys(keys, gateway)
     return wrap if component is None else wrap(component)
 
 
@@ -133,6 +141,15 @@ def _check_options(spec: object, gateway: object, connection: object, holder: ob
     if not isinstance(holder, HolderOptions):
         raise SpecError('Argument for "holder" must be HolderOptions(...).')
     check_connection(connection)
+
+
+def _check_keys(keys: object, gateway: object) -> None:
+    if keys not in ("refuse", "encode"):
+        raise SpecError(f'Argument for "keys" must be "refuse" or "encode". Got {keys!r}.')
+    if keys == "encode" and gateway == "direct":
+        raise SpecError(
+            'keys="encode" needs gateway="adapter": Pachyderm\'s own gateway takes keys only as they are.'
+        )
 
 
 def _checked_ir(original: Any) -> ComponentIR:

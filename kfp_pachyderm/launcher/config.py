@@ -69,6 +69,7 @@ class StepConfig:
         timeout: seconds for waiting on Pachyderm (commits, attach, close); None: the default.
         digest: digest of the component before it was wrapped.
         image: the component's image.
+        keys: what becomes of keys that Pachyderm can't hold: "refuse", or "encode".
     """
 
     component: str
@@ -83,6 +84,7 @@ class StepConfig:
     timeout: float | None = None
     digest: str = ""
     image: str = ""
+    keys: Literal["refuse", "encode"] = "refuse"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from kfp_pachyderm.errors import (
     BranchNotFoundError,
@@ -21,6 +21,8 @@ from kfp_pachyderm.errors import (
 from kfp_pachyderm.pachyderm.client import CALL_TIMEOUT, Pachd
 from kfp_pachyderm.sdk import pfs
 
+#: What says in a commit's metadata how the names of its files are encoded.
+KEYS = "kfp-pachyderm/keys"
 _NAME = r"[A-Za-z0-9_-]+"
 _REFERENCE = re.compile(rf"(?:(?P<project>{_NAME})/)?(?P<repo>{_NAME})@(?P<version>{_NAME})")
 _COMMIT_ID = re.compile(r"[0-9a-f]{32}")
@@ -34,11 +36,13 @@ class Reference:
         project: the repo's project.
         repo: the repo.
         version: a branch's name or a commit's ID (32 hex digits).
+        encoding: of the names of its files (`adapter.encoding`), known of a resolved commit; "": none.
     """
 
     project: str
     repo: str
     version: str
+    encoding: str = field(default="", compare=False, repr=False)
 
     @property
     def is_commit(self) -> bool:
@@ -113,7 +117,8 @@ def resolve(
             raise CommitFailedError(_failed_text(reference, info, skipped))
         parent = replace(reference, version=info.parent_commit.id)
         info = _finished(pachd, parent, _inspect(pachd, parent), deadline, tell)
-    found = replace(reference, version=info.commit.id)
+    encoding = info.metadata.get(KEYS, "")
+    found = replace(reference, version=info.commit.id, encoding=encoding)
     _refuse_empty(pachd, reference, found, glob)
     return found
 

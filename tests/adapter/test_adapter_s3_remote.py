@@ -22,6 +22,7 @@ from test_adapter_faults import Proxy
 from benchmarks.clients.run import Bed, Job
 from kfp_pachyderm.adapter import s3_remote
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
+from kfp_pachyderm.adapter.encoding import encode
 from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket, reader
 from kfp_pachyderm.adapter.process import AdapterProcess, Flushed
@@ -95,6 +96,18 @@ def test_reads_and_writes_are_right_and_said_to_be_slow(bed: Bed, tmp_path: Path
     said = capfd.readouterr().err
     assert f"using the sidecar's S3 at {job.places['sidecar_s3']}" in said
     assert "1653" in said
+
+
+def test_encoded_keys(bed: Bed, tmp_path: Path) -> None:
+    contents = {"p=a+b/x (1)": b"plus", "é/100%": b"", "a%2Bb//c": b"x" * 70_000}
+    with bed.job("by-s3-encoded") as job, AdapterProcess() as process:
+        with client_of(process, config(bed, job, tmp_path, encoded=("out",))) as s3:
+            for key, content in (contents | {"gone@": b"g"}).items():
+                s3.put_object(Bucket="out", Key=key, Body=content)
+            assert process.flush(PATIENCE).objects == len(contents) + 1
+            s3.delete_object(Bucket="out", Key="gone@")
+            assert process.flush(PATIENCE).objects == len(contents)
+    assert bed.hashes(job) == {encode(k): hashlib.sha256(v).hexdigest() for k, v in contents.items()}
 
 
 def write(path: Path, content: bytes) -> str:

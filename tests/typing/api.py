@@ -20,7 +20,11 @@ assert_type(spec, pachyderm.PipelineSpec)
 
 
 @pachyderm.s3_enabled(
-    inputs=[images, lists], holder=pachyderm.HolderOptions(lease=5), gateway="direct", timeout=1
+    inputs=[images, lists],
+    holder=pachyderm.HolderOptions(lease=5),
+    gateway="direct",
+    timeout=1,
+    keys="refuse",
 )
 @dsl.component  # type: ignore[untyped-decorator]
 def step(size: int) -> int:
