@@ -26,7 +26,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 CLIENTS = sorted(path.stem.removeprefix("with_") for path in PROGRAMS.glob("with_*.py"))
 _PROJECT, _REPO = "default", "data"
 _WAITING = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.02)"
-_DEADLINE = 60.0
+_DEADLINE = 600.0
 
 
 @dataclass

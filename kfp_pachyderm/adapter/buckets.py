@@ -23,9 +23,12 @@ class Buckets:
     """
 
     def __init__(self, config: AdapterConfig, sidecar: Sidecar) -> None:
-        self.output = OutputBucket() if config.output else None
+        self.output = OutputBucket("out" in config.encoded) if config.output else None
         cache = ReadCache(Path(config.spool) / "read", config.spool_limit // 4)
-        self.inputs = {name: InputBucket(sidecar, cache, commit) for name, commit in config.inputs.items()}
+        self.inputs = {
+            name: InputBucket(sidecar, cache, commit, name in config.encoded)
+            for name, commit in config.inputs.items()
+        }
         found: dict[str, Bucket] = dict(self.inputs)
         if self.output:
             found["out"] = self.output

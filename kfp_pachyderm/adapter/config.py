@@ -24,6 +24,7 @@ class AdapterConfig:
         spool: a private folder of the step.
         authority: PEM text of the certificate authority of pachd's address; "": the system's.
         spool_limit: bytes of objects that the spool takes; the cache of what is read takes a quarter of that.
+        encoded: the buckets whose keys are encoded in Pachyderm (`adapter.encoding`).
         sidecar_s3: its S3, "http://host:port", taken where neither the sidecar's gRPC nor pachd is open.
         verify: "content", or "size" for comparing names and sizes alone.
     """
@@ -41,6 +42,12 @@ class AdapterConfig:
     spool_limit: int = 8 * 2**30
     sidecar_s3: str = ""
     verify: str = "content"
+    encoded: tuple[str, ...] = ()
+
+    def encodes(self) -> frozenset[CommitName]:
+        """The commits of those buckets."""
+        commits = {**self.inputs, "out": self.output}
+        return frozenset(commit for name in self.encoded if (commit := commits.get(name)))
 
     def __repr__(self) -> str:
         return f"AdapterConfig(sidecar={self.sidecar!r}, inputs={self.inputs!r}, output={self.output!r})"

@@ -30,8 +30,8 @@ def _commit(value: Any) -> CommitName:
 
 def _config(data: dict[str, Any]) -> AdapterConfig:
     inputs = {name: _commit(value) for name, value in data.pop("inputs").items()}
-    output = data.pop("output")
-    return AdapterConfig(**data, inputs=inputs, output=_commit(output) if output else None)
+    output, encoded = data.pop("output"), tuple(data.pop("encoded"))
+    return AdapterConfig(**data, inputs=inputs, output=_commit(output) if output else None, encoded=encoded)
 
 
 class _Session:

@@ -35,12 +35,14 @@ class InputBucket:
         sidecar: where the commit is read.
         cache: keeps what has been read.
         commit: what the bucket is pinned to.
+        encoded: whether Pachyderm has its keys encoded, so that every key is a file's name.
     """
 
-    def __init__(self, sidecar: Sidecar, cache: ReadCache, commit: CommitName) -> None:
+    def __init__(self, sidecar: Sidecar, cache: ReadCache, commit: CommitName, encoded: bool = False) -> None:
         self._sidecar = sidecar
         self._cache = cache
         self.commit = commit
+        self._encoded = encoded
         self._lock = threading.Lock()
         self._keys: list[str] = []
         self._listing: dict[str, Stored] | None = None
@@ -77,9 +79,9 @@ class InputBucket:
 
     def find(self, key: str) -> Stored | None:
         """The object of that key."""
-        if not _plain(key):
+        if not key or not (self._encoded or _plain(key)):
             return None
-        if self._listing is not None or set(key) & _GLOBS:
+        if self._listing is not None or (not self._encoded and set(key) & _GLOBS):
             # InspectFile refuses such a path; the listing knows whether there is one
             return self._loaded().get(key)
         found = self._sidecar.remote().inspect(self.commit, "/" + key)

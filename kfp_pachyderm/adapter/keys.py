@@ -17,17 +17,27 @@ def is_marker(key: str) -> bool:
 
 
 def _refuse(key: str, why: str) -> None:
-    raise S3Error("InvalidArgument", f"Pachyderm can't hold a file called {key!r}: {why}")
+    raise S3Error(
+        "InvalidArgument",
+        f"Pachyderm can't hold a file called {key!r}: {why}; choose another key, or have such keys encoded: "
+        's3_enabled(keys="encode")',
+    )
 
 
-def check_key(key: str) -> None:
+def check_key(key: str, encoded: bool) -> None:
     """Refuses a key that could not be written into the output commit.
+
+    Args:
+        key: the key.
+        encoded: whether Pachyderm gets it encoded, and so can hold it.
 
     Raises:
         S3Error: InvalidArgument or KeyTooLongError, with the reason.
     """
     if len(key.encode()) > _LONGEST:
         raise S3Error("KeyTooLongError")
+    if encoded:
+        return
     if not _PRINTABLE.fullmatch(key):
         _refuse(key, "only printable ASCII characters are allowed")
     bad = sorted(set(key) & set(_GLOBS))

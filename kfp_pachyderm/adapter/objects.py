@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Protocol
 
+from kfp_pachyderm.adapter.encoding import encode
 from kfp_pachyderm.s3.request import S3Request
 
 DEFAULT_TYPE = "binary/octet-stream"
@@ -88,6 +90,11 @@ class Stored:
     def parts(self) -> tuple[Piece, ...]:
         """The parts of a multipart upload; none when it came in one piece."""
         return self.pieces if "-" in self.etag else ()
+
+    @cached_property
+    def encoded(self) -> Stored:
+        """The same object under the name that Pachyderm can hold; the same one every time."""
+        return replace(self, key=encode(self.key))
 
     def at(self, key: str, modified: datetime, attributes: Attributes) -> Stored:
         """The same content under another key."""

@@ -22,9 +22,14 @@ def reader(*files: SpoolFile) -> partial[Iterator[bytes]]:
 
 
 class OutputBucket:
-    """A bucket that takes writes; safe for many threads."""
+    """A bucket that takes writes; safe for many threads.
 
-    def __init__(self) -> None:
+    Args:
+        encoded: whether Pachyderm gets its keys encoded.
+    """
+
+    def __init__(self, encoded: bool = False) -> None:
+        self._encoded = encoded
         self._lock = threading.Lock()
         self._objects: dict[str, Stored] = {}
         self._keys: list[str] = []
@@ -53,14 +58,15 @@ class OutputBucket:
         Raises:
             S3Error: InvalidArgument, with the reason.
         """
-        check_key(key)
+        check_key(key, self._encoded)
         with self._lock:
             self._check_collision(key)
 
     def _check_collision(self, key: str) -> None:
         if is_marker(key):
             return
-        file = next((parent for parent in parents(key) if parent in self._objects), None)
+        above = (parent for parent in parents(key) if not is_marker(parent))
+        file = next((parent for parent in above if parent in self._objects), None)
         if file:
             raise S3Error(
                 "InvalidArgument", f"Pachyderm can't hold {key!r}: {file!r} is a file, not a directory"

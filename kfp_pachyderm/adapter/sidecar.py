@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.pfs import Pfs, split
 from kfp_pachyderm.adapter.remote import Remote
+from kfp_pachyderm.adapter.renamed import Renamed
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.s3_remote import S3Remote
@@ -48,8 +49,12 @@ class Sidecar:
         """The connection."""
         with self._lock:
             if self._remote is None:
-                self._remote = self._connect()
+                self._remote = self._seen(self._connect())
             return self._remote
+
+    def _seen(self, remote: Remote) -> Remote:
+        commits = self._config.encodes()
+        return Renamed(remote, commits) if commits else remote
 
     def _connect(self) -> Remote:
         pachd = self._config.pachd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kfp_pachyderm.pachyderm.lineage import Origin
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachyderm.references import KEYS, Reference
 
 
 def tree(origins: list[Origin]) -> list[str]:
@@ -25,8 +25,10 @@ def _branch(
     commit: Reference, origins: dict[Reference, Origin], shown: set[Reference], indent: str
 ) -> Iterator[str]:
     inputs = origins[commit].inputs
+    encoding = origins[commit].metadata.get(KEYS)
+    encoded = f"  (keys are {encoding}-encoded)" if encoding else ""
     again = "  (inputs above)" if inputs and commit in shown else ""
-    yield f"{indent}{commit}{again}"
+    yield f"{indent}{commit}{encoded}{again}"
     if commit in shown:
         return
     shown.add(commit)

@@ -31,6 +31,7 @@ def s3_enabled(
     holder: HolderOptions = ...,
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
+    keys: Literal["refuse", "encode"] = ...,
 ) -> S3EnabledComponent: ...
 
 
@@ -48,6 +49,7 @@ def s3_enabled(
     holder: HolderOptions = ...,
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
+    keys: Literal["refuse", "encode"] = ...,
 ) -> Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]: ...
 
 
@@ -64,6 +66,7 @@ def s3_enabled(
     holder: HolderOptions = HolderOptions(),
     timeout: float | None = None,
     verify: Literal["content", "size"] = "content",
+    keys: Literal["refuse", "encode"] = "refuse",
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
     """Makes a KFP component's task run as an S3-enabled Pachyderm job.
 
@@ -89,6 +92,9 @@ def s3_enabled(
         verify: what of the output is compared with what the step wrote before the step succeeds: "content",
             or names and sizes alone, which saves hashing every byte, or reading large objects back where the
             image has no numpy; the adapter's, `gateway="direct"` compares nothing.
+        keys: what becomes of keys that Pachyderm can't hold (`* ? [ ] { } ! ( ) @ + ^`, what is no printable
+            ASCII, empty elements, "." and ".."): "refuse" fails their upload, "encode" has all keys of the
+            output bucket percent-encoded in Pachyderm (`adapter.encoding`); steps see them as they were.
 
     Returns:
         A KFP component, called like the original; without `component` a decorator that makes one.
@@ -112,6 +118,7 @@ def s3_enabled(
             digest=ir.digest(),
             image=ir.container["image"],
             verify=verify,
+            keys=keys,
         )
         _check_names(original, config.inputs)
         own_project = project if project is not None or spec is None else spec.project
@@ -120,6 +127,7 @@ def s3_enabled(
         return S3EnabledComponent(step, checked_project or "default", connection)
 
     _check_options(spec, gateway, connection, holder, verify)
+    _check_keys(keys, gateway)
     return wrap if component is None else wrap(component)
 
 
@@ -142,6 +150,15 @@ def _check_options(spec: object, gateway: object, connection: object, holder: ob
     if not isinstance(holder, HolderOptions):
         raise SpecError('Argument for "holder" must be HolderOptions(...).')
     check_connection(connection)
+
+
+def _check_keys(keys: object, gateway: object) -> None:
+    if keys not in ("refuse", "encode"):
+        raise SpecError(f'Argument for "keys" must be "refuse" or "encode". Got {keys!r}.')
+    if keys == "encode" and gateway == "direct":
+        raise SpecError(
+            'keys="encode" needs gateway="adapter": Pachyderm\'s own gateway takes keys only as they are.'
+        )
 
 
 def _checked_ir(original: Any) -> ComponentIR:

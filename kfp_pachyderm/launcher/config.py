@@ -72,6 +72,7 @@ class StepConfig:
         digest: digest of the component before it was wrapped.
         image: the component's image.
         verify: whether the output's "content" is compared with what was written, or its "size" alone.
+        keys: what becomes of keys that Pachyderm can't hold: "refuse", or "encode".
     """
 
     component: str
@@ -87,6 +88,7 @@ class StepConfig:
     digest: str = ""
     image: str = ""
     verify: Literal["content", "size"] = "content"
+    keys: Literal["refuse", "encode"] = "refuse"
 
 
 @dataclass(frozen=True)

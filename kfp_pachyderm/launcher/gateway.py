@@ -13,6 +13,7 @@ from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
 from kfp_pachyderm.launcher.open import Opened
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.locator import Places, service_name
+from kfp_pachyderm.pachyderm.references import Reference
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.process import AdapterProcess
@@ -90,8 +91,15 @@ def start_adapter(
         spool_limit=process.spool_limit,
         authority=(pachd.address.ca or b"").decode(),
         verify=opened.config.verify,
+        encoded=_encoded(opened, buckets),
     )
     return AdapterGateway(process, config, timeout)
+
+
+def _encoded(opened: Opened, buckets: dict[str, Reference]) -> tuple[str, ...]:
+    """The buckets whose keys are encoded in Pachyderm."""
+    inputs = [name for name, commit in buckets.items() if commit.encoding]
+    return (*inputs, *(["out"] if opened.config.keys == "encode" else []))
 
 
 def _aliases(opened: Opened) -> dict[str, str]:

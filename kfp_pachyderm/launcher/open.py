@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 import kfp_pachyderm
-from kfp_pachyderm.errors import AttachError, PachydermError
+from kfp_pachyderm.adapter.encoding import PERCENT
+from kfp_pachyderm.errors import AttachError, PachydermError, ProtocolError
 from kfp_pachyderm.launcher.config import InputConfig, ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.holder_image import holder_image
@@ -63,6 +64,7 @@ def kfp_task(config: StepConfig | ReusableConfig, identity: Identity) -> KfpTask
         digest=config.digest,
         image=config.image,
         package=kfp_pachyderm.__version__,
+        keys=PERCENT if isinstance(config, StepConfig) and config.keys == "encode" else "",
     )
 
 
@@ -85,7 +87,7 @@ def open_step(
     try:
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
         for one in plan.inputs:
-            say(f"input {one.name}: {one.commit}")
+            say(f"input {one.name}: {one.commit}{_about(config, one)}")
         jobs.write_metadata(pachd, job.output, task.commit_metadata())
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
@@ -112,6 +114,13 @@ def _plan(pachd: Pachd, config: StepConfig, execution: Execution, deadline: floa
     )
 
 
+def _about(config: StepConfig, one: ClaimedInput) -> str:
+    if not one.commit.encoding:
+        return ""
+    decoded = one.s3 and config.gateway == "adapter"
+    return f" (keys are percent-encoded in Pachyderm{'' if decoded else ', and shown so'})"
+
+
 def _name_of_task(config: StepConfig, task: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", (task or config.component).lower())
     return name[: min(51, 58 - len(config.project))].strip("-")
@@ -121,7 +130,13 @@ def _resolve(
     pachd: Pachd, config: StepConfig, one: InputConfig, execution: Execution, deadline: float
 ) -> Reference:
     text = execution.parameter(one.name) or f"{one.repo}@{one.branch}"
-    return resolve(pachd, parse(text, one.project or config.project), deadline, say, one.glob)
+    found = resolve(pachd, parse(text, one.project or config.project), deadline, say, one.glob)
+    if found.encoding not in ("", PERCENT):
+        raise ProtocolError(
+            f"the keys of {found} are encoded as {found.encoding!r}, which this version of kfp-pachyderm "
+            "does not know: install the version that wrote them"
+        )
+    return found
 
 
 def _claims(project: str, name: str, found: list[tuple[InputConfig, Reference]]) -> tuple[ClaimedInput, ...]:

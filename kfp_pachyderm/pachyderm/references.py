@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from kfp_pachyderm.errors import (
     BranchNotFoundError,
@@ -20,6 +20,8 @@ from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.waiting import looks
 from kfp_pachyderm.sdk import pfs
 
+#: What says in a commit's metadata how the names of its files are encoded.
+KEYS = "kfp-pachyderm/keys"
 _NAME = r"[A-Za-z0-9_-]+"
 _REFERENCE = re.compile(rf"(?:(?P<project>{_NAME})/)?(?P<repo>{_NAME})@(?P<version>{_NAME})")
 #: Longest pause between two looks at an open commit, in seconds.
@@ -35,11 +37,13 @@ class Reference:
         project: the repo's project.
         repo: the repo.
         version: a branch's name or a commit's ID (32 hex digits).
+        encoding: of the names of its files (`adapter.encoding`), known of a resolved commit; "": none.
     """
 
     project: str
     repo: str
     version: str
+    encoding: str = field(default="", compare=False, repr=False)
 
     @property
     def is_commit(self) -> bool:
@@ -114,7 +118,8 @@ def resolve(
             raise CommitFailedError(_failed_text(reference, info, skipped))
         parent = replace(reference, version=info.parent_commit.id)
         info = _finished(pachd, parent, _inspect(pachd, parent), deadline, tell)
-    found = replace(reference, version=info.commit.id)
+    encoding = info.metadata.get(KEYS, "")
+    found = replace(reference, version=info.commit.id, encoding=encoding)
     _refuse_empty(pachd, reference, found, glob)
     return found
 

@@ -16,6 +16,7 @@ def page(record: StepRecord) -> str:
         *((f"Input `{name}`", f"`{commit}`") for name, commit in record.inputs.items()),
         ("Output", f"`{record.output}`, {_bytes(record.size)}{sent}"),
         ("Time", f"{record.duration:.1f} s, {record.started} to {record.finished}"),
+        *([("Keys", f"`{record.task.keys}`-encoded as names of files")] if record.task.keys else []),
         *([("Sidecar", f"`{record.sidecar}`")] if record.sidecar else []),
     ]
     return _page(f"Pachyderm job of `{record.task.task}`", rows, record.task, record.output)

@@ -25,6 +25,7 @@ class KfpTask:
         digest: digest of the component before it was wrapped.
         image: the component's image.
         package: version of kfp-pachyderm.
+        keys: how keys are encoded as names of files (`adapter.encoding`); "": not at all.
     """
 
     pipeline: str
@@ -36,6 +37,7 @@ class KfpTask:
     digest: str
     image: str
     package: str
+    keys: str = ""
 
     def commit_metadata(self) -> dict[str, str]:
         """What stands on the output commit from the moment that the job is opened."""
@@ -49,6 +51,7 @@ class KfpTask:
             "component-digest": self.digest,
             "image": self.image,
             "version": self.package,
+            "keys": self.keys,
         }
         return {PREFIX + name: value for name, value in every.items() if value}
 
@@ -63,6 +66,7 @@ class KfpTask:
             "component_digest": self.digest,
             "image": self.image,
             "kfp_pachyderm_version": self.package,
+            "keys": self.keys,
         }
         return {name: value for name, value in every.items() if value}
 

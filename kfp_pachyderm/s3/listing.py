@@ -20,8 +20,8 @@ E = TypeVar("E", bound=Keyed)
 #: Entries whose key starts with the first argument and is greater than the second, in order.
 Walk = Callable[[str, str], Iterator[E]]
 
-#: Greater than every key that starts with the text before it.
-_BEYOND = "\U0010ffff"
+#: Greater than every key that starts with the text before it: a key has 1024 bytes, 256 such characters.
+_BEYOND = "\U0010ffff" * 257
 
 
 @dataclass

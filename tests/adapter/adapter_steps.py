@@ -13,6 +13,7 @@ from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs
 
 from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
+from tests.waiting import PATIENCE
 
 ACCESS, SECRET = "step-access", "step-secret"
 INPUT_FILES = {
@@ -66,7 +67,7 @@ class Step:
         return int(line.split()[1]) * 1024
 
     def flush(self) -> Any:
-        return self.process.flush(60)
+        return self.process.flush(PATIENCE)
 
 
 def set_environment(monkeypatch: pytest.MonkeyPatch, made: Step) -> None:

@@ -15,6 +15,7 @@ from pachyderm_sdk.api import pfs
 
 from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
 from kfp_pachyderm.embedded.process import start
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +50,7 @@ def new_step(pachyderm: Pachyderm, tmp_path_factory: pytest.TempPathFactory) -> 
         } | changes
         config = AdapterConfig(**settings)
         with AdapterProcess() as process:
-            endpoint = process.configure(config, time.monotonic() + 10)
+            endpoint = process.configure(config, time.monotonic() + PATIENCE)
             yield Step(process, endpoint, commit, config)
 
     return made

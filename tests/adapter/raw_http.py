@@ -14,9 +14,8 @@ from urllib.parse import quote
 from adapter_steps import ACCESS, SECRET, Step
 
 from kfp_pachyderm.s3.signature import signing_key
+from tests.waiting import PATIENCE
 
-#: Seconds in which every answer has to be there, on a busy machine.
-DEADLINE = 30.0
 EMPTY = hashlib.sha256(b"").hexdigest()
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
@@ -85,7 +84,7 @@ def request(
 
 def connect(step: Step) -> socket.socket:
     host, _, port = step.host.partition(":")
-    return socket.create_connection((host, int(port)), timeout=DEADLINE)
+    return socket.create_connection((host, int(port)), timeout=PATIENCE)
 
 
 def receive(sock: socket.socket) -> bytes:
@@ -94,9 +93,9 @@ def receive(sock: socket.socket) -> bytes:
     Raises:
         AssertionError: it does not close in time.
     """
-    end, pieces = time.monotonic() + DEADLINE, []
+    end, pieces = time.monotonic() + PATIENCE, []
     while True:
-        assert time.monotonic() < end, f"no end of the answer in {DEADLINE} s: {pieces}"
+        assert time.monotonic() < end, f"no end of the answer: {pieces}"
         try:
             piece = sock.recv(65536)
         except ConnectionError:

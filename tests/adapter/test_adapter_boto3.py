@@ -11,6 +11,8 @@ import requests
 from adapter_steps import INPUT_FILES, Pachyderm, Step
 from botocore.exceptions import ClientError
 
+from tests.waiting import PATIENCE
+
 
 def code(error: Any) -> tuple[int, str]:
     response = error.value.response
@@ -235,10 +237,10 @@ def test_presigned(s3: Any, version: str) -> None:
 
     signer = boto3.client("s3", config=Config(signature_version=version))
     put = signer.generate_presigned_url("put_object", Params={"Bucket": "out", "Key": "p q"})
-    assert requests.put(put, data=b"by url", timeout=10).status_code == 200
+    assert requests.put(put, data=b"by url", timeout=PATIENCE).status_code == 200
     get = signer.generate_presigned_url("get_object", Params={"Bucket": "out", "Key": "p q"})
-    assert requests.get(get, timeout=10).content == b"by url"
-    assert requests.get(get.replace("p%20q", "other"), timeout=10).status_code == 403
+    assert requests.get(get, timeout=PATIENCE).content == b"by url"
+    assert requests.get(get.replace("p%20q", "other"), timeout=PATIENCE).status_code == 403
     signer.close()
 
 
@@ -252,7 +254,7 @@ def test_other_keys_are_refused(step: Step) -> None:
             client.list_buckets()
         assert code(error) == (403, expected)
         client.close()
-    assert requests.get(step.endpoint + "/out", timeout=10).status_code == 403
+    assert requests.get(step.endpoint + "/out", timeout=PATIENCE).status_code == 403
 
 
 def test_checksums_that_botocore_computes(s3: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
@@ -21,6 +20,7 @@ from kfp_pachyderm.adapter import cache as cache_module
 from kfp_pachyderm.adapter.cache import ReadCache
 from kfp_pachyderm.adapter.process import SPOOL_VARIABLE, spool_limit
 from kfp_pachyderm.errors import SpecError
+from tests.waiting import wait_for
 
 CONTENT = os.urandom(4096)
 NAME = (("p", "r", "c"), "/k", len(CONTENT))
@@ -127,9 +127,7 @@ def test_repeated_ranges_need_no_pachyderm(new_step: Any, pachyderm: Pachyderm, 
 
         assert 2**20 <= cost() < 5 * 2**20
         # the client has its bytes before the rest of the message is kept; then a look at the file is all
-        until = time.monotonic() + 10
-        while cost() > 5000:
-            assert time.monotonic() < until
+        wait_for(lambda: cost() <= 5000, "a read from the disk")
         s3.close()
     proxy.close()
 

@@ -18,6 +18,7 @@ from pachyderm_sdk.api import pfs
 from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.pfs import Pfs, requests
 from kfp_pachyderm.adapter.remote import CallFailedError
+from tests.waiting import PATIENCE
 
 
 class Proxy:
@@ -61,7 +62,7 @@ class Proxy:
                     server.shutdown(socket.SHUT_RDWR)
                     return
                 if self.stop_after is not None and passed > self.stop_after:
-                    self._ended.wait(60)
+                    self._ended.wait(PATIENCE)
                     return
                 server.sendall(data)
 
@@ -102,7 +103,7 @@ def test_a_stream_that_stands_still_is_given_up(proxy: Proxy, pachyderm: Pachyde
     commit = pachyderm.open_commit()
     file = Stored("k", 2**26, "", datetime.now(UTC), lambda *_: iter([bytes(2**20)] * 64))
     proxy.stop_after = 2**20
-    connection = Pfs(proxy.address, "", patience=1.0)
+    connection = Pfs(proxy.address, "", patience=3.0)
     try:
         with pytest.raises(CallFailedError, match="took nothing"):
             connection.write(("default", commit.repo.name, commit.id), [file], [], 60)

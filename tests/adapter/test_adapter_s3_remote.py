@@ -22,6 +22,7 @@ from test_adapter_faults import Proxy
 from benchmarks.clients.run import Bed, Job
 from kfp_pachyderm.adapter import s3_remote
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
+from kfp_pachyderm.adapter.encoding import encode
 from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket, reader
 from kfp_pachyderm.adapter.process import AdapterProcess, Flushed
@@ -30,6 +31,7 @@ from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.adapter.writeback import WriteBack
 from kfp_pachyderm.errors import WriteBackError
+from tests.waiting import PATIENCE
 
 CLOSED = "grpc://127.0.0.1:1"
 MANY = {f"/many/{number:04}": b"%d" % number for number in range(5100)}
@@ -59,7 +61,7 @@ def config(bed: Bed, job: Job, spool: Path, **changes: Any) -> AdapterConfig:
 
 @contextmanager
 def client_of(process: AdapterProcess, config: AdapterConfig) -> Iterator[Any]:
-    endpoint = process.configure(config, time.monotonic() + 10)
+    endpoint = process.configure(config, time.monotonic() + PATIENCE)
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -84,16 +86,28 @@ def test_reads_and_writes_are_right_and_said_to_be_slow(bed: Bed, tmp_path: Path
             assert {"/" + one["Key"] for page in pages for one in page["Contents"]} == {*INPUT_FILES, *MANY}
             for key, content in (contents | {"gone": b"g", "small": b"first"}).items():
                 s3.put_object(Bucket="out", Key=key, Body=content)
-            assert process.flush(60).objects == len(contents) + 1
+            assert process.flush(PATIENCE).objects == len(contents) + 1
             s3.delete_object(Bucket="out", Key="gone")
             s3.put_object(Bucket="out", Key="small", Body=contents["small"])
             s3.upload_file(write(tmp_path / "file", contents["parts"]), "out", "parts")
             sizes = sum(map(len, contents.values()))
-            assert process.flush(60) == process.flush(60) == Flushed(len(contents), sizes)
+            assert process.flush(PATIENCE) == process.flush(PATIENCE) == Flushed(len(contents), sizes)
     assert bed.hashes(job) == {k: hashlib.sha256(v).hexdigest() for k, v in contents.items()}
     said = capfd.readouterr().err
     assert f"using the sidecar's S3 at {job.places['sidecar_s3']}" in said
     assert "1653" in said
+
+
+def test_encoded_keys(bed: Bed, tmp_path: Path) -> None:
+    contents = {"p=a+b/x (1)": b"plus", "é/100%": b"", "a%2Bb//c": b"x" * 70_000}
+    with bed.job("by-s3-encoded") as job, AdapterProcess() as process:
+        with client_of(process, config(bed, job, tmp_path, encoded=("out",))) as s3:
+            for key, content in (contents | {"gone@": b"g"}).items():
+                s3.put_object(Bucket="out", Key=key, Body=content)
+            assert process.flush(PATIENCE).objects == len(contents) + 1
+            s3.delete_object(Bucket="out", Key="gone@")
+            assert process.flush(PATIENCE).objects == len(contents)
+    assert bed.hashes(job) == {encode(k): hashlib.sha256(v).hexdigest() for k, v in contents.items()}
 
 
 def write(path: Path, content: bytes) -> str:
@@ -135,12 +149,12 @@ def test_a_cut_put_is_sent_again_and_after_a_restart_all(
             pieces = (Piece(1, file.size, digest),)
             bucket.put(Stored(key, file.size, "", datetime.now(UTC), reader(file), pieces))
         writeback = WriteBack(Sidecar(made), made.output, bucket, spool)
-        assert writeback.flush(60) == Flushed(2, sum(map(len, contents.values())))
+        assert writeback.flush(PATIENCE) == Flushed(2, sum(map(len, contents.values())))
         assert proxy.cut_after == []
         assert puts == ["before", "cut", "cut"]
         # the job was started again, its commit emptied
         writeback.restart()
-        assert writeback.flush(60).objects == 2
+        assert writeback.flush(PATIENCE).objects == 2
         assert puts[3:] == ["before", "cut"]
         monkeypatch.undo()
     assert bed.hashes(job) == {key: hashlib.sha256(data).hexdigest() for key, data in contents.items()}

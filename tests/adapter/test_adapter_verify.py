@@ -28,6 +28,7 @@ from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.adapter.writeback import WriteBack
 from kfp_pachyderm.errors import WriteBackError
 from kfp_pachyderm.filehash import SMALL, small
+from tests.waiting import PATIENCE
 
 VECTORS = Path(__file__).parent.parent / "embedded" / "vectors" / "gateway.jsonl"
 CONTENTS = {
@@ -158,7 +159,7 @@ def test_another_content_of_the_same_size_is_found_and_sent_again(
 ) -> None:
     with closing(Damaging(pachyderm.address, key, 1)) as remote:
         writeback, commit = written(pachyderm, tmp_path, remote)
-        assert writeback.flush(60).objects == len(CONTENTS)
+        assert writeback.flush(PATIENCE).objects == len(CONTENTS)
         assert remote.times == 0
     assert pachyderm.files(commit) == {"/" + name: content for name, content in CONTENTS.items()}
 
@@ -167,7 +168,7 @@ def test_a_content_that_stays_wrong_fails_the_step_by_name(pachyderm: Pachyderm,
     with closing(Damaging(pachyderm.address, "large", 99)) as remote:
         writeback, _ = written(pachyderm, tmp_path, remote)
         with pytest.raises(WriteBackError, match="'large' is missing or differs"):
-            writeback.flush(60)
+            writeback.flush(PATIENCE)
 
 
 def test_by_size_alone_another_size_is_found_and_another_content_is_not(

@@ -95,6 +95,18 @@ def test_command_is_launcher_then_original() -> None:
     assert (config.gateway, config.s3_out, config.image) == ("direct", False, "python:3.11")
 
 
+def test_keys() -> None:
+    assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES)).keys == "refuse"
+    assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES, keys="encode")).keys == "encode"
+    refusing = pachyderm.s3_enabled(work, inputs=IMAGES, keys="refuse")
+    assert refusing.component_yaml == pachyderm.s3_enabled(work, inputs=IMAGES).component_yaml
+    for wrong in ("Encode", None, True):
+        with pytest.raises(pachyderm.SpecError, match='"keys" must be "refuse" or "encode"'):
+            pachyderm.s3_enabled(keys=wrong)  # type: ignore[call-overload]
+    with pytest.raises(pachyderm.SpecError, match='needs gateway="adapter"'):
+        pachyderm.s3_enabled(keys="encode", gateway="direct")
+
+
 def test_original_is_untouched() -> None:
     before = compiled(work)
     pachyderm.s3_enabled(work, inputs=IMAGES)

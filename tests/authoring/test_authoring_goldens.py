@@ -20,6 +20,7 @@ import kfp_pachyderm
 from kfp_pachyderm.component.ir import launcher_command
 from kfp_pachyderm.launcher.bootstrap import GUARD, PACKAGE_VARIABLE
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
+from tests.waiting import PATIENCE
 
 #: SHA-256 of the launcher's part of one command.
 LAUNCHERS_PART = "71930036780e97971c71f9e8391429c8339bb44103239c8af278d51990a46453"
@@ -65,7 +66,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All of them compiled in another process, with another hash seed."""
     folder = tmp_path_factory.mktemp("elsewhere")
     command = [sys.executable, str(Path(__file__).with_name("regenerate.py")), str(folder)]
-    subprocess.run(command, check=True, capture_output=True, env=OTHER_SEED, timeout=100)
+    subprocess.run(command, check=True, capture_output=True, env=OTHER_SEED, timeout=PATIENCE)
     return folder
 
 
@@ -84,7 +85,7 @@ def test_same_bytes_by_kfps_own_command_line(source: Path, elsewhere: Path, tmp_
         check=True,
         capture_output=True,
         env=OTHER_SEED,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert target.read_bytes() == (elsewhere / f"{name_of(source)}.yaml").read_bytes()
 

@@ -9,11 +9,16 @@ import pytest
 
 import kfp_pachyderm
 from kfp_pachyderm import errors
+from tests.waiting import PATIENCE
 
 
 def run(code: str) -> str:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
     ).stdout
 
 

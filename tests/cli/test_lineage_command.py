@@ -46,13 +46,13 @@ def test_a_shared_source_is_opened_once() -> None:
         Origin(left, (root,), {}),
         Origin(right, (root,), {}),
         Origin(root, (data,), {}),
-        Origin(data, (), {}),
+        Origin(data, (), {"kfp-pachyderm/keys": "percent"}),
     ]
     assert [line.replace("@" + "0" * 32, "") for line in tree(origins)] == [
         "p/top",
         "  p/left",
         "    p/root",
-        "      p/data",
+        "      p/data  (keys are percent-encoded)",
         "  p/right",
         "    p/root  (inputs above)",
     ]

@@ -15,6 +15,7 @@ from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.launcher.config import ReusableConfig, dumps
 from kfp_pachyderm.testing import Pachyderm
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2] / "components"
 NAMES = ("s3_pipeline/run", "repo/put", "repo/get", "commit/resolve")
@@ -56,7 +57,7 @@ def start(
     pachyderm: Pachyderm, component: str, folder: Path, artifact: Path | None = None, **inputs: Any
 ) -> Iterator[subprocess.Popen[str]]:
     """A component's command, as a process of its own."""
-    given = {"parameterValues": {"timeout": 60, **inputs}}
+    given = {"parameterValues": {"timeout": PATIENCE, **inputs}}
     if artifact:
         given["artifacts"] = {"artifact": {"artifacts": [{"name": "artifact", "uri": str(artifact)}]}}
     outputs = {

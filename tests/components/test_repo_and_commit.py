@@ -23,6 +23,7 @@ from reusable import (  # type: ignore[import-not-found]
 )
 
 from kfp_pachyderm.testing import Pachyderm
+from tests.waiting import PATIENCE
 
 MASTER = "vision/data@master"
 
@@ -86,7 +87,7 @@ def test_what_can_not_be_is_said(pachyderm: Pachyderm, tmp_path: Path) -> None:
             for name, inputs, _ in REFUSED
         ]
         for process, (_, _, text) in zip(processes, REFUSED, strict=True):
-            _, told = process.communicate(timeout=60)
+            _, told = process.communicate(timeout=PATIENCE)
             assert process.returncode == 1, told
             assert re.search(text, told), told
     assert inspect(pachyderm, MASTER).commit.id == head.partition("@")[2]
@@ -98,7 +99,7 @@ def test_a_put_that_fails_leaves_the_branch_as_it_was(pachyderm: Pachyderm, tmp_
     (tmp_path / "table" / "b").write_text("would lie below a file")
 
     with start(pachyderm, "repo/put", tmp_path, tmp_path / "table", branch=MASTER, path="/a") as process:
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=PATIENCE)
 
     assert (process.returncode, "WriteBackError" in told) == (1, True), told
     assert inspect(pachyderm, MASTER).commit.id == before.partition("@")[2]
@@ -115,7 +116,7 @@ def test_sigterm_in_the_middle_of_a_put_leaves_nothing(pachyderm: Pachyderm, tmp
         assert any("putting 1 files" in line for line in iter(process.stderr.readline, ""))
         assert inspect(pachyderm, MASTER).finished.timestamp() == 0
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 128 + signal.SIGTERM
     assert inspect(pachyderm, MASTER).commit.id == before.partition("@")[2]
@@ -135,6 +136,6 @@ def test_a_put_waits_for_the_commit_that_is_open(pachyderm: Pachyderm, tmp_path:
         )
         pachyderm.client.pfs.put_file_from_bytes(commit=theirs, path="/c", data=b"C")
         pachyderm.client.pfs.finish_commit(commit=theirs)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert files(pachyderm, (tmp_path / "commit").read_text()) == {"/a": b"A", "/b": b"B", "/c": b"C"}

@@ -21,6 +21,7 @@ from reusable import (  # type: ignore[import-not-found]
 )
 
 from kfp_pachyderm.testing import Pachyderm
+from tests.waiting import PATIENCE
 
 
 def heads(pachyderm: Pachyderm) -> dict[str, str]:
@@ -121,7 +122,7 @@ def test_it_says_why_a_job_failed_and_what_can_not_be(pachyderm: Pachyderm, tmp_
             for inputs, _ in cases
         ]
         for process, (_, text) in zip(processes, cases, strict=True):
-            _, told = process.communicate(timeout=60)
+            _, told = process.communicate(timeout=PATIENCE)
             assert process.returncode == 1, told
             assert re.search(text, told), told
 
@@ -147,11 +148,11 @@ def test_sigterm_stops_the_job_that_the_step_made(pachyderm: Pachyderm, tmp_path
         newest = jobs(pachyderm, pipeline)[0]
         with started(pachyderm, tmp_path) as joined:
             joined.terminate()
-            joined.communicate(timeout=30)
+            joined.communicate(timeout=PATIENCE)
         current = pachyderm.client.pps.inspect_job(job=newest.job)
         assert current.state != pps.JobState.JOB_KILLED, "it was not the second step's job to stop"
         maker.terminate()
-        maker.communicate(timeout=30)
+        maker.communicate(timeout=PATIENCE)
     assert maker.returncode == joined.returncode == 128 + signal.SIGTERM
     ended = pachyderm.client.pps.inspect_job(job=newest.job, wait=True)
     assert (ended.state, ended.reason) == (pps.JobState.JOB_KILLED, "the step ended: SIGTERM")

@@ -17,6 +17,8 @@ import pytest
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import auth, pfs, pps
 
+from tests.waiting import PATIENCE
+
 ROOT = "iamroot"
 DEFAULT = auth.Resource(type=auth.ResourceType.PROJECT, name="default")
 CLUSTER = auth.Resource(type=auth.ResourceType.CLUSTER)
@@ -33,7 +35,7 @@ def server(folder: Path, *arguments: str, **env: str) -> Iterator[str]:
         yield json.loads(process.stdout.readline())["address"]
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
 
 
 class Office:

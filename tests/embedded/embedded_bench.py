@@ -11,6 +11,8 @@ import pytest
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs, pps
 
+from tests.waiting import PATIENCE
+
 #: Whether the room's tests run with auth on.
 AUTH = bool(os.environ.get("KFP_PACHYDERM_TEST_AUTH"))
 without_auth = pytest.mark.skipif(AUTH, reason="tests what is so with auth off only")
@@ -100,4 +102,4 @@ class Bench:
             call = channel.unary_unary(f"/kfp_pachyderm.embedded.{method}")
             token = os.environ.get("PACH_PYTHON_AUTH_TOKEN")
             metadata = (("authn-token", token),) if token else ()
-            return json.loads(call(json.dumps(request).encode(), timeout=10, metadata=metadata))
+            return json.loads(call(json.dumps(request).encode(), timeout=PATIENCE, metadata=metadata))

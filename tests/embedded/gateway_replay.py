@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
+from tests.waiting import PATIENCE
+
 HERE = Path(__file__).parent / "vectors"
 KEY = "default"
 
@@ -133,7 +135,7 @@ class Recording:
         self.body = b"".join(parts) + body[position:]
 
     def send(self, port: int) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         try:
             connection.putrequest(self.method, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():

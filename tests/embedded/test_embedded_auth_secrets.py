@@ -11,6 +11,7 @@ from embedded_auth import ROOT, Office, server
 from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
+from tests.waiting import PATIENCE
 
 #: Writes down its environment, every process's arguments, and what S3 says to right and wrong requests.
 LOOK = """
@@ -60,7 +61,7 @@ def test_no_token_is_shown_to_user_code(tmp_path):
             name="look",
             project="default",
             inputs=(InputConfig("images", repo.name, project="default"),),
-            timeout=60.0,
+            timeout=PATIENCE,
         )
         outputs = {
             "parameters": {"commit": {"outputFile": str(tmp_path / "commit")}},
@@ -74,7 +75,7 @@ def test_no_token_is_shown_to_user_code(tmp_path):
             env=os.environ | {"KFP_PACHYDERM_ADDRESS": address, "KFP_PACHYDERM_TOKEN": token},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
         assert done.returncode == 0, done.stderr
         pipeline = pps.Pipeline(name="look", project=pfs.Project(name="default"))

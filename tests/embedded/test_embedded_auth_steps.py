@@ -18,6 +18,7 @@ import kfp_pachyderm
 from kfp_pachyderm.embedded.auth.roles import ROLES
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
 from tests.grpc_proxy import pem, tls_in_front_of
+from tests.waiting import PATIENCE
 
 PACKAGE = Path(kfp_pachyderm.__file__).parent
 _PAGE = (Path(__file__).parents[2] / "docs" / "connection.md").read_text()
@@ -81,7 +82,7 @@ class _Step:
             name="step",
             project=self.project,
             inputs=inputs,
-            timeout=20.0,
+            timeout=PATIENCE,
             gateway=gateway,
         )
 
@@ -114,7 +115,7 @@ class _Step:
             env=os.environ | env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         print(done.stdout, done.stderr)
         assert self.token not in done.stdout + done.stderr + str(done.args)

@@ -17,6 +17,8 @@ from embedded_bench import Bench
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import pps
 
+from tests.waiting import PATIENCE
+
 COMMAND = Path(sysconfig.get_path("scripts")) / "kfp-pachyderm"
 
 
@@ -39,7 +41,7 @@ class Dev:
 
     def end(self, number: int) -> tuple[int, list[dict[str, str]]]:
         self.process.send_signal(number)
-        _, log = self.process.communicate(timeout=20)
+        _, log = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, [json.loads(line) for line in log.splitlines()]
 
 
@@ -50,7 +52,7 @@ def test_it_says_where_it_is_what_it_keeps_and_ends_cleanly(tmp_path, number):
     assert f"export KFP_PACHYDERM_ADDRESS={dev.address}" in dev.welcome
     assert "1 project, 0 repos, 0 commits, 0 pipelines, 0 jobs." in dev.welcome
     with pytest.raises(ConnectionRefusedError):  # Other addresses, only if it is told.
-        socket.create_connection(("127.0.0.2", int(dev.address.rpartition(":")[2])), timeout=5)
+        socket.create_connection(("127.0.0.2", int(dev.address.rpartition(":")[2])), timeout=PATIENCE)
     bench = Bench(dev.address, "p")
     job = bench.claim("edges", bench.put("images", {"/a": b"1"}), "raise SystemExit(3)", update=False)
     reason = bench.ended(job).reason
@@ -82,7 +84,7 @@ def test_what_it_says_is_enough_to_reach_it_with_auth(tmp_path):
 def test_what_is_wrong_is_one_line(tmp_path):
     (tmp_path / "data").touch()
     command = [COMMAND, "dev", "--data", str(tmp_path / "data" / "below")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
     assert done.stdout == ""
     assert re.fullmatch(r"StoreError: .*below can't be written: .*\n", done.stderr)
@@ -91,4 +93,4 @@ def test_what_is_wrong_is_one_line(tmp_path):
 def test_the_command_line_stays_light():
     heavy = {"grpc", "kfp", "cheroot", "psutil"}
     code = f"import sys, kfp_pachyderm.cli; sys.exit(sorted({heavy} & set(sys.modules)) or 0)"
-    subprocess.run([sys.executable, "-c", code], timeout=30, check=True)
+    subprocess.run([sys.executable, "-c", code], timeout=PATIENCE, check=True)

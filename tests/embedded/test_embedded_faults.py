@@ -18,10 +18,11 @@ from pachyderm_sdk.api import pps
 from kfp_pachyderm.embedded.process import start
 from kfp_pachyderm.embedded.store.check import check, collect
 from kfp_pachyderm.errors import StoreError
+from tests.waiting import PATIENCE
 
 
 def _mount(*arguments: str) -> None:
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, timeout=10)
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, timeout=PATIENCE)
     if done.returncode != 0:
         pytest.skip(f"a small disk needs the right to mount one: {done.stderr.strip()}")
 
@@ -33,12 +34,12 @@ def disk(tmp_path):
     folder.mkdir()
     _mount("-t", "tmpfs", "-o", "size=24m", "none", str(folder))
     yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=PATIENCE)
 
 
 def _command(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "kfp_pachyderm.embedded", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:

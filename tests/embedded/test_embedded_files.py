@@ -14,6 +14,8 @@ import psutil
 import pytest
 from pachyderm_sdk.api import pfs
 
+from tests.waiting import PATIENCE
+
 _TREE = {"/a.txt": b"1", "/dir/b.txt": b"22", "/dir/deep/c.png": b"333", "/dir2": b""}
 
 
@@ -76,10 +78,10 @@ def test_a_stream_that_is_broken_off_changes_nothing(bench):
             for _ in range(4):
                 yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=b"half"))
             sent.set()
-            over.wait(10)
+            over.wait(PATIENCE)
 
         call = modify.future(requests())
-        assert sent.wait(10)
+        assert sent.wait(PATIENCE)
         call.cancel()
         over.set()
     bench.client.pfs.finish_commit(commit=commit)

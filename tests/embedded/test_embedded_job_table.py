@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from embedded_bench import without_auth
 from pachyderm_sdk.api import pfs, pps
+
+from tests.waiting import wait_for
 
 State = pps.JobState
 
@@ -26,10 +26,7 @@ def gate(tmp_path):
 
 
 def _started(bench, job):
-    end = time.monotonic() + 20
-    while "started" not in bench.log(job):
-        assert time.monotonic() < end, f"{job.id} did not start"
-        time.sleep(0.005)
+    wait_for(lambda: "started" in bench.log(job), f"user code of {job.id}")
 
 
 def _jobs(bench, name, **more):

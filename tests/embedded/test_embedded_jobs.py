@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 
 import grpc
 import pytest
 from embedded_bench import without_auth
 from pachyderm_sdk.api import pfs, pps
+
+from tests.waiting import PATIENCE, wait_for
 
 State = pps.JobState
 
@@ -42,14 +43,14 @@ def gate(tmp_path):
     gate.open()
 
 
-def _started(bench, job, deadline=10.0):
+def _started(bench, job):
     """Waits until user code runs; the job's info."""
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
+
+    def running():
         info = bench.client.pps.inspect_job(job=job, details=True)
-        if info.details.worker_status and "started" in bench.log(job):
-            return info
-    raise AssertionError(f"user code of {job} did not start: {info}")
+        return info if info.details.worker_status and "started" in bench.log(job) else None
+
+    return wait_for(running, f"user code of {job}")
 
 
 def _write(bench, address, commit, path, data):
@@ -157,9 +158,7 @@ def test_a_replaced_worker_starts_user_code_again_on_an_erased_output(bench, gat
     bench.client.pfs.put_file_from_bytes(commit=output, path="/gone", data=b"1")
     found = bench.local_call("Faults/ReplaceWorker", {"project": bench.project.name, "pipeline": "edges"})
     assert found
-    end = time.monotonic() + 10
-    while bench.log(job).count("started") < 2:
-        assert time.monotonic() < end
+    wait_for(lambda: bench.log(job).count("started") == 2, "user code's second run")
     gate.open()
     info = bench.ended(job)
     assert (info.state, info.restart) == (State.JOB_SUCCESS, 0)
@@ -172,11 +171,8 @@ def _listens(address):
         return probe.connect_ex((host, int(port))) == 0
 
 
-def _until(look, wanted, deadline=10.0):
-    end = time.monotonic() + deadline
-    while look() != wanted:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+def _until(look, wanted):
+    wait_for(lambda: look() == wanted, wanted)
 
 
 def _fault(bench, name, **more):
@@ -238,9 +234,7 @@ def test_jobs_of_a_pipeline_queue_and_a_claimed_open_commit_is_waited_for(bench,
     assert bench.ended(second).state == State.JOB_SUCCESS
     opened = bench.client.pfs.start_commit(branch=bench.branch("images"))
     third = bench.claim("edges", opened)
-    end = time.monotonic() + 10
-    while bench.client.pps.inspect_job(job=third).state != State.JOB_STARTING:
-        assert time.monotonic() < end
+    _until(lambda: bench.client.pps.inspect_job(job=third).state, State.JOB_STARTING)
     bench.client.pfs.finish_commit(commit=opened)
     assert bench.ended(third).state == State.JOB_SUCCESS
 
@@ -276,9 +270,7 @@ def test_stopping_a_job_kills_user_code_and_says_why(bench, gate):
     assert (info.state, info.reason) == (State.JOB_KILLED, "enough")
     assert bench.client.pfs.inspect_commit(commit=info.output_commit).error == "enough"
     # its process ends a moment after the job
-    end = time.monotonic() + 10
-    while _is_found(bench, job):
-        assert time.monotonic() < end
+    wait_for(lambda: not _is_found(bench, job), "the end of its process")
 
 
 def test_updating_stopping_and_deleting_a_pipeline_end_its_jobs(bench, gate):
@@ -335,9 +327,7 @@ open({str(pid)!r}, "w").write(str(child.pid))
 """
     commit = bench.put("images", {"/a": b"1"})
     assert bench.ended(bench.claim("edges", commit, code, update=False)).state == State.JOB_SUCCESS
-    end = time.monotonic() + 5
-    while _exists(int(pid.read_text())):
-        assert time.monotonic() < end
+    wait_for(lambda: not _exists(int(pid.read_text())), "the child's end")
 
 
 def _exists(pid: int) -> bool:
@@ -402,7 +392,7 @@ def test_job_sets_subscriptions_logs_and_deletion(bench, gate):
     gate.open()
     found = list(bench.client.pps.inspect_job_set(job_set=pps.JobSet(id=job.id), wait=True))
     assert [one.state for one in found] == [State.JOB_SUCCESS]
-    follow.join(10)
+    follow.join(PATIENCE)
     assert "started" in lines
     assert [one.job_set.id for one in bench.client.pps.list_job_set(projects=[bench.project])] == [job.id]
     assert len(list(bench.client.pps.get_logs(job=job, tail=1))) == 1

@@ -24,6 +24,7 @@ from pachyderm_sdk.api import pfs, pps
 from kfp_pachyderm.embedded.process import start
 from kfp_pachyderm.embedded.store.check import check, collect
 from kfp_pachyderm.errors import PachydermUnreachableError, StoreError
+from tests.waiting import PATIENCE, wait_for
 
 KILLS = int(os.environ.get("KFP_PACHYDERM_KILLS", "20"))
 SEED = os.environ.get("KFP_PACHYDERM_SEED", str(random.getrandbits(32)))
@@ -39,6 +40,9 @@ class Load:
     commits: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
     numbers: random.Random = field(default_factory=lambda: random.Random(SEED))
+
+    def acknowledged(self) -> int:
+        return len(self.commits) + len(self.jobs)
 
     def content(self, number: random.Random) -> bytes:
         # a chunk of its own, inside SQLite, or several chunks
@@ -111,12 +115,14 @@ def _one_life(folder: Path, load: Load) -> None:
             _until_killed(_write_commits, process.address, load, seeds[0]),
             _until_killed(_write_branches, process.address, load, seeds[1]),
         ]
-        time.sleep(number.uniform(0.05, 0.4))
+        enough = load.acknowledged() + number.randint(1, 12)
+        wait_for(lambda: load.acknowledged() >= enough, "what the clients write")
+        time.sleep(number.random() * 0.05)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.close()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -160,7 +166,7 @@ def _referenced(folder: Path) -> set[str]:
     return {hash_.hex() for hash_, size in pairs if size > 65536}
 
 
-@pytest.mark.timeout(120 + 10 * KILLS)
+@pytest.mark.timeout(900 + 10 * KILLS)
 def test_kills_lose_nothing_acknowledged_and_show_nothing_by_half(tmp_path):
     print(f"KFP_PACHYDERM_SEED={SEED}")
     folder, load = tmp_path / "data", Load()

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
@@ -17,15 +16,9 @@ from pachyderm_sdk.api import pps
 
 from kfp_pachyderm.embedded.process import start
 from kfp_pachyderm.errors import StoreError
+from tests.waiting import PATIENCE, wait_for
 
 _FOREVER = "import time; print('started', flush=True); time.sleep(600)"
-
-
-def _until(condition, what, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.01)
 
 
 def _gone(pid):
@@ -47,7 +40,7 @@ def test_a_second_start_joins_and_leaves_the_first_one_running(fresh):
 
 def test_a_second_server_on_the_folder_is_refused(fresh):
     command = [sys.executable, "-m", "kfp_pachyderm.embedded", "--data-dir", str(fresh.data_dir)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
     assert done.stderr.startswith("StoreError: another embedded Pachyderm uses")
 
@@ -68,24 +61,24 @@ def test_many_starts_at_once_give_one_server(tmp_path):
 def test_it_ends_with_its_parent_and_takes_user_code_along(fresh):
     bench = Bench(fresh.address, "p")
     job = bench.claim("edges", bench.put("images", {"/a": b"1"}), _FOREVER, update=False)
-    _until(lambda: "started" in bench.log(job), "user code")
+    wait_for(lambda: "started" in bench.log(job), "user code")
     children = _user_code(fresh.pid)
     assert children
     fresh._process.stdin.close()
-    _until(lambda: _gone(fresh.pid), "the server's end")
+    wait_for(lambda: _gone(fresh.pid), "the server's end")
     for pid in children:
-        _until(lambda pid=pid: _gone(pid), "user code's end")
+        wait_for(lambda pid=pid: _gone(pid), "user code's end")
 
 
 def test_who_waits_for_a_job_hears_that_the_server_was_stopped(fresh):
     bench = Bench(fresh.address, "p")
     job = bench.claim("edges", bench.put("images", {"/a": b"1"}), _FOREVER, update=False)
-    _until(lambda: "started" in bench.log(job), "user code")
+    wait_for(lambda: "started" in bench.log(job), "user code")
     found = []
     waiting = threading.Thread(target=lambda: found.append(bench.ended(job)))
     waiting.start()
     os.kill(fresh.pid, signal.SIGTERM)
-    waiting.join(10)
+    waiting.join(PATIENCE)
     assert [(one.state, one.reason) for one in found] == [
         (pps.JobState.JOB_KILLED, "the embedded Pachyderm was stopped")
     ]
@@ -100,7 +93,7 @@ def test_signals_end_it_cleanly(tmp_path, number):
     )
     assert json.loads(process.stdout.readline())["pid"] == process.pid
     process.send_signal(number)
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE) == 0
     process.stdout.close()
 
 
@@ -119,7 +112,7 @@ while not os.path.exists({str(gate)!r}):
     opened = bench.client.pfs.start_commit(branch=bench.branch("images", "other"))
     bench.client.pfs.put_file_from_bytes(commit=opened, path="/half", data=b"3")
     job = bench.claim("edges", commit, code, update=False)
-    _until(lambda: "started" in bench.log(job), "user code")
+    wait_for(lambda: "started" in bench.log(job), "user code")
     bench.client.pfs.put_file_from_bytes(commit=bench.commit("edges", job.id), path="/x", data=b"lost")
     left = _user_code(first.pid)
     os.kill(first.pid, signal.SIGKILL)
@@ -127,12 +120,12 @@ while not os.path.exists({str(gate)!r}):
     with start(data) as second:
         again = Bench(second.address, "p")
         for pid in left:
-            _until(lambda pid=pid: _gone(pid), "the end of what the dead server left")
+            wait_for(lambda pid=pid: _gone(pid), "the end of what the dead server left")
         assert again.read(commit, "/a") == b"1" * 100_000
         assert not again.client.pfs.inspect_commit(commit=again.commit("images", opened.id)).is_set(
             "finished"
         )
-        _until(lambda: again.log(job).count("started") == 2, "user code's second run")
+        wait_for(lambda: again.log(job).count("started") == 2, "user code's second run")
         gate.touch()
         info = again.ended(job)
         assert (info.state, info.restart) == (pps.JobState.JOB_SUCCESS, 0)

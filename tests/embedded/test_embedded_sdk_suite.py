@@ -8,6 +8,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.waiting import PATIENCE
+
 SUITE = json.loads((Path(__file__).parent / "sdk_suite.json").read_text())
 ABSENT = [call for group in SUITE["left out"] for call in group["absent"]]
 
@@ -26,6 +28,6 @@ def test_counts_add_up():
 def test_what_is_absent_is_named(embedded, call):
     with grpc.insecure_channel(embedded.address.removeprefix("grpc://")) as channel:
         with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary(f"/{call}")(b"", timeout=10)
+            channel.unary_unary(f"/{call}")(b"", timeout=PATIENCE)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert caught.value.details() == f"{call} is not implemented by the embedded Pachyderm"

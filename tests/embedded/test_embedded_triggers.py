@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 
 import grpc
@@ -11,6 +10,7 @@ from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import conditions, schedule
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -77,9 +77,7 @@ def test_a_rate_limit(watched):
     watched.watch("often", rate_limit_spec="@every 1s")
     first = watched.put()
     assert watched.head("yearly") != first
-    end = time.monotonic() + 20
-    while watched.put() != watched.head("often"):
-        assert time.monotonic() < end
+    wait_for(lambda: watched.put() == watched.head("often"), "the next second")
     assert watched.head("yearly") != watched.head("often")
 
 

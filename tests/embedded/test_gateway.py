@@ -17,6 +17,7 @@ from gateway_memory import MemoryView
 from kfp_pachyderm.embedded.gateway import gateway_app
 from kfp_pachyderm.embedded.view import Bucket, JobBuckets
 from kfp_pachyderm.s3.server import S3Server
+from tests.waiting import PATIENCE
 
 SERVICE, JOB = "s3-" + "0" * 32, "1" * 32
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -57,7 +58,7 @@ def open_gateway() -> Iterator[Running]:
 
 
 def status(running: Running, host: str, path: str = "/") -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", running.server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", running.server.port, timeout=PATIENCE)
     try:
         connection.putrequest("GET", path, skip_host=True)
         connection.putheader("Host", host)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import pytest
 from embedded_auth import ROOT, Office, server
 from gateway_replay import Recording, comparable, lines
 from pachyderm_sdk.api import pfs
+
+from tests.waiting import PATIENCE, wait_for
 
 RECORDED = lines("gateway_auth_on.jsonl")
 _ROBOT = "kfp"
@@ -28,18 +29,21 @@ _WAIT = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.01)"
 def _ask_locally(address: str, method: str, request: dict[str, str], token: str) -> dict[str, str]:
     with grpc.insecure_channel(address.removeprefix("grpc://")) as channel:
         call = channel.unary_unary(f"/kfp_pachyderm.embedded.{method}")
-        return json.loads(call(json.dumps(request).encode(), metadata=[("authn-token", token)], timeout=10))
+        return json.loads(
+            call(json.dumps(request).encode(), metadata=[("authn-token", token)], timeout=PATIENCE)
+        )
 
 
 def _located(address: str, job: str) -> dict[str, str]:
-    end = time.monotonic() + 20
-    while True:
+    where = {"project": "default", "pipeline": "ap", "job": job}
+
+    def ask() -> dict[str, str] | None:
         try:
-            where = {"project": "default", "pipeline": "ap", "job": job}
             return _ask_locally(address, "Locator/Locate", where, ROOT)
         except grpc.RpcError:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+            return None
+
+    return wait_for(ask, "the job's sidecar")
 
 
 class Replay:

@@ -37,9 +37,13 @@ class Link:
         if seconds is None:
             self._stop_listening()
         else:
-            timer = threading.Timer(seconds, self._open.set)
+            timer = threading.Timer(seconds, self.mend)
             timer.daemon = True
             timer.start()
+
+    def mend(self) -> None:
+        """Lets everything pass that has waited."""
+        self._open.set()
 
     def when(self, condition: Callable[[bytes, int], bool], act: Callable[[], None]) -> None:
         """Acts once, before data goes on of which the condition holds: the data, and the bytes before it."""

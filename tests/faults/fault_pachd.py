@@ -36,6 +36,7 @@ class FaultyPachd:
         self._before: dict[str, Callable[[], None]] = {}
         self._lost: dict[str, list[bool]] = {}
         self.delay = 0.0
+        self.calls = 0
         self.transactions: set[str] = set()
         self._server.start()
 
@@ -57,6 +58,7 @@ class FaultyPachd:
     def _pass(self, path: str, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         method = path.rpartition("/")[2]
         with self._lock:
+            self.calls += 1
             act = self._before.pop(method, None)
             losses = self._lost.get(method)
             loss = losses.pop(0) if losses else None

@@ -22,7 +22,8 @@ that; where the server has to start again, and where a line says so, it is longe
   again by itself, because the command had not begun.
 - *output*: `whole` is every byte of every file, compared; `failed` is a commit with an error, which no step
   takes as input.
-- *s*: from the fault until both step and job had ended.
+- *s*: from the fault until both step and job had ended, on the machine that wrote this page. What the tests
+  bound is the number of rounds that a yardstick makes meanwhile (`tests/faults/yardstick.py`).
 - *the user reads*: the last line of the launcher in the step's log; where that was killed, of the job's.
 - In no line a process of the step or of its job was left behind, or a transaction open.
 

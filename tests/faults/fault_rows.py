@@ -10,8 +10,10 @@ import libfaketime
 
 from tests.faults.fault_trial import BEFORE, LEASE, RUNNING, TOLD, WRITING, WRITTEN, Trial
 
+#: Seconds of a cut that is longer than the lease, and shorter than the launcher's patience with pachd.
+LONG = LEASE + 0.2
 Inject = Callable[[Trial], None]
-SERVER_LEASE = 15.0
+SERVER_LEASE = 30.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _cut(
 ) -> Row:
     def inject(trial: Trial) -> None:
         if seconds == 30.0:
-            trial.lease, trial.timeout = 30.0, 120.0
+            trial.lease = 30.0
         trial.at(when, lambda: trial.links[link].cut(seconds))
 
     more = {"slow": True, "lease": 30.0, **outcome} if seconds == 30.0 else outcome
@@ -146,17 +148,22 @@ def _cuts() -> list[Row]:
     return [
         _cut(pachd, "pachd", once, 1.0),
         _cut(pachd, "pachd", once, 1.0, BEFORE),
-        _cut(pachd, "pachd", long, LEASE + 1),
+        _cut(pachd, "pachd", long, LONG),
         _cut(pachd, "pachd", "30 s, lease 30 s", 30.0),
         _cut(pachd, "pachd", "for ever", None, step="1", message="was told so, but pachd does not say"),
         _cut(pachd, "pachd", "for ever", None, BEFORE, **failed, message="UNAVAILABLE|DEADLINE_EXCEEDED"),
         _cut(holder, "holder", once, 1.0),
-        _cut(holder, "holder", long, LEASE + 1, **failed, message=lost),
+        _failed(
+            f"network cut between {holder}, {long}",
+            RUNNING,
+            lambda t: t.at(RUNNING, t.cut_off_holder),
+            lost,
+        ),
         _cut(holder, "holder", "30 s, lease 30 s", 30.0, **failed, message=lost),
         _cut(holder, "holder", "for ever", None, **failed, message=lost),
         _cut(sidecar, "sidecar_grpc", once, 1.0),
         _cut(sidecar, "sidecar_grpc", once, 1.0, WRITING),
-        _cut(sidecar, "sidecar_grpc", long, LEASE + 1),
+        _cut(sidecar, "sidecar_grpc", long, LONG),
         _cut(sidecar, "sidecar_grpc", "30 s, lease 30 s", 30.0),
         _cut(sidecar, "sidecar_grpc", "for ever", None),
     ]
@@ -199,7 +206,7 @@ def _others() -> list[Row]:
         Row("transactions that fail", BEFORE, _lose),
         Row("the answer of a transaction lost", BEFORE, _lose_answer),
         _failed(
-            "SIGTERM with stdout closed, SIGKILL after 0.5 s",
+            "SIGTERM with stdout closed, SIGKILL after one call",
             RUNNING,
             lambda t: t.at(RUNNING, t.terminate_as_kfp),
             "the step got SIGTERM",
@@ -211,7 +218,7 @@ def _others() -> list[Row]:
         _failed(
             "the launcher stands still, the lease runs out",
             RUNNING,
-            lambda t: t.at(RUNNING, lambda: t.pause_launcher(LEASE + 1)),
+            lambda t: t.at(RUNNING, t.pause_launcher),
             lost,
         ),
         Row(

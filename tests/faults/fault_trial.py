@@ -29,7 +29,9 @@ from kfp_pachyderm.pachyderm.references import commit_message
 from kfp_pachyderm.sdk import pfs, pps
 from tests.faults.fault_links import Link
 from tests.faults.fault_pachd import FaultyPachd, announced
-from tests.launcher.launcher_steps import Runner, wait_for
+from tests.faults.yardstick import Yardstick
+from tests.launcher.launcher_steps import Runner
+from tests.waiting import PATIENCE, wait_for
 
 LEASE = 4.0
 #: Names a trial's processes among all.
@@ -55,14 +57,16 @@ class Outcome:
         jobs: the states of all its jobs, the oldest first.
         output: of the last job's commit: "whole", "failed", or what is wrong with it.
         seconds: from the fault until step and job had both ended; None for one that is there all the time.
+        rounds: the same by the yardstick.
         message: the last that the user reads.
-        left: processes and transactions that are still there.
+        left: transactions that are still there.
     """
 
     step: int
     jobs: str
     output: str
     seconds: float | None
+    rounds: int
     message: str
     left: list[str]
 
@@ -74,15 +78,18 @@ class Trial:
     Args:
         server: the embedded Pachyderm.
         folder: a folder of its own.
+        yardstick: counts while it runs.
     """
 
     server: EmbeddedProcess
     folder: Path
+    yardstick: Yardstick
     lease: float = LEASE
-    timeout: float = 30.0
+    timeout: float = PATIENCE
     env: dict[str, str] = field(default_factory=dict)
     while_running: Callable[[], None] = lambda: None
     faulted: float = 0.0
+    faulted_round: int = 0
 
     def __enter__(self) -> Trial:
         self._stack = ExitStack()
@@ -119,7 +126,7 @@ class Trial:
         """The act, with the time at which it was done."""
 
         def noted() -> None:
-            self.faulted = time.monotonic()
+            self.faulted, self.faulted_round = time.monotonic(), self.yardstick.rounds
             act()
 
         return noted
@@ -147,7 +154,7 @@ class Trial:
         holder = self._holder()
 
         def kill() -> None:
-            holder.wait(10)
+            holder.wait(PATIENCE)
             self.kill_launcher()
 
         self._stack.callback(_in_thread(kill).join)
@@ -179,20 +186,34 @@ class Trial:
             self.pachd.raw(f"/kfp_pachyderm.embedded.Faults/{name}", json.dumps(request).encode())
         )
 
-    def pause_launcher(self, seconds: float) -> None:
+    def pause_launcher(self) -> None:
+        """Until its job has ended."""
         assert self.process
         self.process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
+        self.wait_for_job()
         self.process.send_signal(signal.SIGCONT)
 
+    def cut_off_holder(self) -> None:
+        """Cuts the network to the holder until the job has ended."""
+        self.links["holder"].cut(PATIENCE)
+        self.wait_for_job()
+        self.links["holder"].mend()
+
+    def wait_for_job(self) -> None:
+        wait_for(lambda: is_over(self.runner.jobs()[-1]), "the job's end")
+
     def terminate_as_kfp(self) -> None:
-        """Readers of stdout and stderr die, SIGTERM, half a second later SIGKILL."""
+        """Readers of stdout and stderr die, SIGTERM, and SIGKILL when the first call to the holder is out."""
         assert self.process
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe
             pipe.close()
+        told = threading.Event()
+        self.links["holder"].when(lambda data, _: b"/v1/finish" in data, told.set)
+        asked = self.faulty.calls
         os.killpg(self.process.pid, signal.SIGTERM)
-        time.sleep(0.5)
+        assert told.wait(PATIENCE)
+        assert self.faulty.calls == asked, "pachd was asked before the holder was told"
         self.process.kill()
 
     def update_pipeline(self) -> None:
@@ -210,7 +231,7 @@ class Trial:
     def second_attempt(self) -> None:
         """KFP has lost sight of the first one, which runs on."""
         self.process = self._start({"KFP_POD_UID": "two"})
-        wait_for(lambda: is_over(self.runner.jobs()[-1]), 30)
+        self.wait_for_job()
 
     # The step's life
 
@@ -237,33 +258,35 @@ class Trial:
         self.start()
         first = self.process
         assert first
-        wait_for(lambda: (self.folder / "running").exists() or first.poll() is not None, 60)
+        wait_for(lambda: (self.folder / "running").exists() or first.poll() is not None, "the command")
         if first.poll() is None:
             self.while_running()
         (self.folder / "go").touch()
         assert self.process
         said = self._said(self.process)
-        known = time.monotonic()
+        known, rounds = time.monotonic(), self.yardstick.rounds
         if first is not self.process:
             code, text = self._said(first)
             assert code == 1, (code, text)
         if psutil.pid_exists(self.server.pid):
             self._ended_jobs()
-            known = time.monotonic()
+            known, rounds = time.monotonic(), self.yardstick.rounds
         else:
             self.start_server()  # only it can say what has become of the job
         last = self._ended_jobs()[-1]
         seconds = known - self.faulted if self.faulted else None
+        rounds = rounds - self.faulted_round if self.faulted else 0
         left = self._left()
         states = ", ".join(state_name(info) for info in self._ended_jobs())
-        return Outcome(said[0], states, self._output(last), seconds, said[1] or self._log(last), left)
+        text = said[1] or self._log(last)
+        return Outcome(said[0], states, self._output(last), seconds, rounds, text, left)
 
     def _said(self, process: subprocess.Popen[str]) -> tuple[int, str]:
         if process.stderr and process.stderr.closed:
-            process.wait(60)
+            process.wait(PATIENCE)
             text = ""
         else:
-            text = "\n".join(process.communicate(timeout=60))
+            text = "\n".join(process.communicate(timeout=PATIENCE))
             print(text)
         code = process.returncode
         lines = [line for line in text.splitlines() if line.startswith("[kfp-pachyderm]")]
@@ -272,7 +295,7 @@ class Trial:
 
     def _ended_jobs(self) -> list[pps.JobInfo]:
         every = reversed(self.runner.jobs())
-        return [self.pachd.patient(60).pps.inspect_job(job=one.job, wait=True) for one in every]
+        return [self.pachd.patient(PATIENCE).pps.inspect_job(job=one.job, wait=True) for one in every]
 
     def _log(self, info: pps.JobInfo) -> str:
         lines = [one.message for one in self.pachd.pps.get_logs(job=info.job) if one.user]
@@ -292,12 +315,10 @@ class Trial:
         return b"".join(piece.value for piece in pieces)
 
     def _left(self) -> list[str]:
-        """What is still there some time after the end."""
-        until = time.monotonic() + self.lease
-        while (left := [str(one) for one in self._processes()]) and time.monotonic() < until:
-            time.sleep(0.1)
+        """Transactions that are still there after the end of all processes."""
+        wait_for(lambda: not self._processes(), f"the end of {self._processes()}")
         every = self.pachd.transactions.list_transaction().transaction_info
-        return left + [one.transaction.id for one in every if one.transaction.id in self.faulty.transactions]
+        return [one.transaction.id for one in every if one.transaction.id in self.faulty.transactions]
 
     def _processes(self) -> list[psutil.Process]:
         jobs = self._job_ids()
@@ -318,7 +339,8 @@ class Trial:
     def _holder(self) -> psutil.Process:
         jobs = self._job_ids()
         found: list[psutil.Process] = []
-        wait_for(lambda: found.extend(one for one in psutil.process_iter() if _is_holder(one, jobs)) or found)
+        every = psutil.process_iter
+        wait_for(lambda: found.extend(one for one in every() if _is_holder(one, jobs)) or found, "a holder")
         return found[0]
 
 

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -24,10 +23,13 @@ import pytest
 import kfp_pachyderm
 from kfp_pachyderm.errors import AttachError, AuthenticationError, HolderReplacedError, LeaseLostError
 from kfp_pachyderm.launcher.holder_client import BY_STATUS, HolderClient
+from tests.waiting import PATIENCE, wait_for
 
 SOURCE = (Path(kfp_pachyderm.__file__).parent / "holder.py").read_text()
 TOKEN = "job-token"
 JOB = "a" * 32
+#: Seconds that a heartbeat of a busy machine keeps, too.
+LEASE = 3.0
 
 
 def free_port() -> int:
@@ -52,7 +54,7 @@ class Running:
         return str(instance)
 
     def end(self) -> tuple[int, str]:
-        log, _ = self.process.communicate(timeout=10)
+        log, _ = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, log.decode()
 
 
@@ -85,7 +87,7 @@ def running() -> Iterator[Running]:
 def raw(url: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, Any]]:
     request = urllib.request.Request(url + path, data=body or None, headers=headers)  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -203,9 +205,10 @@ def test_no_attach_in_time_ends_it_as_failed() -> None:
 
 
 def test_lost_lease_ends_it_as_failed_and_heartbeats_keep_it() -> None:
-    with holder(KFP_PACHYDERM_LEASE="0.5") as one:
-        instance, until = one.attach(), time.monotonic() + 1.2
-        while time.monotonic() < until:
+    with holder(KFP_PACHYDERM_LEASE=str(LEASE)) as one:
+        instance = one.attach()
+        over = one.status().clock + LEASE
+        while one.status().clock <= over:
             one.post("heartbeat", instance=instance, session="one")
         assert one.process.poll() is None
         code, log = one.end()
@@ -229,6 +232,13 @@ def test_sigterm_ends_it(running: Running) -> None:
     assert "SIGTERM" in log
 
 
+def ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def test_ends_when_its_worker_is_gone() -> None:
     script = (
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-I', '-S', '-c', sys.argv[1]]);"
@@ -244,13 +254,7 @@ def test_ends_when_its_worker_is_gone() -> None:
     assert b"waits" in worker.stdout.readline()
     worker.kill()
     worker.wait()
-    until = time.monotonic() + 5
-    while time.monotonic() < until and Path(f"/proc/{pid}/stat").exists():
-        if Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
-            break
-        time.sleep(0.05)
-    else:
-        assert not Path(f"/proc/{pid}").exists()
+    wait_for(lambda: ended(pid), "the holder's end")
     worker.stdin.close()
     worker.stdout.close()
 

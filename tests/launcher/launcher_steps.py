@@ -7,8 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,11 @@ from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
 from kfp_pachyderm.sdk import pfs, pps
+from tests.waiting import PATIENCE
 
 numbers = itertools.count(1)
+#: Seconds that heartbeats keep on a busy machine, too; after a third of it one meets what is new.
+LEASE = 6.0
 
 
 def put(pachd: Pachd, repo: str, contents: dict[str, bytes], project: str = "default") -> str:
@@ -75,7 +76,7 @@ class Runner:
 
     def config(self, **fields: Any) -> StepConfig:
         config = StepConfig(component=self.name, inputs=(InputConfig("images", f"in-{self.name}"),))
-        return replace(config, **{"timeout": 20.0, **fields})
+        return replace(config, **{"timeout": PATIENCE, **fields})
 
     def fill(self, **contents: bytes) -> str:
         return put(self.pachd, f"in-{self.name}", contents or {"a": b"A"})
@@ -114,7 +115,7 @@ class Runner:
         self.processes.append(process)
         return process
 
-    def end(self, process: subprocess.Popen[str], timeout: float = 40) -> Ended:
+    def end(self, process: subprocess.Popen[str], timeout: float = PATIENCE) -> Ended:
         out, err = process.communicate(timeout=timeout)
         print(out, err)
         return Ended(process.returncode, out, err, self.folder)
@@ -137,17 +138,10 @@ class Runner:
         return self.pachd.pps.inspect_pipeline(pipeline=pipeline, details=True)
 
     def ended_job(self, job: str) -> pps.JobInfo:
-        return self.pachd.patient(30).pps.inspect_job(
+        return self.pachd.patient(PATIENCE).pps.inspect_job(
             job=ClaimedJob("default", self.name, job).message(), wait=True
         )
 
     def jobs(self) -> list[pps.JobInfo]:
         pipeline = pps.Pipeline(project=pfs.Project(name="default"), name=self.name)
         return list(self.pachd.pps.list_job(pipeline=pipeline, history=-1))
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)

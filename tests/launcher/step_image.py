@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kfp_pachyderm.launcher.start import NEEDED
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 #: Where an image has its programs; no virtual environment and no checkout is there.
@@ -126,5 +127,5 @@ class Image:
             env={"PATH": f"{SEARCH}:/usr/sbin:/sbin", **env},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )

@@ -11,6 +11,7 @@ import pytest
 
 from kfp_pachyderm.launcher.bootstrap import BOOTSTRAP, GUARD, bootstrap_command
 from kfp_pachyderm.launcher.start import NEEDED, start
+from tests.waiting import PATIENCE
 
 #: The launcher answers a wrong call with its usage and 2: proof that it runs, without any Pachyderm.
 USAGE = "usage: python -m kfp_pachyderm.launcher"
@@ -25,7 +26,7 @@ def run(python: Path | str, *, cwd: Path, **env: str) -> subprocess.CompletedPro
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
 
 

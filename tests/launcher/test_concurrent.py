@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
 from launcher_steps import Ended, Runner, put  # type: ignore[import-not-found]
 
 from kfp_pachyderm.embedded.process import EmbeddedProcess
@@ -15,12 +14,13 @@ from kfp_pachyderm.pachyderm.job import inspect_output
 from kfp_pachyderm.pachyderm.lineage import direct_inputs
 from kfp_pachyderm.pachyderm.references import Reference, commit_message
 from kfp_pachyderm.sdk import pfs, pps
+from tests.waiting import PATIENCE
 
 #: Writes a text without an S3 client: fifty of those take their time to start.
 WRITE = """
 import os, urllib.request
 put = urllib.request.Request(os.environ["S3_ENDPOINT"] + "/out/said", {said!r}.encode(), method="PUT")
-urllib.request.urlopen(put, timeout=60).close()
+urllib.request.urlopen(put).close()
 """
 COPY = """
 import boto3
@@ -85,7 +85,6 @@ def peak_memory(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-@pytest.mark.timeout(300)
 def test_fifty_steps_at_once(step: Runner, embedded: EmbeddedProcess) -> None:
     put(step.pachd, f"in-{step.name}", {"a": b"A"})
     inputs = (InputConfig("images", f"in-{step.name}"),)
@@ -94,11 +93,11 @@ def test_fifty_steps_at_once(step: Runner, embedded: EmbeddedProcess) -> None:
     before = peak_memory(embedded.pid)
     started = [
         one.start(
-            WRITE.format(said=f"step {number}"), one.config(inputs=inputs, gateway="direct", timeout=200)
+            WRITE.format(said=f"step {number}"), one.config(inputs=inputs, gateway="direct", timeout=PATIENCE)
         )
         for number, one in enumerate(steps)
     ]
-    ended = [one.end(process, 200) for one, process in zip(steps, started, strict=True)]
+    ended = [one.end(process) for one, process in zip(steps, started, strict=True)]
     for number, kind in enumerate(kinds):
         succeeded(kind, ended[number::PIPELINES])
     outputs = [said(step.pachd, one.name, end.job) for one, end in zip(steps, ended, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from launcher_steps import Runner, files, put  # type: ignore[import-not-found]
+from launcher_steps import LEASE, Runner, files, put  # type: ignore[import-not-found]
 from test_faults import replace_worker  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig, StepConfig
@@ -28,7 +28,7 @@ def crossed(step: Runner) -> StepConfig:
     step.fill(a=b"A")
     put(step.pachd, f"files-{step.name}", {f"{name}.txt": name.encode() for name in ("x", "y", "z")})
     more = InputConfig("files", f"files-{step.name}", s3=False, glob="/*")
-    return step.config(inputs=(*step.config().inputs, more), holder=HolderConfig(lease=1.5))
+    return step.config(inputs=(*step.config().inputs, more), holder=HolderConfig(lease=LEASE))
 
 
 def test_once_for_each_datum(step: Runner) -> None:

@@ -10,6 +10,7 @@ from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.pachyderm.ownership import OWNER, OWNER_KEY
 from kfp_pachyderm.pachyderm.references import repo_message
 from kfp_pachyderm.sdk import pfs, pps
+from tests.waiting import PATIENCE
 
 
 def in_pipeline(step: Runner, pipeline: str) -> None:
@@ -99,7 +100,7 @@ def test_two_kfp_pipelines_that_want_one_pipeline(step: Runner) -> None:
 def test_two_components_that_want_one_pipeline(step: Runner) -> None:
     step.fill()
     assert step.run("", step.config(name=step.name)).code == 0
-    other = StepConfig(component="other", inputs=step.config().inputs, name=step.name, timeout=20)
+    other = StepConfig(component="other", inputs=step.config().inputs, name=step.name, timeout=PATIENCE)
     refused(step.run("", other), f"component '{step.name}'", "component 'other'")
     assert len(step.jobs()) == 1
 

@@ -61,7 +61,7 @@ def test_commit_that_is_never_finished(step: Runner) -> None:
     step.pachd.pfs.start_commit(
         branch=pfs.Branch(repo=repo_message("default", f"in-{step.name}"), name="master")
     )
-    refused(step, "CommitNotFinishedError", config=step.config(timeout=0.5))
+    refused(step, "CommitNotFinishedError", config=step.config(timeout=5.0))
 
 
 def test_empty_input(step: Runner) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from launcher_steps import Runner  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import SnapshotConfig, dumps
+from tests.waiting import PATIENCE
 
 
 def run(
@@ -19,7 +20,7 @@ def run(
     outputs = {name: {"outputFile": str(tmp_path / "out" / name)} for name in references}
     text = json.dumps({"inputs": {"parameterValues": given}, "outputs": {"parameters": outputs}})
     argv = [
-        dumps(SnapshotConfig("default", references, timeout=5)),
+        dumps(SnapshotConfig("default", references, timeout=PATIENCE)),
         "--executor-input",
         text,
         "--",
@@ -27,7 +28,7 @@ def run(
     ]
     env = {**os.environ, "KFP_PACHYDERM_ADDRESS": step.address}
     command = [sys.executable, "-m", "kfp_pachyderm.launcher", *argv]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_every_reference_becomes_a_commit(step: Runner, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from kfp_pachyderm.pachyderm.job import inspect_output
 from kfp_pachyderm.pachyderm.lineage import direct_inputs, lineage
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.sdk import pfs, pps
+from tests.waiting import PATIENCE
 
 COPY = """
 import boto3
@@ -193,7 +194,7 @@ def test_by_the_bootstrap_with_a_bare_python(step: Runner) -> None:
 def test_name_of_the_task_and_name_of_the_author(step: Runner) -> None:
     step.fill()
     named = step.run(
-        "", StepConfig(component="x", inputs=step.config().inputs, name=f"own-{step.name}", timeout=20)
+        "", StepConfig(component="x", inputs=step.config().inputs, name=f"own-{step.name}", timeout=PATIENCE)
     )
     assert named.code == 0
     job = ClaimedJob("default", f"own-{step.name}", named.job)
@@ -203,7 +204,7 @@ def test_name_of_the_task_and_name_of_the_author(step: Runner) -> None:
 def test_several_at_once_on_a_pipeline_that_does_not_exist_yet(step: Runner) -> None:
     step.fill()
     processes = [step.start("print('one of several')") for _ in range(4)]
-    ended = [step.end(process, 60) for process in processes]
+    ended = [step.end(process) for process in processes]
     assert [one.code for one in ended] == [0] * 4
     jobs = {info.job.id: info for info in step.jobs()}
     assert set(jobs) == {one.job for one in ended}

@@ -14,6 +14,7 @@ from pachyderm_sdk.api import pfs
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm.testing import Pachyderm as Fixture
+from tests.waiting import PATIENCE
 
 
 def test_environment_is_set_and_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,13 +83,13 @@ def test_running_server_is_joined_and_left_running(tmp_path: Path) -> None:
             address = joined.address
         assert list(Client.from_pachd_address(address).pfs.list_repo()) == []
         server.terminate()
-        server.wait(20)
+        server.wait(PATIENCE)
 
 
 def test_end_of_the_process_closes_it(tmp_path: Path) -> None:
     code = f"import kfp_pachyderm as p; print(p.local.init({str(tmp_path)!r})._server.pid)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     with pytest.raises(ProcessLookupError):
         os.kill(int(done.stdout), 0)

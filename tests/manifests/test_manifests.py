@@ -20,6 +20,7 @@ from kfp_pachyderm.component.connection import DEFAULT_NAME
 from kfp_pachyderm.pachyderm.address import DEFAULT_ADDRESS
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.locator import _by_dns
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -187,9 +188,11 @@ def test_entrypoint_of_the_server_starts_and_answers_the_probe(tmp_path, monkeyp
         port = re.search(r"grpc://127.0.0.1:(\d+)", server.stdout.readline())[1]
         # Not the address that it names: a pod's is another one.
         with grpc.insecure_channel(f"127.0.0.2:{port}") as channel:
-            answer = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20, wait_for_ready=True)
+            answer = channel.unary_unary("/grpc.health.v1.Health/Check")(
+                b"", timeout=PATIENCE, wait_for_ready=True
+            )
         assert answer == b"\x08\x01"
         assert "a-token" not in "".join(iter(lambda: server.stdout.readline().strip(), ""))
     finally:
         server.terminate()
-        server.communicate(timeout=60)
+        server.communicate(timeout=PATIENCE)

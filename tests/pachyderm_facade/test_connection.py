@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 from concurrent import futures
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from kfp_pachyderm.pachyderm import address as addresses
 from kfp_pachyderm.pachyderm.client import Pachd, connect
 from kfp_pachyderm.pachyderm.codes import BY_CODE, code_of, error_class
 from kfp_pachyderm.pachyderm.references import repo_message
+from tests.waiting import PATIENCE
 
 
 def test_every_grpc_code_has_an_error() -> None:
@@ -103,7 +103,7 @@ def test_somebody_else_listens() -> None:
     server.start()
     try:
         with pytest.raises(PachydermUnreachableError, match="not as Pachyderm does"):
-            connect(addresses.parse(f"127.0.0.1:{port}"), timeout=2)
+            connect(addresses.parse(f"127.0.0.1:{port}"), timeout=PATIENCE)
     finally:
         server.stop(None).wait()
 
@@ -111,10 +111,8 @@ def test_somebody_else_listens() -> None:
 def test_somebody_accepts_and_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        begun = time.monotonic()
-        with pytest.raises(PachydermUnreachableError):
+        with pytest.raises(PachydermUnreachableError, match=r"within 0\.5 s"):
             connect(addresses.parse(f"127.0.0.1:{port}"), timeout=0.5)
-        assert time.monotonic() - begun < 3
 
 
 def test_sdk_is_loaded_lean_and_the_whole_one_still_works() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from kfp_pachyderm.errors import (
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference, parse, repo_message, resolve
 from kfp_pachyderm.sdk import pfs
+from tests.waiting import PATIENCE
 
 NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,12}", fullmatch=True)
 ID = "0123456789abcdef" * 2
@@ -77,10 +79,20 @@ class Repo:
         self.pachd.pfs.finish_commit(commit=commit, error=error)
         return str(commit.id)
 
-    def resolve(self, version: str = "master", seconds: float = 5.0) -> tuple[str, list[str]]:
+    def resolve(
+        self,
+        version: str = "master",
+        seconds: float = PATIENCE,
+        when_told: Callable[[str], object] = lambda _: None,
+    ) -> tuple[str, list[str]]:
         told: list[str] = []
         reference = Reference("default", self.name, version)
-        found = resolve(self.pachd, reference, time.monotonic() + seconds, told.append)
+
+        def tell(text: str) -> None:
+            told.append(text)
+            when_told(text)
+
+        found = resolve(self.pachd, reference, time.monotonic() + seconds, tell)
         return found.version, told
 
 
@@ -115,9 +127,8 @@ def test_a_failed_commit_by_its_id_and_a_branch_of_failed_ones(repo: Repo) -> No
 
 def test_open_commit_is_waited_for(repo: Repo) -> None:
     commit = repo.start()
-    finishing = threading.Timer(0.3, repo.finish, (commit,))
-    finishing.start()
-    found, told = repo.resolve()
+    finishing = threading.Thread(target=repo.finish, args=(commit,))
+    found, told = repo.resolve(when_told=lambda _: finishing.start())
     finishing.join()
     assert found == commit.id
     assert "waiting" in told[0]
@@ -125,9 +136,13 @@ def test_open_commit_is_waited_for(repo: Repo) -> None:
 
 def test_open_commit_that_fails_is_skipped(repo: Repo) -> None:
     good = repo.finish(repo.start())
-    finishing = threading.Timer(0.3, repo.finish, (repo.start(), b"x", "broken"))
-    finishing.start()
-    assert repo.resolve()[0] == good
+    finishing = threading.Thread(target=repo.finish, args=(repo.start(), b"x", "broken"))
+
+    def tell(text: str) -> None:
+        if "waiting" in text:
+            finishing.start()
+
+    assert repo.resolve(when_told=tell)[0] == good
     finishing.join()
 
 
@@ -158,4 +173,4 @@ def test_glob_that_matches_nothing(repo: Repo) -> None:
     repo.finish(repo.start())
     reference = Reference("default", repo.name, "master")
     with pytest.raises(EmptyInputError, match=r"'/\*.csv'"):
-        resolve(repo.pachd, reference, time.monotonic() + 5, print, "/*.csv")
+        resolve(repo.pachd, reference, time.monotonic() + PATIENCE, print, "/*.csv")

@@ -9,12 +9,19 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.waiting import PATIENCE
+
 RUN = Path(__file__).parents[2] / "samples" / "digits" / "run.py"
 
 
 def test_runs_on_every_commit_anew(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(RUN)], cwd=tmp_path, capture_output=True, text=True, timeout=170, check=False
+        [sys.executable, str(RUN)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

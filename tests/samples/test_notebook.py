@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from samples import SAMPLES
+from tests.waiting import PATIENCE
 
 #: A kernel, a server and several steps each: on a machine that does much else, minutes.
 pytestmark = pytest.mark.timeout(600)
@@ -33,7 +34,7 @@ def outputs(path: Path) -> list[dict[str, Any]]:
 def run(name: str, folder: Path) -> list[dict[str, Any]]:
     target = folder / "executed.ipynb"
     command = [sys.executable, str(FOLDER / "execute.py"), name, str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=570, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return outputs(target)
 

@@ -25,6 +25,7 @@ assert_type(spec, pachyderm.PipelineSpec)
     gateway="direct",
     timeout=1,
     verify="size",
+    keys="refuse",
 )
 @dsl.component  # type: ignore[untyped-decorator]
 def step(size: int) -> int:
