@@ -17,6 +17,7 @@ import yaml
 from kfp import components
 from kfp.dsl import pipeline_channel, pipeline_context
 
+from kfp_pachyderm.component.branches import may_be_skipped
 from kfp_pachyderm.component.connection import connect, pip_arguments
 from kfp_pachyderm.component.ir import launcher_command
 from kfp_pachyderm.component.step import S3EnabledComponent, scope
@@ -84,11 +85,22 @@ class Snapshot:
 
     def _make_task(self, references: dict[str, str], given: dict[str, Any]) -> None:
         # It runs where its first step does: the launcher in the image, the right to pull that image, a volume
-        # of wheels, a folder that may be written are there for both.
-        step, first = next((step, task) for step, task in self._tasks if any(_pinned(task)))
-        address = self.connection.address if self.connection else None
-        config = SnapshotConfig(project=self.project, references=references, address=address)
+        # of wheels, a folder that may be written are there for both. That of a step which may be left out
+        # need not be there at all.
+        pinned = [(step, task) for step, task in self._tasks if any(_pinned(task))]
+        step, first = min(pinned, key=lambda one: may_be_skipped(one[1]))
+        needed = {
+            channel.name for _, task in pinned if not may_be_skipped(task) for _, channel in _pinned(task)
+        }
+        config = SnapshotConfig(
+            project=self.project,
+            references=references,
+            optional=tuple(name for name in references if name not in needed),
+            address=self.connection.address if self.connection else None,
+        )
         text = _component(config, list(given), step, first)
+        # KFP forgets to leave the group that If and Elif make together, where no Else follows.
+        del pipeline_context.Pipeline.get_default_pipeline().groups[1:]
         task = components.load_component_from_text(text)(**given)
         if task.name != SNAPSHOT:
             raise SpecError(
@@ -206,10 +218,12 @@ def pipeline(func: Any = None, /, *, project: str = "default", connection: Conne
     Stands under `@dsl.pipeline`, on the function. Every input that is left out, that is a branch, or that
     comes from a parameter of the pipeline is resolved once per run, by the task `pachyderm-snapshot`, to
     its newest good commit; the steps get the commits, so that all of them see the same data and KFP's cache
-    knows commits, not branches. There is no such task when nothing has to be resolved: `repo@<commit ID>`
-    and other steps' `outputs["commit"]` are passed on as they are. Not pinned, and so not cached: a step
-    with an input that only becomes known during the run (another task's output, a loop's item), one with a
-    connection of its own, and an exit task.
+    knows commits, not branches. What only steps below a condition, or in a loop over what is not known yet,
+    read and what can't be resolved at once does not fail the run: such a step resolves it when it runs.
+    There is no such task when nothing has to be resolved: `repo@<commit ID>` and other steps'
+    `outputs["commit"]` are passed on as they are. Not pinned, and so not cached: a step with an input that
+    only becomes known during the run (another task's output, a loop's item), one with a connection of its
+    own, and an exit task.
 
     An input that is left out means the branch's head when the run starts, also where another step of the
     same pipeline writes that repo: such an input does not wait for that step, and in a first run the repo

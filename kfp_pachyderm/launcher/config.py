@@ -92,12 +92,15 @@ class SnapshotConfig:
     Args:
         project: the project of references that name none.
         references: output parameter's name → reference, or "" to read the input parameter of the same name.
+        optional: outputs that only steps read which may not run: what can't be resolved at once is left to
+            them.
         address: as in StepConfig.
         timeout: as in StepConfig.
     """
 
     project: str
     references: dict[str, str]
+    optional: tuple[str, ...] = ()
     address: str | None = None
     timeout: float | None = None
 
@@ -163,7 +166,9 @@ def loads(text: str) -> Config:
         raise ValueError(
             f"step config is for {kind!r}, which this launcher does not know: install its version"
         )
-    if kind != "step":
-        return _KINDS[kind](**data)
+    if kind == "snapshot":
+        return SnapshotConfig(optional=tuple(data.pop("optional", ())), **data)
+    if kind == "reusable":
+        return ReusableConfig(**data)
     inputs = tuple(InputConfig(**one) for one in data.pop("inputs", ()))
     return StepConfig(inputs=inputs, holder=HolderConfig(**data.pop("holder", {})), **data)

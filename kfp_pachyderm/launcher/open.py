@@ -23,7 +23,7 @@ from kfp_pachyderm.pachyderm.pipelines import (
     is_current,
     spec,
 )
-from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
+from kfp_pachyderm.pachyderm.references import Reference, parse, resolve, without_mark
 from kfp_pachyderm.provenance.record import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
 from kfp_pachyderm.sdk import pps
 
@@ -118,7 +118,7 @@ def _name_of_task(config: StepConfig, task: str) -> str:
 def _resolve(
     pachd: Pachd, config: StepConfig, one: InputConfig, execution: Execution, deadline: float
 ) -> Reference:
-    text = execution.parameter(one.name) or f"{one.repo}@{one.branch}"
+    text = without_mark(execution.parameter(one.name)) or f"{one.repo}@{one.branch}"
     return resolve(pachd, parse(text, one.project or config.project), deadline, say, one.glob)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from kfp_pachyderm.sdk import pfs
 _NAME = r"[A-Za-z0-9_-]+"
 _REFERENCE = re.compile(rf"(?:(?P<project>{_NAME})/)?(?P<repo>{_NAME})@(?P<version>{_NAME})")
 _COMMIT_ID = re.compile(r"[0-9a-f]{32}")
+_MARK = re.compile(r"\?[0-9a-f]{32}$")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,20 @@ def parse(text: str, project: str) -> Reference:
             f"{text!r} is no commit reference: write repo@branch, project/repo@branch or repo@<commit id>"
         )
     return Reference(found["project"] or project, found["repo"], found["version"])
+
+
+def left_open(text: str) -> str:
+    """A reference that a run's snapshot leaves to the step that reads it.
+
+    The mark is another one in each run: KFP's cache must not take what the step makes of a branch for what
+    it would make of it later.
+    """
+    return f"{text}?{os.urandom(16).hex()}"
+
+
+def without_mark(text: str) -> str:
+    """The reference that `left_open` was given; any other text as it is."""
+    return _MARK.sub("", text)
 
 
 def repo_message(project: str, name: str) -> pfs.Repo:
