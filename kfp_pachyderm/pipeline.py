@@ -17,6 +17,7 @@ import yaml
 from kfp import components
 from kfp.dsl import pipeline_channel, pipeline_context
 
+from kfp_pachyderm.component.ahead import made_ahead
 from kfp_pachyderm.component.branches import may_be_skipped
 from kfp_pachyderm.component.connection import connect, pip_arguments
 from kfp_pachyderm.component.ir import launcher_command
@@ -46,10 +47,13 @@ class Snapshot:
         project: the project of steps that have none of their own.
         connection: the connection of steps that have none of their own.
         parameters: names of the pipeline's parameters.
+        wanted: False: every step resolves its inputs itself, there is no such task.
     """
 
-    def __init__(self, project: str, connection: Connection | None, parameters: frozenset[str]) -> None:
-        self.project, self.connection = project, connection
+    def __init__(
+        self, project: str, connection: Connection | None, parameters: frozenset[str], wanted: bool
+    ) -> None:
+        self.project, self.connection, self._wanted = project, connection, wanted
         self._parameters = parameters
         #: What was passed (only if a pipeline parameter is in it) and the reference, to the output that
         #: holds it.
@@ -58,7 +62,9 @@ class Snapshot:
 
     def pin(self, step: S3EnabledComponent, one: InputConfig, value: Any) -> Any:
         """A channel that will hold the commit; the value itself where it is one, or is not known yet."""
-        if is_commit(value) or step.connection != self.connection or not self._known_at_start(value):
+        if not self._wanted or is_commit(value) or step.connection != self.connection:
+            return value
+        if not self._known_at_start(value):
             return value
         dynamic = bool(_channels(value))
         reference = qualified(one, step.config.project, "" if dynamic else value)
@@ -96,6 +102,7 @@ class Snapshot:
             project=self.project,
             references=references,
             optional=tuple(name for name in references if name not in needed),
+            ahead=made_ahead(self._tasks, self.connection),
             address=self.connection.address if self.connection else None,
         )
         text = _component(config, list(given), step, first)
@@ -135,14 +142,16 @@ class Snapshot:
             for other, made in self._tasks
             if made is not task
         }
-        left_out = {
-            name for name, channel in _pinned(task) if isinstance(channel.given, str) and not channel.given
-        }
+        given = {name: getattr(value, "given", value) for name, value in task.inputs.items()}
+        left_out = {name for name, value in given.items() if isinstance(value, str) and not value}
+        if step.connection != self.connection:
+            return
+        begins = "the run starts" if self._wanted else "it starts"
         for one in step.config.inputs:
             maker = makers.get((one.project or step.config.project, one.repo))
             if maker and one.name in left_out:
                 warnings.warn(
-                    f'Step "{task.name}" reads {one.repo}@{one.branch} as it is when the run starts, not '
+                    f'Step "{task.name}" reads {one.repo}@{one.branch} as it is when {begins}, not '
                     f'what step "{maker}" of this run writes; in the first run it does not exist yet. To '
                     f'wire the two, pass {one.name.replace("-", "_")}=<task "{maker}">.outputs["commit"].',
                     stacklevel=5,
@@ -208,11 +217,18 @@ def pipeline(func: Callable[P, R], /) -> Callable[P, R]: ...
 
 @overload
 def pipeline(
-    *, project: str = "default", connection: Connection | None = None
+    *, project: str = "default", connection: Connection | None = None, snapshot: bool = True
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
-def pipeline(func: Any = None, /, *, project: str = "default", connection: Connection | None = None) -> Any:
+def pipeline(
+    func: Any = None,
+    /,
+    *,
+    project: str = "default",
+    connection: Connection | None = None,
+    snapshot: bool = True,
+) -> Any:
     """Gives the steps of a KFP pipeline one project, one connection and one snapshot of their inputs.
 
     Stands under `@dsl.pipeline`, on the function. Every input that is left out, that is a branch, or that
@@ -225,6 +241,9 @@ def pipeline(func: Any = None, /, *, project: str = "default", connection: Conne
     only becomes known during the run (another task's output, a loop's item), one with a connection of its
     own, and an exit task.
 
+    The same task makes the Pachyderm pipelines of the steps that are sure to run, as far as their inputs'
+    repos are known, so that workers start before the steps do. A step relies on none of it.
+
     An input that is left out means the branch's head when the run starts, also where another step of the
     same pipeline writes that repo: such an input does not wait for that step, and in a first run the repo
     may not exist yet. Pass the step's `outputs["commit"]` to wire the two; a warning says where this was
@@ -234,6 +253,9 @@ def pipeline(func: Any = None, /, *, project: str = "default", connection: Conne
         func: the function, when used without parentheses.
         project: the Pachyderm project of steps that have none of their own.
         connection: how steps that have none of their own reach Pachyderm.
+        snapshot: False: no such task, which saves a run its time. Every step then resolves its branches when
+            it starts, so that steps of one run may see different commits, and is not cached; pipelines are
+            made by the steps themselves.
 
     Returns:
         The function, for `@dsl.pipeline`.
@@ -254,13 +276,13 @@ def pipeline(func: Any = None, /, *, project: str = "default", connection: Conne
             channels = [
                 one for one in (*args, *kwargs.values()) if isinstance(one, pipeline_channel.PipelineChannel)
             ]
-            snapshot = Snapshot(project, connection, frozenset(one.name for one in channels))
-            token = scope.set(snapshot)
+            taken = Snapshot(project, connection, frozenset(one.name for one in channels), snapshot)
+            token = scope.set(taken)
             try:
                 result = body(*args, **kwargs)
             finally:
                 scope.reset(token)
-            snapshot.close()
+            taken.close()
             return result
 
         scoped.__signature__ = inspect.signature(body)  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.launcher.ahead import make_pipelines
 from kfp_pachyderm.launcher.config import SnapshotConfig
 from kfp_pachyderm.launcher.execution import Execution
 from kfp_pachyderm.launcher.say import announce, say
@@ -25,11 +26,15 @@ def run_snapshot(config: SnapshotConfig, execution: Execution) -> None:
     try:
         with connect(address.from_environment(config.address), min(timeout, CONNECT_TIMEOUT)) as pachd:
             found = {name: _found(pachd, config, execution, name, deadline) for name in config.references}
+            _write(execution, found)
+            make_pipelines(pachd, config, execution.identity.pipeline, found)
     except PachydermError as error:
         if set(config.references) > set(config.optional):
             raise
-        found = {name: _left_open(config, execution, name, error) for name in config.references}
-    _write(execution, found)
+        _write(
+            execution,
+            {name: _left_open(config, execution, name, error) for name in config.references},
+        )
 
 
 def _found(pachd: Pachd, config: SnapshotConfig, execution: Execution, name: str, deadline: float) -> str:
