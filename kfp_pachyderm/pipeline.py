@@ -17,6 +17,8 @@ import yaml
 from kfp import components
 from kfp.dsl import pipeline_channel, pipeline_context
 
+from kfp_pachyderm.component.ahead import made_ahead
+from kfp_pachyderm.component.branches import may_be_skipped
 from kfp_pachyderm.component.connection import connect, pip_arguments
 from kfp_pachyderm.component.ir import launcher_command
 from kfp_pachyderm.component.step import S3EnabledComponent, scope
@@ -45,10 +47,13 @@ class Snapshot:
         project: the project of steps that have none of their own.
         connection: the connection of steps that have none of their own.
         parameters: names of the pipeline's parameters.
+        wanted: False: every step resolves its inputs itself, there is no such task.
     """
 
-    def __init__(self, project: str, connection: Connection | None, parameters: frozenset[str]) -> None:
-        self.project, self.connection = project, connection
+    def __init__(
+        self, project: str, connection: Connection | None, parameters: frozenset[str], wanted: bool
+    ) -> None:
+        self.project, self.connection, self._wanted = project, connection, wanted
         self._parameters = parameters
         #: What was passed (only if a pipeline parameter is in it) and the reference, to the output that
         #: holds it.
@@ -57,7 +62,9 @@ class Snapshot:
 
     def pin(self, step: S3EnabledComponent, one: InputConfig, value: Any) -> Any:
         """A channel that will hold the commit; the value itself where it is one, or is not known yet."""
-        if is_commit(value) or step.connection != self.connection or not self._known_at_start(value):
+        if not self._wanted or is_commit(value) or step.connection != self.connection:
+            return value
+        if not self._known_at_start(value):
             return value
         dynamic = bool(_channels(value))
         reference = qualified(one, step.config.project, "" if dynamic else value)
@@ -84,11 +91,23 @@ class Snapshot:
 
     def _make_task(self, references: dict[str, str], given: dict[str, Any]) -> None:
         # It runs where its first step does: the launcher in the image, the right to pull that image, a volume
-        # of wheels, a folder that may be written are there for both.
-        step, first = next((step, task) for step, task in self._tasks if any(_pinned(task)))
-        address = self.connection.address if self.connection else None
-        config = SnapshotConfig(project=self.project, references=references, address=address)
+        # of wheels, a folder that may be written are there for both. That of a step which may be left out
+        # need not be there at all.
+        pinned = [(step, task) for step, task in self._tasks if any(_pinned(task))]
+        step, first = min(pinned, key=lambda one: may_be_skipped(one[1]))
+        needed = {
+            channel.name for _, task in pinned if not may_be_skipped(task) for _, channel in _pinned(task)
+        }
+        config = SnapshotConfig(
+            project=self.project,
+            references=references,
+            optional=tuple(name for name in references if name not in needed),
+            ahead=made_ahead(self._tasks, self.connection),
+            address=self.connection.address if self.connection else None,
+        )
         text = _component(config, list(given), step, first)
+        # KFP forgets to leave the group that If and Elif make together, where no Else follows.
+        del pipeline_context.Pipeline.get_default_pipeline().groups[1:]
         task = components.load_component_from_text(text)(**given)
         if task.name != SNAPSHOT:
             raise SpecError(
@@ -123,14 +142,16 @@ class Snapshot:
             for other, made in self._tasks
             if made is not task
         }
-        left_out = {
-            name for name, channel in _pinned(task) if isinstance(channel.given, str) and not channel.given
-        }
+        given = {name: getattr(value, "given", value) for name, value in task.inputs.items()}
+        left_out = {name for name, value in given.items() if isinstance(value, str) and not value}
+        if step.connection != self.connection:
+            return
+        begins = "the run starts" if self._wanted else "it starts"
         for one in step.config.inputs:
             maker = makers.get((one.project or step.config.project, one.repo))
             if maker and one.name in left_out:
                 warnings.warn(
-                    f'Step "{task.name}" reads {one.repo}@{one.branch} as it is when the run starts, not '
+                    f'Step "{task.name}" reads {one.repo}@{one.branch} as it is when {begins}, not '
                     f'what step "{maker}" of this run writes; in the first run it does not exist yet. To '
                     f'wire the two, pass {one.name.replace("-", "_")}=<task "{maker}">.outputs["commit"].',
                     stacklevel=5,
@@ -196,20 +217,32 @@ def pipeline(func: Callable[P, R], /) -> Callable[P, R]: ...
 
 @overload
 def pipeline(
-    *, project: str = "default", connection: Connection | None = None
+    *, project: str = "default", connection: Connection | None = None, snapshot: bool = True
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
-def pipeline(func: Any = None, /, *, project: str = "default", connection: Connection | None = None) -> Any:
+def pipeline(
+    func: Any = None,
+    /,
+    *,
+    project: str = "default",
+    connection: Connection | None = None,
+    snapshot: bool = True,
+) -> Any:
     """Gives the steps of a KFP pipeline one project, one connection and one snapshot of their inputs.
 
     Stands under `@dsl.pipeline`, on the function. Every input that is left out, that is a branch, or that
     comes from a parameter of the pipeline is resolved once per run, by the task `pachyderm-snapshot`, to
     its newest good commit; the steps get the commits, so that all of them see the same data and KFP's cache
-    knows commits, not branches. There is no such task when nothing has to be resolved: `repo@<commit ID>`
-    and other steps' `outputs["commit"]` are passed on as they are. Not pinned, and so not cached: a step
-    with an input that only becomes known during the run (another task's output, a loop's item), one with a
-    connection of its own, and an exit task.
+    knows commits, not branches. What only steps below a condition, or in a loop over what is not known yet,
+    read and what can't be resolved at once does not fail the run: such a step resolves it when it runs.
+    There is no such task when nothing has to be resolved: `repo@<commit ID>` and other steps'
+    `outputs["commit"]` are passed on as they are. Not pinned, and so not cached: a step with an input that
+    only becomes known during the run (another task's output, a loop's item), one with a connection of its
+    own, and an exit task.
+
+    The same task makes the Pachyderm pipelines of the steps that are sure to run, as far as their inputs'
+    repos are known, so that workers start before the steps do. A step relies on none of it.
 
     An input that is left out means the branch's head when the run starts, also where another step of the
     same pipeline writes that repo: such an input does not wait for that step, and in a first run the repo
@@ -220,6 +253,9 @@ def pipeline(func: Any = None, /, *, project: str = "default", connection: Conne
         func: the function, when used without parentheses.
         project: the Pachyderm project of steps that have none of their own.
         connection: how steps that have none of their own reach Pachyderm.
+        snapshot: False: no such task, which saves a run its time. Every step then resolves its branches when
+            it starts, so that steps of one run may see different commits, and is not cached; pipelines are
+            made by the steps themselves.
 
     Returns:
         The function, for `@dsl.pipeline`.
@@ -240,13 +276,13 @@ def pipeline(func: Any = None, /, *, project: str = "default", connection: Conne
             channels = [
                 one for one in (*args, *kwargs.values()) if isinstance(one, pipeline_channel.PipelineChannel)
             ]
-            snapshot = Snapshot(project, connection, frozenset(one.name for one in channels))
-            token = scope.set(snapshot)
+            taken = Snapshot(project, connection, frozenset(one.name for one in channels), snapshot)
+            token = scope.set(taken)
             try:
                 result = body(*args, **kwargs)
             finally:
                 scope.reset(token)
-            snapshot.close()
+            taken.close()
             return result
 
         scoped.__signature__ = inspect.signature(body)  # type: ignore[attr-defined]

@@ -7,6 +7,8 @@ only, so that both sides can import it. It must be stable: its text is part of K
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
@@ -90,6 +92,29 @@ class StepConfig:
     verify: Literal["content", "size"] = "content"
     keys: Literal["refuse", "encode"] = "refuse"
 
+    def pipeline(self, task: str) -> str:
+        """The Pachyderm pipeline of the step, as a KFP task of that name; "" where that is not known."""
+        if self.name:
+            return self.name
+        name = re.sub(r"[^a-z0-9]+", "-", (task or self.component).lower())
+        return name[: min(51, 58 - len(self.project))].strip("-")
+
+
+@dataclass(frozen=True)
+class AheadConfig:
+    """A step of a run whose Pachyderm pipeline the snapshot makes ahead.
+
+    Args:
+        task: the KFP task's name.
+        step: the step's config; its address, digest and image say nothing here.
+        inputs: input's name → what it reads: an output of the snapshot, or (with an @) a reference, of which
+            project and repo are right.
+    """
+
+    task: str
+    step: StepConfig
+    inputs: dict[str, str]
+
 
 @dataclass(frozen=True)
 class SnapshotConfig:
@@ -98,12 +123,17 @@ class SnapshotConfig:
     Args:
         project: the project of references that name none.
         references: output parameter's name → reference, or "" to read the input parameter of the same name.
+        optional: outputs that only steps read which may not run: what can't be resolved at once is left to
+            them.
+        ahead: the steps whose pipelines are made ahead, in the order in which they read from each other.
         address: as in StepConfig.
         timeout: as in StepConfig.
     """
 
     project: str
     references: dict[str, str]
+    optional: tuple[str, ...] = ()
+    ahead: tuple[AheadConfig, ...] = ()
     address: str | None = None
     timeout: float | None = None
 
@@ -169,7 +199,21 @@ def loads(text: str) -> Config:
         raise ValueError(
             f"step config is for {kind!r}, which this launcher does not know: install its version"
         )
-    if kind != "step":
-        return _KINDS[kind](**data)
+    return _READERS[kind](data)
+
+
+def _snapshot(data: dict[str, Any]) -> SnapshotConfig:
+    ahead = tuple(AheadConfig(**{**one, "step": _step(one["step"])}) for one in data.pop("ahead", ()))
+    return SnapshotConfig(optional=tuple(data.pop("optional", ())), ahead=ahead, **data)
+
+
+def _step(data: dict[str, Any]) -> StepConfig:
     inputs = tuple(InputConfig(**one) for one in data.pop("inputs", ()))
     return StepConfig(inputs=inputs, holder=HolderConfig(**data.pop("holder", {})), **data)
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Config]] = {
+    "step": _step,
+    "snapshot": _snapshot,
+    "reusable": lambda data: ReusableConfig(**data),
+}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import kfp_pachyderm
@@ -10,7 +9,7 @@ from kfp_pachyderm.adapter.encoding import PERCENT
 from kfp_pachyderm.errors import AttachError, PachydermError, ProtocolError
 from kfp_pachyderm.launcher.config import InputConfig, ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
-from kfp_pachyderm.launcher.holder_image import holder_image
+from kfp_pachyderm.launcher.plan import make_plan
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
@@ -19,13 +18,12 @@ from kfp_pachyderm.pachyderm.ownership import inspect_owned
 from kfp_pachyderm.pachyderm.pipelines import (
     ClaimedInput,
     PipelinePlan,
-    branch_name,
     check_name,
     check_rights,
     is_current,
     spec,
 )
-from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
+from kfp_pachyderm.pachyderm.references import Reference, parse, resolve, without_mark
 from kfp_pachyderm.provenance.record import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
 from kfp_pachyderm.sdk import pps
 
@@ -96,22 +94,10 @@ def open_step(
 
 
 def _plan(pachd: Pachd, config: StepConfig, execution: Execution, deadline: float) -> PipelinePlan:
-    name = config.name or _name_of_task(config, execution.identity.task)
+    name = config.pipeline(execution.identity.task)
     check_name(config.project, name)
     found = [(one, _resolve(pachd, config, one, execution, deadline)) for one in config.inputs]
-    return PipelinePlan(
-        project=config.project,
-        name=name,
-        inputs=_claims(config.project, name, found),
-        s3_out=config.s3_out,
-        image=holder_image(config.holder.image),
-        attach_timeout=config.holder.attach_timeout,
-        lease=config.holder.lease,
-        sidecar_memory=config.holder.sidecar_memory,
-        fields=config.pipeline_spec,
-        kfp_pipeline=execution.identity.pipeline,
-        component=config.component,
-    )
+    return make_plan(config, name, execution.identity.pipeline, found)
 
 
 def _about(config: StepConfig, one: ClaimedInput) -> str:
@@ -121,15 +107,10 @@ def _about(config: StepConfig, one: ClaimedInput) -> str:
     return f" (keys are percent-encoded in Pachyderm{'' if decoded else ', and shown so'})"
 
 
-def _name_of_task(config: StepConfig, task: str) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", (task or config.component).lower())
-    return name[: min(51, 58 - len(config.project))].strip("-")
-
-
 def _resolve(
     pachd: Pachd, config: StepConfig, one: InputConfig, execution: Execution, deadline: float
 ) -> Reference:
-    text = execution.parameter(one.name) or f"{one.repo}@{one.branch}"
+    text = without_mark(execution.parameter(one.name)) or f"{one.repo}@{one.branch}"
     found = resolve(pachd, parse(text, one.project or config.project), deadline, say, one.glob)
     if found.encoding not in ("", PERCENT):
         raise ProtocolError(
@@ -137,16 +118,6 @@ def _resolve(
             "does not know: install the version that wrote them"
         )
     return found
-
-
-def _claims(project: str, name: str, found: list[tuple[InputConfig, Reference]]) -> tuple[ClaimedInput, ...]:
-    claims, times = [], dict[tuple[str, str], int]()
-    for one, commit in found:
-        repo = (commit.project, commit.repo)
-        times[repo] = times.get(repo, 0) + 1
-        branch = branch_name(project, name, commit.project, times[repo])
-        claims.append(ClaimedInput(one.name, commit, branch, one.s3, one.glob))
-    return tuple(claims)
 
 
 def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> None:

@@ -113,7 +113,7 @@ def _try(
     pachd: Pachd, plan: PipelinePlan, wanted: dict[str, Any], found: pps.PipelineInfo | None
 ) -> ClaimedJob:
     if found is None:
-        _ensure_project(pachd, plan.project)
+        ensure_project(pachd, plan.project)
 
     def fill(inside: Pachd) -> None:
         for one in plan.inputs:
@@ -190,7 +190,8 @@ def _kill(pachd: Pachd, job: ClaimedJob) -> None:
         logger.debug("job %s: %s", job.output, error)
 
 
-def _ensure_project(pachd: Pachd, name: str) -> None:
+def ensure_project(pachd: Pachd, name: str) -> None:
+    """Makes the project where it is missing."""
     project = pfs.Project(name=name)
     try:
         pachd.pfs.inspect_project(project=project)

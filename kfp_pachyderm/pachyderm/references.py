@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ _REFERENCE = re.compile(rf"(?:(?P<project>{_NAME})/)?(?P<repo>{_NAME})@(?P<versi
 #: Longest pause between two looks at an open commit, in seconds.
 LOOK_AT_COMMIT = 1.0
 _COMMIT_ID = re.compile(r"[0-9a-f]{32}")
+_MARK = re.compile(r"\?[0-9a-f]{32}$")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,20 @@ def parse(text: str, project: str) -> Reference:
             f"{text!r} is no commit reference: write repo@branch, project/repo@branch or repo@<commit id>"
         )
     return Reference(found["project"] or project, found["repo"], found["version"])
+
+
+def left_open(text: str) -> str:
+    """A reference that a run's snapshot leaves to the step that reads it.
+
+    The mark is another one in each run: KFP's cache must not take what the step makes of a branch for what
+    it would make of it later.
+    """
+    return f"{text}?{os.urandom(16).hex()}"
+
+
+def without_mark(text: str) -> str:
+    """The reference that `left_open` was given; any other text as it is."""
+    return _MARK.sub("", text)
 
 
 def repo_message(project: str, name: str) -> pfs.Repo:

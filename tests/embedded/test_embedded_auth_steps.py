@@ -16,7 +16,7 @@ from pachyderm_sdk.api import auth, pfs, pps
 
 import kfp_pachyderm
 from kfp_pachyderm.embedded.auth.roles import ROLES
-from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
+from kfp_pachyderm.launcher.config import AheadConfig, InputConfig, SnapshotConfig, StepConfig, dumps
 from tests.grpc_proxy import pem, tls_in_front_of
 from tests.waiting import PATIENCE
 
@@ -168,6 +168,31 @@ def test_holder_and_sidecar_are_reached_by_the_address_that_the_server_was(offic
     assert done.returncode == 0
     (job,) = step.jobs()
     assert step.output(job.job.id) == b"A!"
+
+
+def test_a_pipeline_is_made_ahead_with_exactly_the_steps_roles(office, tmp_path):
+    step = _Step(office, tmp_path)
+    step.bind(NEEDED["input repo"], NEEDED["project"])
+    ahead = AheadConfig("step", step.config, {"images": "commit"})
+    references = {"commit": f"default/{step.repo.name}@master"}
+    config, step.config = step.config, SnapshotConfig("default", references, ahead=(ahead,))
+    done = step.run()
+    assert (done.returncode, f"pipeline {step.project}/step is made ahead" in done.stderr) == (0, True)
+    step.config = config
+    assert step.run().returncode == 0
+    assert {one.pipeline_version for one in step.jobs()} == {1}
+
+
+def test_pipelines_are_not_made_ahead_without_the_steps_roles(office, tmp_path):
+    step = _Step(office, tmp_path)
+    step.bind("repoReader", None)
+    before = step.everything()
+    ahead = AheadConfig("step", step.config, {"images": "commit"})
+    step.config = SnapshotConfig("default", {"commit": f"default/{step.repo.name}@master"}, ahead=(ahead,))
+    done = step.run()
+    assert done.returncode == 0
+    assert "the pipeline of step step could not be made ahead, the step makes it" in done.stderr
+    assert step.everything() == before
 
 
 def test_table_of_calls_is_complete():

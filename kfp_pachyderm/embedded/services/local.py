@@ -52,6 +52,8 @@ def fault_calls(manager: Manager) -> wire.Calls:
     ReplaceWorkerAtTheEnd: the same, after user code has ended and before the job has.
     KillSidecar, also {seconds}: S3 and gRPC are away that long, the output is kept; when user code has ended
     well, everything starts again, and the job's `restart` counts it. So a real Pachyderm does it.
+    StartWorkers, {seconds} alone: how long from now on the worker of each new version of a pipeline takes to
+    start; answers the seconds before. A real one takes four and more.
     """
 
     def fault(act: Callable[[JobRun, dict[str, Any]], None]) -> wire.Call:
@@ -63,7 +65,12 @@ def fault_calls(manager: Manager) -> wire.Calls:
 
         return _json_call(call)
 
+    def start_workers(given: dict[str, Any]) -> float:
+        before, manager.worker_start = manager.worker_start, float(given["seconds"])
+        return before
+
     return {
+        "StartWorkers": _json_call(start_workers),
         "ReplaceWorker": fault(lambda run, _: run.replace()),
         "ReplaceWorkerAtTheEnd": fault(lambda run, _: run.replace_at_the_end()),
         "KillSidecar": fault(lambda run, given: run.kill_sidecar(given["seconds"])),

@@ -38,6 +38,9 @@ class Manager:
         self._queues: dict[PipelineKey, threading.Thread] = {}
         self._runs: dict[JobKey, JobRun] = {}
         self._closing = False
+        #: Seconds that the worker of a new pipeline, or of a new version of one, takes to start.
+        self.worker_start = 0.0
+        self._workers: set[tuple[PipelineKey, int]] = set()
         store.database.before_commit.append(jobs.propagate)
         store.database.subscribers.append(self._on_event)
 
@@ -127,6 +130,7 @@ class Manager:
             return waiting[0]
 
     def _run(self, job: Job) -> None:
+        self._wait_for_worker(job)
         pipeline = pipelines.get(self._store.read(), PipelineKey(*job.key[:2]), job.version)
         run = JobRun(self._store, self._logs, job, pipeline, self._services, self.host)
         with self._lock:
@@ -139,6 +143,13 @@ class Manager:
         finally:
             with self._lock:
                 del self._runs[job.key]
+
+    def _wait_for_worker(self, job: Job) -> None:
+        """Each version of a pipeline has workers of its own; also a job without datums is their work."""
+        worker = (PipelineKey(*job.key[:2]), job.version)
+        if worker not in self._workers and self.worker_start:
+            self._store.database.wait(lambda: None, lambda: not self._closing, timeout=self.worker_start)
+        self._workers.add(worker)
 
     def _give_up(self, job: Job) -> None:
         reason = "the embedded worker failed; its log says why"

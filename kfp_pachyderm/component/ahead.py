@@ -1,0 +1,60 @@
+"""The steps of a run whose Pachyderm pipelines can be made ahead: what they read is known before they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from kfp.dsl import pipeline_channel
+
+from kfp_pachyderm.component.branches import may_be_skipped
+from kfp_pachyderm.component.ir import COMMIT
+from kfp_pachyderm.component.step import S3EnabledComponent
+from kfp_pachyderm.component.tasks import SnapshotChannel, StepTask, qualified
+from kfp_pachyderm.launcher.config import AheadConfig, InputConfig
+from kfp_pachyderm.spec import Connection
+
+
+def made_ahead(
+    tasks: Iterable[tuple[S3EnabledComponent, StepTask]], connection: Connection | None
+) -> tuple[AheadConfig, ...]:
+    """The steps that are sure to run and whose inputs' repos are known; in the order of their calls.
+
+    Not the pipeline of a step that may be left out: it would stay, with a worker, for nothing.
+
+    Args:
+        tasks: the pipeline's steps, as far as they were called in its body.
+        connection: the snapshot's; a step with another one uses another Pachyderm.
+    """
+    every = {task.name: step for step, task in tasks}
+    return tuple(
+        one
+        for step, task in tasks
+        if step.connection == connection and not may_be_skipped(task)
+        for one in _made_ahead(step, task, every)
+    )
+
+
+def _made_ahead(
+    step: S3EnabledComponent, task: StepTask, every: dict[str, S3EnabledComponent]
+) -> Iterator[AheadConfig]:
+    read = {one.name: _source(step, one, task.inputs.get(one.name, ""), every) for one in step.config.inputs}
+    known = {name: source for name, source in read.items() if source is not None}
+    if known == read:
+        yield AheadConfig(task.name, replace(step.config, address=None, digest="", image=""), known)
+
+
+def _source(
+    step: S3EnabledComponent, one: InputConfig, value: Any, every: dict[str, S3EnabledComponent]
+) -> str | None:
+    """What the input reads, as in AheadConfig; None: only the run will know."""
+    if isinstance(value, SnapshotChannel):
+        return str(value.name)
+    if isinstance(value, pipeline_channel.PipelineParameterChannel):
+        maker = every.get(value.task_name) if value.name == COMMIT else None
+        # Project and repo are what counts.
+        return f"{maker.config.project}/{maker.config.pipeline(value.task_name)}@master" if maker else None
+    if isinstance(value, str) and not pipeline_channel.extract_pipeline_channels_from_any(value):
+        return qualified(one, step.config.project, value)
+    return None
