@@ -14,6 +14,7 @@ from kfp_pachyderm.errors import (
     LeaseLostError,
     NotFoundError,
     PachydermError,
+    PachydermUnreachableError,
     TemporaryError,
     UnknownAnswerError,
 )
@@ -83,6 +84,7 @@ class Session:
         Raises:
             AttachError: the deadline passed.
             JobFailedError, JobLostError, EmptyInputError: the job ended before.
+            PachydermUnreachableError: pachd has been away for the grace.
         """
         while True:
             info = jobs.wait_for_datum(self._patient, self._job, deadline, self._tell)
@@ -90,6 +92,8 @@ class Session:
             try:
                 self._attach_soon(min(deadline, time.monotonic() + 10.0))
                 break
+            except PachydermUnreachableError:
+                raise  # it has had its grace
             except (TemporaryError, NotFoundError) as error:
                 if time.monotonic() >= deadline:
                     raise AttachError(f"job {self._job.output}: {error}") from error

@@ -31,6 +31,22 @@ What is not the user's fault is made good by the launcher itself wherever the co
 before it has begun the job is claimed anew, afterwards what it wrote is sent again to the job's next holder.
 Otherwise the step fails, and a new attempt of KFP's is a new job on the same commits.
 
+## Errors of Pachyderm's that pass
+
+pachd makes `UNKNOWN` of errors of its database, its storage and its own connections, and of a client's
+deadline that it meets first. `kfp_pachyderm/passing.py` has the table of those that pass, with the place
+in Pachyderm's source for each. Whatever only looks is asked again, for as long as pachd may be away: the
+lease and 2 s in a step, 60 s in a snapshot or component. A transaction whose fate is not known is deleted
+before another is made, so that there is one job. An `UNKNOWN` that is in no table is told once in the log
+and borne as long in a wait; where something was to be changed it ends the step.
+`tests/faults/test_answers.py` answers every call of a step and of the components wrongly once, having done
+the work or not, and at random: all of them succeed.
+
+A step that waits says each reason once. A pipeline that crashes has 120 s to recover; then all that it
+said stands in the error, with how often.
+
+## The table
+
 | fault | when | step | job | output | s | the user reads |
 |---|---|---|---|---|---|---|
 """

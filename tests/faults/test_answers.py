@@ -34,6 +34,7 @@ from tests.passing_texts import SAMPLES
 LEASE = 20.0
 #: Steps at once: they wait more than they work.
 AT_ONCE = 4
+STRANGE = "the moon is full"
 
 
 class OnceEach:
@@ -82,6 +83,24 @@ class AtRandom:
             wrong = Wrong(self._random.choice(SAMPLES), self._random.random() < 0.5)
             self.given.append((method, wrong.text))
             return wrong
+
+
+class InWaits:
+    """Looks at the job are answered with what nobody knows.
+
+    Args:
+        times: how many of them.
+    """
+
+    def __init__(self, times: int) -> None:
+        self._left, self.given = times, list[tuple[str, str]]()
+
+    def __call__(self, method: str, _: bytes) -> Wrong | None:
+        if method != "InspectJob" or not self._left:
+            return None
+        self._left -= 1
+        self.given.append((method, STRANGE))
+        return Wrong(STRANGE, False)
 
 
 class Answered:
@@ -141,7 +160,8 @@ class Bench:
     folder: Path
 
 
-def _run_step(bench: Bench, name: str, plan: Planned, datums: int) -> None:
+def _run_step(bench: Bench, name: str, plan: Planned, datums: int) -> str:
+    """What the launcher says."""
     with Answered(bench.address.removeprefix("grpc://"), plan) as address:
         runner = Runner(address, bench.pachd, bench.folder / name / "7-2026-01-02-03-04-05-678901" / "step")
         runner.folder.mkdir(parents=True)
@@ -159,7 +179,19 @@ def _run_step(bench: Bench, name: str, plan: Planned, datums: int) -> None:
     assert state_name(job) == "SUCCESS"
     wanted = {f"/{n}.txt": len(str(n)) for n in range(datums)} or {"/first": 5, "/second": 3 * 2**20}
     assert files(bench.pachd, "default", runner.name, job.job.id) == wanted
+    return ended.err
+
+
+def _run_passing(bench: Bench, name: str, plan: Planned, datums: int) -> None:
+    _run_step(bench, name, plan, datums)
     _require_variety(plan)
+
+
+def _run_strange(bench: Bench, name: str, plan: Planned, datums: int) -> None:
+    said = _run_step(bench, name, plan, datums)
+    (line,) = [line for line in said.splitlines() if STRANGE in line]
+    assert "trying again for" in line
+    assert len(plan.given) == 3
 
 
 def _require_variety(plan: Planned) -> None:
@@ -226,7 +258,7 @@ def _create_pipeline(pachd: Pachd, name: str, repo: str) -> None:
     pachd.pps.create_pipeline_v2(create_pipeline_request_json=json.dumps(spec))
 
 
-Planned = OnceEach | AtRandom
+Planned = OnceEach | AtRandom | InWaits
 LEFT_ALONE = AtRandom(0, 0.0)
 PLANS: dict[str, Callable[[], Planned]] = {
     **{f"each once, from text {at}": partial(OnceEach, at, False) for at in range(0, len(SAMPLES), 15)},
@@ -234,9 +266,10 @@ PLANS: dict[str, Callable[[], Planned]] = {
     **{f"at random, seed {seed}": partial(AtRandom, seed) for seed in (1, 2)},
 }
 CASES: dict[str, tuple[Callable[[Bench, str, Planned, int], None], Callable[[], Planned], int]] = {
-    **{f"step, {name}": (_run_step, make, 0) for name, make in PLANS.items()},
-    "12 datums, left alone": (_run_step, lambda: LEFT_ALONE, 12),
-    "12 datums, at random": (_run_step, partial(AtRandom, 3, 0.1), 12),
+    **{f"step, {name}": (_run_passing, make, 0) for name, make in PLANS.items()},
+    "12 datums, left alone": (_run_passing, lambda: LEFT_ALONE, 12),
+    "12 datums, at random": (_run_passing, partial(AtRandom, 3, 0.1), 12),
+    "what nobody knows, in a wait": (_run_strange, lambda: InWaits(3), 0),
     "components, each once": (_run_components, partial(OnceEach, 3, False), 0),
     "components, each once, done": (_run_components, partial(OnceEach, 5, True), 0),
     "components, at random": (_run_components, partial(AtRandom, 4), 0),

@@ -103,7 +103,8 @@ class FileService:
         elif isinstance(change, Copy):
             self._copy(changes, pfs.CopyFile().parse(change.request))
         else:
-            raise Refused("cannot set commit")
+            set_commit = isinstance(change, SetCommit)
+            raise Refused("cannot set commit" if set_commit else "unrecognized message type")
 
     def _copy(self, changes: Changes, request: pfs.CopyFile) -> None:
         _, shown = self._open(request.src.commit)

@@ -42,7 +42,12 @@ class Copy:
     request: bytes
 
 
-Change = SetCommit | Add | Delete | Copy
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A request without a change."""
+
+
+Change = SetCommit | Add | Delete | Copy | Nothing
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -84,4 +89,4 @@ def parse(data: bytes) -> Change:
             return _delete(value)
         if number == 4:
             return Copy(bytes(value))
-    raise invalid("unrecognized message type")
+    return Nothing()

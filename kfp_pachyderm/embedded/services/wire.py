@@ -13,7 +13,7 @@ import betterproto.lib.google.protobuf as google
 import grpc
 
 from kfp_pachyderm.embedded import deadline
-from kfp_pachyderm.embedded.services.whole import whole
+from kfp_pachyderm.embedded.services.whole import take_rest, whole
 from kfp_pachyderm.embedded.status import Refused
 
 logger = logging.getLogger(__name__)
@@ -134,6 +134,8 @@ def _guard_unary(name: str, call: Call, gate: Gate) -> Callable[[Any, Context], 
             # grpc's own abort is a bare Exception too; raising it again ends the call as decided.
             if context.code() is not None:
                 raise
+            if call.kind == "upload":
+                take_rest(request, context.time_remaining())
             refuse(context, name, error)
 
     return run
@@ -150,6 +152,8 @@ def _guard_stream(name: str, call: Call, gate: Gate) -> Callable[[Any, Context],
         except Exception as error:
             if context.code() is not None:
                 raise
+            if call.kind == "both":
+                take_rest(request, context.time_remaining())
             refuse(context, name, error)
 
     return run
@@ -180,7 +184,8 @@ class _Router(grpc.GenericRpcHandler):  # type: ignore[misc]
     def _absent(self, method: str) -> grpc.RpcMethodHandler:
         text = f"{method.lstrip('/')} is not implemented by the embedded Pachyderm"
 
-        def refuse(_: Any, context: Context) -> Iterator[bytes]:
+        def refuse(requests: Iterator[bytes], context: Context) -> Iterator[bytes]:
+            take_rest(requests, context.time_remaining())
             context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
             yield b""
 
