@@ -28,7 +28,13 @@ class Expected:
         """Starts to hash those that are large and still lie in the spool."""
         for file in files:
             if file.spooled and file.size >= SMALL and not self._known(file):
+                self._drop(file.key)
                 self._hashes[file.key] = (file.pieces, _thread().submit(told, file))
+
+    def _drop(self, key: str) -> None:
+        """An object that has been written over is not hashed, and its content not held, for nothing."""
+        if key in self._hashes:
+            self._hashes.pop(key)[1].cancel()
 
     def _known(self, file: Stored) -> Future[bytes | None] | None:
         pieces, found = self._hashes.get(file.key, ((), None))
@@ -42,8 +48,8 @@ class Expected:
 
     def keep(self, files: Iterable[Stored]) -> None:
         """Forgets all but these."""
-        kept = {file.key for file in files}
-        self._hashes = {key: one for key, one in self._hashes.items() if key in kept}
+        for key in self._hashes.keys() - {file.key for file in files}:
+            self._drop(key)
 
 
 def told(file: Stored) -> bytes | None:
