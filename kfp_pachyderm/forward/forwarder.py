@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from kfp_pachyderm.errors import PachydermError, PermanentError
 from kfp_pachyderm.forward.cluster import Cluster, Port, service_and_namespace
-from kfp_pachyderm.forward.tunnel import BrokenTunnelError, Tunnel, reset
+from kfp_pachyderm.forward.tunnel import BrokenTunnelError, ClosedPortError, Tunnel, reset
 
 log = logging.getLogger(__name__)
 
@@ -158,11 +158,11 @@ class Forwarder:
     def _fail(self, netloc: str, error: Exception) -> None:
         with self._lock:
             self._pods.pop(netloc, None)  # perhaps it was another pod's time
-            known, closed = str(error) in self._said, self._closed
+            quiet = self._closed or str(error) in self._said or isinstance(error, ClosedPortError)
             self._said.add(str(error))
-        if not closed:
-            # Steps try again by themselves, and say so when it does not help.
-            log.log(logging.DEBUG if known else logging.WARNING, "port-forward to %s: %s", netloc, error)
+        # Steps try again by themselves, and say so when it does not help; a holder begins to listen a moment
+        # after it has started.
+        log.log(logging.DEBUG if quiet else logging.WARNING, "port-forward to %s: %s", netloc, error)
 
     def _pod(self, netloc: str) -> Port:
         with self._lock:

@@ -197,19 +197,31 @@ def test_a_broken_connection_is_a_reset_and_the_next_one_works(
     assert "the connection to Kubernetes broke" in caplog.text
 
 
-def test_a_closed_port_is_a_reset_and_told_once(
+def test_a_closed_port_is_a_reset(
     kubernetes: FakeKubernetes, forwarder: Forwarder, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     with server(echo) as port:
         pass
     holds(kubernetes, port)
     for _ in range(3):
         with connected(forwarder) as connection, pytest.raises(ConnectionResetError):
             connection.recv(100)
-    warned = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
-    assert warned == [
-        f"port-forward to {NETLOC}: error forwarding port {PORT} to pod worker: connection refused"
-    ]
+    words = f"port-forward to {NETLOC}: error forwarding port {PORT} to pod worker: connection refused"
+    told = [one.levelno for one in caplog.records if one.getMessage() == words]
+    assert told == [logging.DEBUG] * 3, "a holder's port is closed for a moment"
+
+
+def test_what_kubernetes_refuses_is_told_once(
+    kubernetes: FakeKubernetes, forwarder: Forwarder, caplog: pytest.LogCaptureFixture
+) -> None:
+    holds(kubernetes, 1)
+    kubernetes.refused = 403
+    for _ in range(3):
+        with connected(forwarder) as connection, pytest.raises(ConnectionResetError):
+            connection.recv(100)
+    (warned,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert "get and create pods/portforward" in warned
 
 
 def test_another_pod_is_found_when_the_first_is_gone(
