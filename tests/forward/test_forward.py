@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -77,6 +78,15 @@ def received(connection: socket.socket, length: int) -> bytes:
     while len(found) < length and (data := connection.recv(65536)):
         found += data
     return found
+
+
+def wait_for(found: Callable[[], list[logging.LogRecord]], number: int) -> list[logging.LogRecord]:
+    """What is logged a moment after the client has seen its connection's end."""
+    until = time.monotonic() + 30
+    while len(found()) < number:
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+    return found()
 
 
 def holds(kubernetes: FakeKubernetes, port: int, *more: Pod) -> None:
@@ -194,7 +204,8 @@ def test_a_broken_connection_is_a_reset_and_the_next_one_works(
         with connected(forwarder) as connection:
             connection.sendall(b"after")
             assert received(connection, 5) == b"after"
-    assert "the connection to Kubernetes broke" in caplog.text
+    (told,) = wait_for(lambda: [one for one in caplog.records if one.levelno == logging.WARNING], 1)
+    assert "the connection to Kubernetes broke" in told.getMessage()
 
 
 def test_a_closed_port_is_a_reset(
@@ -208,8 +219,8 @@ def test_a_closed_port_is_a_reset(
         with connected(forwarder) as connection, pytest.raises(ConnectionResetError):
             connection.recv(100)
     words = f"port-forward to {NETLOC}: error forwarding port {PORT} to pod worker: connection refused"
-    told = [one.levelno for one in caplog.records if one.getMessage() == words]
-    assert told == [logging.DEBUG] * 3, "a holder's port is closed for a moment"
+    told = wait_for(lambda: [one for one in caplog.records if one.getMessage() == words], 3)
+    assert {one.levelno for one in told} == {logging.DEBUG}, "a holder's port is closed for a moment"
 
 
 def test_what_kubernetes_refuses_is_told_once(
@@ -220,8 +231,8 @@ def test_what_kubernetes_refuses_is_told_once(
     for _ in range(3):
         with connected(forwarder) as connection, pytest.raises(ConnectionResetError):
             connection.recv(100)
-    (warned,) = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
-    assert "get and create pods/portforward" in warned
+    (warned,) = wait_for(lambda: [one for one in caplog.records if one.levelno == logging.WARNING], 1)
+    assert "get and create pods/portforward" in warned.getMessage()
 
 
 def test_another_pod_is_found_when_the_first_is_gone(
