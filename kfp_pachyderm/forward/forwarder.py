@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import suppress
 
-from kfp_pachyderm.errors import PachydermError, PermanentError
+from kfp_pachyderm.errors import NotFoundError, PachydermError, PermanentError
 from kfp_pachyderm.forward.cluster import Cluster, Port, service_and_namespace
 from kfp_pachyderm.forward.tunnel import BrokenTunnelError, ClosedPortError, Tunnel, reset
 
@@ -158,10 +158,9 @@ class Forwarder:
     def _fail(self, netloc: str, error: Exception) -> None:
         with self._lock:
             self._pods.pop(netloc, None)  # perhaps it was another pod's time
-            quiet = self._closed or str(error) in self._said or isinstance(error, ClosedPortError)
+            quiet = self._closed or str(error) in self._said or _passes(netloc, error)
             self._said.add(str(error))
-        # Steps try again by themselves, and say so when it does not help; a holder begins to listen a moment
-        # after it has started.
+        # Steps try again by themselves, and say so when it does not help.
         log.log(logging.DEBUG if quiet else logging.WARNING, "port-forward to %s: %s", netloc, error)
 
     def _pod(self, netloc: str) -> Port:
@@ -172,6 +171,12 @@ class Forwarder:
             with self._lock:
                 self._pods[netloc] = time.monotonic() + _POD_KEPT, port
         return port
+
+
+def _passes(netloc: str, error: Exception) -> bool:
+    """Whether it is of a job's own life: its holder is about to listen, its service is gone with it."""
+    gone = isinstance(error, NotFoundError) and netloc.startswith("s3-")
+    return gone or isinstance(error, ClosedPortError)
 
 
 def _listen() -> socket.socket:

@@ -223,6 +223,18 @@ def test_a_closed_port_is_a_reset(
     assert {one.levelno for one in told} == {logging.DEBUG}, "a holder's port is closed for a moment"
 
 
+def test_a_job_that_is_gone_is_no_warning(
+    kubernetes: FakeKubernetes, forwarder: Forwarder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "kfp_pachyderm")
+    for netloc, level in ((NETLOC, logging.DEBUG), ("pachd.pachyderm:30650", logging.WARNING)):
+        caplog.clear()
+        with connected(forwarder, netloc) as connection, pytest.raises(ConnectionResetError):
+            connection.recv(100)
+        (told,) = wait_for(lambda: [one for one in caplog.records if "404" in one.getMessage()], 1)
+        assert told.levelno == level
+
+
 def test_what_kubernetes_refuses_is_told_once(
     kubernetes: FakeKubernetes, forwarder: Forwarder, caplog: pytest.LogCaptureFixture
 ) -> None:
