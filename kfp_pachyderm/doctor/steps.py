@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from kfp_pachyderm.doctor.case import TRIAL_PROJECT, Case, age
 from kfp_pachyderm.doctor.finding import Finding, not_looked, ok, warning
+from kfp_pachyderm.errors import AuthenticationError, NotFoundError
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.pipelines import OWNER, OWNER_KEY
 from kfp_pachyderm.sdk import pfs, pps
@@ -90,8 +92,9 @@ def running(case: Case) -> ClaimedJob | None:
     ours = {one.pipeline.name for one in pipelines(case)}
     for info in _unfinished(case):
         job = ClaimedJob(case.project, info.job.pipeline.name, info.job.id)
-        if job.pipeline in ours and works(case, job):
-            return job
+        with suppress(AuthenticationError, NotFoundError):  # others' jobs; one that is removed
+            if job.pipeline in ours and works(case, job):
+                return job
     return None
 
 

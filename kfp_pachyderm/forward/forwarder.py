@@ -9,9 +9,9 @@ import threading
 import time
 from contextlib import suppress
 
-from kfp_pachyderm.errors import PachydermError, PermanentError
+from kfp_pachyderm.errors import NotFoundError, PachydermError, PermanentError
 from kfp_pachyderm.forward.cluster import Cluster, Port, service_and_namespace
-from kfp_pachyderm.forward.tunnel import BrokenTunnelError, Tunnel, reset
+from kfp_pachyderm.forward.tunnel import BrokenTunnelError, ClosedPortError, Tunnel, reset
 
 log = logging.getLogger(__name__)
 
@@ -158,11 +158,10 @@ class Forwarder:
     def _fail(self, netloc: str, error: Exception) -> None:
         with self._lock:
             self._pods.pop(netloc, None)  # perhaps it was another pod's time
-            known, closed = str(error) in self._said, self._closed
+            quiet = self._closed or str(error) in self._said or _passes(netloc, error)
             self._said.add(str(error))
-        if not closed:
-            # Steps try again by themselves, and say so when it does not help.
-            log.log(logging.DEBUG if known else logging.WARNING, "port-forward to %s: %s", netloc, error)
+        # Steps try again by themselves, and say so when it does not help.
+        log.log(logging.DEBUG if quiet else logging.WARNING, "port-forward to %s: %s", netloc, error)
 
     def _pod(self, netloc: str) -> Port:
         with self._lock:
@@ -172,6 +171,12 @@ class Forwarder:
             with self._lock:
                 self._pods[netloc] = time.monotonic() + _POD_KEPT, port
         return port
+
+
+def _passes(netloc: str, error: Exception) -> bool:
+    """Whether it is of a job's own life: its holder is about to listen, its service is gone with it."""
+    gone = isinstance(error, NotFoundError) and netloc.startswith("s3-")
+    return gone or isinstance(error, ClosedPortError)
 
 
 def _listen() -> socket.socket:

@@ -23,7 +23,11 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class BrokenTunnelError(Exception):
-    """The way to the pod is gone, or the pod's port is closed; the words are the cluster's."""
+    """The way to the pod is gone; the words are the cluster's."""
+
+
+class ClosedPortError(BrokenTunnelError):
+    """The pod is there, and nobody listens at its port."""
 
 
 class Tunnel:
@@ -147,7 +151,7 @@ class Tunnel:
         if channel not in self._begun:
             self._begun.add(channel)
         elif channel == _ERROR:
-            raise BrokenTunnelError(data.decode(errors="replace").strip())
+            raise ClosedPortError(data.decode(errors="replace").strip())
         elif channel == _DATA:
             self._to_client += data
 

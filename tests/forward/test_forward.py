@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -77,6 +78,15 @@ def received(connection: socket.socket, length: int) -> bytes:
     while len(found) < length and (data := connection.recv(65536)):
         found += data
     return found
+
+
+def wait_for(found: Callable[[], list[logging.LogRecord]], number: int) -> list[logging.LogRecord]:
+    """What is logged a moment after the client has seen its connection's end."""
+    until = time.monotonic() + 30
+    while len(found()) < number:
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+    return found()
 
 
 def holds(kubernetes: FakeKubernetes, port: int, *more: Pod) -> None:
@@ -194,22 +204,47 @@ def test_a_broken_connection_is_a_reset_and_the_next_one_works(
         with connected(forwarder) as connection:
             connection.sendall(b"after")
             assert received(connection, 5) == b"after"
-    assert "the connection to Kubernetes broke" in caplog.text
+    (told,) = wait_for(lambda: [one for one in caplog.records if one.levelno == logging.WARNING], 1)
+    assert "the connection to Kubernetes broke" in told.getMessage()
 
 
-def test_a_closed_port_is_a_reset_and_told_once(
+def test_a_closed_port_is_a_reset(
     kubernetes: FakeKubernetes, forwarder: Forwarder, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     with server(echo) as port:
         pass
     holds(kubernetes, port)
     for _ in range(3):
         with connected(forwarder) as connection, pytest.raises(ConnectionResetError):
             connection.recv(100)
-    warned = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
-    assert warned == [
-        f"port-forward to {NETLOC}: error forwarding port {PORT} to pod worker: connection refused"
-    ]
+    words = f"port-forward to {NETLOC}: error forwarding port {PORT} to pod worker: connection refused"
+    told = wait_for(lambda: [one for one in caplog.records if one.getMessage() == words], 3)
+    assert {one.levelno for one in told} == {logging.DEBUG}, "a holder's port is closed for a moment"
+
+
+def test_a_job_that_is_gone_is_no_warning(
+    kubernetes: FakeKubernetes, forwarder: Forwarder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "kfp_pachyderm")
+    for netloc, level in ((NETLOC, logging.DEBUG), ("pachd.pachyderm:30650", logging.WARNING)):
+        caplog.clear()
+        with connected(forwarder, netloc) as connection, pytest.raises(ConnectionResetError):
+            connection.recv(100)
+        (told,) = wait_for(lambda: [one for one in caplog.records if "404" in one.getMessage()], 1)
+        assert told.levelno == level
+
+
+def test_what_kubernetes_refuses_is_told_once(
+    kubernetes: FakeKubernetes, forwarder: Forwarder, caplog: pytest.LogCaptureFixture
+) -> None:
+    holds(kubernetes, 1)
+    kubernetes.refused = 403
+    for _ in range(3):
+        with connected(forwarder) as connection, pytest.raises(ConnectionResetError):
+            connection.recv(100)
+    (warned,) = wait_for(lambda: [one for one in caplog.records if one.levelno == logging.WARNING], 1)
+    assert "get and create pods/portforward" in warned.getMessage()
 
 
 def test_another_pod_is_found_when_the_first_is_gone(
