@@ -2,20 +2,30 @@
 
 `import pachyderm_sdk` costs 0.2 s, half of it for what a step never uses (requests, Crypto, debug, cdr).
 So the package's own `__init__` is left out while its message modules are loaded; afterwards the name is free
-again, and a later `import pachyderm_sdk` gets the whole package, with these very modules.
+again, and a later `import pachyderm_sdk` gets the whole package, with these very modules. Nor does a step use
+more than a few of their 350 messages: each becomes a dataclass when the first one of it is made.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.machinery
 import importlib.util
+import inspect
 import sys
+import threading
 import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import betterproto
 
 _NAME = "pachyderm_sdk"
+_making = threading.RLock()
+#: Messages' classes that are no dataclasses yet, and what makes them such.
+_put_off: dict[type, Callable[[], object]] = {}
 
 
 def _bare_package() -> types.ModuleType:
@@ -34,12 +44,59 @@ def _evaluate_annotations_once() -> None:
         betterproto.Message._type_hints = classmethod(cache(hints.__func__))  # type: ignore[arg-type]
 
 
+@contextmanager
+def _dataclasses_when_used() -> Iterator[None]:
+    """Inside, `@dataclass` leaves a message's class as it is until the first message is made."""
+    original = dataclasses.dataclass
+    if "__init__" in vars(betterproto.Message):
+        yield  # another betterproto
+        return
+    betterproto.Message.__init__ = _first_init
+
+    def dataclass(cls: type | None = None, /, **options: Any) -> Any:
+        if cls is None:
+            return lambda decorated: dataclass(decorated, **options)
+        if not issubclass(cls, betterproto.Message):
+            return original(cls, **options)
+        _put_off[cls] = lambda: _become(cls, original, options)
+        return cls
+
+    dataclasses.dataclass = dataclass
+    try:
+        yield
+    finally:
+        dataclasses.dataclass = original
+
+
+def _become(cls: type, dataclass: Any, options: dict[str, Any]) -> None:
+    """Makes the class a dataclass, `__init__` last: other threads must not make messages of half of one."""
+    given = {name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)}
+    own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    typed = {"__annotations__": inspect.get_annotations(cls)}
+    made = dataclass(type(cls.__name__, (cls,), {**own, **typed, **given}), **options)
+    for name in given:
+        setattr(cls, name, vars(made)[name])
+    for name in ("__dataclass_params__", "__match_args__", "__dataclass_fields__", "__init__"):
+        setattr(cls, name, vars(made)[name])
+
+
+def _first_init(message: Any, *args: Any, **fields: Any) -> None:
+    """Stands in for the `__init__` that a message's class does not have yet."""
+    cls = type(message)
+    with _making:
+        for one in cls.__mro__:
+            _put_off.pop(one, lambda: None)()
+    found = object.__init__ if cls.__init__ is _first_init else cls.__init__
+    found(message, *args, **fields)
+
+
 _evaluate_annotations_once()
 _loaded = sys.modules.get(_NAME)
 if _loaded is None:
     sys.modules[_NAME] = _bare_package()
 try:
-    from pachyderm_sdk.api import admin, auth, metadata, pfs, pps, transaction, version
+    with _dataclasses_when_used():
+        from pachyderm_sdk.api import admin, auth, metadata, pfs, pps, transaction, version
 finally:
     if _loaded is None:
         del sys.modules[_NAME]

@@ -68,7 +68,10 @@ class Attached:
 
     def _attach(self, session: Session) -> None:
         session.attach(time.monotonic() + self._timeout)
-        self._signals.session, self.begun = session, True
+        self._signals.session = session
+        # Whoever finds the commit, however the step ends, finds there what made it.
+        self._opened.signed.result()
+        self.begun = True
 
     def _move(self, places: Places) -> None:
         if self._adapter:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
 from kfp_pachyderm.errors import AttachError, PachydermError, ProtocolError
+from kfp_pachyderm.launcher.beside import beside
 from kfp_pachyderm.launcher.config import InputConfig, ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.plan import make_plan
@@ -14,7 +18,7 @@ from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
 from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.ownership import inspect_owned
+from kfp_pachyderm.pachyderm.ownership import find_pipeline, inspect_owned
 from kfp_pachyderm.pachyderm.pipelines import (
     ClaimedInput,
     PipelinePlan,
@@ -27,6 +31,9 @@ from kfp_pachyderm.pachyderm.references import Reference, parse, resolve, withou
 from kfp_pachyderm.provenance.record import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
 from kfp_pachyderm.sdk import pps
 
+#: Seconds for which a look at the pipeline is as good as a new one.
+_FRESH = 1.0
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -37,12 +44,14 @@ class Opened:
         task: KFP's side.
         plan: the pipeline and its pinned inputs.
         job: the job.
+        signed: done when the job's output commit says which task it is of.
     """
 
     config: StepConfig
     task: KfpTask
     plan: PipelinePlan
     job: ClaimedJob
+    signed: Future[None]
 
     @property
     def inputs(self) -> dict[str, Reference]:
@@ -75,8 +84,12 @@ def open_step(
         PermanentError: an input, the name or a pipeline of that name is not usable.
         TemporaryError: Pachyderm could not do it until the deadline.
     """
-    plan = _plan(pachd, config, execution, deadline)
-    found = inspect_owned(pachd, plan)
+    name = config.pipeline(execution.identity.task)
+    check_name(config.project, name)
+    asked, looked = time.monotonic(), beside(lambda: find_pipeline(pachd, config.project, name))
+    plan = make_plan(config, name, execution.identity.pipeline, _resolve(pachd, config, execution, deadline))
+    # What was seen before a long wait for an input may have changed.
+    found = inspect_owned(pachd, plan, looked if time.monotonic() - asked < _FRESH else None)
     if found:
         check_rights(pachd, plan)
         _stop_predecessor(pachd, plan, execution.identity)
@@ -86,18 +99,11 @@ def open_step(
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
         for one in plan.inputs:
             say(f"input {one.name}: {one.commit}{_about(config, one)}")
-        jobs.write_metadata(pachd, job.output, task.commit_metadata())
+        signed = beside(lambda: jobs.write_metadata(pachd, job.output, task.commit_metadata()))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
-    return Opened(config, task, plan, job)
-
-
-def _plan(pachd: Pachd, config: StepConfig, execution: Execution, deadline: float) -> PipelinePlan:
-    name = config.pipeline(execution.identity.task)
-    check_name(config.project, name)
-    found = [(one, _resolve(pachd, config, one, execution, deadline)) for one in config.inputs]
-    return make_plan(config, name, execution.identity.pipeline, found)
+    return Opened(config, task, plan, job, signed)
 
 
 def _about(config: StepConfig, one: ClaimedInput) -> str:
@@ -108,16 +114,27 @@ def _about(config: StepConfig, one: ClaimedInput) -> str:
 
 
 def _resolve(
-    pachd: Pachd, config: StepConfig, one: InputConfig, execution: Execution, deadline: float
-) -> Reference:
-    text = without_mark(execution.parameter(one.name)) or f"{one.repo}@{one.branch}"
-    found = resolve(pachd, parse(text, one.project or config.project), deadline, say, one.glob)
-    if found.encoding not in ("", PERCENT):
+    pachd: Pachd, config: StepConfig, execution: Execution, deadline: float
+) -> list[tuple[InputConfig, Reference]]:
+    """Every input and its commit, asked for side by side."""
+
+    def ask(one: InputConfig) -> Reference:
+        text = without_mark(execution.parameter(one.name)) or f"{one.repo}@{one.branch}"
+        found = resolve(pachd, parse(text, one.project or config.project), deadline, say, one.glob)
+        _check_encoding(found)
+        return found
+
+    first, *others = config.inputs
+    asked = [beside(partial(ask, one)) for one in others]
+    return list(zip(config.inputs, [ask(first), *(one.result() for one in asked)], strict=True))
+
+
+def _check_encoding(commit: Reference) -> None:
+    if commit.encoding not in ("", PERCENT):
         raise ProtocolError(
-            f"the keys of {found} are encoded as {found.encoding!r}, which this version of kfp-pachyderm "
+            f"the keys of {commit} are encoded as {commit.encoding!r}, which this version of kfp-pachyderm "
             "does not know: install the version that wrote them"
         )
-    return found
 
 
 def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> None:

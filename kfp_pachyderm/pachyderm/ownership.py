@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError, PermanentError, PipelineNotOwnedError
 from kfp_pachyderm.pachyderm.client import Pachd
@@ -23,18 +24,35 @@ from kfp_pachyderm.sdk import metadata, pfs, pps
 logger = logging.getLogger(__name__)
 
 
-def inspect_owned(pachd: Pachd, plan: PipelinePlan) -> pps.PipelineInfo | None:
+def find_pipeline(pachd: Pachd, project: str, name: str) -> pps.PipelineInfo | None:
+    """The pipeline as it is, whosever it is; None when it does not exist."""
+    try:
+        return pachd.pps.inspect_pipeline(pipeline=message(project, name), details=True)
+    except NotFoundError:
+        return None
+
+
+def inspect_owned(
+    pachd: Pachd, plan: PipelinePlan, looked: Future[pps.PipelineInfo | None] | None = None
+) -> pps.PipelineInfo | None:
     """The pipeline as it is; None when it does not exist yet.
+
+    Args:
+        pachd: the connection.
+        plan: what it is going to be.
+        looked: what `find_pipeline` says, where it has been asked already.
 
     Raises:
         PipelineNotOwnedError: it, a repo of its name or a claim branch exists and was not made by
             kfp-pachyderm, or another KFP pipeline or component uses it.
         PermanentError: it is stopped, so that no job would run.
     """
-    info, taken = _look(pachd, plan)
+    info = looked.result() if looked else find_pipeline(pachd, plan.project, plan.name)
+    taken = _taken(pachd, plan, info)
     if taken and info is None:
         # One transaction makes pipeline, repo and branches: another step's may have come between our looks.
-        info, taken = _look(pachd, plan)
+        info = find_pipeline(pachd, plan.project, plan.name)
+        taken = _taken(pachd, plan, info)
     if taken:
         raise PipelineNotOwnedError(
             f"{taken}, so it is left untouched; give the step another name by s3_enabled(name=...) "
@@ -47,13 +65,11 @@ def inspect_owned(pachd: Pachd, plan: PipelinePlan) -> pps.PipelineInfo | None:
     return info
 
 
-def _look(pachd: Pachd, plan: PipelinePlan) -> tuple[pps.PipelineInfo | None, str]:
-    """The pipeline, and what speaks against using it."""
-    try:
-        info = pachd.pps.inspect_pipeline(pipeline=message(plan.project, plan.name), details=True)
-    except NotFoundError:
-        return None, _foreign_repo(pachd, plan) or _foreign_branch(pachd, plan.inputs)
-    return info, _other_user(plan, info) or _foreign_branch(pachd, new_claims(plan, info))
+def _taken(pachd: Pachd, plan: PipelinePlan, info: pps.PipelineInfo | None) -> str:
+    """What speaks against using the pipeline."""
+    if info is None:
+        return _foreign_repo(pachd, plan) or _foreign_branch(pachd, plan.inputs)
+    return _other_user(plan, info) or _foreign_branch(pachd, new_claims(plan, info))
 
 
 def _foreign_repo(pachd: Pachd, plan: PipelinePlan) -> str:

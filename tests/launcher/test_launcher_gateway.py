@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import pytest
 
 from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
@@ -22,7 +24,7 @@ ID = "0123456789abcdef" * 2
 def opened(*inputs: ClaimedInput) -> Opened:
     config = StepConfig(component="edges")
     plan = PipelinePlan("default", "edges", inputs, True, "python", 1.0, 1.0, {})
-    return Opened(config, kfp_task(config, Identity()), plan, ClaimedJob("default", "edges", ID))
+    return Opened(config, kfp_task(config, Identity()), plan, ClaimedJob("default", "edges", ID), Future())
 
 
 def s3(name: str, repo: str) -> ClaimedInput:

@@ -1,0 +1,24 @@
+"""Calls to Pachyderm that need not wait for each other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def beside(call: Callable[[], T]) -> Future[T]:
+    """What a call is going to return or raise; the caller goes on, and need not wait for it at the end."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="beside", daemon=True).start()
+    return future

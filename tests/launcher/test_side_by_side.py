@@ -1,0 +1,102 @@
+"""What need not wait for each other does not, and what has to come first does."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from launcher_steps import Runner, put  # type: ignore[import-not-found]
+
+from kfp_pachyderm.launcher.config import InputConfig
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.job import inspect_output
+from kfp_pachyderm.pachyderm.locator import locate
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.sdk import pps
+from tests.faults.fault_pachd import FaultyPachd
+
+
+@pytest.fixture
+def proxy(step: Runner) -> Iterator[FaultyPachd]:
+    """In front of pachd for the step; its pipeline is there, so that only its commit gets metadata."""
+    step.fill()
+    assert step.run("pass").code == 0
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as one:
+        step.address = f"grpc://{one.address}"
+        yield one
+
+
+def attached(step: Runner) -> bool:
+    """Whether the step's newest job has a holder that is attached."""
+    (job,) = [one for one in step.jobs() if one.state == pps.JobState.JOB_RUNNING] or [None]
+    if job is None:
+        return False
+    try:
+        places = locate(step.pachd, ClaimedJob("default", step.name, job.job.id))
+        with urllib.request.urlopen(f"{places.holder}/v1/status") as answer:  # noqa: S310
+            return bool(json.load(answer)["state"] == "attached")
+    except Exception:  # not yet
+        return False
+
+
+def test_the_job_is_watched_while_its_commit_is_signed(step: Runner, proxy: FaultyPachd) -> None:
+    watched, seen = threading.Event(), []
+    proxy.before("InspectJob", watched.set)
+    proxy.before("EditMetadata", lambda: seen.append(watched.wait(20)))
+    assert step.run("pass").code == 0
+    assert seen == [True]
+
+
+def test_the_command_begins_when_its_commit_is_signed(step: Runner, proxy: FaultyPachd) -> None:
+    began, seen = step.folder / "began", []
+
+    def hold() -> None:
+        until = time.monotonic() + 20
+        while not attached(step) and time.monotonic() < until:
+            time.sleep(0.02)
+        seen.append(attached(step))
+        until = time.monotonic() + 1
+        while not began.exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        seen.append(began.exists())
+
+    proxy.before("EditMetadata", hold)
+    ended = step.run(f"open({str(began)!r}, 'w')")
+    assert ended.code == 0
+    assert seen == [True, False]
+    assert began.exists()
+    output = inspect_output(step.pachd, Reference("default", step.name, ended.job))
+    assert output.metadata["kfp-pachyderm/task"] == step.name
+
+
+def test_a_commit_that_can_not_be_signed_begins_again_before_the_command(
+    step: Runner, proxy: FaultyPachd
+) -> None:
+    proxy.lose("EditMetadata", [False])
+    ended = step.run("print('began')")
+    assert ended.code == 0
+    assert ended.out.count("began") == 1
+    assert "the step's command has not begun, trying again" in ended.err
+    (lost,) = [one for one in step.jobs() if one.state != pps.JobState.JOB_SUCCESS]
+    assert (lost.job.id, ended.out.count("job=")) == (ended.job, 2)
+
+
+def test_inputs_and_pipeline_are_asked_for_side_by_side(step: Runner, proxy: FaultyPachd) -> None:
+    put(step.pachd, f"more-{step.name}", {"a": b"A"})
+    both, met = threading.Barrier(3), []
+
+    def meet() -> None:
+        try:
+            met.append(both.wait(20) >= 0)
+        except threading.BrokenBarrierError:
+            met.append(False)
+
+    for call in ("InspectCommit", "GlobFile", "InspectPipeline"):
+        proxy.before(call, meet)
+    inputs = (*step.config().inputs, InputConfig("more", f"more-{step.name}"))
+    assert step.run("pass", step.config(inputs=inputs)).code == 0
+    assert met == [True, True, True]
