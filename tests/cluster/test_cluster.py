@@ -1,0 +1,141 @@
+"""A step's pod on a real Kubernetes: names across namespaces, rights, faults of pods and of the node.
+
+Not part of `make test`: `make test-cluster` builds Kubernetes the first time.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from kfp_pachyderm import local
+from kfp_pachyderm.cli import main
+from kfp_pachyderm.sdk import pps
+from tests.cluster.cluster_steps import pod
+from tests.cluster.conftest import SERVER, STEPS, Cluster
+from tests.cluster.stand import Stand, StandError
+
+pytestmark = pytest.mark.timeout(600)
+Step = Callable[..., str]
+#: Seconds that the node's kubelet is away: longer than the holder's lease of 30.
+AWAY = 40
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _built(stand: Stand) -> None:
+    """Before the first test's clock begins: building takes longer than any test."""
+
+
+def test_step_in_another_namespace(cluster: Cluster, step: Step) -> None:
+    """pachd.<namespace> by DNS, the job's holder and sidecar, the launcher by pip from a wheel."""
+    name = step("end")
+    assert cluster.phase(name) == "Succeeded", cluster.log(name)
+    log = cluster.log(name)
+    assert "installing the launcher: --no-index --find-links /mnt/wheels kfp-pachyderm" in log
+    assert "the root: [Errno 30] Read-only file system: '/written'" in log
+    assert "user 65532 token None" in log
+    job = cluster.begun(name)
+    assert cluster.ended_job(name, job).state == pps.JobState.JOB_SUCCESS
+    assert cluster.files(name, job) == ["/a"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "what"),
+    [
+        (True, ["create", "workflowtaskresults.argoproj.io"]),
+        (True, ["get", "pods"]),
+        (True, ["get", "configmaps/kfp-launcher"]),
+        (True, ["get", "secrets/mlpipeline-minio-artifact"]),
+        (False, ["get", "secrets/kfp-pachyderm"]),
+        (False, ["list", "secrets"]),
+        (False, ["create", "pods"]),
+        (False, ["create", "pods/exec"]),
+        (False, ["get", "pods", "-n", SERVER]),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else None,
+)
+def test_service_account(cluster: Cluster, allowed: bool, what: list[str]) -> None:
+    who = f"--as=system:serviceaccount:{STEPS}:kfp-pachyderm"
+    try:
+        answer = cluster.stand.kubectl("auth", "can-i", *what[:2], who, *(what[2:] or ["-n", STEPS]))
+    except StandError:
+        answer = "no"
+    assert answer.strip() == ("yes" if allowed else "no")
+
+
+def test_network_policies(cluster: Cluster) -> None:
+    """They are there; whether they close anything is the stand's network plugin's to do."""
+    policies = cluster.stand.kubectl("get", "networkpolicies", "-A", "-o", "name")
+    assert "kfp-pachyderm-server" in policies
+    assert "kfp-pachyderm-steps" in policies
+    probe = f"import socket; socket.create_connection(('pachd.{SERVER}', 30650), timeout=5)"
+    outsider = pod("outsider", "default", {"command": ["python3", "-c", probe], "env": []})
+    outsider["spec"]["serviceAccountName"] = "default"
+    cluster.stand.apply(outsider)
+    try:
+        cluster.stand.kubectl(
+            "-n", "default", "wait", "--for=jsonpath={.status.phase}=Failed", "pod/outsider", "--timeout=20s"
+        )
+    except StandError:
+        assert cluster.stand.get("default", "pod/outsider")["status"]["phase"] == "Succeeded"
+        pytest.skip("this stand's network plugin (bridge) enforces no policy: pachd is open to all pods")
+    finally:
+        cluster.stand.kubectl("-n", "default", "delete", "pod", "outsider", "--force", "--grace-period=0")
+
+
+def test_step_pod_deleted(cluster: Cluster, step: Step) -> None:
+    """SIGTERM: one call to the holder ends the job before the grace is over."""
+    name = step()
+    job = cluster.begun(name)
+    deleted = time.monotonic()
+    cluster.stand.kubectl("-n", STEPS, "delete", "pod", name, "--wait=false")
+    ended = cluster.ended_job(name, job)
+    print(f"job ended {time.monotonic() - deleted:.1f} s after the deletion: {ended.reason}")
+    assert ended.state == pps.JobState.JOB_FAILURE
+    assert "lease" not in cluster.holders_word(name, job)
+
+
+def test_step_pod_killed(cluster: Cluster, step: Step) -> None:
+    """Nobody says anything to the holder: the lease runs out."""
+    name = step()
+    job = cluster.begun(name)
+    killed = time.monotonic()
+    cluster.stand.kill_pod(STEPS, name)
+    ended = cluster.ended_job(name, job)
+    print(f"job ended {time.monotonic() - killed:.1f} s after the kill: {ended.reason}")
+    assert ended.state == pps.JobState.JOB_FAILURE
+    assert "lease lost" in cluster.holders_word(name, job)
+
+
+def test_kubelet_stopped(cluster: Cluster, step: Step) -> None:
+    """A step needs nothing of its node's kubelet while it runs."""
+    name = step()
+    job = cluster.begun(name)
+    os.kill(cluster.stand.pid("kubelet"), signal.SIGTERM)
+    try:
+        time.sleep(AWAY)  # the fault itself
+        assert cluster.job(name, job).state == pps.JobState.JOB_RUNNING
+    finally:
+        subprocess.run([cluster.stand.folder / "up.sh"], check=True, capture_output=True)
+    cluster.end(name)
+    assert cluster.phase(name) == "Succeeded", cluster.log(name)
+    assert cluster.files(name, job) == ["/a"]
+
+
+@pytest.mark.skipif("doctor" not in main.commands, reason="this checkout has no `kfp-pachyderm doctor`")
+def test_doctor(cluster: Cluster) -> None:
+    raise NotImplementedError
+
+
+@pytest.mark.skipif(
+    "port_forward" not in inspect.signature(local.init).parameters,
+    reason="this checkout has no `local.init(port_forward=)`",
+)
+def test_port_forward(cluster: Cluster) -> None:
+    raise NotImplementedError
