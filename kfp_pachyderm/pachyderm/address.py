@@ -13,6 +13,8 @@ from kfp_pachyderm.errors import CertificateError, PachydermUnreachableError
 DEFAULT_ADDRESS = "grpc://pachd.pachyderm:30650"
 #: Where a step's pod has the certificate authority, unless KFP_PACHYDERM_CA names another file.
 CA_FILE = "/kfp-pachyderm/ca/ca.crt"
+#: Where a step that kfp 2.14 compiled has the namespace's default instead of in its environment.
+ADDRESS_FILE, TOKEN_FILE = "/kfp-pachyderm/ca/address", "/kfp-pachyderm/auth/token"
 _SCHEMES = {"grpc": False, "http": False, "grpcs": True, "https": True}
 
 
@@ -73,19 +75,29 @@ def parse(text: str, token: str = "", ca: bytes | None = None) -> Address:
 
 
 def from_environment(author: str | None, env: Mapping[str, str] = os.environ) -> Address:
-    """The address in KFP_PACHYDERM_ADDRESS, else the author's, else the usual one.
+    """The address in KFP_PACHYDERM_ADDRESS, else the author's, else the mounted one, else the usual one.
 
-    The token is in KFP_PACHYDERM_TOKEN; KFP_PACHYDERM_CA names the file of the certificate authority.
+    The token is in KFP_PACHYDERM_TOKEN; the mounted one is for no address but the default's.
+    KFP_PACHYDERM_CA names the file of the certificate authority.
 
     Raises:
         PachydermUnreachableError: no such address.
         CertificateError: the certificate authority's file can't be used.
     """
-    text = env.get("KFP_PACHYDERM_ADDRESS") or author or DEFAULT_ADDRESS
-    found = parse(text, env.get("KFP_PACHYDERM_TOKEN", "").strip())
+    named = env.get("KFP_PACHYDERM_ADDRESS") or author
+    text = named or _mounted(ADDRESS_FILE) or DEFAULT_ADDRESS
+    token = env.get("KFP_PACHYDERM_TOKEN", "").strip() or ("" if named else _mounted(TOKEN_FILE))
+    found = parse(text, token)
     file = env.get("KFP_PACHYDERM_CA") or (CA_FILE if Path(CA_FILE).exists() else "")
     # An address from the environment may be plain where the author's connection has a private authority.
     return replace(found, ca=_authority(found.url, Path(file))) if file and found.tls else found
+
+
+def _mounted(file: str) -> str:
+    try:
+        return Path(file).read_text().strip()
+    except OSError:
+        return ""
 
 
 def _authority(url: str, file: Path) -> bytes:
