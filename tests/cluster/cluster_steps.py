@@ -39,6 +39,14 @@ copied = pachyderm.s3_enabled(
 )
 
 
+@pachyderm.s3_enabled(inputs=[pachyderm.S3Input("images")])
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def count_here() -> int:
+    import boto3
+
+    return boto3.client("s3").list_objects_v2(Bucket="images")["KeyCount"]
+
+
 def container(name: str, until: str, folder: Path) -> dict[str, Any]:
     """The step's container.
 

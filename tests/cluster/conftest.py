@@ -27,7 +27,7 @@ SERVER = os.environ.get("KFP_PACHYDERM_TEST_NAMESPACE", "pachyderm")
 STEPS = "team-a"
 ENDED = (pps.JobState.JOB_SUCCESS, pps.JobState.JOB_FAILURE, pps.JobState.JOB_KILLED)
 _LABEL = {"kfp-pachyderm/made-by": "test-cluster"}
-_TOKEN = "choose-a-long-random-token"
+TOKEN = "choose-a-long-random-token"
 
 
 @dataclass
@@ -44,9 +44,10 @@ class Cluster:
     pachd: Pachd
     folder: Path
 
-    def start(self, name: str, until: str = "wait") -> None:
-        """Starts a step's pod; with `wait` it runs until `end` is called."""
-        self.stand.apply(pod(name, STEPS, container(name, until, self.folder)))
+    def start(self, name: str, until: str = "wait", command: list[str] | None = None) -> None:
+        """Starts a step's pod; with `wait` it runs until `end` is called, with a command it is no step."""
+        made = container(name, until, self.folder)
+        self.stand.apply(pod(name, STEPS, {**made, "command": command or made["command"]}))
 
     def log(self, name: str) -> str:
         """The step's log so far."""
@@ -159,7 +160,7 @@ def _overlay(stand: Stand) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def cluster(stand: Stand, server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with connect(parse(server, _TOKEN)) as pachd:
+    with connect(parse(server, TOKEN)) as pachd:
         _fill(pachd)
         yield Cluster(stand, pachd, tmp_path_factory.mktemp("compiled"))
 
@@ -178,8 +179,8 @@ def step(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Callable[
     """Starts a step's pod, named after the test; the pod is removed when the test has ended."""
     name = request.node.name.removeprefix("test_").replace("_", "-")
 
-    def start(until: str = "wait") -> str:
-        cluster.start(name, until)
+    def start(until: str = "wait", command: list[str] | None = None) -> str:
+        cluster.start(name, until, command)
         return name
 
     yield start

@@ -19,9 +19,11 @@ SERVER = "registry.example.com/kfp-pachyderm-server:0.1.0"
 STEP = "kfp-pachyderm-test-step:0.1.0"
 WHEELS = "/mnt/wheels"
 _VENV = "/opt/kfp-pachyderm"
+#: This package's command in the images.
+PROGRAM = f"{_VENV}/bin/kfp-pachyderm"
 #: What Python's own modules are linked against.
 _LIBRARIES = "ca-certificates,libffi8,libncursesw6,libnsl2,libreadline8,libsqlite3-0,libssl3,libuuid1,netbase"
-_SERVE = f'["{_VENV}/bin/kfp-pachyderm","dev","--data","/data","--host","0.0.0.0","--auth"]'
+_SERVE = f'["{PROGRAM}","dev","--data","/data","--host","0.0.0.0","--auth"]'
 _ENV = ("HOME=/tmp", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1")
 
 

@@ -12,14 +12,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kfp_pachyderm import local
 from kfp_pachyderm.cli import main
 from kfp_pachyderm.sdk import pps
-from tests.cluster.cluster_steps import pod
-from tests.cluster.conftest import SERVER, STEPS, Cluster
+from tests.cluster.cluster_steps import count_here, pod
+from tests.cluster.conftest import SERVER, STEPS, TOKEN, Cluster
+from tests.cluster.images import PROGRAM
 from tests.cluster.stand import Stand, StandError
 
 pytestmark = pytest.mark.timeout(600)
@@ -134,13 +137,22 @@ def test_kubelet_stopped(cluster: Cluster, step: Step) -> None:
 
 
 @pytest.mark.skipif("doctor" not in main.commands, reason="this checkout has no `kfp-pachyderm doctor`")
-def test_doctor(cluster: Cluster) -> None:
-    raise NotImplementedError
+def test_doctor(cluster: Cluster, step: Step) -> None:
+    """In a pod of the steps' namespace, by the namespace's default connection, a job included."""
+    name = step(command=[PROGRAM, "doctor", "--repo", "images", "--run", "--json"])
+    phase = cluster.phase(name)
+    found = json.loads(cluster.log(name).partition("{")[2].join(("{", "")))
+    assert [one for one in found["findings"] if one["state"] == "error"] == []
+    assert phase == "Succeeded"
 
 
 @pytest.mark.skipif(
     "port_forward" not in inspect.signature(local.init).parameters,
     reason="this checkout has no `local.init(port_forward=)`",
 )
-def test_port_forward(cluster: Cluster) -> None:
-    raise NotImplementedError
+def test_port_forward(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step on this machine, outside of the cluster."""
+    monkeypatch.setenv("KUBECONFIG", cluster.stand.kubeconfig)
+    where: Any = {"address": f"grpc://pachd.{SERVER}:30650", "token": TOKEN, "port_forward": True}
+    with local.init(tmp_path, **where):
+        assert count_here().output == 1
