@@ -70,6 +70,23 @@ test-spark: .venv/.spark  ## Apache Spark (S3A) in a step; needs Java 17 and Mav
 test-large: .venv/.dev  ## objects over 4 GiB through the adapter; needs 16 GiB of disk
 	$(BIN)/python -m pytest -q tests/large
 
+# Kubernetes is built, and kept, by scripts that are not in this repository (tests/cluster/stand.py).
+.PHONY: test-cluster
+test-cluster: .venv/.dev  ## a step on a real one-node Kubernetes; needs root, builds half an hour the first time
+	$(BIN)/python -m pytest -q -s tests/cluster
+
+# The newest kfp that begins so, and the newest of all else: without constraints.txt, as users install.
+KFP    ?= 2.17
+COMPAT ?= .venv/compat-$(notdir $(PYTHON))-kfp-$(KFP)
+# What is left out is not the package: manifests, the matrix of clients, the repository's own rules, faults.
+CORE   := adapter authoring cli components embedded holder launcher local pachyderm_facade provenance runtime s3 samples spec
+
+.PHONY: compat
+compat:  ## the suite's core with another Python and another kfp: PYTHON=python3.13 KFP=2.14
+	$(PYTHON) -m venv $(COMPAT)
+	$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' $(foreach one,kfp kfp-kubernetes kfp-pipeline-spec,'$(one)==$(KFP).*')
+	$(COMPAT)/bin/python -m pytest -q -n 2 --dist loadfile $(addprefix tests/,$(CORE))
+
 .PHONY: golden
 golden: .venv/.dev  ## write the compiled YAML goldens again
 	$(BIN)/python tests/authoring/regenerate.py

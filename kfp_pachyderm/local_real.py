@@ -11,7 +11,14 @@ from urllib.parse import urlsplit
 
 from kfp_pachyderm.errors import PachydermUnreachableError, ProtocolError
 from kfp_pachyderm.launcher import holder_image
-from kfp_pachyderm.pachyderm.address import CA_FILE, DEFAULT_ADDRESS, Address, from_environment, parse
+from kfp_pachyderm.pachyderm.address import (
+    CA_FILE,
+    DEFAULT_ADDRESS,
+    Address,
+    from_environment,
+    mounted,
+    parse,
+)
 from kfp_pachyderm.pachyderm.forwarded import VARIABLE
 
 if TYPE_CHECKING:
@@ -25,7 +32,7 @@ CONFIG_FOLDER, SECRET_FOLDER = Path(CA_FILE).parent, Path("/kfp-pachyderm/auth")
 
 def default_address(env: Mapping[str, str]) -> str:
     """The address of KFP_PACHYDERM_ADDRESS, else of the mounted ConfigMap; "" without both."""
-    return env.get("KFP_PACHYDERM_ADDRESS", "").strip() or _mounted(CONFIG_FOLDER / "address")
+    return env.get("KFP_PACHYDERM_ADDRESS", "").strip() or mounted(CONFIG_FOLDER / "address")
 
 
 def find(address: str | None, token: str | None, env: Mapping[str, str]) -> Address:
@@ -53,24 +60,17 @@ def find(address: str | None, token: str | None, env: Mapping[str, str]) -> Addr
 
 
 def _default_token(env: Mapping[str, str]) -> str:
-    return env.get("KFP_PACHYDERM_TOKEN", "").strip() or _mounted(SECRET_FOLDER / "token")
+    return env.get("KFP_PACHYDERM_TOKEN", "").strip() or mounted(SECRET_FOLDER / "token")
 
 
 def variables(where: Address, env: Mapping[str, str]) -> dict[str, str]:
     """What tells steps which Pachyderm it is, and the default's holder image."""
-    image = env.get(holder_image.VARIABLE) or _mounted(CONFIG_FOLDER / "holder_image")
+    image = env.get(holder_image.VARIABLE) or mounted(CONFIG_FOLDER / "holder_image")
     return {
         "KFP_PACHYDERM_ADDRESS": where.url,
         "KFP_PACHYDERM_TOKEN": where.token,
         holder_image.VARIABLE: image,
     }
-
-
-def _mounted(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return ""
 
 
 def forward(where: Address) -> tuple[Address, Forwarder]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import PurePosixPath
 from typing import Any
@@ -10,7 +11,7 @@ from kfp import kubernetes
 
 import kfp_pachyderm
 from kfp_pachyderm.launcher.holder_image import VARIABLE as HOLDER_IMAGE_VARIABLE
-from kfp_pachyderm.pachyderm.address import CA_FILE
+from kfp_pachyderm.pachyderm.address import CA_FILE, TOKEN_FILE
 from kfp_pachyderm.spec import Connection
 
 #: What the launcher reads.
@@ -21,6 +22,8 @@ CA_VARIABLE = "KFP_PACHYDERM_CA"
 #: the key "token".
 DEFAULT_NAME = "kfp-pachyderm"
 _CA_FOLDER = str(PurePosixPath(CA_FILE).parent)
+#: kfp-kubernetes 2.14 knows volumes that may be missing, but no such variables.
+_OPTIONAL = "optional" in inspect.signature(kubernetes.use_config_map_as_env).parameters
 _WHEEL = re.compile(r"\.whl(#\S+)?$")
 
 
@@ -53,12 +56,16 @@ def connect(task: Any, connection: Connection | None) -> None:
     default = connection is None or connection.address is None
     token = connection.token_key() if connection else None
     authority = connection.ca_key() if connection else None
-    if default:
+    if default and _OPTIONAL:
         variables = {"address": ADDRESS_VARIABLE, "holder_image": HOLDER_IMAGE_VARIABLE}
         kubernetes.use_config_map_as_env(task, DEFAULT_NAME, variables, optional=True)
-    if token or default:
-        secret, key = token or (DEFAULT_NAME, "token")
-        kubernetes.use_secret_as_env(task, secret, {key: TOKEN_VARIABLE}, optional=token is None)
+    if token:
+        kubernetes.use_secret_as_env(task, token[0], {token[1]: TOKEN_VARIABLE})
+    elif default and _OPTIONAL:
+        kubernetes.use_secret_as_env(task, DEFAULT_NAME, {"token": TOKEN_VARIABLE}, optional=True)
+    elif default:
+        folder = str(PurePosixPath(TOKEN_FILE).parent)
+        kubernetes.use_secret_as_volume(task, DEFAULT_NAME, folder, optional=True)
     if authority:
         secret, key = authority
         kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=_CA_FOLDER)

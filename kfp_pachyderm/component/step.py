@@ -133,7 +133,8 @@ def _restore(spec: Any, step: Step) -> None:
     spec.description = original.description
     spec.inputs = {**(original.inputs or {}), **added}
     spec.outputs = {**(original.outputs or {}), **{name: spec.outputs[name] for name in (COMMIT, RECORD)}}
-    spec.task_config_passthroughs = original.task_config_passthroughs
+    if hasattr(original, "task_config_passthroughs"):  # not in kfp 2.14
+        spec.task_config_passthroughs = original.task_config_passthroughs
     container = spec.implementation.container
     if isinstance(container.env, list):
         container.env = {one["name"]: one.get("value", "") for one in container.env}

@@ -14,6 +14,8 @@ from kfp_pachyderm.pachyderm.forwarded import dialled
 DEFAULT_ADDRESS = "grpc://pachd.pachyderm:30650"
 #: Where a step's pod has the certificate authority, unless KFP_PACHYDERM_CA names another file.
 CA_FILE = "/kfp-pachyderm/ca/ca.crt"
+#: Where a step that kfp 2.14 compiled has the namespace's default instead of in its environment.
+ADDRESS_FILE, TOKEN_FILE = "/kfp-pachyderm/ca/address", "/kfp-pachyderm/auth/token"
 _SCHEMES = {"grpc": False, "http": False, "grpcs": True, "https": True}
 
 
@@ -76,21 +78,32 @@ def parse(text: str, token: str = "", ca: bytes | None = None) -> Address:
 
 
 def from_environment(author: str | None, env: Mapping[str, str] = os.environ) -> Address:
-    """The address in KFP_PACHYDERM_ADDRESS, else the author's, else the usual one.
+    """The address in KFP_PACHYDERM_ADDRESS, else the author's, else the mounted one, else the usual one.
 
-    The token is in KFP_PACHYDERM_TOKEN; KFP_PACHYDERM_CA names the file of the certificate authority;
-    KFP_PACHYDERM_FORWARDER is a port-forward that leads there.
+    The token is in KFP_PACHYDERM_TOKEN; the mounted one is for no address but the default's.
+    KFP_PACHYDERM_CA names the file of the certificate authority; KFP_PACHYDERM_FORWARDER is a port-forward
+    that leads there.
 
     Raises:
         PachydermUnreachableError: no such address, or the port-forward does not lead there.
         CertificateError: the certificate authority's file can't be used.
     """
-    text = env.get("KFP_PACHYDERM_ADDRESS") or author or DEFAULT_ADDRESS
-    found = parse(text, env.get("KFP_PACHYDERM_TOKEN", "").strip())
+    named = env.get("KFP_PACHYDERM_ADDRESS") or author
+    text = named or mounted(ADDRESS_FILE) or DEFAULT_ADDRESS
+    token = env.get("KFP_PACHYDERM_TOKEN", "").strip() or ("" if named else mounted(TOKEN_FILE))
+    found = parse(text, token)
     found = replace(found, dialled=dialled(urlsplit(found.url).netloc, env))
     file = env.get("KFP_PACHYDERM_CA") or (CA_FILE if Path(CA_FILE).exists() else "")
     # An address from the environment may be plain where the author's connection has a private authority.
     return replace(found, ca=_authority(found.url, Path(file))) if file and found.tls else found
+
+
+def mounted(file: str | Path) -> str:
+    """What a file of the namespace's default says; "" where it is not mounted."""
+    try:
+        return Path(file).read_text().strip()
+    except OSError:
+        return ""
 
 
 def _authority(url: str, file: Path) -> bytes:

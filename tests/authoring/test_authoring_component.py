@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import pytest
 from kfp import compiler, components, dsl
@@ -20,8 +20,8 @@ def work(
     table: Input[Dataset],
     result: Output[Dataset],
     size: int,
-    names: list[str] = ["a"],  # noqa: B006
-    options: dict[str, int] = {"b": 1},  # noqa: B006
+    names: List[str] = ["a"],  # noqa: B006
+    options: Dict[str, int] = {"b": 1},  # noqa: B006
     ratio: float = 0.5,
     note: Optional[str] = None,  # noqa: UP045
 ) -> NamedTuple("Made", [("count", int), ("text", str)]):

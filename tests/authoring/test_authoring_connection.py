@@ -1,14 +1,15 @@
 """What a compiled pipeline refers to: the Connection's Secrets, or the namespace's default, if it has one."""
 
+import inspect
 from typing import Any
 
 import pytest
 import yaml
-from kfp import compiler, dsl
+from kfp import compiler, dsl, kubernetes
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
-from kfp_pachyderm.pachyderm.address import CA_FILE
+from kfp_pachyderm.pachyderm.address import CA_FILE, TOKEN_FILE
 
 
 @pachyderm.s3_enabled(inputs=[pachyderm.S3Input("images")])
@@ -52,6 +53,12 @@ ADDRESS = ("configMapAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_ADDRESS", True)
 IMAGE = ("configMapAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_HOLDER_IMAGE", True)
 AUTHORITY = ("configMapAsVolume", "kfp-pachyderm", "/kfp-pachyderm/ca", True)
 TOKEN = ("secretAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_TOKEN", True)
+if "optional" not in inspect.signature(kubernetes.use_secret_as_env).parameters:  # kfp-kubernetes 2.14
+    ADDRESS, IMAGE, TOKEN = (
+        AUTHORITY,
+        AUTHORITY,
+        ("secretAsVolume", "kfp-pachyderm", TOKEN_FILE.rpartition("/")[0], True),
+    )
 OWN_TOKEN = ("secretAsEnv", "mine", "KFP_PACHYDERM_TOKEN", False)
 OWN_AUTHORITY = ("secretAsVolume", "mine", "/kfp-pachyderm/ca", False)
 
@@ -62,7 +69,7 @@ OWN_AUTHORITY = ("secretAsVolume", "mine", "/kfp-pachyderm/ca", False)
         (None, {ADDRESS, IMAGE, AUTHORITY, TOKEN}),
         (pachyderm.Connection(), {ADDRESS, IMAGE, AUTHORITY, TOKEN}),
         (pachyderm.Connection(token_secret="mine"), {ADDRESS, IMAGE, AUTHORITY, OWN_TOKEN}),
-        (pachyderm.Connection(ca_secret="mine"), {ADDRESS, IMAGE, OWN_AUTHORITY, TOKEN}),
+        (pachyderm.Connection(ca_secret="mine"), {ADDRESS, IMAGE, OWN_AUTHORITY, TOKEN} - {AUTHORITY}),
         (pachyderm.Connection("grpc://there:30650", token_secret="mine"), {OWN_TOKEN}),
         (pachyderm.Connection("grpcs://there:30650", ca_secret="mine"), {OWN_AUTHORITY}),
     ],

@@ -6,7 +6,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 import pytest
 import yaml
@@ -154,7 +154,7 @@ def wheel_of_the_user(folder: Path) -> None:
 
 @pachyderm.s3_enabled(inputs=[pachyderm.S3Input("images")])
 @dsl.component(base_image="python:3.11", packages_to_install=["cheroot==0.0.1"])
-def installed() -> list[str]:
+def installed() -> List[str]:
     import importlib.util
 
     import cheroot

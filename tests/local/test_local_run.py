@@ -3,7 +3,7 @@
 # ruff: noqa: B006 - lists and dicts as defaults are what is tested
 
 import functools
-from typing import NamedTuple
+from typing import Dict, List, NamedTuple
 
 import pytest
 from kfp import dsl
@@ -47,8 +47,8 @@ def join() -> str:
 @component()
 def several(
     table: Output[Dataset],
-    sizes: list[int] = [1, 2],
-    options: dict[str, int] = {"a": 1},
+    sizes: List[int] = [1, 2],
+    options: Dict[str, int] = {"a": 1},
 ) -> NamedTuple("Made", [("total", int), ("first", str)]):
     with open(table.path, "w") as file:
         file.write("a,b")
@@ -141,7 +141,7 @@ def test_artifacts_lists_dicts_and_defaults(pachyderm: Pachyderm) -> None:
 
     @dsl.pipeline(name="tables")
     @pach.pipeline
-    def tables(sizes: list[int] = [3, 4]) -> NamedTuple(
+    def tables(sizes: List[int] = [3, 4]) -> NamedTuple(
         "Out", [("total", int), ("default", int), ("text", str)]
     ):
         made = several(sizes=sizes, options={"b": 5})
@@ -159,7 +159,7 @@ def test_loops_and_branches(pachyderm: Pachyderm) -> None:
     pachyderm.put("images", {"a.txt": "A"})
 
     @component()
-    def total(values: list[int]) -> int:
+    def total(values: List[int]) -> int:
         return int(sum(values))
 
     @dsl.pipeline(name="looped")
@@ -177,11 +177,11 @@ def test_loop_over_an_output_with_a_commit_from_outside(pachyderm: Pachyderm) ->
     again = pach.s3_enabled(copy.step.original, inputs=[pach.S3Input("images")], name="again")
 
     @component()
-    def suffixes() -> list[str]:
+    def suffixes() -> List[str]:
         return ["x", "y"]
 
     @component()
-    def same(values: list[str]) -> str:
+    def same(values: List[str]) -> str:
         return ",".join(values)
 
     @dsl.pipeline(name="looped")

@@ -85,6 +85,17 @@ def test_environment_beats_author_beats_default(tmp_path: Path) -> None:
     assert addresses.from_environment(None, {}).url == addresses.DEFAULT_ADDRESS
 
 
+def test_mounted_default_and_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a pipeline that kfp 2.14 compiled; its token goes to no address that somebody else has named."""
+    for name, text in (("ADDRESS_FILE", "grpc://mounted:1\n"), ("TOKEN_FILE", "secret\n")):
+        (tmp_path / name).write_text(text)
+        monkeypatch.setattr(addresses, name, str(tmp_path / name))
+    assert addresses.from_environment(None, {}) == addresses.Address("grpc://mounted:1", "secret")
+    assert addresses.from_environment("author:2", {}) == addresses.Address("grpc://author:2")
+    env = {"KFP_PACHYDERM_ADDRESS": "grpc://env:1"}
+    assert addresses.from_environment(None, env) == addresses.Address("grpc://env:1")
+
+
 def test_ca_is_not_read_for_a_plain_address() -> None:
     env = {"KFP_PACHYDERM_ADDRESS": "grpc://env:1", "KFP_PACHYDERM_CA": "/nowhere/ca.pem"}
     assert addresses.from_environment(None, env).ca is None
