@@ -35,6 +35,7 @@ class Body:
 
     def __init__(self, request: S3Request) -> None:
         self._request, self._left = request, request.length
+        self._declared = request.headers.get("content-md5")
         self._md5 = hashlib.md5(usedforsecurity=False)
         if self._left is not None and self._left > _MOST_BYTES:
             raise S3Error("InvalidArgument", headers=(("Connection", "close"),))
@@ -52,9 +53,10 @@ class Body:
         return self._seen(self._request.body.readline(size), size)
 
     def _seen(self, piece: bytes, size: int) -> bytes:
-        self._md5.update(piece)
         if self._left is not None:
             self._left -= len(piece)
+            if self._declared is not None:
+                self._md5.update(piece)
             if not piece and size:
                 self._check(self._left)
         return piece
@@ -62,11 +64,10 @@ class Body:
     def _check(self, left: int) -> None:
         if left > 0:
             raise S3Error("InternalError", "unexpected EOF")
-        text = self._request.headers.get("content-md5")
-        if text is None:
+        if self._declared is None:
             return
         try:
-            expected = base64.b64decode(text, validate=True)
+            expected = base64.b64decode(self._declared, validate=True)
         except binascii.Error:
             expected = b""
         if len(expected) != 16:
