@@ -16,6 +16,7 @@ from kfp_pachyderm.spec import Connection
 ADDRESS_VARIABLE = "KFP_PACHYDERM_ADDRESS"
 TOKEN_VARIABLE = "KFP_PACHYDERM_TOKEN"  # noqa: S105 - a variable's name
 CA_VARIABLE = "KFP_PACHYDERM_CA"
+CA_TEXT_VARIABLE = "KFP_PACHYDERM_CA_TEXT"
 #: The namespace's default: a ConfigMap with the keys "address" and "ca.crt", a Secret with the key "token".
 DEFAULT_NAME = "kfp-pachyderm"
 _CA_FOLDER = str(PurePosixPath(CA_FILE).parent)
@@ -38,7 +39,7 @@ def pip_arguments(connection: Connection | None) -> str:
     return named
 
 
-def connect(task: Any, connection: Connection | None) -> None:
+def connect(task: Any, connection: Connection | None, volumes: bool = True) -> None:
     """Gives a task the address and the token as environment variables, the certificate authority as a file.
 
     What the connection leaves open is the default of the namespace that the task runs in, if it has one. A
@@ -47,6 +48,7 @@ def connect(task: Any, connection: Connection | None) -> None:
     Args:
         task: a KFP task.
         connection: names the address and the Secrets; None: the namespace's default.
+        volumes: whether the task may have volumes; if not, the certificate authority comes as text.
     """
     default = connection is None or connection.address is None
     token = connection.token_key() if connection else None
@@ -56,9 +58,19 @@ def connect(task: Any, connection: Connection | None) -> None:
     if token or default:
         secret, key = token or (DEFAULT_NAME, "token")
         kubernetes.use_secret_as_env(task, secret, {key: TOKEN_VARIABLE}, optional=token is None)
-    if authority:
+    if not volumes:
+        _authority_as_text(task, authority, default)
+    elif authority:
         secret, key = authority
         kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=_CA_FOLDER)
         task.set_env_variable(CA_VARIABLE, f"{_CA_FOLDER}/{key}")
     elif default:
         kubernetes.use_config_map_as_volume(task, DEFAULT_NAME, _CA_FOLDER, optional=True)
+
+
+def _authority_as_text(task: Any, authority: tuple[str, str] | None, default: bool) -> None:
+    if authority:
+        secret, key = authority
+        kubernetes.use_secret_as_env(task, secret, {key: CA_TEXT_VARIABLE})
+    elif default:
+        kubernetes.use_config_map_as_env(task, DEFAULT_NAME, {"ca.crt": CA_TEXT_VARIABLE}, optional=True)

@@ -69,6 +69,9 @@ class StepConfig:
         timeout: seconds for waiting on Pachyderm (commits, attach, close); None: the default.
         digest: digest of the component before it was wrapped.
         image: the component's image.
+        workload: the parameters by which the step hands settings to a workload that it starts.
+        workload_env: whose the environment is that the step's author gives: the step's own (""), that
+            workload's ("handed"), or both's ("shared").
     """
 
     component: str
@@ -83,6 +86,8 @@ class StepConfig:
     timeout: float | None = None
     digest: str = ""
     image: str = ""
+    workload: tuple[str, ...] = ()
+    workload_env: Literal["", "shared", "handed"] = ""
 
 
 @dataclass(frozen=True)
@@ -171,4 +176,5 @@ def loads(text: str) -> Config:
     if kind == "reusable":
         return ReusableConfig(**data)
     inputs = tuple(InputConfig(**one) for one in data.pop("inputs", ()))
-    return StepConfig(inputs=inputs, holder=HolderConfig(**data.pop("holder", {})), **data)
+    workload = tuple(data.pop("workload", ()))
+    return StepConfig(inputs=inputs, workload=workload, holder=HolderConfig(**data.pop("holder", {})), **data)

@@ -75,7 +75,8 @@ def parse(text: str, token: str = "", ca: bytes | None = None) -> Address:
 def from_environment(author: str | None, env: Mapping[str, str] = os.environ) -> Address:
     """The address in KFP_PACHYDERM_ADDRESS, else the author's, else the usual one.
 
-    The token is in KFP_PACHYDERM_TOKEN; KFP_PACHYDERM_CA names the file of the certificate authority.
+    The token is in KFP_PACHYDERM_TOKEN; KFP_PACHYDERM_CA_TEXT is the certificate authority, else
+    KFP_PACHYDERM_CA names its file.
 
     Raises:
         PachydermUnreachableError: no such address.
@@ -83,21 +84,35 @@ def from_environment(author: str | None, env: Mapping[str, str] = os.environ) ->
     """
     text = env.get("KFP_PACHYDERM_ADDRESS") or author or DEFAULT_ADDRESS
     found = parse(text, env.get("KFP_PACHYDERM_TOKEN", "").strip())
+    text = env.get("KFP_PACHYDERM_CA_TEXT", "")
+    if text and found.tls:
+        return replace(found, ca=_checked(found.url, text.encode(), "KFP_PACHYDERM_CA_TEXT"))
     file = env.get("KFP_PACHYDERM_CA") or (CA_FILE if Path(CA_FILE).exists() else "")
     # An address from the environment may be plain where the author's connection has a private authority.
     return replace(found, ca=_authority(found.url, Path(file))) if file and found.tls else found
 
 
 def _authority(url: str, file: Path) -> bytes:
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise _unusable(url, f"file {file}", error) from error
+    return _checked(url, text, f"file {file}")
+
+
+def _checked(url: str, text: bytes, where: str) -> bytes:
     import ssl
 
     try:
-        text = file.read_bytes()
-        # grpc itself does not say what is wrong with the file.
+        # grpc itself does not say what is wrong with the text.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text.decode())
     except (OSError, ValueError) as error:
-        raise CertificateError(
-            f"{url}: the certificate authority's file {file} can't be used ({error}): it must be PEM, in "
-            'the key that Connection(ca_secret="name/key") names, or in "ca.crt" of the namespace\'s default'
-        ) from error
+        raise _unusable(url, where, error) from error
     return text
+
+
+def _unusable(url: str, where: str, error: Exception) -> CertificateError:
+    return CertificateError(
+        f"{url}: the certificate authority's {where} can't be used ({error}): it must be PEM, in "
+        'the key that Connection(ca_secret="name/key") names, or in "ca.crt" of the namespace\'s default'
+    )
