@@ -20,10 +20,11 @@ from kfp.dsl import pipeline_channel, pipeline_context
 from kfp_pachyderm.component.ahead import made_ahead
 from kfp_pachyderm.component.branches import may_be_skipped
 from kfp_pachyderm.component.connection import connect, pip_arguments
+from kfp_pachyderm.component.exits import inside, runs_last, scope_of
 from kfp_pachyderm.component.ir import launcher_command
+from kfp_pachyderm.component.passthroughs import on_the_pod
 from kfp_pachyderm.component.step import S3EnabledComponent, scope
 from kfp_pachyderm.component.tasks import SnapshotChannel, StepTask, is_commit, qualified
-from kfp_pachyderm.errors import SpecError
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
 from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig
 from kfp_pachyderm.spec import Connection, names
@@ -77,47 +78,50 @@ class Snapshot:
         self._tasks.append((step, task))
 
     def close(self) -> None:
-        """Makes the snapshot task, if a step needs one."""
+        """Makes the snapshot tasks that the steps need: one, and one more in each ExitHandler."""
         for step, task in self._tasks:
-            if getattr(task, "is_exit_handler", False):
+            if runs_last(task):
                 _release(task)
             else:
                 self._warn_of_unwired(step, task)
-        used = {channel.name: channel.given for _, task in self._tasks for _, channel in _pinned(task)}
-        outputs = {name: key for key, name in self._outputs.items() if name in used}
-        if outputs:
-            given = {name: used[name] for name, (dynamic, _) in outputs.items() if dynamic}
-            self._make_task({name: reference for name, (_, reference) in outputs.items()}, given)
+        pinned = [(step, task) for step, task in self._tasks if any(_pinned(task))]
+        for scope_ in {id(one): one for one in (scope_of(task) for _, task in pinned)}.values():
+            with inside(scope_):
+                self._make_task([(step, task) for step, task in pinned if scope_of(task) is scope_])
 
-    def _make_task(self, references: dict[str, str], given: dict[str, Any]) -> None:
+    def _make_task(self, pinned: list[tuple[S3EnabledComponent, StepTask]]) -> None:
         # It runs where its first step does: the launcher in the image, the right to pull that image, a volume
         # of wheels, a folder that may be written are there for both. That of a step which may be left out
         # need not be there at all.
-        pinned = [(step, task) for step, task in self._tasks if any(_pinned(task))]
         step, first = min(pinned, key=lambda one: may_be_skipped(one[1]))
-        needed = {
-            channel.name for _, task in pinned if not may_be_skipped(task) for _, channel in _pinned(task)
-        }
-        config = SnapshotConfig(
-            project=self.project,
-            references=references,
-            optional=tuple(name for name in references if name not in needed),
-            ahead=made_ahead(self._tasks, self.connection),
-            address=self.connection.address if self.connection else None,
-        )
-        text = _component(config, list(given), step, first)
-        # KFP forgets to leave the group that If and Elif make together, where no Else follows.
-        del pipeline_context.Pipeline.get_default_pipeline().groups[1:]
-        task = components.load_component_from_text(text)(**given)
-        if task.name != SNAPSHOT:
-            raise SpecError(
-                f'A task is named "{SNAPSHOT}" already, like the one that pins inputs. Rename its component.'
-            )
+        config, given = self._config(pinned)
+        task = components.load_component_from_text(_component(config, list(given), step, first))(**given)
         task.set_caching_options(False)
         task.set_env_variable(PACKAGE_VARIABLE, pip_arguments(self.connection))
         connect(task, self.connection)
         # The connection's Secrets are among them.
         task.platform_config = _known_settings(first)
+        for _, pinned_task in pinned:
+            for _, channel in _pinned(pinned_task):
+                channel.made_by(task)
+
+    def _config(
+        self, pinned: list[tuple[S3EnabledComponent, StepTask]]
+    ) -> tuple[SnapshotConfig, dict[str, Any]]:
+        """The snapshot's config, and the pipeline's parameters that it is given."""
+        used = {channel.name: channel.given for _, task in pinned for _, channel in _pinned(task)}
+        needed = {
+            channel.name for _, task in pinned if not may_be_skipped(task) for _, channel in _pinned(task)
+        }
+        outputs = {name: key for key, name in self._outputs.items() if name in used}
+        config = SnapshotConfig(
+            project=self.project,
+            references={name: reference for name, (_, reference) in outputs.items()},
+            optional=tuple(name for name in outputs if name not in needed),
+            ahead=made_ahead(self._tasks, scope_of(pinned[0][1]), self.connection),
+            address=self.connection.address if self.connection else None,
+        )
+        return config, {name: used[name] for name, (dynamic, _) in outputs.items() if dynamic}
 
     def _known_at_start(self, value: Any) -> bool:
         """Whether the value is a text of constants and pipeline parameters only."""
@@ -167,7 +171,11 @@ def _pinned(task: StepTask) -> Iterator[tuple[str, SnapshotChannel]]:
 
 
 def _release(task: StepTask) -> None:
-    """KFP lets no exit task depend on others: it reads what its branches hold when it runs, uncached."""
+    """An exit task must not depend on the snapshot: it reads what its branches hold when it runs, uncached.
+
+    KFP lets the task of an ExitHandler depend on no other, and hangs one that ignores failures on each task
+    that it depends on (backend/src/v2/compiler/argocompiler/dag.go): it would run after the snapshot, too.
+    """
     for name, channel in _pinned(task):
         task.inputs[name] = channel.given
         # Channels can't be compared by ==, which builds a condition.
@@ -182,7 +190,7 @@ def _known_settings(task: StepTask) -> dict[str, Any]:
     def known(value: Any) -> bool:
         return not any(later in json.dumps(value) for later in _DECIDED_LATER)
 
-    settings = copy.deepcopy(task.platform_config.get("kubernetes", {}))
+    settings = copy.deepcopy(on_the_pod(task))
     for name, value in settings.items():
         if isinstance(value, list):
             settings[name] = [one for one in value if known(one)]
@@ -239,7 +247,8 @@ def pipeline(
     There is no such task when nothing has to be resolved: `repo@<commit ID>` and other steps'
     `outputs["commit"]` are passed on as they are. Not pinned, and so not cached: a step with an input that
     only becomes known during the run (another task's output, a loop's item), one with a connection of its
-    own, and an exit task.
+    own, and an exit task (also one by `ignore_upstream_failure`). Steps in a `dsl.ExitHandler` have a
+    snapshot of their own in it, so that the exit task runs when that snapshot fails.
 
     The same task makes the Pachyderm pipelines of the steps that are sure to run, as far as their inputs'
     repos are known, so that workers start before the steps do. A step relies on none of it.

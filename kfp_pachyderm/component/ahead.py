@@ -9,6 +9,7 @@ from typing import Any
 from kfp.dsl import pipeline_channel
 
 from kfp_pachyderm.component.branches import may_be_skipped
+from kfp_pachyderm.component.exits import scope_of
 from kfp_pachyderm.component.ir import COMMIT
 from kfp_pachyderm.component.step import S3EnabledComponent
 from kfp_pachyderm.component.tasks import SnapshotChannel, StepTask, qualified
@@ -17,7 +18,7 @@ from kfp_pachyderm.spec import Connection
 
 
 def made_ahead(
-    tasks: Iterable[tuple[S3EnabledComponent, StepTask]], connection: Connection | None
+    tasks: Iterable[tuple[S3EnabledComponent, StepTask]], scope: Any, connection: Connection | None
 ) -> tuple[AheadConfig, ...]:
     """The steps that are sure to run and whose inputs' repos are known; in the order of their calls.
 
@@ -25,13 +26,14 @@ def made_ahead(
 
     Args:
         tasks: the pipeline's steps, as far as they were called in its body.
+        scope: where the snapshot stands, and knows what is read (`exits.scope_of`).
         connection: the snapshot's; a step with another one uses another Pachyderm.
     """
     every = {task.name: step for step, task in tasks}
     return tuple(
         one
         for step, task in tasks
-        if step.connection == connection and not may_be_skipped(task)
+        if step.connection == connection and scope_of(task) is scope and not may_be_skipped(task)
         for one in _made_ahead(step, task, every)
     )
 

@@ -18,6 +18,7 @@ from kfp_pachyderm.spec import Connection
 ADDRESS_VARIABLE = "KFP_PACHYDERM_ADDRESS"
 TOKEN_VARIABLE = "KFP_PACHYDERM_TOKEN"  # noqa: S105 - a variable's name
 CA_VARIABLE = "KFP_PACHYDERM_CA"
+CA_TEXT_VARIABLE = "KFP_PACHYDERM_CA_TEXT"
 #: The namespace's default: a ConfigMap with the keys "address", "ca.crt" and "holder_image", a Secret with
 #: the key "token".
 DEFAULT_NAME = "kfp-pachyderm"
@@ -43,7 +44,7 @@ def pip_arguments(connection: Connection | None) -> str:
     return named
 
 
-def connect(task: Any, connection: Connection | None) -> None:
+def connect(task: Any, connection: Connection | None, volumes: bool = True) -> None:
     """Gives a task the way to Pachyderm: environment variables, and the certificate authority as a file.
 
     What the connection leaves open is the default of the namespace that the task runs in, if it has one. A
@@ -52,6 +53,7 @@ def connect(task: Any, connection: Connection | None) -> None:
     Args:
         task: a KFP task.
         connection: names the address and the Secrets; None: the namespace's default.
+        volumes: whether the task may have volumes; if not, the certificate authority comes as text.
     """
     default = connection is None or connection.address is None
     token = connection.token_key() if connection else None
@@ -66,9 +68,19 @@ def connect(task: Any, connection: Connection | None) -> None:
     elif default:
         folder = str(PurePosixPath(TOKEN_FILE).parent)
         kubernetes.use_secret_as_volume(task, DEFAULT_NAME, folder, optional=True)
-    if authority:
+    if not volumes:
+        _authority_as_text(task, authority, default)
+    elif authority:
         secret, key = authority
         kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=_CA_FOLDER)
         task.set_env_variable(CA_VARIABLE, f"{_CA_FOLDER}/{key}")
     elif default:
         kubernetes.use_config_map_as_volume(task, DEFAULT_NAME, _CA_FOLDER, optional=True)
+
+
+def _authority_as_text(task: Any, authority: tuple[str, str] | None, default: bool) -> None:
+    if authority:
+        secret, key = authority
+        kubernetes.use_secret_as_env(task, secret, {key: CA_TEXT_VARIABLE})
+    elif default:
+        kubernetes.use_config_map_as_env(task, DEFAULT_NAME, {"ca.crt": CA_TEXT_VARIABLE}, optional=True)

@@ -7,7 +7,8 @@ from typing import Any, Literal, overload
 
 from kfp import dsl
 
-from kfp_pachyderm.component.ir import COMMIT, RECORD, ComponentIR
+from kfp_pachyderm.component.ir import ADDED, ComponentIR, is_wrapped
+from kfp_pachyderm.component.passthroughs import environment_of, parameters, passthroughs
 from kfp_pachyderm.component.step import S3EnabledComponent, Step
 from kfp_pachyderm.errors import InputNameError, OutputNameError, SpecError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
@@ -119,6 +120,8 @@ def s3_enabled(
             image=ir.container["image"],
             verify=verify,
             keys=keys,
+            workload=parameters(ir.component, passthroughs(original.component_spec)),
+            workload_env=environment_of(passthroughs(original.component_spec)),
         )
         _check_names(original, config.inputs)
         own_project = project if project is not None or spec is None else spec.project
@@ -168,7 +171,7 @@ def _checked_ir(original: Any) -> ComponentIR:
             "s3_enabled takes a KFP component: from @dsl.component, @dsl.container_component or "
             f"components.load_component_from_*. Got {type(original).__name__}.{hint}"
         )
-    if isinstance(original, S3EnabledComponent):
+    if isinstance(original, S3EnabledComponent) or is_wrapped(original):
         raise TypeError(
             f'Component "{original.name}" is S3-enabled already. Put all inputs into one s3_enabled.'
         )
@@ -195,7 +198,7 @@ def _check_names(original: Any, inputs: tuple[InputConfig, ...]) -> None:
                 f'Input "{one.name}" is named like the parameter "{taken}" of component "{original.name}". '
                 f'Pass another name: S3Input("{one.repo}", name=...), or rename the parameter.'
             )
-    for output in (COMMIT, RECORD):
+    for output in ADDED:
         if output in (original.component_spec.outputs or {}):
             raise OutputNameError(
                 f'Component "{original.name}" has an output "{output}" already, which s3_enabled adds. '

@@ -15,11 +15,15 @@ from typing import Any
 import yaml
 from kfp import compiler, dsl
 
+from kfp_pachyderm.component.passthroughs import add_to_ir
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE, bootstrap_command
 from kfp_pachyderm.launcher.config import Config, InputConfig, StepConfig, dumps
 
 #: Outputs that every step gets.
 COMMIT, RECORD = "commit", "pachyderm"
+ADDED = (COMMIT, RECORD)
+#: Every release's command names it.
+LAUNCHER = "kfp_pachyderm.launcher"
 _COMMIT = {"parameterType": "STRING", "description": "The step's output commit, project/repo@<job ID>."}
 _RECORD = {
     "artifactType": {"schemaTitle": "system.Markdown", "schemaVersion": "0.0.1"},
@@ -46,7 +50,8 @@ class ComponentIR:
     @classmethod
     def of(cls, component: dsl.base_component.BaseComponent) -> ComponentIR:
         """What KFP's compiler makes of the component."""
-        with tempfile.TemporaryDirectory() as folder:
+        # In a pipeline's body KFP would make a task of a component that was loaded from YAML.
+        with dsl.base_component.BlockPipelineTaskRegistration(), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "component.yaml"
             compiler.Compiler().compile(component, str(path))
             return cls(list(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
@@ -74,6 +79,8 @@ class ComponentIR:
         for one in config.inputs:
             copied._add_input(one)
         copied._add_outputs()
+        for where in (copied.component, copied.root):
+            add_to_ir(where)
         return yaml.safe_dump_all(copied.documents, sort_keys=True)
 
     def _add_input(self, one: InputConfig) -> None:
@@ -104,6 +111,13 @@ def launcher_command(config: Config, command: list[str]) -> list[str]:
     """The launcher's part of a command line, in an image that is made for the given command."""
     placeholder = dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER
     return [*bootstrap_command(command), dumps(config), "--executor-input", placeholder, "--"]
+
+
+def is_wrapped(component: dsl.base_component.BaseComponent) -> bool:
+    """Whether the component's command starts the launcher: it was compiled from a wrapped one, and loaded."""
+    container = component.component_spec.implementation.container
+    command = container.command or [] if container else []
+    return any(isinstance(one, str) and LAUNCHER in one for one in command)
 
 
 def describe(one: InputConfig) -> str:

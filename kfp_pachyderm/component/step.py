@@ -9,7 +9,8 @@ from typing import Any, Protocol, cast
 from kfp import components
 
 from kfp_pachyderm.component.connection import connect, pip_arguments
-from kfp_pachyderm.component.ir import COMMIT, RECORD, ComponentIR, describe
+from kfp_pachyderm.component.ir import ADDED, ComponentIR, describe
+from kfp_pachyderm.component.passthroughs import environment_of, passthroughs, with_environment
 from kfp_pachyderm.component.tasks import StepTask, check_reference, is_commit
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.spec import Connection, names
@@ -119,7 +120,10 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
             where.called(self, task)
         if task.state.name == "FINAL":  # It has run already, on this machine.
             return
-        connect(task, self.connection)
+        asked = passthroughs(self.step.original.component_spec)
+        # KFP lets a component with passthroughs have volumes only if it hands them over.
+        connect(task, self.connection, volumes=not asked)
+        task.takes_environment = not asked or bool(environment_of(asked))
         if not all(is_commit(value) for value in values.values()):
             task.set_caching_options(False)
 
@@ -132,9 +136,9 @@ def _restore(spec: Any, step: Step) -> None:
         added[one.name].description = describe(one)
     spec.description = original.description
     spec.inputs = {**(original.inputs or {}), **added}
-    spec.outputs = {**(original.outputs or {}), **{name: spec.outputs[name] for name in (COMMIT, RECORD)}}
+    spec.outputs = {**(original.outputs or {}), **{name: spec.outputs[name] for name in ADDED}}
     if hasattr(original, "task_config_passthroughs"):  # not in kfp 2.14
-        spec.task_config_passthroughs = original.task_config_passthroughs
+        spec.task_config_passthroughs = with_environment(original.task_config_passthroughs)
     container = spec.implementation.container
     if isinstance(container.env, list):
         container.env = {one["name"]: one.get("value", "") for one in container.env}

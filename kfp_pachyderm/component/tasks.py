@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
 from kfp.dsl import pipeline_channel
 
-from kfp_pachyderm.component.ir import COMMIT, RECORD
-from kfp_pachyderm.errors import CommitReferenceError
+from kfp_pachyderm.component.ir import ADDED, COMMIT
+from kfp_pachyderm.errors import CommitReferenceError, SpecError
 from kfp_pachyderm.launcher.config import InputConfig
 
 _NAME = r"[a-zA-Z0-9_-]+"
@@ -22,28 +23,85 @@ class SnapshotChannel(pipeline_channel.PipelineParameterChannel):  # type: ignor
 
     Args:
         name: the output.
-        task_name: the snapshot task.
+        task_name: what the snapshot task will be called, unless the pipeline has a task of that name.
         given: what the step was called with; it stands again if the snapshot can't come before the step.
     """
 
     def __init__(self, name: str, task_name: str, given: Any) -> None:
         super().__init__(name=name, channel_type="String", task_name=task_name)
         self.given = given
+        self._made: dsl.PipelineTask | None = None
 
     @property
     def task(self) -> Any:
         """The snapshot task; None while there is none, so that KFP lets an exit task have such an input."""
-        return self.pipeline.tasks.get(self.task_name) if self.pipeline else None
+        return self._made
+
+    def made_by(self, task: dsl.PipelineTask) -> None:
+        """The snapshot task is there now."""
+        self._made, self.task_name = task, task.name
+
+
+class StepOutputs(dict[str, Any]):
+    """A step's outputs, taken as a whole: those of the original component. Those that are added have names.
+
+    Args:
+        outputs: all of them.
+    """
+
+    def __init__(self, outputs: Mapping[str, Any]) -> None:
+        super().__init__({name: one for name, one in outputs.items() if name not in ADDED})
+        self._added = {name: one for name, one in outputs.items() if name in ADDED}
+
+    def __missing__(self, name: str) -> Any:
+        return self._added[name]
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self._added
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The output of that name."""
+        return super().get(name, self._added.get(name, default))
 
 
 class StepTask(dsl.PipelineTask):  # type: ignore[misc]
-    """A task of a wrapped component: `.output` is what it is without the outputs that the wrapping adds."""
+    """A task of a wrapped component: its outputs are the original's; those that wrapping adds have names."""
+
+    #: Whether it runs when the tasks before it have ended, failed or not.
+    ignores_failure = False
+    #: Whether its author may set environment variables.
+    takes_environment = True
 
     @property
     def output(self) -> Any:
         """The single output of the original component."""
-        own = [value for name, value in self.outputs.items() if name not in (COMMIT, RECORD)]
+        own = list(self.outputs.values())
         return own[0] if len(own) == 1 else super().output
+
+    @property
+    def outputs(self) -> StepOutputs:
+        """The original's outputs; `["commit"]` and `["pachyderm"]` are found by their names only."""
+        return StepOutputs(super().outputs)
+
+    def set_env_variable(self, name: str, value: str) -> StepTask:
+        """As KFP's, which refuses variables that `task_config_passthroughs` does not list when it compiles.
+
+        Raises:
+            SpecError: it does not list `dsl.TaskConfigField.ENV`.
+        """
+        if not self.takes_environment:
+            raise SpecError(
+                f'Task "{self.name}" sets the environment variable "{name}", but its component\'s '
+                "task_config_passthroughs does not list dsl.TaskConfigField.ENV. Add it."
+            )
+        super().set_env_variable(name, value)
+        return self
+
+    def ignore_upstream_failure(self) -> StepTask:
+        """As KFP's."""
+        super().ignore_upstream_failure()
+        self.ignores_failure = True
+        return self
 
 
 def check_reference(one: InputConfig, value: Any) -> None:

@@ -75,6 +75,9 @@ class StepConfig:
         image: the component's image.
         verify: whether the output's "content" is compared with what was written, or its "size" alone.
         keys: what becomes of keys that Pachyderm can't hold: "refuse", or "encode".
+        workload: the parameters by which the step hands settings to a workload that it starts.
+        workload_env: whose the environment is that the step's author gives: the step's own (""), that
+            workload's ("handed"), or both's ("shared").
     """
 
     component: str
@@ -91,6 +94,8 @@ class StepConfig:
     image: str = ""
     verify: Literal["content", "size"] = "content"
     keys: Literal["refuse", "encode"] = "refuse"
+    workload: tuple[str, ...] = ()
+    workload_env: Literal["", "shared", "handed"] = ""
 
     def pipeline(self, task: str) -> str:
         """The Pachyderm pipeline of the step, as a KFP task of that name; "" where that is not known."""
@@ -209,7 +214,8 @@ def _snapshot(data: dict[str, Any]) -> SnapshotConfig:
 
 def _step(data: dict[str, Any]) -> StepConfig:
     inputs = tuple(InputConfig(**one) for one in data.pop("inputs", ()))
-    return StepConfig(inputs=inputs, holder=HolderConfig(**data.pop("holder", {})), **data)
+    workload = tuple(data.pop("workload", ()))
+    return StepConfig(inputs=inputs, workload=workload, holder=HolderConfig(**data.pop("holder", {})), **data)
 
 
 _READERS: dict[str, Callable[[dict[str, Any]], Config]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 from contextlib import ExitStack
 
@@ -38,7 +39,14 @@ def run(
     try:
         with ExitStack() as stack:
             adapter = stack.enter_context(AdapterProcess(spawned)) if spawned else None
-            return _run(configs.loads(config_text), parse(executor_input), command, signals, adapter)
+            config, execution = configs.loads(config_text), parse(executor_input)
+            if isinstance(config, configs.StepConfig) and config.workload:
+                from kfp_pachyderm.launcher.workload import handed_over, withheld
+
+                command = handed_over(config, execution, executor_input, command)
+                for name in withheld(config, execution):
+                    os.environ.pop(name, None)
+            return _run(config, execution, command, signals, adapter)
     except PachydermError as error:
         say(f"{type(error).__name__}: {error}")
         return 1

@@ -81,8 +81,8 @@ def from_environment(author: str | None, env: Mapping[str, str] = os.environ) ->
     """The address in KFP_PACHYDERM_ADDRESS, else the author's, else the mounted one, else the usual one.
 
     The token is in KFP_PACHYDERM_TOKEN; the mounted one is for no address but the default's.
-    KFP_PACHYDERM_CA names the file of the certificate authority; KFP_PACHYDERM_FORWARDER is a port-forward
-    that leads there.
+    KFP_PACHYDERM_CA_TEXT is the certificate authority, else KFP_PACHYDERM_CA names its file.
+    KFP_PACHYDERM_FORWARDER is a port-forward that leads there.
 
     Raises:
         PachydermUnreachableError: no such address, or the port-forward does not lead there.
@@ -93,6 +93,9 @@ def from_environment(author: str | None, env: Mapping[str, str] = os.environ) ->
     token = env.get("KFP_PACHYDERM_TOKEN", "").strip() or ("" if named else mounted(TOKEN_FILE))
     found = parse(text, token)
     found = replace(found, dialled=dialled(urlsplit(found.url).netloc, env))
+    authority = env.get("KFP_PACHYDERM_CA_TEXT", "")
+    if authority and found.tls:
+        return replace(found, ca=_checked(found.url, authority.encode(), "KFP_PACHYDERM_CA_TEXT"))
     file = env.get("KFP_PACHYDERM_CA") or (CA_FILE if Path(CA_FILE).exists() else "")
     # An address from the environment may be plain where the author's connection has a private authority.
     return replace(found, ca=_authority(found.url, Path(file))) if file and found.tls else found
@@ -107,15 +110,26 @@ def mounted(file: str | Path) -> str:
 
 
 def _authority(url: str, file: Path) -> bytes:
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise _unusable(url, f"file {file}", error) from error
+    return _checked(url, text, f"file {file}")
+
+
+def _checked(url: str, text: bytes, where: str) -> bytes:
     import ssl
 
     try:
-        text = file.read_bytes()
-        # grpc itself does not say what is wrong with the file.
+        # grpc itself does not say what is wrong with the text.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text.decode())
     except (OSError, ValueError) as error:
-        raise CertificateError(
-            f"{url}: the certificate authority's file {file} can't be used ({error}): it must be PEM, in "
-            'the key that Connection(ca_secret="name/key") names, or in "ca.crt" of the namespace\'s default'
-        ) from error
+        raise _unusable(url, where, error) from error
     return text
+
+
+def _unusable(url: str, where: str, error: Exception) -> CertificateError:
+    return CertificateError(
+        f"{url}: the certificate authority's {where} can't be used ({error}): it must be PEM, in "
+        'the key that Connection(ca_secret="name/key") names, or in "ca.crt" of the namespace\'s default'
+    )

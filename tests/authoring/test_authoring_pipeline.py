@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from kfp import components, dsl
+from kfp import dsl
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm.launcher import config as configs
@@ -212,17 +212,6 @@ def test_wrong_places_are_refused() -> None:
         pachyderm.pipeline(project="a/b")
     with pytest.raises(pachyderm.SpecError, match="Connection"):
         pachyderm.pipeline(connection="token")  # type: ignore[call-overload]
-
-
-def test_task_of_the_snapshots_name_is_refused() -> None:
-    text = "name: pachyderm-snapshot\nimplementation: {container: {image: a, command: [b]}}"
-    with pytest.raises(pachyderm.SpecError, match="Rename its component"):
-
-        @dsl.pipeline
-        @pachyderm.pipeline
-        def run():
-            components.load_component_from_text(text)()
-            look()
 
 
 def test_body_that_fails_leaves_no_scope() -> None:
