@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         SpecError,
         StoreError,
         TemporaryError,
+        UnknownAnswerError,
         WriteBackError,
     )
     from kfp_pachyderm.pipeline import pipeline
@@ -87,6 +88,7 @@ __all__ = [
     "SpecError",
     "StoreError",
     "TemporaryError",
+    "UnknownAnswerError",
     "WriteBackError",
     "__version__",
     "local",
