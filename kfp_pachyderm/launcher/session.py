@@ -101,8 +101,19 @@ class Session:
 
     def _attach_soon(self, until: float) -> None:
         # The datum has started, its process perhaps not yet: a few milliseconds, seconds at most.
-        if not any(looks(self._pachd, self._attach_once, until, self._tell, 0.5)):
-            raise AttachError(f"no holder answers for job {self._job.output}")
+        for found in looks(self._pachd, self._attach_or_why_not, until, self._tell, 0.5):
+            if isinstance(found, TemporaryError):
+                raise found
+            if found:
+                return
+        raise AttachError(f"no holder answers for job {self._job.output}")
+
+    def _attach_or_why_not(self) -> bool | TemporaryError:
+        """As `_attach_once`; what a holder refuses is no error of pachd's, to be borne, but an answer."""
+        try:
+            return self._attach_once()
+        except (AttachError, LeaseLostError, HolderReplacedError) as error:
+            return error
 
     def _attach_once(self) -> bool:
         """Attaches to a holder instance of our job that is not the one we had; False when there is none."""
