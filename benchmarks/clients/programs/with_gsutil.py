@@ -71,9 +71,6 @@ class GsUtil:
     def delete(self, key: str) -> None:
         self.gsutil("rm", f"s3://{OUTPUT}/{key}")
 
-    def delete_many(self, keys: list[str]) -> None:
-        self.gsutil("rm", *(f"s3://{OUTPUT}/{key}" for key in keys))
-
     def copy(self, source: str, target: str) -> None:
         self.gsutil("cp", f"s3://{OUTPUT}/{source}", f"s3://{OUTPUT}/{target}")
 
