@@ -44,7 +44,7 @@ rooms: .venv/.dev  ## the arrows between the rooms
 	$(BIN)/lint-imports
 
 .PHONY: unit
-unit: .venv/.dev  ## the tests, with coverage of child processes too
+unit: .venv/.gsutil  ## the tests, with coverage of child processes too
 	$(BIN)/coverage erase
 	$(BIN)/coverage run --parallel-mode -m pytest -n 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
@@ -91,6 +91,12 @@ compat:  ## the suite's core with another Python and another kfp: PYTHON=python3
 golden: .venv/.dev  ## write the compiled YAML goldens again
 	$(BIN)/python tests/authoring/regenerate.py
 
+# gsutil pins another google-auth than kfp gets, so it has a venv of its own.
+.venv/.gsutil: .venv/.dev benchmarks/gsutil.txt
+	$(PYTHON) -m venv .venv/gsutil
+	.venv/gsutil/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/gsutil.txt
+	@touch $@
+
 # ministack pins another botocore than awscli does, so it has a venv of its own.
 .venv/.bench: .venv/.dev benchmarks/ministack.txt
 	$(PYTHON) -m venv .venv/ministack
@@ -114,7 +120,7 @@ bench-adapter: .venv/.bench  ## the adapter's targets alone: ratios against its 
 	$(BIN)/python -m benchmarks adapter
 
 .PHONY: matrix
-matrix: .venv/.dev  ## every S3 client against a step's endpoint, written to docs/clients.md
+matrix: .venv/.gsutil  ## every S3 client against a step's endpoint, written to docs/clients.md
 	$(BIN)/python -m benchmarks.matrix
 
 .PHONY: faults

