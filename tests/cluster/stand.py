@@ -100,7 +100,7 @@ class Stand:
         return int((self.folder / "run" / f"{program}.pid").read_text())
 
 
-def eventually(what: str, look: Callable[[], Any], seconds: float = 120) -> Any:
+def eventually(what: str, look: Callable[[], Any], seconds: float = 300) -> Any:
     """The first true answer.
 
     Args:
