@@ -127,7 +127,7 @@ def test_flush_before_configure() -> None:
     from kfp_pachyderm.errors import ProtocolError
 
     with AdapterProcess() as process, pytest.raises(ProtocolError):
-        process.flush(5)
+        process.flush(PATIENCE)
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(s3: Any, step: Step) -> None:

@@ -75,7 +75,7 @@ def _kills() -> list[Row]:
         Row(
             launcher,
             TOLD,
-            lambda t: t.at(TOLD, t.kill_launcher_when_told),
+            Trial.kill_launcher_when_told,
             "137",
             message="the step succeeded",
         ),

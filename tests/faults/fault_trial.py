@@ -149,9 +149,14 @@ class Trial:
 
     def kill_launcher_when_told(self) -> None:
         """Stops the launcher where it waits for the holder's answer, and kills it when the holder is gone."""
+        found: list[psutil.Process] = []
+        # while the lease is kept: on a busy machine it takes long to look at all processes
+        self.while_running = lambda: found.append(self._holder())
+        self.at(TOLD, lambda: self._stop_launcher_until_the_end_of(found[0]))
+
+    def _stop_launcher_until_the_end_of(self, holder: psutil.Process) -> None:
         assert self.process
         self.process.send_signal(signal.SIGSTOP)
-        holder = self._holder()
 
         def kill() -> None:
             holder.wait(PATIENCE)
@@ -337,11 +342,12 @@ class Trial:
         return found
 
     def _holder(self) -> psutil.Process:
-        jobs = self._job_ids()
-        found: list[psutil.Process] = []
-        every = psutil.process_iter
-        wait_for(lambda: found.extend(one for one in every() if _is_holder(one, jobs)) or found, "a holder")
-        return found[0]
+        def look() -> psutil.Process | None:
+            jobs = self._job_ids()
+            return next((one for one in psutil.process_iter() if _is_holder(one, jobs)), None)
+
+        found: psutil.Process = wait_for(look, "a holder")
+        return found
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:
