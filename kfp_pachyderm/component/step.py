@@ -70,9 +70,8 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
         self.step, self.connection = step, connection
         address = connection.address if connection else None
         self.config = replace(step.config, project=project, address=address)
-        # KFP 2.17 can't use a component in a pipeline that it has loaded with an environment: it reads a list
-        # (kfp/dsl/structures.py) and takes it for a dict (kfp/compiler/pipeline_spec_builder.py). So tasks have
-        # it, not the text.
+        # KFP 2.17 reads the environment of a component that it loads as a list (kfp/dsl/structures.py), and
+        # takes it for a dict (kfp/compiler/pipeline_spec_builder.py). So tasks have it, not the text.
         text = step.ir.wrapped(self.config)
         spec = components.load_component_from_text(text).component_spec
         _restore(spec, step)
