@@ -12,6 +12,7 @@ from kfp_pachyderm.component.connection import connect, pip_arguments
 from kfp_pachyderm.component.ir import ADDED, ComponentIR, describe
 from kfp_pachyderm.component.passthroughs import environment_of, passthroughs, with_environment
 from kfp_pachyderm.component.tasks import StepTask, check_reference, is_commit
+from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.spec import Connection, names
 
@@ -69,9 +70,14 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
         self.step, self.connection = step, connection
         address = connection.address if connection else None
         self.config = replace(step.config, project=project, address=address)
-        text = step.ir.wrapped(self.config, pip_arguments(connection))
+        # KFP 2.17 reads the environment of a component that it loads as a list (kfp/dsl/structures.py), and
+        # takes it for a dict (kfp/compiler/pipeline_spec_builder.py). So tasks have it, not the text.
+        text = step.ir.wrapped(self.config)
         spec = components.load_component_from_text(text).component_spec
         _restore(spec, step)
+        container = spec.implementation.container
+        # The component's own word wins.
+        container.env = {PACKAGE_VARIABLE: pip_arguments(connection), **(container.env or {})}
         super().__init__(component_spec=spec, component_yaml=text)
         # The containerized executor looks for python_func, the decorators' users for pipeline_func.
         for attribute in ("python_func", "pipeline_func"):

@@ -194,6 +194,18 @@ def test_component_that_was_wrapped_before_it_was_compiled_is_known(tmp_path: An
         pachyderm.s3_enabled(loaded, inputs=[images])
 
 
+def test_component_that_was_compiled_alone_is_loaded_and_used(tmp_path: Any) -> None:
+    text = tmp_path / "work.yaml"
+    compiler.Compiler().compile(work, str(text))
+    loaded = components.load_component_from_file(str(text))
+
+    @dsl.pipeline
+    def run():
+        loaded(label="a", images="images@staging").set_env_variable("MODE", "fast")
+
+    assert image(tasks(run)["plain-work"]) == {"runtimeValue": {"constant": "images@staging"}}
+
+
 def test_pipeline_may_have_a_task_of_the_snapshots_name() -> None:
     @dsl.component(base_image="python:3.11")
     def pachyderm_snapshot():

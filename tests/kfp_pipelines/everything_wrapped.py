@@ -16,6 +16,7 @@ import kfp.kubernetes
 from kfp import dsl
 
 from kfp_pachyderm import S3Input, pipeline, s3_enabled
+from kfp_pachyderm.component.ir import is_wrapped
 
 #: The repo that every component reads.
 REPO = "pachinput"
@@ -47,7 +48,9 @@ def _same(value: Any) -> Any:
 
 
 def _wrapped(component: Any) -> Any:
-    if component.component_spec.implementation.container is None:
+    container = component.component_spec.implementation.container
+    # What s3_enabled refuses: pipelines, what is wrapped already, and what KFP can't run either.
+    if container is None or is_wrapped(component) or not container.command:
         return component
     return s3_enabled(component, inputs=[S3Input(REPO, project="default")])
 

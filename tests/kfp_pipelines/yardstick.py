@@ -60,9 +60,7 @@ def _run(folder: Path, found: Iterable[Row], target: Path) -> Iterator[Row]:
         for row in found:
             if not row.column:
                 made = target / "runs" / row.name.replace("/", "__")
-                # kfp.local writes what it does where the table goes.
-                with redirect_stdout(sys.stderr):
-                    row.reason = differs(folder, row.name, made, pachyderm)
+                row.reason = differs(folder, row.name, made, pachyderm)
                 row.column = RUN if row.reason else ""
             yield row
 
@@ -106,15 +104,17 @@ def main() -> int:
     given = parser.parse_intermixed_args()
     folder = given.folder.resolve()
     seen: list[Row] = []
-    with tempfile.TemporaryDirectory() as temporary:
+    # Pipelines, and kfp.local, write where the table goes.
+    table = sys.stdout
+    with tempfile.TemporaryDirectory() as temporary, redirect_stdout(sys.stderr):
         target = (given.keep or Path(temporary)).absolute()
         found = rows(folder, given.names or sources(folder), target, given.backend)
         for row in _run(folder, found, target) if given.run else found:
             seen.append(row)
-            sys.stdout.write(f"{row.column or 'passes':8} {row.name}  {row.reason}\n")
-            sys.stdout.flush()
+            table.write(f"{row.column or 'passes':8} {row.name}  {row.reason}\n")
+            table.flush()
     counts = {one: sum(row.column == one for row in seen) for one in ("", *COLUMNS)}
-    sys.stdout.write(
+    table.write(
         f"{len(seen)} files: {counts.pop('')} pass, {counts.pop(PLAIN)} do not compile plain, "
         f"{', '.join(f'{number} fail at {column}' for column, number in counts.items())}\n"
     )
