@@ -16,7 +16,7 @@ import yaml
 from kfp import compiler, dsl
 
 from kfp_pachyderm.component.passthroughs import add_to_ir
-from kfp_pachyderm.launcher.bootstrap import bootstrap_command
+from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE, bootstrap_command
 from kfp_pachyderm.launcher.config import Config, InputConfig, StepConfig, dumps
 
 #: Outputs that every step gets.
@@ -61,15 +61,20 @@ class ComponentIR:
         text = json.dumps([self.component, self.container], sort_keys=True)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
-    def wrapped(self, config: StepConfig) -> str:
+    def wrapped(self, config: StepConfig, package: str | None) -> str:
         """The IR's text with the launcher before the command, and inputs and outputs added.
 
         Args:
             config: the step's config.
+            package: pip's arguments for the launcher; None: they are not in the text.
         """
         copied = ComponentIR(copy.deepcopy(self.documents))
         command = copied.container["command"]
         copied.container["command"] = launcher_command(config, command) + command
+        if package:
+            # The component's own word comes later, and wins.
+            variable = {"name": PACKAGE_VARIABLE, "value": package}
+            copied.container["env"] = [variable, *copied.container.get("env", [])]
         for one in config.inputs:
             copied._add_input(one)
         copied._add_outputs()

@@ -71,8 +71,9 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
         address = connection.address if connection else None
         self.config = replace(step.config, project=project, address=address)
         # KFP 2.17 reads the environment of a component that it loads as a list (kfp/dsl/structures.py), and
-        # takes it for a dict (kfp/compiler/pipeline_spec_builder.py). So tasks have it, not the text.
-        text = step.ir.wrapped(self.config)
+        # takes it for a dict (kfp/compiler/pipeline_spec_builder.py): the text has it only where it must.
+        named = connection is not None and connection.package is not None
+        text = step.ir.wrapped(self.config, pip_arguments(connection) if named else None)
         spec = components.load_component_from_text(text).component_spec
         _restore(spec, step)
         container = spec.implementation.container
