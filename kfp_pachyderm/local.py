@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import os
 import sys
 from contextlib import ExitStack
@@ -201,12 +202,13 @@ def _init_kfp(folder: Path, options: dict[str, Any]) -> None:
     from kfp_pachyderm.local_loops import repair_loops
 
     repair_loops()
-    defaults = {
+    defaults: dict[str, Any] = {
         "runner": local.SubprocessRunner(use_venv=False),
         "pipeline_root": str(folder / "kfp"),
-        # Left to KFP it is a folder in /tmp that nobody deletes.
-        "workspace_root": str(folder / "kfp-workspace"),
     }
+    if "workspace_root" in inspect.signature(local.init).parameters:  # not in kfp 2.14
+        # Left to KFP it is a folder in /tmp that nobody deletes.
+        defaults["workspace_root"] = str(folder / "kfp-workspace")
     local.init(**{**defaults, **options})
 
 

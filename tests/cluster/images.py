@@ -86,6 +86,9 @@ def _copy_interpreter(target: Path) -> None:
     shutil.copy(source / "bin" / version, target / "bin")
     for name in ("python3", "python"):
         (target / "bin" / name).symlink_to(version)
+    pip = target / "bin" / "pip"
+    pip.write_text('#!/bin/sh\nexec python3 -m pip "$@"\n')
+    pip.chmod(0o755)
 
 
 def _fill(folder: Path) -> None:

@@ -47,3 +47,13 @@ def test_import_is_light() -> None:
     heavy = ("kfp", "grpc", "pydantic", "cheroot")
     code = f"import sys, kfp_pachyderm; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_every_python_of_the_classifiers_was_run() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    table = (ROOT / "docs" / "compatibility.md").read_text()
+    assert named
+    assert [
+        one for one in named if not re.search(rf"^\| {re.escape(one)}\.\d+ \|", table, re.MULTILINE)
+    ] == []
