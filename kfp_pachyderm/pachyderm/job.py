@@ -194,11 +194,14 @@ class _Reasons:
 
 def unfinished(pachd: Pachd, job: ClaimedJob) -> list[pps.JobInfo]:
     """The other unfinished jobs of the job's pipeline, newest first, out of its newest 100."""
-    pipeline = message(job.project, job.pipeline)
-    every = pachd.repeated(
-        lambda: list(pachd.pps.list_job(pipeline=pipeline, history=-1, number=100)), "ListJob"
-    )
+    every = newest(pachd, job.project, job.pipeline)
     return [info for info in every if info.job.id != job.id and not is_over(info)]
+
+
+def newest(pachd: Pachd, project: str, pipeline: str) -> list[pps.JobInfo]:
+    """The newest 100 jobs of a pipeline, of all its versions, newest first."""
+    name = message(project, pipeline)
+    return pachd.repeated(lambda: list(pachd.pps.list_job(pipeline=name, history=-1, number=100)), "ListJob")
 
 
 def wait_for_end(
