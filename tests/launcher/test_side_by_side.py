@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 import urllib.request
@@ -11,13 +12,14 @@ from collections.abc import Iterator
 import pytest
 from launcher_steps import Runner, put  # type: ignore[import-not-found]
 
-from kfp_pachyderm.launcher.config import InputConfig
+from kfp_pachyderm.launcher.config import HolderConfig, InputConfig
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.job import inspect_output
 from kfp_pachyderm.pachyderm.locator import locate
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.sdk import pps
 from tests.faults.fault_pachd import FaultyPachd
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -83,6 +85,34 @@ def test_a_commit_that_can_not_be_signed_begins_again_before_the_command(
     assert "the step's command has not begun, trying again" in ended.err
     (lost,) = [one for one in step.jobs() if one.state != pps.JobState.JOB_SUCCESS]
     assert (lost.job.id, ended.out.count("job=")) == (ended.job, 2)
+
+
+@pytest.fixture
+def fresh(step: Runner) -> Iterator[FaultyPachd]:
+    """In front of pachd for a step whose pipeline is not there: what it makes is marked first."""
+    step.fill()
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as one:
+        step.address = f"grpc://{one.address}"
+        yield one
+
+
+def test_a_signal_while_the_new_pipeline_is_marked_withdraws_its_job(
+    step: Runner, fresh: FaultyPachd
+) -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        asked.set()
+        ended.wait(PATIENCE)
+
+    fresh.before("EditMetadata", hold)
+    process = step.start("pass", step.config(holder=HolderConfig(attach_timeout=PATIENCE)))
+    assert asked.wait(PATIENCE)
+    process.send_signal(signal.SIGTERM)
+    assert step.end(process).code
+    ended.set()
+    (job,) = step.jobs()
+    assert job.state == pps.JobState.JOB_KILLED
 
 
 def test_inputs_and_pipeline_are_asked_for_side_by_side(step: Runner, proxy: FaultyPachd) -> None:
