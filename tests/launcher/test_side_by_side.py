@@ -10,14 +10,14 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from launcher_steps import Runner, put  # type: ignore[import-not-found]
+from launcher_steps import LEASE, Runner, put  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.job import inspect_output
 from kfp_pachyderm.pachyderm.locator import locate
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.sdk import pps
+from kfp_pachyderm.pachyderm.references import Reference, repo_message
+from kfp_pachyderm.sdk import pfs, pps
 from tests.faults.fault_pachd import FaultyPachd
 from tests.waiting import PATIENCE
 
@@ -78,8 +78,11 @@ def test_the_command_begins_when_its_commit_is_signed(step: Runner, proxy: Fault
 def test_a_commit_that_can_not_be_signed_begins_again_before_the_command(
     step: Runner, proxy: FaultyPachd
 ) -> None:
-    proxy.lose("EditMetadata", [False])
-    ended = step.run("print('began')")
+    lost_until_another_job = [False] * 1000
+    proxy.lose("EditMetadata", lost_until_another_job)
+    proxy.before("StartTransaction", lambda: proxy.before("StartTransaction", lost_until_another_job.clear))
+    # It is tried again for a little longer than the lease.
+    ended = step.run("print('began')", step.config(holder=HolderConfig(lease=LEASE)))
     assert ended.code == 0
     assert ended.out.count("began") == 1
     assert "the step's command has not begun, trying again" in ended.err
@@ -130,3 +133,16 @@ def test_inputs_and_pipeline_are_asked_for_side_by_side(step: Runner, proxy: Fau
     inputs = (*step.config().inputs, InputConfig("more", f"more-{step.name}"))
     assert step.run("pass", step.config(inputs=inputs)).code == 0
     assert met == [True, True, True]
+
+
+def test_an_input_that_is_missing_is_told_while_another_is_waited_for(step: Runner) -> None:
+    step.fill()
+    branch = pfs.Branch(repo=repo_message("default", f"in-{step.name}"), name="master")
+    commit = step.pachd.pfs.start_commit(branch=branch)
+    inputs = (*step.config().inputs, InputConfig("more", f"more-{step.name}"))
+    # That wait ends by its own deadline, with another error.
+    ended = step.run("pass", step.config(inputs=inputs, timeout=10.0))
+    step.pachd.pfs.finish_commit(commit=commit)
+    assert ended.code == 1
+    assert f"RepoNotFoundError: default/more-{step.name}@master" in ended.err
+    assert "still open" not in ended.err
