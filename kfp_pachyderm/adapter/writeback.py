@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -196,21 +197,23 @@ class WriteBack:
 
     def _retried(self, files: list[Stored], deadline: float, work: Callable[[Remote, float], T]) -> T:
         """Tries until the deadline: a stream is applied as a whole or not, and twice does no harm."""
-        pause = _PAUSE
+        pause, tries = _PAUSE, Counter[str]()
         while True:
             target = self._sidecar.remote()
             try:
                 return work(target, max(deadline - time.monotonic(), 0.001))
             except CallFailedError as error:
+                said = f"{target.address}: {error}"
+                tries[said] += 1
                 if not error.temporary or time.monotonic() + pause > deadline:
-                    raise self._failed(files, target, error) from error
-                log.warning("%s answers %s: sending again", target.address, error)
+                    raise self._failed(files, said, tries.total()) from error
+                if tries[said] == 1:
+                    log.warning("%s; trying again until the step's timeout", said)
                 self._sidecar.forget(target)
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _failed(self, files: list[Stored], target: Remote, error: CallFailedError) -> WriteBackError:
-        return WriteBackError(
-            f"the output commit {self._name()} did not take {_names([file.key for file in files])} from "
-            f"{target.address}: {error}"
-        )
+    def _failed(self, files: list[Stored], said: str, tries: int) -> WriteBackError:
+        names = _names([file.key for file in files])
+        count = f" ({tries} tries)" if tries > 1 else ""
+        return WriteBackError(f"the output commit {self._name()} did not take {names} from {said}{count}")

@@ -45,7 +45,9 @@ def doctor(
     """
     from kfp_pachyderm.doctor import report
     from kfp_pachyderm.pachyderm.references import parse
+    from kfp_pachyderm.spec import names
 
+    names.project(project)
     read = tuple(parse(f"{one}@master", project) for one in repos)
     findings = []
     with ExitStack() as stack:

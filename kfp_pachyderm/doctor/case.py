@@ -28,7 +28,8 @@ class Case:
         project: the steps' project.
         repos: the repos that they read, each with a branch.
         version: of pachd; None where it does not say.
-        me: who we are there; None with auth off, the refusal where the token is none or not good.
+        me: who we are there; None with auth off, the refusal where the token is none or not good, any other
+            error where pachd does not say.
         job: a job of a step whose user code runs now; None: there is none.
     """
 
@@ -38,7 +39,7 @@ class Case:
     project: str
     repos: tuple[Reference, ...]
     version: version.Version | None = None
-    me: auth.WhoAmIResponse | AuthenticationError | None = None
+    me: auth.WhoAmIResponse | PachydermError | None = None
     job: ClaimedJob | None = None
 
     @property
@@ -60,12 +61,12 @@ class Case:
         return replace(self, version=release, me=_me(self.pachd))
 
 
-def _me(pachd: Pachd) -> auth.WhoAmIResponse | AuthenticationError | None:
+def _me(pachd: Pachd) -> auth.WhoAmIResponse | PachydermError | None:
     try:
         return pachd.auth.who_am_i()
     except ProtocolError:
         return None  # auth is off
-    except AuthenticationError as error:
+    except PachydermError as error:
         return error
 
 

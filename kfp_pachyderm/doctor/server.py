@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from kfp_pachyderm.doctor.case import Case
 from kfp_pachyderm.doctor.finding import Finding, error, not_looked, ok, warning
-from kfp_pachyderm.errors import AuthenticationError, NotFoundError
+from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PachydermError
 from kfp_pachyderm.pachyderm.references import Reference, repo_message
 from kfp_pachyderm.sdk import auth, pfs, transaction
 
@@ -63,6 +63,8 @@ def token(case: Case) -> Finding:
         said = "the token is refused" if case.where.token else "auth is on, and there is no token"
         repair = "set KFP_PACHYDERM_TOKEN, in a namespace the Secret kfp-pachyderm (docs/connection.md)"
         return error("token", f"{said}: {me}", repair)
+    if isinstance(me, PachydermError):
+        return not_looked("token", str(me))
     left = me.expiration.timestamp() - time.time() if me.expiration else 0.0
     if 0 < left < _SOON:
         repair = "get another: pachctl auth get-robot-token <robot>"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kfp_pachyderm.doctor import steps, worker
 from kfp_pachyderm.doctor.case import TRIAL_PROJECT, Case
-from kfp_pachyderm.doctor.finding import Finding, error, ok, warning
+from kfp_pachyderm.doctor.finding import Finding, error, not_looked, ok, warning
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
@@ -83,7 +83,11 @@ def _remove(own: Case) -> None:
 
 
 def _removed(own: Case) -> Finding:
-    if own.project not in [one.project.name for one in own.pachd.pfs.list_project()]:
+    try:
+        left = [one.project.name for one in own.pachd.pfs.list_project()]
+    except PachydermError as problem:
+        return not_looked("trial's project", str(problem), steps.REMOVE.format(own.project))
+    if own.project not in left:
         return ok("trial's project", f"{own.project} is removed")
     return warning("trial's project", f"{own.project} could not be removed", steps.REMOVE.format(own.project))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from functools import partial
 
@@ -124,9 +124,11 @@ def _resolve(
         _check_encoding(found)
         return found
 
-    first, *others = config.inputs
-    asked = [beside(partial(ask, one)) for one in others]
-    return list(zip(config.inputs, [ask(first), *(one.result() for one in asked)], strict=True))
+    asked = [beside(partial(ask, one)) for one in config.inputs]
+    # One that can't be had is told although another is still waited for.
+    for one in wait(asked, return_when=FIRST_EXCEPTION).done:
+        one.result()
+    return [(given, one.result()) for given, one in zip(config.inputs, asked, strict=True)]
 
 
 def _check_encoding(commit: Reference) -> None:

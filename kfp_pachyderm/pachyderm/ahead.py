@@ -13,7 +13,7 @@ import grpc
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError
 from kfp_pachyderm.pachyderm import job as jobs
-from kfp_pachyderm.pachyderm.claim import ClaimedJob, ensure_project
+from kfp_pachyderm.pachyderm.claim import ensure_project
 from kfp_pachyderm.pachyderm.client import CALL_TIMEOUT, Pachd
 from kfp_pachyderm.pachyderm.codes import code_of
 from kfp_pachyderm.pachyderm.ownership import inspect_owned, mark, new_claims
@@ -62,9 +62,14 @@ def make_ahead(pachd: Pachd, plan: PipelinePlan, deadline: float) -> bool:
 def _may_make(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None) -> bool:
     if found:
         check_rights(pachd, plan)
-        if jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, "")):
+        if any(_is_used(one) for one in jobs.newest(pachd, plan.project, plan.name)):
             return False
     return any(_is_empty(pachd, one) for one in plan.inputs)
+
+
+def _is_used(job: pps.JobInfo) -> bool:
+    """Whether a step made the job, or it is not known yet."""
+    return bool(job.data_total) or not jobs.is_over(job)
 
 
 def _is_empty(pachd: Pachd, one: ClaimedInput) -> bool:

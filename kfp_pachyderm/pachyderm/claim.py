@@ -17,6 +17,7 @@ from kfp_pachyderm.pachyderm.codes import code_of
 from kfp_pachyderm.pachyderm.ownership import inspect_owned, mark, mark_project, new_claims
 from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, is_current, message, spec
 from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
+from kfp_pachyderm.pachyderm.waiting import looks
 from kfp_pachyderm.sdk import pfs, pps, transaction
 
 logger = logging.getLogger(__name__)
@@ -68,9 +69,14 @@ def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, dead
         return _try(pachd, plan, wanted, found)
 
     job = trying(pachd, plan, deadline, attempt)
-    claims = new_claims(plan, found)
-    if claims:
-        mark(pachd, plan, claims)
+    try:
+        claims = new_claims(plan, found)
+        if claims:
+            mark(pachd, plan, claims)
+    except BaseException:
+        # A signal: nobody else knows of the job yet.
+        _kill(pachd, job)
+        raise
     return job
 
 
@@ -146,29 +152,36 @@ def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pa
         PachydermError: what pachd answered.
     """
     job = ClaimedJob(project, pipeline, pachd.transactions.start_transaction().id)
-    started = transaction.Transaction(id=job.id)
+    started, none_made = transaction.Transaction(id=job.id), False
     try:
-        fill(pachd.within(job.id))
-        pachd.transactions.finish_transaction(transaction=started)
-    except PachydermError as error:
-        if isinstance(error, PachydermUnreachableError):
-            pachd.wait_for_answer(error)
-        if _remove(pachd, started) or not _exists(pachd, job):
-            raise
+        try:
+            fill(pachd.within(job.id))
+            pachd.transactions.finish_transaction(transaction=started)
+        except PachydermError as error:
+            if isinstance(error, PachydermUnreachableError):
+                pachd.wait_for_answer(error)
+            none_made = _remove(pachd, started) or not _exists(pachd, job)
+            if none_made:
+                raise
     except BaseException:
-        # A signal, perhaps after pachd made the job.
-        _remove(pachd, started)
-        _kill(pachd, job)
+        # A signal, or nobody knows: perhaps pachd made the job.
+        if not none_made:
+            _kill(pachd, job, started)
         raise
     return job
 
 
 def _exists(pachd: Pachd, job: ClaimedJob) -> bool:
-    try:
-        pachd.pps.inspect_job(job=job.message())
-    except NotFoundError:
-        return False
-    return True
+    def look() -> bool:
+        try:
+            pachd.pps.inspect_job(job=job.message())
+        except NotFoundError:
+            return False
+        return True
+
+    for found in looks(pachd, look, time.monotonic() + 2 * pachd.grace, logger.warning, 0.5):
+        return found
+    raise PachydermUnreachableError(f"pachd does not say whether it made job {job.output}")
 
 
 def _remove(pachd: Pachd, started: transaction.Transaction) -> bool:
@@ -183,9 +196,17 @@ def _remove(pachd: Pachd, started: transaction.Transaction) -> bool:
     return True
 
 
-def _kill(pachd: Pachd, job: ClaimedJob) -> None:
+def _kill(pachd: Pachd, job: ClaimedJob, started: transaction.Transaction | None = None) -> None:
+    """In a second, as far as that goes: the launcher's end does not wait."""
+    quick = pachd.patient(1.0)
     try:
-        pachd.pps.stop_job(job=job.message(), reason="the step ended before it began")
+        if started:
+            quick.transactions.delete_transaction(transaction=started)
+            return  # it has made no job, and makes none any more
+    except PachydermError as error:
+        logger.debug("transaction %s can't be deleted: %s", job.id, error)
+    try:
+        quick.pps.stop_job(job=job.message(), reason="the step ended before it began")
     except PachydermError as error:
         logger.debug("job %s: %s", job.output, error)
 

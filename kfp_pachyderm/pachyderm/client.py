@@ -47,13 +47,18 @@ _OPTIONS = (
 )
 
 
-def repeated(attempt: Callable[[float], T], seconds: float, what: str) -> T:
+#: What the user has heard of calls that fail, by the calls; forgotten once they work again.
+Told = dict[str, set[str]]
+
+
+def repeated(attempt: Callable[[float], T], seconds: float, what: str, told: Told) -> T:
     """What an attempt returns, which is made again while what fails may pass.
 
     Args:
         attempt: takes the seconds that are left.
         seconds: until it is given up.
-        what: is tried, for the user.
+        what: is tried.
+        told: what the user has heard of the same connection, also in waits that look again and again.
 
     Raises:
         PachydermError: what the last attempt raised.
@@ -61,14 +66,17 @@ def repeated(attempt: Callable[[float], T], seconds: float, what: str) -> T:
     until, pause, tries, away = time.monotonic() + seconds, _PAUSE, 1, float("inf")
     while True:
         try:
-            return attempt(until - time.monotonic())
+            found = attempt(until - time.monotonic())
+            told.pop(what, None)
+            return found
         except TemporaryError as error:
             if isinstance(error, PachydermUnreachableError):
                 error.since = away = min(away, error.since)
             if time.monotonic() + pause >= until:
                 raise
-            if tries == _TOLD_TRY:
-                logger.warning("%s: %s; trying again", what, error)
+            if tries == _TOLD_TRY and str(error) not in told.setdefault(what, set()):
+                told[what].add(str(error))
+                logger.warning("%s; trying again", error)
         time.sleep(pause)
         pause, tries = min(2 * pause, _LONGEST_PAUSE), tries + 1
 
@@ -81,14 +89,15 @@ class _Channel:
         address: its URL, for errors.
         timeout: seconds for one call.
         again: seconds in which a call that does no harm twice is tried again.
+        told: as `repeated` takes it.
         options: of every call.
     """
 
     def __init__(
-        self, channel: grpc.Channel, address: str, timeout: float, again: float, **options: Any
+        self, channel: grpc.Channel, address: str, timeout: float, again: float, told: Told, **options: Any
     ) -> None:
         self._channel, self._address, self._options = channel, address, options
-        self._timeout, self._again = timeout, again
+        self._timeout, self._again, self._told = timeout, again, told
 
     def unary_unary(
         self, method: str, request_serializer: Any, response_deserializer: Any
@@ -126,7 +135,7 @@ class _Channel:
         def ask(request: Any) -> Any:
             if not self._may_repeat(method):
                 return once(request, self._timeout)
-            return repeated(lambda seconds: once(request, seconds), self._again, method)
+            return repeated(lambda seconds: once(request, seconds), self._again, method, self._told)
 
         return ask
 
@@ -142,7 +151,7 @@ class _Channel:
 
         def ask(request: Any) -> Iterator[Any]:
             if self._may_repeat(method):
-                answers, first = repeated(lambda _: opened(request), self._again, method)
+                answers, first = repeated(lambda _: opened(request), self._again, method, self._told)
             else:
                 answers, first = opened(request)
             yield from first
@@ -163,6 +172,7 @@ class Pachd:
         wait: whether a call waits, as long as its timeout, for a connection that is down.
         grace: seconds that it may be away before what needs it gives up.
         again: seconds in which a call that does no harm twice is tried again when what fails may pass.
+        told: what the user has heard of calls that fail; None: nothing yet.
     """
 
     def __init__(
@@ -175,14 +185,16 @@ class Pachd:
         wait: bool = True,
         grace: float = GRACE,
         again: float = 0.0,
+        told: Told | None = None,
     ) -> None:
         self.address, self.grace = address, grace
+        self._told: Told = {} if told is None else told
         self._timeout, self._transaction_id, self._again = timeout, transaction_id, again
         self.channel = channel or _open(address)
         sent = {"authn-token": address.token, "pach-transaction": transaction_id}
         metadata = [(key, value) for key, value in sent.items() if value]
         self._view = _Channel(
-            self.channel, address.url, timeout, again, metadata=metadata, wait_for_ready=wait
+            self.channel, address.url, timeout, again, self._told, metadata=metadata, wait_for_ready=wait
         )
 
     def patient(self, timeout: float) -> Pachd:
@@ -202,6 +214,7 @@ class Pachd:
             transaction_id=transaction_id,
             grace=self.grace,
             again=again,
+            told=self._told,
         )
 
     def repeated(self, attempt: Callable[[], T], what: str) -> T:
@@ -214,7 +227,7 @@ class Pachd:
         Raises:
             PachydermError: what the last attempt raised.
         """
-        return repeated(lambda _: attempt(), self.grace, what)
+        return repeated(lambda _: attempt(), self.grace, what, self._told)
 
     def wait_for_answer(self, error: PachydermUnreachableError) -> None:
         """Returns once pachd answers again.

@@ -33,6 +33,8 @@ _CRASHING = "the pipeline to recover, it is crashing"
 #: of those that an update killed (src/server/pps/server/api_server.go).
 _DATUM_FAILED = re.compile(r"datum \w+ failed")
 _BY_UPDATE = "all jobs killed because pipeline was updated"
+_HOLDER_LOST = "; its holder was killed, or heard nothing of the step for as long as the lease: run it again"
+_LOOK_AT_LOGS = "; its user code says why: pachctl logs --project {0.project} --job {0.pipeline}@{0.id}"
 #: Seconds between looks at what a job waits for.
 _LOOK_EVERY = 2.0
 #: Longest pause between two looks at a job, in seconds: while a step waits for its start, while it runs for
@@ -194,11 +196,14 @@ class _Reasons:
 
 def unfinished(pachd: Pachd, job: ClaimedJob) -> list[pps.JobInfo]:
     """The other unfinished jobs of the job's pipeline, newest first, out of its newest 100."""
-    pipeline = message(job.project, job.pipeline)
-    every = pachd.repeated(
-        lambda: list(pachd.pps.list_job(pipeline=pipeline, history=-1, number=100)), "ListJob"
-    )
+    every = newest(pachd, job.project, job.pipeline)
     return [info for info in every if info.job.id != job.id and not is_over(info)]
+
+
+def newest(pachd: Pachd, project: str, pipeline: str) -> list[pps.JobInfo]:
+    """The newest 100 jobs of a pipeline, of all its versions, newest first."""
+    name = message(project, pipeline)
+    return pachd.repeated(lambda: list(pachd.pps.list_job(pipeline=name, history=-1, number=100)), "ListJob")
 
 
 def wait_for_end(
@@ -209,19 +214,17 @@ def wait_for_end(
     return next((info for info in every if is_over(info)), None)
 
 
-def require_success(job: ClaimedJob, info: pps.JobInfo) -> None:
-    """Raises JobFailedError unless the job succeeded."""
+def require_success(job: ClaimedJob, info: pps.JobInfo, ours: bool = True) -> None:
+    """Raises JobFailedError unless the job succeeded; `ours`: a step's, not that of somebody's pipeline."""
     if info.state != State.JOB_SUCCESS:
-        raise failed(job, info)
+        raise failed(job, info, ours)
 
 
-def failed(job: ClaimedJob, info: pps.JobInfo) -> JobFailedError:
-    """The error for a job that ended under a step which had not ended it."""
+def failed(job: ClaimedJob, info: pps.JobInfo, ours: bool = True) -> JobFailedError:
+    """The error for a job that ended without a step's doing; arguments as of `require_success`."""
     reason = _reason(info)
     if info.state == State.JOB_FAILURE and _DATUM_FAILED.fullmatch(reason):
-        reason += (
-            "; its holder was killed, or heard nothing of the step for as long as the lease: run it again"
-        )
+        reason += _HOLDER_LOST if ours else _LOOK_AT_LOGS.format(job)
     return JobFailedError(f"job {job.output} ended as {state_name(info)}: {reason}")
 
 

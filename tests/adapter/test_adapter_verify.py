@@ -23,7 +23,7 @@ from kfp_pachyderm.adapter.objects import Piece, Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket, reader
 from kfp_pachyderm.adapter.pfs import Pfs
 from kfp_pachyderm.adapter.process import Flushed
-from kfp_pachyderm.adapter.remote import Found
+from kfp_pachyderm.adapter.remote import CallFailedError, Found
 from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.adapter.writeback import WriteBack
 from kfp_pachyderm.errors import WriteBackError
@@ -83,6 +83,9 @@ class OneWay:
     def remote(self) -> Pfs:
         return self.way
 
+    def forget(self, remote: Pfs) -> None:
+        pass
+
 
 def written(pachyderm: Pachyderm, folder: Path, remote: Pfs) -> tuple[WriteBack, pfs.Commit]:
     """A step that has written CONTENTS."""
@@ -101,6 +104,39 @@ def test_large_files_are_known_by_their_hash(pachyderm: Pachyderm, tmp_path: Pat
         assert writeback.flush(60).objects == len(CONTENTS)
         assert remote.read_back == []
     assert pachyderm.files(commit) == {"/" + name: content for name, content in CONTENTS.items()}
+
+
+class Refusing(Pfs):
+    """A way on which some writes are lost; -1: all of them."""
+
+    def __init__(self, address: str, times: int) -> None:
+        super().__init__(address, "", contents=True)
+        self.times = times
+
+    def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
+        self.times -= 1
+        if self.times >= 0 or self.times < -1:
+            raise CallFailedError("connection refused", temporary=True)
+        super().write(name, files, gone, timeout)
+
+
+def test_what_is_sent_again_and_again_is_told_once(
+    pachyderm: Pachyderm, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(Refusing(pachyderm.address, 4)) as remote:
+        writeback, _ = written(pachyderm, tmp_path, remote)
+        assert writeback.flush(60).objects == len(CONTENTS)
+    assert [line for line in caplog.messages if "connection refused" in line] == caplog.messages
+    assert len(caplog.messages) == 1
+
+
+def test_an_output_that_is_never_taken_says_how_often_it_was_tried(
+    pachyderm: Pachyderm, tmp_path: Path
+) -> None:
+    with closing(Refusing(pachyderm.address, -1)) as remote:
+        writeback, _ = written(pachyderm, tmp_path, remote)
+        with pytest.raises(WriteBackError, match=r"connection refused \(\d+ tries\)"):
+            writeback.flush(2)
 
 
 def test_without_numpy_large_files_are_read_back(

@@ -109,7 +109,10 @@ def test_it_says_why_a_job_failed_and_what_can_not_be(pachyderm: Pachyderm, tmp_
     pachyderm.client.pps.stop_pipeline(pipeline=stopped)
     edges, idle = {"pipeline": "vision/edges"}, {"pipeline": "vision/idle"}
     cases = [
-        (edges, "JobFailedError: job vision/edges@[0-9a-f]{32} ended as FAILURE: datum"),
+        (
+            edges,
+            "JobFailedError: job vision/edges@[0-9a-f]{32} ended as FAILURE: datum .*pachctl logs",
+        ),
         ({**edges, "inputs": {"images": first}}, "reads vision/images@master, which is at"),
         ({**edges, "inputs": {"nope": first}}, "has no input 'nope'; its inputs: images"),
         ({**edges, "inputs": {"images": "other@master"}}, "the pipeline reads vision/images"),

@@ -34,6 +34,7 @@ from kfp_pachyderm.pachyderm.client import connect
 from kfp_pachyderm.pachyderm.locator import Places
 from kfp_pachyderm.sdk import version
 from tests.fake_kubernetes import Pod, fake_kubernetes
+from tests.faults.fault_answers import AnsweringPachd, Wrong
 from tests.grpc_proxy import pem, tls_in_front_of
 
 pytestmark = pytest.mark.timeout(600)
@@ -364,3 +365,32 @@ def test_a_check_that_is_not_let_look_says_so(case: Case, monkeypatch: pytest.Mo
     found = {one.check: one for one in report._asked(case, 0.0)}
     assert (found["sidecar memory"].looked, found["leftovers"].looked) == (False, True)
     assert "not allowed" in found["sidecar memory"].text
+
+
+def answering(server: EmbeddedServer, method: str) -> AnsweringPachd:
+    target = server.address.removeprefix("grpc://")
+    return AnsweringPachd(
+        target, lambda asked, _: Wrong("the moon is full", carried_out=False) if asked == method else None
+    )
+
+
+@pytest.mark.parametrize("method", ["WhoAmI", "GetVersion", "InspectProject", "ListPipeline", "ListProject"])
+def test_an_answer_that_nobody_knows_ends_no_other_check(real: EmbeddedServer, method: str) -> None:
+    with answering(real, method) as proxy:
+        found = lines(f"grpc://{proxy.address}")
+    assert {one["text"] for one in found.values() if "could not look" in one["text"]}
+    assert {"address", "port 1650", "tls", "clock", "token"} <= set(found)
+
+
+def test_a_trial_is_told_although_nobody_says_whether_its_project_is_gone(real: EmbeddedServer) -> None:
+    with answering(real, "ListProject") as proxy:
+        found = lines(f"grpc://{proxy.address}", "--run")
+    assert found["trial"]["state"] == "ok"
+    assert not found["trial's project"]["looked"]
+    assert "pachctl delete project" in found["trial's project"]["repair"]
+
+
+def test_a_name_that_no_project_has(real: EmbeddedServer) -> None:
+    ended = doctor(real.address, "--project", "Bad/Name")
+    assert ended.exit_code == 1
+    assert "Bad/Name" in ended.output

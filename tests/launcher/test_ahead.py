@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
-from launcher_steps import Ended, Runner, put, wait_for  # type: ignore[import-not-found]
+from launcher_steps import Ended, Runner, put  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import AheadConfig, InputConfig, SnapshotConfig, StepConfig, dumps
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import repo_message
 from kfp_pachyderm.sdk import pfs, pps
+from tests.waiting import wait_for
 
 
 def snapshot(
@@ -145,6 +146,17 @@ def test_a_pipeline_in_use_is_left_to_the_step(step: Runner) -> None:
     assert step.pachd.pfs.inspect_branch(branch=head).head.id == kept.job
     assert step.run("pass", other).code == 0
     assert pipeline(step).version == 2
+
+
+def test_a_pipeline_in_use_is_left_to_the_step_that_reads_something_new(step: Runner) -> None:
+    step.fill()
+    kept = step.run("import boto3; boto3.client('s3').put_object(Bucket='out', Key='a', Body=b'A')")
+    put(step.pachd, f"more-{step.name}", {"b": b"B"})
+    other = step.config(inputs=(InputConfig("images", f"more-{step.name}"),))
+    snapshot(step, (step.name, other, {"images": f"default/more-{step.name}@master"}))
+    assert pipeline(step).version == 1
+    head = pfs.Branch(repo=repo_message("default", step.name), name="master")
+    assert step.pachd.pfs.inspect_branch(branch=head).head.id == kept.job
 
 
 def test_a_running_job_is_not_killed(step: Runner) -> None:

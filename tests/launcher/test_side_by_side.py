@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from launcher_steps import Runner, put  # type: ignore[import-not-found]
+from launcher_steps import LEASE, Runner, put  # type: ignore[import-not-found]
 
-from kfp_pachyderm.launcher.config import InputConfig
+from kfp_pachyderm.launcher.config import HolderConfig, InputConfig
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.job import inspect_output
 from kfp_pachyderm.pachyderm.locator import locate
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.sdk import pps
+from kfp_pachyderm.pachyderm.references import Reference, repo_message
+from kfp_pachyderm.sdk import pfs, pps
 from tests.faults.fault_pachd import FaultyPachd
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -76,13 +78,44 @@ def test_the_command_begins_when_its_commit_is_signed(step: Runner, proxy: Fault
 def test_a_commit_that_can_not_be_signed_begins_again_before_the_command(
     step: Runner, proxy: FaultyPachd
 ) -> None:
-    proxy.lose("EditMetadata", [False])
-    ended = step.run("print('began')")
+    lost_until_another_job = [False] * 1000
+    proxy.lose("EditMetadata", lost_until_another_job)
+    proxy.before("StartTransaction", lambda: proxy.before("StartTransaction", lost_until_another_job.clear))
+    # It is tried again for a little longer than the lease.
+    ended = step.run("print('began')", step.config(holder=HolderConfig(lease=LEASE)))
     assert ended.code == 0
     assert ended.out.count("began") == 1
     assert "the step's command has not begun, trying again" in ended.err
     (lost,) = [one for one in step.jobs() if one.state != pps.JobState.JOB_SUCCESS]
     assert (lost.job.id, ended.out.count("job=")) == (ended.job, 2)
+
+
+@pytest.fixture
+def fresh(step: Runner) -> Iterator[FaultyPachd]:
+    """In front of pachd for a step whose pipeline is not there: what it makes is marked first."""
+    step.fill()
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as one:
+        step.address = f"grpc://{one.address}"
+        yield one
+
+
+def test_a_signal_while_the_new_pipeline_is_marked_withdraws_its_job(
+    step: Runner, fresh: FaultyPachd
+) -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        asked.set()
+        ended.wait(PATIENCE)
+
+    fresh.before("EditMetadata", hold)
+    process = step.start("pass", step.config(holder=HolderConfig(attach_timeout=PATIENCE)))
+    assert asked.wait(PATIENCE)
+    process.send_signal(signal.SIGTERM)
+    assert step.end(process).code
+    ended.set()
+    (job,) = step.jobs()
+    assert job.state == pps.JobState.JOB_KILLED
 
 
 def test_inputs_and_pipeline_are_asked_for_side_by_side(step: Runner, proxy: FaultyPachd) -> None:
@@ -100,3 +133,16 @@ def test_inputs_and_pipeline_are_asked_for_side_by_side(step: Runner, proxy: Fau
     inputs = (*step.config().inputs, InputConfig("more", f"more-{step.name}"))
     assert step.run("pass", step.config(inputs=inputs)).code == 0
     assert met == [True, True, True]
+
+
+def test_an_input_that_is_missing_is_told_while_another_is_waited_for(step: Runner) -> None:
+    step.fill()
+    branch = pfs.Branch(repo=repo_message("default", f"in-{step.name}"), name="master")
+    commit = step.pachd.pfs.start_commit(branch=branch)
+    inputs = (*step.config().inputs, InputConfig("more", f"more-{step.name}"))
+    # That wait ends by its own deadline, with another error.
+    ended = step.run("pass", step.config(inputs=inputs, timeout=10.0))
+    step.pachd.pfs.finish_commit(commit=commit)
+    assert ended.code == 1
+    assert f"RepoNotFoundError: default/more-{step.name}@master" in ended.err
+    assert "still open" not in ended.err

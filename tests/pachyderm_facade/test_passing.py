@@ -170,6 +170,30 @@ def test_a_wait_bears_what_fails_no_longer_than_the_grace(address: str, error: E
     assert look.times < -3
 
 
+def test_what_fails_again_and_again_is_told_once_until_it_works(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, texts = True, itertools.cycle(["connection refused", "broken pipe"])
+
+    def plan(method: str) -> Wrong | None:
+        return Wrong(next(texts), carried_out=False) if away and method == "InspectRepo" else None
+
+    with answering(address, plan) as pachd:
+        repo = repo_message("default", "told")
+        pachd.pfs.create_repo(repo=repo)
+        for _ in range(5):
+            with pytest.raises(TemporaryError):
+                pachd.patient(1.0).pfs.inspect_repo(repo=repo)
+        assert 1 <= len(set(caplog.messages)) == len(caplog.messages) <= 2
+        caplog.clear()
+        away = False
+        pachd.patient(1.0).pfs.inspect_repo(repo=repo)
+        away = True
+        with pytest.raises(TemporaryError):
+            pachd.patient(1.0).pfs.inspect_repo(repo=repo)
+        assert len(caplog.messages) == 1
+
+
 def test_connecting_bears_a_pachd_whose_database_is_away(address: str) -> None:
     texts = iter(["lost connection to database", "what nobody knows"])
 

@@ -28,7 +28,7 @@ def run(call: Call) -> None:
     try:
         _record_start(call, job, commits)
         info = jobs.follow(call.pachd, job, call.deadline, say)
-        jobs.require_success(job, info)
+        jobs.require_success(job, info, ours=False)
     except BaseException as error:
         if ours:
             withdraw(call.pachd, job, f"the step ended: {error}")
