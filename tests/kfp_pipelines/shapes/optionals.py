@@ -1,6 +1,6 @@
-"""Arguments that are None or left out, of each type; kfp.local can't run a number, or a truth, that is None."""
+"""Arguments that are None or left out, of each type; kfp.local runs no number or truth that is None."""
 
-# ruff: noqa: B006, UP045 - KFP knows only Optional
+# ruff: noqa: UP045 - KFP knows only Optional
 
 from typing import Optional
 
