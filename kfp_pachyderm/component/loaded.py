@@ -7,9 +7,10 @@ its environment is a list, which KFP 2.17 reads (kfp/dsl/structures.py) and take
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from kfp.dsl import pipeline_context
 
@@ -22,15 +23,18 @@ from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
 from kfp_pachyderm.launcher.config import StepConfig, loads
 from kfp_pachyderm.spec import Connection
 
+#: What follows the config in a step's command.
+_FLAG = "--executor-input"
+
 
 @contextmanager
 def noticed() -> Iterator[list[StepTask]]:
-    """Tasks of wrapped components that are made here are steps; all of them."""
+    """Tasks of wrapped components that are made here are steps; all of them, no reusable components."""
     pipeline = pipeline_context.Pipeline.get_default_pipeline()
     add, made = pipeline.add_task, list[StepTask]()
 
     def add_task(task: Any, add_to_group: bool) -> Any:
-        if is_wrapped(task):
+        if is_wrapped(task) and _is_step(_config_text(task)):
             container = task.component_spec.implementation.container
             container.env = environment(container.env)
             task.__class__ = StepTask
@@ -63,18 +67,26 @@ def finish(tasks: Iterable[StepTask], connection: Connection | None) -> None:
             task.set_caching_options(False)
 
 
-def _config(task: StepTask) -> StepConfig:
-    command = task.container_spec.command
+def _config_text(task: Any) -> str:
+    command = task.component_spec.implementation.container.command
+    return str(command[command.index(_FLAG) - 1]) if _FLAG in command else ""
+
+
+def _is_step(text: str) -> bool:
     try:
-        config = loads(command[command.index("--executor-input") - 1])
-        if isinstance(config, StepConfig):
-            return config
-    except ValueError as error:
+        return bool(json.loads(text)["kind"] == "step")
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _config(task: StepTask) -> StepConfig:
+    try:
+        return cast(StepConfig, loads(_config_text(task)))
+    except (ValueError, TypeError) as error:
         raise SpecError(
             f'Component of task "{task.name}" was made S3-enabled by another release of kfp-pachyderm '
             f"({error}). Wrap and compile it again with this one."
         ) from error
-    raise SpecError(f'Component of task "{task.name}" is none that s3_enabled made. Load the original.')
 
 
 def _connect(task: StepTask, config: StepConfig, connection: Connection | None) -> None:

@@ -15,6 +15,7 @@ from kfp_pachyderm.launcher.config import VERSION
 
 COMMIT = "default/images@" + "0" * 32
 ADDRESS = "grpc://pachd.example.com:30650"
+REUSABLE = Path(__file__).parents[2] / "components" / "repo" / "get" / "component.yaml"
 VARIABLES = ("KFP_PACHYDERM_PACKAGE", "KFP_PACHYDERM_ADDRESS")
 
 Load = Callable[..., Any]
@@ -91,7 +92,7 @@ def test_it_keeps_the_launcher_and_the_environment_of_its_text(load: Load) -> No
 
 
 def test_it_has_the_way_to_pachyderm_of_the_namespace(load: Load) -> None:
-    assert settings(pipeline(load()))["secretAsEnv"][0]["secretName"] == "kfp-pachyderm"
+    assert "kfp-pachyderm" in str(settings(pipeline(load())))
 
 
 def test_it_has_the_pipelines_connection(load: Load) -> None:
@@ -110,6 +111,26 @@ def test_it_has_the_token_of_the_address_in_its_text(load: Load) -> None:
 def test_another_servers_token_is_not_for_the_address_in_its_text(load: Load, other: Any) -> None:
     made = pipeline(load(pachyderm.Connection(ADDRESS)), other)
     assert json_format.MessageToDict(made.platform_spec) == {}
+
+
+def test_a_reusable_component_is_none_of_them() -> None:
+    made = components.load_component_from_file(str(REUSABLE))
+    seen = []
+
+    def run() -> None:
+        seen.append(made(commit="images@master"))
+
+    assert json_format.MessageToDict(pipeline(run).platform_spec) == {}
+    assert type(seen[0]) is dsl.PipelineTask
+
+
+@pytest.mark.parametrize("text", ["kfp_pachyderm.launcher", "{}", '{"kind": "step"}', "[]", "1"])
+def test_what_only_looks_like_a_step_is_none(text: str) -> None:
+    @dsl.container_component
+    def looks():
+        return dsl.ContainerSpec("alpine", ["kfp_pachyderm.launcher", text])
+
+    pipeline(looks)
 
 
 def test_another_releases_component_is_refused(load: Load) -> None:
