@@ -17,6 +17,7 @@ import yaml
 from kfp import components
 from kfp.dsl import pipeline_channel, pipeline_context
 
+from kfp_pachyderm.component import loaded
 from kfp_pachyderm.component.ahead import made_ahead
 from kfp_pachyderm.component.branches import may_be_skipped
 from kfp_pachyderm.component.connection import connect, pip_arguments
@@ -77,8 +78,14 @@ class Snapshot:
         """Remembers the step."""
         self._tasks.append((step, task))
 
-    def close(self) -> None:
-        """Makes the snapshot tasks that the steps need: one, and one more in each ExitHandler."""
+    def close(self, steps: list[StepTask]) -> None:
+        """Makes the snapshot tasks that the steps need: one, and one more in each ExitHandler.
+
+        Args:
+            steps: all steps, also those that others have wrapped.
+        """
+        own = {id(task) for _, task in self._tasks}
+        loaded.finish((task for task in steps if id(task) not in own), self.connection)
         for step, task in self._tasks:
             if runs_last(task):
                 _release(task)
@@ -288,10 +295,11 @@ def pipeline(
             taken = Snapshot(project, connection, frozenset(one.name for one in channels), snapshot)
             token = scope.set(taken)
             try:
-                result = body(*args, **kwargs)
+                with loaded.noticed() as steps:
+                    result = body(*args, **kwargs)
             finally:
                 scope.reset(token)
-            taken.close()
+            taken.close(steps)
             return result
 
         scoped.__signature__ = inspect.signature(body)  # type: ignore[attr-defined]

@@ -48,6 +48,7 @@ class Adapter:
             "GetEmptyConfiguration": beside.empty,
             "GetAcl": beside.acl,
             "GetObjectTagging": beside.tagging,
+            "GetObjectAnnotations": beside.annotations,
             "GetObjectLock": beside.lock,
             "GetObjectAttributes": lambda request: describe_object(request, self._find(request)),
             "GetBucketLocation": self._location,

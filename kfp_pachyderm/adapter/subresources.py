@@ -54,6 +54,13 @@ class Subresources:
         self._find(request)
         return xml_response("Tagging", [("TagSet", "")])
 
+    def annotations(self, request: S3Request) -> Response:
+        """ListObjectAnnotations and GetObjectAnnotation: none. s3transfer asks for them when it copies."""
+        self._find(request)
+        if request.has("annotationName"):
+            raise S3Error("NoSuchAnnotation")
+        return xml_response("ListObjectAnnotationsResult", [("AnnotationCount", "0")])
+
     def lock(self, request: S3Request) -> Response:
         """GetObjectRetention and GetObjectLegalHold: the bucket can't lock."""
         self._find(request)

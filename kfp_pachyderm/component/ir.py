@@ -119,6 +119,11 @@ def is_wrapped(component: dsl.base_component.BaseComponent) -> bool:
     return any(isinstance(one, str) and LAUNCHER in one for one in command)
 
 
+def environment(env: Any) -> dict[str, Any] | None:
+    """A component's environment as authors write it; KFP reads IR's list of names and values as it is."""
+    return {one["name"]: one.get("value", "") for one in env} if isinstance(env, list) else env
+
+
 def describe(one: InputConfig) -> str:
     """What KFP's UI says about the parameter that an input becomes."""
     repo = f"{one.project}/{one.repo}" if one.project else one.repo

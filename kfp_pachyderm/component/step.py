@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 from kfp import components
 
 from kfp_pachyderm.component.connection import connect, pip_arguments
-from kfp_pachyderm.component.ir import ADDED, ComponentIR, describe
+from kfp_pachyderm.component.ir import ADDED, ComponentIR, describe, environment
 from kfp_pachyderm.component.passthroughs import environment_of, passthroughs, with_environment
 from kfp_pachyderm.component.tasks import StepTask, check_reference, is_commit
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
@@ -147,5 +147,4 @@ def _restore(spec: Any, step: Step) -> None:
     if hasattr(original, "task_config_passthroughs"):  # not in kfp 2.14
         spec.task_config_passthroughs = with_environment(original.task_config_passthroughs)
     container = spec.implementation.container
-    if isinstance(container.env, list):
-        container.env = {one["name"]: one.get("value", "") for one in container.env}
+    container.env = environment(container.env)

@@ -60,11 +60,16 @@ def match(routes: Sequence[Route], request: S3Request) -> str:
 
 _COPY = "x-amz-copy-source"
 _UNKNOWN_BUCKET = (
-    "accelerate", "acl", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "lifecycle",
-    "logging", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy",
-    "policyStatus", "publicAccessBlock", "replication", "requestPayment", "tagging", "website",
+    "abac", "accelerate", "acl", "analytics", "cors", "encryption", "intelligent-tiering", "inventory",
+    "lifecycle", "logging", "metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable",
+    "metadataJournalTable", "metadataTable", "metrics", "notification", "object-lock", "ownershipControls",
+    "policy", "policyStatus", "publicAccessBlock", "replication", "requestPayment", "session", "tagging",
+    "website",
 )  # fmt: skip
-_UNKNOWN_OBJECT = ("acl", "legal-hold", "restore", "retention", "select", "tagging", "torrent")
+_UNKNOWN_OBJECT = (
+    "acl", "annotation", "encryption", "legal-hold", "renameObject", "restore", "retention", "select",
+    "tagging", "torrent",
+)  # fmt: skip
 
 #: What a bucket without such a configuration answers to a GET of it.
 ABSENT = {
@@ -83,6 +88,7 @@ ABSENT = {
 
 #: What else such a bucket answers to a GET of what it does not have: the document's root and what is in it.
 EMPTY: dict[str, tuple[str, xml.Content]] = {
+    "abac": ("AbacStatus", [("Status", "Disabled")]),
     "accelerate": ("AccelerateConfiguration", ""),
     "analytics": ("ListBucketAnalyticsConfigurationResult", [("IsTruncated", "false")]),
     "intelligent-tiering": ("ListBucketIntelligentTieringConfigurationsOutput", [("IsTruncated", "false")]),
@@ -112,6 +118,7 @@ S3_ROUTES: tuple[Route, ...] = (
     Route("bucket", "DELETE", "NotImplemented"),
     Route("bucket", "POST", "NotImplemented"),
     Route("object", "GET", "GetObjectTagging", ("tagging",)),
+    Route("object", "GET", "GetObjectAnnotations", ("annotation",)),
     Route("object", "GET", "GetAcl", ("acl",)),
     *(Route("object", "GET", "GetObjectLock", (name,)) for name in ("legal-hold", "retention")),
     *(Route("object", "*", "NotImplemented", (name,)) for name in _UNKNOWN_OBJECT),

@@ -33,6 +33,7 @@ def objects(s3: Any) -> dict[str, str]:
 
 #: Call → its answer for a bucket that has no such configuration.
 OF_A_BUCKET = {
+    "get_bucket_abac": {"AbacStatus": {"Status": "Disabled"}},
     "get_bucket_accelerate_configuration": {},
     "get_bucket_cors": (404, "NoSuchCORSConfiguration"),
     "get_bucket_encryption": (404, "ServerSideEncryptionConfigurationNotFoundError"),
@@ -83,6 +84,20 @@ def test_an_object_has_no_tags_and_no_lock(s3: Any, objects: dict[str, str]) -> 
         for call in ("get_object_retention", "get_object_legal_hold"):
             assert answer_of(s3, call, bucket, Key=key) == (400, "InvalidRequest")
             assert answer_of(s3, call, bucket, Key="none") == (404, "NoSuchKey")
+
+
+def test_an_object_has_no_annotations_and_keeps_its_content(s3: Any, objects: dict[str, str]) -> None:
+    for bucket, key in objects.items():
+        assert answer_of(s3, "list_object_annotations", bucket, Key=key) == {"AnnotationCount": 0}
+        assert answer_of(s3, "list_object_annotations", bucket, Key="none") == (404, "NoSuchKey")
+        for call in ("get_object_annotation", "delete_object_annotation"):
+            found = answer_of(s3, call, bucket, Key=key, AnnotationName="a")
+            assert found == ((404, "NoSuchAnnotation") if call.startswith("get") else (501, "NotImplemented"))
+        put = {"AnnotationName": "a", "AnnotationPayload": "other"}
+        assert answer_of(s3, "put_object_annotation", bucket, Key=key, **put) == (501, "NotImplemented")
+        found = answer_of(s3, "rename_object", bucket, Key=key, RenameSource=f"{bucket}/none")
+        assert found == (501, "NotImplemented")
+        assert read(s3, bucket, key) == b"hello one"
 
 
 def test_the_only_version_is_null(s3: Any, objects: dict[str, str]) -> None:

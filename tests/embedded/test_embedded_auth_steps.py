@@ -93,11 +93,12 @@ class _Step:
     def bind_output(self, *roles):
         self.office.bind(self.robot.robot_name, f"{self.project}/step", *roles)
 
-    def run(self, token=None, front=None, authority=None, address=None):
+    def run(self, token=None, front=None, authority=None, address=None, as_text=False):
         """Runs the launcher; straight at the server, or by TLS, trusting the right authority or another."""
         address = address or (front.address if front else self.office.address)
         trusted = self.folder / "ca.pem"
-        trusted.write_bytes(pem(authority or front.authority) if front else b"")
+        text = pem(authority or front.authority) if front else b""
+        trusted.write_bytes(b"" if as_text else text)
         outputs = {
             "parameters": {"commit": {"outputFile": str(self.folder / "commit")}},
             "artifacts": {"pachyderm": {"artifacts": [{"name": "p", "uri": str(self.folder / "pachyderm")}]}},
@@ -109,6 +110,7 @@ class _Step:
             "KFP_PACHYDERM_ADDRESS": address,
             "KFP_PACHYDERM_TOKEN": token or self.token,
             "KFP_PACHYDERM_CA": str(trusted),
+            "KFP_PACHYDERM_CA_TEXT": text.decode() if as_text else "",
         }
         done = subprocess.run(
             [*command, request, "--", sys.executable, "-c", COPY],
@@ -157,6 +159,17 @@ def test_step_passes_with_exactly_its_roles(office, front, tmp_path, gateway):
     assert len(step.jobs()) == 2
     assert "CreatePipelineV2" in front.calls
     assert front.calls - {"Locate"} <= set(CALLS)
+
+
+def test_step_has_the_certificate_authority_as_text(office, front, tmp_path):
+    """Where its task may have no volumes (`task_config_passthroughs`)."""
+    step = _Step(office, tmp_path)
+    step.bind(NEEDED["input repo"], NEEDED["project"])
+    assert step.run(front=front, as_text=True).returncode == 0
+    (job,) = step.jobs()
+    assert step.output(job.job.id) == b"A!"
+    done = step.run(front=front, authority=trustme.CA(), as_text=True)
+    assert f"CertificateError: {front.address} shows a certificate that is not trusted" in done.stderr
 
 
 @pytest.mark.parametrize("gateway", ["adapter", "direct"])

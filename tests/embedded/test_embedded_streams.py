@@ -6,6 +6,7 @@ KFP_PACHYDERM_TEST_ALL=1 asks a thousand times each.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -130,6 +131,44 @@ def test_a_client_without_an_end_is_refused_all_the_same(server: EmbeddedServer)
     with _channel(server) as channel:
         requests = Slow(SET_COMMIT, 10**9)
         assert _status(channel, "pfs_v2.API/ModifyFile", iter(requests))[0] == "NOT_FOUND"
+
+
+class Unfinished:
+    """Requests of which the second never comes: the call ends when the client lets it go."""
+
+    def __init__(self) -> None:
+        self.sent, self.gone = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b""
+        self.sent.set()
+        self.gone.wait()
+
+
+def _cancelled(channel: grpc.Channel, method: str, kind: str, at_once: bool) -> str:
+    """The status of a call that the client cancels: at once, or when the server has a request of it."""
+    requests = Unfinished()
+    if kind == "stream":
+        call = channel.unary_stream(f"/{method}")(b"", timeout=60)
+    else:
+        call = channel.stream_stream(f"/{method}")(iter(requests), timeout=60)
+        assert at_once or requests.sent.wait(60)
+    call.cancel()
+    requests.gone.set()
+    return str(call.code().name)
+
+
+def test_every_cancelled_stream_says_so(server: EmbeddedServer) -> None:
+    with _channel(server) as channel, ThreadPoolExecutor(8) as pool:
+        for method, kind in _streams(server).items():
+            # what does not wait for the client may have ended before
+            ended = {_status(channel, method, iter([b""]))[0]} if kind != "upload" else set()
+            asked = [
+                pool.submit(_cancelled, channel, method, kind, number % 2 == 0) for number in range(TIMES)
+            ]
+            seen = Counter(one.result() for one in asked)
+            assert (method, seen["CANCELLED"] > 0, set(seen) - ended - {"CANCELLED"}) == (method, True, set())
+        assert _status(channel, "pfs_v2.API/ListRepo", iter([b""])) == ("OK", "")
 
 
 @pytest.fixture(scope="module")

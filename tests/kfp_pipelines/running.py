@@ -28,14 +28,21 @@ def differs(folder: Path, name: str, target: Path, pachyderm: LocalPachyderm) ->
         target: a folder that is not there yet.
         pachyderm: runs, with the repo that every component reads.
     """
-    # Steps of the same name in different files must not be one Pachyderm pipeline.
-    project = "file-" + hashlib.sha256(name.encode()).hexdigest()[:16]
+    with executed(folder, name) as module:
+        names = [one.name for one in pipelines(module)]
+    found = (_differs(folder, name, each, target / each, pachyderm) for each in names)
+    return "; ".join(filter(None, found))
+
+
+def _differs(folder: Path, name: str, pipeline: str, target: Path, pachyderm: LocalPachyderm) -> str:
+    # Steps of the same name in different KFP pipelines must not be one Pachyderm pipeline.
+    project = "run-" + hashlib.sha256(f"{name} {pipeline}".encode()).hexdigest()[:16]
     pachyderm.client.pfs.create_project(project=pfs.Project(name=project))
-    plain = _run(folder, name, target / "plain", nullcontext())
-    wrapped = _run(folder, name, target / "wrapped", everything_wrapped(project))
-    if not any(plain.values()):
-        return "plain, it runs nothing"
-    return "" if plain == wrapped else f"plain {plain}, wrapped {wrapped}"
+    plain = _run(folder, name, pipeline, target / "plain", nullcontext())
+    wrapped = _run(folder, name, pipeline, target / "wrapped", everything_wrapped(project))
+    if plain["error"] or not plain["tasks"]:
+        return f"{pipeline}, plain, does not run: {plain['error']}"
+    return "" if plain == wrapped else f"{pipeline}, plain {plain}, wrapped {wrapped}"
 
 
 def ready(data: Path) -> LocalPachyderm:
@@ -48,24 +55,22 @@ def ready(data: Path) -> LocalPachyderm:
     return pachyderm
 
 
-def _run(folder: Path, name: str, target: Path, patches: AbstractContextManager[None]) -> dict[str, Any]:
-    """What the tasks of each pipeline wrote, and the files that it was told to write."""
-    found = {}
+def _run(
+    folder: Path, name: str, pipeline: str, root: Path, patches: AbstractContextManager[None]
+) -> dict[str, Any]:
+    """What each task of the pipeline wrote, and the files that it was told to write."""
     with patches, executed(folder, name) as module:
-        every = pipelines(module)
-    for one in every:
-        root = target / one.name
-        files = root.with_suffix(".files")
-        files.mkdir(parents=True)
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=False)
-        try:
-            one(**_arguments(one, files))
-            failed = ""
-        except Exception as error:
-            failed = describe(error)
-        written = {file.name: file.read_text() for file in sorted(files.iterdir())}
-        found[one.name] = {"tasks": _tasks(root), "files": written, "error": failed}
-    return found
+        one = next(each for each in pipelines(module) if each.name == pipeline)
+    files = root.with_suffix(".files")
+    files.mkdir(parents=True)
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=False)
+    failed = ""
+    try:
+        one(**_arguments(one, files))
+    except Exception as error:
+        failed = describe(error)
+    written = {file.name: file.read_text() for file in sorted(files.iterdir())}
+    return {"tasks": _tasks(root), "files": written, "error": failed}
 
 
 def _arguments(pipeline: Any, files: Path) -> dict[str, str]:

@@ -46,6 +46,26 @@ def test_namespaces_authority_is_where_the_pod_mounts_it(
     assert from_environment(None, env).ca == pem(AUTHORITY)
 
 
+def test_private_authority_as_text_stands_before_a_file(front: Proxy, tmp_path: Path) -> None:
+    """A step has it as text where its task may have no volumes."""
+    (tmp_path / "ca.crt").write_bytes(pem(trustme.CA()))
+    env = {
+        "KFP_PACHYDERM_ADDRESS": front.address,
+        "KFP_PACHYDERM_CA_TEXT": pem(AUTHORITY).decode(),
+        "KFP_PACHYDERM_CA": str(tmp_path / "ca.crt"),
+    }
+    with connect(from_environment(None, env)) as pachd:
+        assert pachd.version
+    # A server without TLS has none, whatever the namespace's default says.
+    assert from_environment(None, env | {"KFP_PACHYDERM_ADDRESS": "grpc://pachd:1"}).ca is None
+
+
+def test_text_that_is_no_authority() -> None:
+    env = {"KFP_PACHYDERM_ADDRESS": "grpcs://pachd:443", "KFP_PACHYDERM_CA_TEXT": "no certificate"}
+    with pytest.raises(CertificateError, match=r"KFP_PACHYDERM_CA_TEXT.*ca_secret"):
+        from_environment(None, env)
+
+
 def test_adapter_goes_to_pachd_by_tls_where_the_sidecar_is_closed(front: Proxy, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         closed = f"grpc://127.0.0.1:{probe.getsockname()[1]}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,6 +163,29 @@ def test_paths_and_queries() -> None:
 )
 def test_routes(method: str, uri: str, headers: dict[str, str], operation: str) -> None:
     assert match(S3_ROUTES, request(method, uri, headers)) == operation
+
+
+#: Operations whose path names no subresource.
+WHOLE = {
+    "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "DeleteBucket",
+    "DeleteObject", "GetObject", "HeadBucket", "HeadObject", "ListBuckets", "ListDirectoryBuckets",
+    "ListObjects", "ListObjectsV2", "ListParts", "PutObject", "UploadPart", "UploadPartCopy",
+    "WriteGetObjectResponse",
+}  # fmt: skip
+
+
+def test_what_is_asked_of_a_subresource_is_not_done_to_the_object_or_the_bucket() -> None:
+    """All that botocore knows: an annotation is not stored as the object, its deletion deletes no object."""
+    model = botocore.session.get_session().get_service_model("s3")
+    asked = {name: model.operation_model(name).http for name in set(model.operation_names) - WHOLE}
+    assert all("?" in http["requestUri"] for http in asked.values())
+    found = {
+        name: match(
+            S3_ROUTES, request(http["method"], http["requestUri"].format(Bucket="b", **{"Key+": "k"}))
+        )
+        for name, http in asked.items()
+    }
+    assert {name: operation for name, operation in found.items() if operation in WHOLE} == {}
 
 
 def test_an_unknown_method_is_refused() -> None:

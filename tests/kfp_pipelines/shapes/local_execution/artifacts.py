@@ -68,7 +68,7 @@ class Out(NamedTuple):
 
 
 @dsl.pipeline
-def nested(word: str) -> Made:
+def nested(word: str = "n") -> Made:
     made = several(word=word)
     return Made(made.outputs["table"], made.outputs["path"])
 

@@ -28,9 +28,7 @@ def every(
     items_left: list = ["a", 1],
     table_left: dict = {"a": {"b": [1.5, True]}},
     text_none: str = None,  # noqa: RUF013 - KFP lets people write this
-    whole_none: Optional[int] = None,
     table_none: Optional[dict[str, int]] = None,
-    flag_none: Optional[bool] = None,
     job: str = "",
 ) -> NamedTuple(
     "Every",
@@ -38,7 +36,7 @@ def every(
 ):
     values = [
         text, whole, real, flag, items, table, typed_items, typed_table, text_left, whole_left, real_left,
-        flag_left, items_left, table_left, text_none, whole_none, table_none, flag_none,
+        flag_left, items_left, table_left, text_none, table_none,
     ]  # fmt: skip
     return ("; ".join(shown(one) for one in values), whole, real, flag, items, table)
 
@@ -55,17 +53,16 @@ class Both(NamedTuple):
 
 @dsl.pipeline
 def parameters(
-    text: str = 'ü {"a": 1}',
+    text: str = "ü {a: 'b'}",
     whole: int = 3,
     real: float = 2.0,
     flag: bool = False,
     items: list[int] = [3, 4],
     table: dict[str, list[str]] = {"a": ["b"]},
-    nothing: Optional[int] = None,
 ) -> Both:
     task = every(
         text=f"-{text}-{whole}", whole=whole, real=real, flag=flag, items=[whole, "x"], table={"a": text},
-        typed_items=items, typed_table=table, whole_none=nothing,
+        typed_items=items, typed_table=table,
         job=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )  # fmt: skip
     task.set_display_name("Every type")
