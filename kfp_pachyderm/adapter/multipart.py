@@ -76,8 +76,9 @@ class Multipart:
         found, position = self._upload(request), _number(request)
         file, body = upload(request, signed, self._spool, found.algorithm)
         checksum = dict(body.checksums).get(found.header, "")
-        found.parts[position] = Part(file, body.md5, body.sha256, datetime.now(UTC), checksum)
-        return Response(200, (("ETag", f'"{body.md5.hex()}"'), *body.checksums))
+        part = Part(file, body.md5, body.sha256, datetime.now(UTC), checksum)
+        found.parts[position] = part
+        return Response(200, (("ETag", f'"{part.etag}"'), *body.checksums))
 
     def copy_part(self, request: S3Request) -> Response:
         """UploadPartCopy, of a whole object or a range."""
@@ -91,7 +92,7 @@ class Multipart:
             raise S3Error("InvalidRange", f"x-amz-copy-source-range {value!r} of {source.size} bytes")
         start, length = (span.start, span.length) if span else (0, source.size)
         content = PieceReader(source.read(start, length), found.algorithm)
-        part = Part(self._spool.write(content), content.md5, b"", datetime.now(UTC), content.checksum)
+        part = Part(self._spool.write(content), b"", content.sha256, datetime.now(UTC), content.checksum)
         found.parts[position] = part
         fields = [("LastModified", timestamp(part.modified)), *self._sums(found, part)]
         return xml_response("CopyPartResult", fields)
@@ -133,7 +134,7 @@ class Multipart:
     @staticmethod
     def _sums(found: Upload, part: Part) -> xml.Fields:
         checksum: xml.Fields = [(element(found.header), part.checksum)] if found.header else []
-        return [("ETag", f'"{part.md5.hex()}"'), *checksum]
+        return [("ETag", f'"{part.etag}"'), *checksum]
 
     def _part(self, found: Upload, position: int) -> xml.Fields:
         part = found.parts[position]

@@ -50,7 +50,7 @@ class Piece:
     Args:
         number: of the part.
         size: bytes.
-        md5: of the content.
+        md5: of the content, b"" when the SHA-256 is all that is known.
         sha256: of the content, b"" when the client did not say it.
         checksums: headers for a read that asks for them.
     """
@@ -60,6 +60,20 @@ class Piece:
     md5: bytes
     sha256: bytes = b""
     checksums: tuple[tuple[str, str], ...] = ()
+
+
+def etag(md5: bytes, sha256: bytes) -> str:
+    """The ETag of an object or part that came in one piece: its MD5, or what can't be taken for one.
+
+    Clients that compare it with an MD5 of their own and do not send that (AWS's SDK for Java 1,
+    SkipMd5CheckStrategy.isMultipartUploadETag; s3cmd; rclone) leave alone what has a dash, as S3's own ETags
+    have with SSE-KMS or in parts.
+
+    Args:
+        md5: b"" where it was not computed.
+        sha256: needed there.
+    """
+    return md5.hex() or f"{sha256.hex()[:32]}-1"
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,7 @@ class Stored:
         read: its content.
         pieces: what it was uploaded in, in order; none for an input's object.
         attributes: what the upload said about it.
+        multipart: whether the pieces are the parts of a multipart upload.
         spooled: whether its content lies in the spool, for as long as this object is used.
     """
 
@@ -84,12 +99,13 @@ class Stored:
     read: Reader
     pieces: tuple[Piece, ...] = ()
     attributes: Attributes = Attributes()
+    multipart: bool = False
     spooled: bool = True
 
     @property
     def parts(self) -> tuple[Piece, ...]:
         """The parts of a multipart upload; none when it came in one piece."""
-        return self.pieces if "-" in self.etag else ()
+        return self.pieces if self.multipart else ()
 
     @cached_property
     def encoded(self) -> Stored:

@@ -28,7 +28,7 @@ _PAGE = 5000
 
 
 def _md5(file: Stored) -> bytes:
-    if len(file.pieces) == 1:
+    if len(file.pieces) == 1 and file.pieces[0].md5:
         return file.pieces[0].md5
     digest = hashlib.md5(usedforsecurity=False)
     for piece in file.read(0, file.size):

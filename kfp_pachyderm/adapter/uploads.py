@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from kfp_pachyderm.adapter.objects import Attributes, Piece, Stored
+from kfp_pachyderm.adapter.objects import Attributes, Piece, Stored, etag
 from kfp_pachyderm.adapter.outputs import reader
 from kfp_pachyderm.adapter.spool import SpoolFile
 from kfp_pachyderm.s3 import xml
@@ -26,7 +26,7 @@ class Part:
 
     Args:
         file: its content.
-        md5: of its content.
+        md5: of its content, b"" when the SHA-256 is all that is known.
         sha256: of its content, b"" when the client did not say it.
         modified: when it was uploaded.
         checksum: by its upload's algorithm, "" if that has none.
@@ -37,6 +37,11 @@ class Part:
     sha256: bytes
     modified: datetime
     checksum: str = ""
+
+    @property
+    def etag(self) -> str:
+        """Without quotes."""
+        return etag(self.md5, self.sha256)
 
     def piece(self, number: int, header: str) -> Piece:
         """What the object keeps of it."""
@@ -86,7 +91,7 @@ class Wanted:
     def is_met(self, upload: Upload) -> bool:
         """Whether the upload has that part, with this ETag and, where it is given, this checksum."""
         part = upload.parts.get(self.number)
-        if part is None or part.md5.hex() != self.etag:
+        if part is None or part.etag != self.etag:
             return False
         checksum = self.node.value(element(upload.header)) if upload.header else ""
         return checksum in ("", part.checksum)
@@ -182,7 +187,9 @@ def assemble(upload: Upload, wanted: list[Wanted]) -> Stored:
     parts = [upload.parts[number] for number in numbers]
     if any(part.file.size < _SMALLEST for part in parts[:-1]):
         raise S3Error("EntityTooSmall")
-    digest = hashlib.md5(b"".join(part.md5 for part in parts), usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(
+        b"".join(part.md5 or part.sha256 for part in parts), usedforsecurity=False
+    ).hexdigest()
     return Stored(
         key=upload.key,
         size=sum(part.file.size for part in parts),
@@ -191,4 +198,5 @@ def assemble(upload: Upload, wanted: list[Wanted]) -> Stored:
         read=reader(*(part.file for part in parts)),
         pieces=tuple(part.piece(number, upload.header) for number, part in zip(numbers, parts, strict=True)),
         attributes=replace(upload.attributes, checksums=_checksums(upload, parts)),
+        multipart=True,
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from kfp_pachyderm.adapter.buckets import Buckets
 from kfp_pachyderm.adapter.listing import timestamp
-from kfp_pachyderm.adapter.objects import Attributes, Piece, Stored
+from kfp_pachyderm.adapter.objects import Attributes, Piece, Stored, etag
 from kfp_pachyderm.adapter.outputs import reader
 from kfp_pachyderm.adapter.spool import Spool, SpoolFile
 from kfp_pachyderm.adapter.versions import NULL, check_version
@@ -35,7 +35,7 @@ class PieceReader:
 
     def __init__(self, pieces: Iterator[bytes], algorithm: str = "") -> None:
         self._pieces = pieces
-        self._digest = hashlib.md5(usedforsecurity=False)
+        self._digest = hashlib.sha256()
         self._sum = ALGORITHMS[algorithm]() if algorithm else None
 
     def read(self, _size: int, /) -> bytes:
@@ -52,8 +52,8 @@ class PieceReader:
         return encoded(self._sum.digest()) if self._sum else ""
 
     @property
-    def md5(self) -> bytes:
-        """MD5 of what has been read."""
+    def sha256(self) -> bytes:
+        """SHA-256 of what has been read."""
         return self._digest.digest()
 
 
@@ -141,7 +141,8 @@ class Writes:
         checksums = (*body.checksums, (TYPE, FULL_OBJECT)) if body.checksums else ()
         now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=checksums)
         pieces = (Piece(1, file.size, body.md5, body.sha256),)
-        stored = Stored(request.key, file.size, body.md5.hex(), now, reader(file), pieces, attributes)
+        tag = etag(body.md5, body.sha256)
+        stored = Stored(request.key, file.size, tag, now, reader(file), pieces, attributes)
         bucket.put(stored, Conditions.of(request))
         return Response(200, (("ETag", f'"{stored.etag}"'), *checksums))
 
@@ -167,8 +168,8 @@ class Writes:
             return source
         content = PieceReader(source.read(0, source.size))
         file = self._spool.write(content)
-        pieces = (Piece(1, file.size, content.md5),)
-        return Stored(source.key, file.size, content.md5.hex(), source.modified, reader(file), pieces)
+        pieces, tag = (Piece(1, file.size, b"", content.sha256),), etag(b"", content.sha256)
+        return Stored(source.key, file.size, tag, source.modified, reader(file), pieces)
 
     def delete(self, request: S3Request) -> Response:
         """DeleteObject."""

@@ -15,6 +15,8 @@ from kfp_pachyderm.s3.request import S3Request, Source, number
 from kfp_pachyderm.s3.signature import Signed
 
 _STREAMING = "STREAMING-"
+#: What boto3, and AWS's command line by it, upload in parts, so that nobody expects its ETag to be its MD5.
+_LARGE = 8 * 2**20
 _LONGEST_DOCUMENT = 4 * 2**20
 
 
@@ -46,13 +48,18 @@ class Body:
         self._request = request
         declared = request.header("x-amz-content-sha256")
         self._reader, self._expected = self._open(request, signed, declared)
-        self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256() if self._hex_digest(declared) else None
+        self._md5 = None if self._spares_md5() else hashlib.md5(usedforsecurity=False)
         self._declared = declared
         self._named = named(request)
         self._sums = {name: ALGORITHMS[name]() for name in (self._named if sums is None else sums)}
         self._digests = Digests(*filter(None, (self._md5, self._sha256, *self._sums.values())))
         self.size = 0
+
+    def _spares_md5(self) -> bool:
+        """Whether another digest is there, and MD5, the slowest of them, would be for an ETag alone."""
+        large = (self._expected or 0) >= _LARGE
+        return large and self._sha256 is not None and not self._request.header("content-md5")
 
     @staticmethod
     def _hex_digest(declared: str) -> bool:
@@ -81,9 +88,9 @@ class Body:
 
     @property
     def md5(self) -> bytes:
-        """MD5 of what has been read."""
+        """MD5 of what has been read, b"" when it is large and the client said the SHA-256 alone."""
         self._digests.settle()
-        return self._md5.digest()
+        return self._md5.digest() if self._md5 else b""
 
     @property
     def sha256(self) -> bytes:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -150,6 +151,27 @@ def test_multipart(s3: Any, step: Step, pachyderm: Pachyderm) -> None:
     assert step.flush().bytes == len(content)
     assert pachyderm.read(step.commit, "/large") == content
     assert step.peak_memory() < 150 * 2**20
+
+
+def test_a_large_object_put_in_one_piece_has_an_etag_that_is_no_md5(
+    s3: Any, step: Step, pachyderm: Pachyderm
+) -> None:
+    content = os.urandom(2**20) * 8
+    etag = s3.put_object(Bucket="out", Key="large", Body=content)["ETag"]
+    assert etag == f'"{hashlib.sha256(content).hexdigest()[:32]}-1"'
+    assert read(s3, "out", "large", IfMatch=etag) == content
+    # it did not come in parts, though it has a dash
+    asked = s3.get_object_attributes(Bucket="out", Key="large", ObjectAttributes=["ETag", "ObjectParts"])
+    assert "ObjectParts" not in asked
+    assert "PartsCount" not in s3.head_object(Bucket="out", Key="large", PartNumber=1)
+    s3.copy_object(Bucket="out", Key="copy", CopySource={"Bucket": "out", "Key": "large"})
+    digest = hashlib.md5(content)
+    said = s3.put_object(
+        Bucket="out", Key="said", Body=content, ContentMD5=base64.b64encode(digest.digest()).decode()
+    )
+    assert said["ETag"] == f'"{digest.hexdigest()}"'
+    assert step.flush().objects == 3
+    assert pachyderm.read(step.commit, "/copy") == content
 
 
 def test_multipart_by_hand(s3: Any) -> None:

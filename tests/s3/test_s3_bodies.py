@@ -126,6 +126,32 @@ SUMS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("more", "size", "has_md5"),
+    [
+        ({}, 8 * 2**20, False),
+        ({}, 8 * 2**20 - 1, True),
+        ({"content-md5": True}, 8 * 2**20, True),
+        ({"x-amz-content-sha256": False}, 8 * 2**20, True),
+    ],
+)
+def test_a_large_body_whose_sha256_is_said_has_no_other_md5_than_the_clients(
+    more: dict[str, bool], size: int, has_md5: bool
+) -> None:
+    content = bytes(size)
+    said = {"x-amz-content-sha256": True, **more}
+    digests = {
+        "x-amz-content-sha256": hashlib.sha256(content).hexdigest(),
+        "content-md5": b64(hashlib.md5(content).digest()),
+    }
+    headers = {name: digests[name] for name, is_said in said.items() if is_said}
+    made = Body(request("PUT", "/b/k", {"Content-Length": str(size), **headers}, content))
+    while made.read(2**20):
+        pass
+    made.finish()
+    assert made.md5 == (hashlib.md5(content).digest() if has_md5 else b"")
+
+
 @pytest.mark.parametrize("name", SUMS)
 def test_right_and_wrong_digests(name: str) -> None:
     made = finished({name: SUMS[name]}, CONTENT)
