@@ -42,6 +42,7 @@ PASSING: tuple[tuple[str, str], ...] = (
     ("driver: bad connection", "database/sql/driver, ErrBadConn"),
     ("sql: (database|connection) is (already )?closed", "database/sql, errDBClosed and ErrConnDone"),
     ("sql: transaction has already been committed or rolled back", "database/sql, ErrTxDone"),
+    ("commit unexpectedly resulted in rollback", "github.com/jackc/pgx/v4/tx.go; seen of a busy pachd"),
     ("write failed: ", "pgconn/errors.go, writeError"),
     ("concurrent modifications", "src/server/transaction/server/driver.go, transactionModifiedError"),
     # Connections of pachd's own: to the database, etcd, storage, Kubernetes, workers, itself

@@ -35,6 +35,7 @@ SAMPLES = (
     "driver: bad connection",
     "sql: database is closed",
     "sql: transaction has already been committed or rolled back",
+    "commit unexpectedly resulted in rollback",
     "write failed: write tcp 10.0.0.2:33412->10.0.0.3:5432: write: connection timed out",
     "transaction could not be modified due to concurrent modifications",
     "dial tcp 10.96.0.7:5432: connect: connection refused",
