@@ -81,6 +81,17 @@ def test_the_sidecars_own_s3_shows_the_stored_names_and_says_so(step: Runner) ->
     assert "percent-encoded in Pachyderm, and shown so" in ended.out + ended.err
 
 
+def test_a_file_input_has_the_stored_names(step: Runner) -> None:
+    step.fill()
+    assert step.run(WRITE, step.config(keys="encode")).code == 0
+    second = after(step)
+    code = "import os; print(sorted(os.listdir(os.environ['PACH_INPUTS'] + '/before')))"
+    inputs = (InputConfig("before", step.name, s3=False, glob="/*.csv"),)
+    ended = second.run(code, second.config(inputs=inputs))
+    assert ended.code == 0
+    assert "['S%C3%A3o Paulo %281%29.csv']" in ended.out
+
+
 def test_an_encoding_of_a_later_version_is_an_error_before_anything_is_made(step: Runner) -> None:
     step.fill()
     first = step.run(WRITE, step.config(keys="encode"))
