@@ -28,7 +28,7 @@ def _client(name: str) -> Any:
     )
 
 
-@pytest.mark.parametrize("client", map(_client, CLIENTS))
+@pytest.mark.parametrize("client", list(map(_client, CLIENTS)))
 def test_client(bed: Bed, client: str) -> None:
     results = bed.through_adapter(client, CLIENT_LARGE_MIB="200" if client in LARGE else "24")
     assert results
