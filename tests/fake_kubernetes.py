@@ -24,6 +24,8 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from tests.waiting import PATIENCE
+
 PROTOCOL = "v4.channel.k8s.io"
 TOKEN = "kubernetes-token"
 NAMESPACE = "pachyderm"
@@ -100,7 +102,7 @@ class FakeKubernetes:
         """Breaks every open connection, with no word of farewell; how many there were."""
         assert self.loop
         done = asyncio.run_coroutine_threadsafe(self._cut(), self.loop)
-        return done.result(10)
+        return done.result(PATIENCE)
 
     async def _cut(self) -> int:
         handlers = list(self.open)

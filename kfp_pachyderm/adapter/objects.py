@@ -51,7 +51,7 @@ class Piece:
         number: of the part.
         size: bytes.
         md5: of the content, b"" when the SHA-256 is all that is known.
-        sha256: of the content, b"" when the client did not say it.
+        sha256: of the content, b"" where the MD5 will do.
         checksums: headers for a read that asks for them.
     """
 

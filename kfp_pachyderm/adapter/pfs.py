@@ -136,14 +136,14 @@ class Pfs:
         self._modify = self._channel.stream_unary(_SERVICE + "ModifyFile")
         self._verifier = Verifier(self, contents)
 
-    def inspect(self, name: CommitName, path: str) -> Found | None:
+    def inspect(self, name: CommitName, path: str, timeout: float | None = None) -> Found | None:
         """The regular file at the path; None when there is none."""
         import grpc
 
         with _told():
             try:
                 request = wire.file_request(name, path)
-                info = self._inspect(request, metadata=self._metadata, timeout=self._patience)
+                info = self._inspect(request, metadata=self._metadata, timeout=timeout or self._patience)
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.NOT_FOUND:
                     return None

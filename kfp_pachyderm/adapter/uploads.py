@@ -27,7 +27,7 @@ class Part:
     Args:
         file: its content.
         md5: of its content, b"" when the SHA-256 is all that is known.
-        sha256: of its content, b"" when the client did not say it.
+        sha256: of its content, b"" where the MD5 will do.
         modified: when it was uploaded.
         checksum: by its upload's algorithm, "" if that has none.
     """

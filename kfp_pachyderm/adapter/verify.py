@@ -16,6 +16,9 @@ from kfp_pachyderm.s3.digests import Digests
 
 #: Reading back is bound by the other side's time for each file, then by the digest.
 _READERS = 4
+#: Objects that are asked for one by one: Pachyderm finds the hash of what filled a stream's memory anew each
+#: time, and a walk wants it for the folder, too (src/server/pfs/server/source.go).
+_FEW = 4
 #: Bytes of one object that a reader takes at once, if the object came in parts.
 _RUN = 64 * 2**20
 
@@ -27,6 +30,9 @@ def content(file: Stored) -> bytes:
 
 class Readable(Protocol):
     """What a look into the commit needs of a connection; deadlines are in seconds."""
+
+    def inspect(self, name: CommitName, path: str, timeout: float | None = None) -> Found | None:
+        """The file at the path; None when there is none."""
 
     def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
         """Every file of the commit."""
@@ -59,7 +65,7 @@ class Verifier:
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
         """Those of the files that the commit does not hold, or with another size or content."""
         self.prepare(file for file in files if self._verified.get(file.key) is not file)
-        found = {one.path: one for one in self._remote.walk(name, timeout)}
+        found = {one.path: one for one in self._found(name, files, timeout)}
         sized = [file for file in files if _has_size(file, found.get("/" + file.key))]
         unknown = [file for file in sized if not self._is_known(file, found["/" + file.key])]
         runs = [run for file in unknown for run in _runs(file)]
@@ -69,6 +75,11 @@ class Verifier:
         self._verified = {file.key: file for file in sized if file.key not in changed}
         self._expected.keep(files)
         return [file for file in files if file.key not in self._verified]
+
+    def _found(self, name: CommitName, files: list[Stored], timeout: float) -> Iterable[Found]:
+        if len(files) > _FEW:
+            return self._remote.walk(name, timeout)
+        return filter(None, [self._remote.inspect(name, "/" + file.key, timeout) for file in files])
 
     def _is_known(self, file: Stored, found: Found) -> bool:
         return (

@@ -48,18 +48,15 @@ class Body:
         self._request = request
         declared = request.header("x-amz-content-sha256")
         self._reader, self._expected = self._open(request, signed, declared)
-        self._sha256 = hashlib.sha256() if self._hex_digest(declared) else None
-        self._md5 = None if self._spares_md5() else hashlib.md5(usedforsecurity=False)
-        self._declared = declared
+        self._declared = declared if self._hex_digest(declared) else ""
+        spares_md5 = (self._expected or 0) >= _LARGE and not request.header("content-md5")
+        self._md5 = None if spares_md5 else hashlib.md5(usedforsecurity=False)
+        # twice as fast as MD5, which such content would have for its ETag alone
+        self._sha256 = hashlib.sha256() if self._declared or spares_md5 else None
         self._named = named(request)
         self._sums = {name: ALGORITHMS[name]() for name in (self._named if sums is None else sums)}
         self._digests = Digests(*filter(None, (self._md5, self._sha256, *self._sums.values())))
         self.size = 0
-
-    def _spares_md5(self) -> bool:
-        """Whether another digest is there, and MD5, the slowest of them, would be for an ETag alone."""
-        large = (self._expected or 0) >= _LARGE
-        return large and self._sha256 is not None and not self._request.header("content-md5")
 
     @staticmethod
     def _hex_digest(declared: str) -> bool:
@@ -88,13 +85,13 @@ class Body:
 
     @property
     def md5(self) -> bytes:
-        """MD5 of what has been read, b"" when it is large and the client said the SHA-256 alone."""
+        """MD5 of what has been read, b"" when it is large and the client did not say it."""
         self._digests.settle()
         return self._md5.digest() if self._md5 else b""
 
     @property
     def sha256(self) -> bytes:
-        """SHA-256 of what has been read, b"" when the client did not say what it is."""
+        """SHA-256 of what has been read, b"" when it is small and the client did not say it."""
         self._digests.settle()
         return self._sha256.digest() if self._sha256 else b""
 
@@ -110,7 +107,7 @@ class Body:
         content_md5 = self._request.header("content-md5")
         if content_md5 and _md5(content_md5) != self.md5:
             raise S3Error("BadDigest")
-        if self._sha256 and self._sha256.hexdigest() != self._declared.lower():
+        if self._sha256 and self._declared and self._sha256.hexdigest() != self._declared.lower():
             raise S3Error("XAmzContentSHA256Mismatch")
         self._check_sums()
 

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -87,10 +87,13 @@ class OneWay:
         pass
 
 
-def written(pachyderm: Pachyderm, folder: Path, remote: Pfs) -> tuple[WriteBack, pfs.Commit]:
-    """A step that has written CONTENTS."""
+def written(
+    pachyderm: Pachyderm, folder: Path, remote: Pfs, keys: Iterable[str] = CONTENTS
+) -> tuple[WriteBack, pfs.Commit]:
+    """A step that has written CONTENTS, or some of them."""
     commit, bucket, spool = pachyderm.open_commit(), OutputBucket(), Spool(folder, 2**30)
-    for key, content in CONTENTS.items():
+    for key in keys:
+        content = CONTENTS[key]
         file = spool.write(io.BytesIO(content))
         pieces = (Piece(1, file.size, hashlib.md5(content).digest()),)
         bucket.put(Stored(key, file.size, "", datetime.now(UTC), reader(file), pieces))
@@ -137,6 +140,23 @@ def test_an_output_that_is_never_taken_says_how_often_it_was_tried(
         writeback, _ = written(pachyderm, tmp_path, remote)
         with pytest.raises(WriteBackError, match=r"connection refused \(\d+ tries\)"):
             writeback.flush(2)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_few_files_are_asked_for_by_name(
+    pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    monkeypatch.delattr(Pfs, "walk")
+    with closing(Counting(pachyderm.address)) as remote:
+        writeback, commit = written(pachyderm, tmp_path, remote, ["large", "below"])
+        if lost:
+            monkeypatch.setattr(Pfs, "write", lambda *_: None)
+            with pytest.raises(WriteBackError, match="'below', 'large' is missing or differs"):
+                writeback.flush(60)
+        else:
+            assert writeback.flush(60).objects == 2
+            assert remote.read_back == []
+            assert set(pachyderm.files(commit)) == {"/large", "/below"}
 
 
 def test_without_numpy_large_files_are_read_back(

@@ -29,6 +29,7 @@ from tests.faults.fault_answers import AnsweringPachd, Plan, Wrong
 from tests.faults.fault_pachd import announced
 from tests.launcher.launcher_steps import Runner, files, put
 from tests.passing_texts import SAMPLES
+from tests.waiting import PATIENCE
 
 #: Pachyderm may be away as long; on a busy machine a step takes its time.
 LEASE = 20.0
@@ -315,4 +316,4 @@ def running(
 
 @pytest.mark.parametrize("case", CASES)
 def test_it_succeeds(case: str, running: dict[str, Future[None]]) -> None:
-    running[case].result(300)
+    running[case].result(PATIENCE)

@@ -259,12 +259,14 @@ def test_step_outlives_broken_connections(
 
 def _cut_when_it_reads(kubernetes: FakeKubernetes, go: Path) -> None:
     forwards = 3
-    for _ in range(3):
-        while len(kubernetes.forwards) <= forwards:
-            threading.Event().wait(0.05)
-        forwards = len(kubernetes.forwards)
-        kubernetes.cut()
-    go.touch()
+    try:
+        for _ in range(3):
+            while len(kubernetes.forwards) <= forwards:
+                threading.Event().wait(0.05)
+            forwards = len(kubernetes.forwards)
+            kubernetes.cut()
+    finally:
+        go.touch()
 
 
 def test_what_the_port_forward_lacks_is_named(kubernetes: FakeKubernetes) -> None:
