@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from kfp_pachyderm.errors import PachydermUnreachableError, ProtocolError
+from kfp_pachyderm.errors import AuthenticationError, PachydermUnreachableError, ProtocolError
 from kfp_pachyderm.launcher import holder_image
 from kfp_pachyderm.pachyderm.address import (
     CA_FILE,
@@ -113,6 +113,8 @@ def check(where: Address) -> None:
     try:
         with connect(where) as pachd, suppress(ProtocolError):  # which says that auth is off
             pachd.auth.who_am_i()
+    except AuthenticationError as error:
+        raise AuthenticationError(f"{error}; here by local.init(token=...) or KFP_PACHYDERM_TOKEN") from error
     except PachydermUnreachableError as error:
         if where.dialled:
             raise

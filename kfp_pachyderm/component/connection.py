@@ -23,6 +23,7 @@ CA_TEXT_VARIABLE = "KFP_PACHYDERM_CA_TEXT"
 #: the key "token".
 DEFAULT_NAME = "kfp-pachyderm"
 _CA_FOLDER = str(PurePosixPath(CA_FILE).parent)
+_OWN_CA_FOLDER = f"{_CA_FOLDER}-own"
 #: kfp-kubernetes 2.14 knows volumes that may be missing, but no such variables.
 _OPTIONAL = "optional" in inspect.signature(kubernetes.use_config_map_as_env).parameters
 _WHEEL = re.compile(r"\.whl(#\S+)?$")
@@ -68,13 +69,18 @@ def connect(task: Any, connection: Connection | None, volumes: bool = True) -> N
     elif default:
         folder = str(PurePosixPath(TOKEN_FILE).parent)
         kubernetes.use_secret_as_volume(task, DEFAULT_NAME, folder, optional=True)
-    if not volumes:
-        _authority_as_text(task, authority, default)
-    elif authority:
+    said = _authority_as_file if volumes else _authority_as_text
+    said(task, authority, default)
+
+
+def _authority_as_file(task: Any, authority: tuple[str, str] | None, default: bool) -> None:
+    if authority:
         secret, key = authority
-        kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=_CA_FOLDER)
-        task.set_env_variable(CA_VARIABLE, f"{_CA_FOLDER}/{key}")
-    elif default:
+        # The default's address must stay beside its token, where both are mounted.
+        folder = _CA_FOLDER if _OPTIONAL or not default else _OWN_CA_FOLDER
+        kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=folder)
+        task.set_env_variable(CA_VARIABLE, f"{folder}/{key}")
+    if default and not (authority and _OPTIONAL):
         kubernetes.use_config_map_as_volume(task, DEFAULT_NAME, _CA_FOLDER, optional=True)
 
 

@@ -53,14 +53,15 @@ ADDRESS = ("configMapAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_ADDRESS", True)
 IMAGE = ("configMapAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_HOLDER_IMAGE", True)
 AUTHORITY = ("configMapAsVolume", "kfp-pachyderm", "/kfp-pachyderm/ca", True)
 TOKEN = ("secretAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_TOKEN", True)
+OWN_AUTHORITY = OWN_BESIDE_DEFAULT = ("secretAsVolume", "mine", "/kfp-pachyderm/ca", False)
 if "optional" not in inspect.signature(kubernetes.use_secret_as_env).parameters:  # kfp-kubernetes 2.14
     ADDRESS, IMAGE, TOKEN = (
         AUTHORITY,
         AUTHORITY,
         ("secretAsVolume", "kfp-pachyderm", TOKEN_FILE.rpartition("/")[0], True),
     )
+    OWN_BESIDE_DEFAULT = ("secretAsVolume", "mine", "/kfp-pachyderm/ca-own", False)
 OWN_TOKEN = ("secretAsEnv", "mine", "KFP_PACHYDERM_TOKEN", False)
-OWN_AUTHORITY = ("secretAsVolume", "mine", "/kfp-pachyderm/ca", False)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ OWN_AUTHORITY = ("secretAsVolume", "mine", "/kfp-pachyderm/ca", False)
         (None, {ADDRESS, IMAGE, AUTHORITY, TOKEN}),
         (pachyderm.Connection(), {ADDRESS, IMAGE, AUTHORITY, TOKEN}),
         (pachyderm.Connection(token_secret="mine"), {ADDRESS, IMAGE, AUTHORITY, OWN_TOKEN}),
-        (pachyderm.Connection(ca_secret="mine"), {ADDRESS, IMAGE, OWN_AUTHORITY, TOKEN} - {AUTHORITY}),
+        (pachyderm.Connection(ca_secret="mine"), {ADDRESS, IMAGE, OWN_BESIDE_DEFAULT, TOKEN}),
         (pachyderm.Connection("grpc://there:30650", token_secret="mine"), {OWN_TOKEN}),
         (pachyderm.Connection("grpcs://there:30650", ca_secret="mine"), {OWN_AUTHORITY}),
     ],
@@ -93,3 +94,16 @@ def test_default_is_no_part_of_the_cache_key(compiled: Any) -> None:
         assert [one["name"] for one in executor["container"]["env"]] == [PACKAGE_VARIABLE]
     assert "KFP_PACHYDERM_ADDRESS" not in yaml.safe_dump(pipeline["components"])
     assert compiled(pachyderm.Connection())[0] == pipeline
+
+
+def test_an_authority_of_its_own_hides_no_mounted_default(
+    compiled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kfp 2.14 compiles: its default token must not go to another address than the default's."""
+    monkeypatch.setattr("kfp_pachyderm.component.connection._OPTIONAL", False)
+    _, settings = compiled(pachyderm.Connection(ca_secret="private/root.pem"))
+    look = settings["look"]
+    assert [one["mountPath"] for one in look["configMapAsVolume"]] == ["/kfp-pachyderm/ca"]
+    paths = {one["secretName"]: one["mountPath"] for one in look["secretAsVolume"]}
+    assert set(paths) == {"kfp-pachyderm", "private"}
+    assert len({"/kfp-pachyderm/ca", *paths.values()}) == 3

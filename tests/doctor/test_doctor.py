@@ -81,6 +81,7 @@ def states(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 WORKER = ("port 8080, the holder", "port 1653, the sidecar's PFS", "port 1600, the sidecar's S3")
 
 
+@pytest.mark.usefixtures("_busy")
 def test_healthy_and_with_a_job_of_its_own(real: EmbeddedServer) -> None:
     shown = doctor(real.address, "--repo", "images", "--run")
     assert shown.exit_code == 0, shown.output
@@ -148,6 +149,13 @@ def step(real: EmbeddedServer, folder: Path, **config: Any) -> Iterator[subproce
         process.wait()
 
 
+@pytest.fixture
+def _busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder may take long to listen: on a busy machine Python alone starts in seconds."""
+    monkeypatch.setattr(worker, "_TIMEOUT", 60.0)
+
+
+@pytest.mark.usefixtures("_busy")
 def test_a_running_step_shows_the_way_to_jobs_and_its_memory(real: EmbeddedServer, tmp_path: Path) -> None:
     small = {"sidecar_resource_requests": {"memory": "256Mi"}}
     with step(real, tmp_path, pipeline_spec=small) as process:
@@ -382,6 +390,7 @@ def test_an_answer_that_nobody_knows_ends_no_other_check(real: EmbeddedServer, m
     assert {"address", "port 1650", "tls", "clock", "token"} <= set(found)
 
 
+@pytest.mark.usefixtures("_busy")
 def test_a_trial_is_told_although_nobody_says_whether_its_project_is_gone(real: EmbeddedServer) -> None:
     with answering(real, "ListProject") as proxy:
         found = lines(f"grpc://{proxy.address}", "--run")

@@ -118,7 +118,7 @@ def test_token_lets_in_and_stays_with_the_step(tmp_path: Path, capfd: pytest.Cap
         token = (tmp_path / "real" / "root-token").read_text().strip()
         with pytest.raises(AuthenticationError, match="no authentication token"):
             pachyderm.local.init(address=url(real))
-        with pytest.raises(AuthenticationError):
+        with pytest.raises(AuthenticationError, match=r"local.init\(token=.*KFP_PACHYDERM_TOKEN$"):
             pachyderm.local.init(address=url(real), token="wrong")
         assert "KFP_PACHYDERM_TOKEN" not in os.environ
         with pachyderm.local.init(address=url(real), token=token) as running:
