@@ -36,5 +36,6 @@ def test_every_image_under_every_filter(pachyderm: Any) -> None:
     assert shades["drawn"] in (0, 255)
     assert 0 < shades["soft"] < 255, "blurred between black and white"
     pipeline = pps.Pipeline(name="apply", project=pfs.Project(name="studio"))
-    (job,) = pachyderm.client.pps.list_job(pipeline=pipeline)
+    job, *ahead = pachyderm.client.pps.list_job(pipeline=pipeline)
+    assert not any(one.data_total for one in ahead), "of the pipeline that the snapshot made: no user code"
     assert (job.job.id, job.data_processed, job.state) == (made.id, 2, pps.JobState.JOB_SUCCESS)

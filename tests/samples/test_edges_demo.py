@@ -34,7 +34,7 @@ def run_demo(folder: Path) -> tuple[str, dict]:
 def run_readme(folder: Path) -> str:
     """What the README's lines for a laptop print, run where it says."""
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    (code,) = [block for block in blocks if "local.init(" in block]
+    (code,) = [block for block in blocks if "import edge_detection" in block]
     there = folder / "samples" / "edges"
     there.mkdir(parents=True)
     shutil.copy(DEMO.with_name("pipeline.py"), there)
