@@ -61,7 +61,12 @@ class GsUtil:
         return int(next(line for line in lines if "Content-Length" in line).split(":")[1])
 
     def list(self, bucket: str, prefix: str) -> list[str]:
-        lines = self.gsutil("ls", f"s3://{bucket}/{prefix}**").decode().split()
+        try:
+            lines = self.gsutil("ls", f"s3://{bucket}/{prefix}**").decode().split()
+        except RuntimeError as error:
+            if "matched no objects" in str(error):  # its word for an empty folder, with any server
+                return []
+            raise
         return [line.partition(f"s3://{bucket}/")[2] for line in lines]
 
     def folders(self, bucket: str, prefix: str) -> list[str]:
