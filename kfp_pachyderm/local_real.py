@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 from kfp_pachyderm.errors import AuthenticationError, PachydermUnreachableError, ProtocolError
 from kfp_pachyderm.launcher import holder_image
 from kfp_pachyderm.pachyderm.address import (
-    CA_FILE,
+    ADDRESS_FILE,
     DEFAULT_ADDRESS,
+    TOKEN_FILE,
     Address,
     from_environment,
     mounted,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from kfp_pachyderm.forward.forwarder import Forwarder
 
 #: Where a notebook's pod has the namespace's ConfigMap, as steps have it, and Secret.
-CONFIG_FOLDER, SECRET_FOLDER = Path(CA_FILE).parent, Path("/kfp-pachyderm/auth")
+CONFIG_FOLDER, SECRET_FOLDER = Path(ADDRESS_FILE).parent, Path(TOKEN_FILE).parent
 
 
 def default_address(env: Mapping[str, str]) -> str:

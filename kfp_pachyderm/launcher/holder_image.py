@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from kfp_pachyderm.pachyderm.address import mounted
+from kfp_pachyderm.pachyderm.address import CA_FILE, mounted
 
 #: What is taken where nobody names one.
 DEFAULT_IMAGE = "python:3.11-slim"
 #: The namespace's image, in a step's environment.
 VARIABLE = "KFP_PACHYDERM_HOLDER_IMAGE"
 #: The same where the namespace's ConfigMap is mounted: kfp 2.14 knows no variable that may be missing.
-FILE = "/kfp-pachyderm/ca/holder_image"
+FILE = f"{os.path.dirname(CA_FILE)}/holder_image"
 
 
 def holder_image(author: str = "", env: Mapping[str, str] = os.environ) -> str:
