@@ -12,7 +12,6 @@ import ctypes
 import json
 import logging
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from kfp_pachyderm.embedded.announce import JsonLines, welcome
+from kfp_pachyderm.embedded.ending import Ending
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.store.check import check, collect
 from kfp_pachyderm.errors import PachydermError
@@ -60,7 +60,7 @@ def _keep_memory_small() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
-def _watch_parent(end: threading.Event) -> None:
+def _watch_parent(end: Ending) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     end.set()
@@ -85,10 +85,8 @@ def _collect(folder: Path) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     _keep_memory_small()
-    end = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: end.set())
-    with EmbeddedServer(arguments.data_dir, arguments.port, arguments.auth, arguments.host) as server:
+    where = (arguments.data_dir, arguments.port, arguments.auth, arguments.host)
+    with Ending() as end, EmbeddedServer(*where) as server:
         file = logging.FileHandler(server.data_dir / "server.log")
         if arguments.command == "dev":
             print(welcome(server), end="\n\n", flush=True)
@@ -98,9 +96,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             _log_to(file)
         if arguments.exit_with_parent:
             threading.Thread(target=_watch_parent, args=(end,), daemon=True).start()
-        # a signal that comes just before a wait begins is handled when it ends
-        while not end.wait(1.0):
-            pass
+        end.wait()
         logger.info("stopping")
     return 0
 

@@ -60,6 +60,7 @@ class Session:
         self._client: HolderClient | None = None
         self._status: HolderStatus | None = None
         self._quiet = threading.Event()
+        self._abandoned = False
         self._beats: threading.Thread | None = None
         self._changing = threading.Lock()
         self.token = ""
@@ -138,7 +139,7 @@ class Session:
         return True
 
     def _beat(self) -> None:
-        while not self._quiet.wait(self._lease / 3):
+        while not self._quiet.wait(self._lease / 3) and not self._abandoned:
             try:
                 self._post("heartbeat", self._call)
             except LeaseLostError as error:
@@ -160,7 +161,7 @@ class Session:
     def _follow(self, why: PachydermError, deadline: float = float("inf")) -> None:
         """After a failed heartbeat: back to the holder, on to its successor, or to the end of the job."""
         gone, told = time.monotonic() + self._pachd.grace, set[str]()
-        while not self._quiet.is_set() and time.monotonic() < deadline:
+        while not self._is_over and time.monotonic() < deadline:
             try:
                 self._require_unfinished()
                 gone = time.monotonic() + self._pachd.grace
@@ -183,6 +184,10 @@ class Session:
                 self.give_up(error)
                 return
 
+    @property
+    def _is_over(self) -> bool:
+        return self._abandoned or self._quiet.is_set()
+
     def _require_unfinished(self) -> None:
         info = jobs.inspect(self._pachd, self._job)
         if jobs.is_over(info):
@@ -190,7 +195,7 @@ class Session:
 
     def give_up(self, error: PachydermError) -> None:
         """The job can't be saved; nothing happens when it needs no saving any more."""
-        if not self._quiet.is_set():
+        if not self._is_over:
             self._quiet.set()
             self.problem = error
             self._on_problem()
@@ -213,7 +218,7 @@ class Session:
         self._beats = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._beats.start()
 
-    def finish(self, code: int, reason: str, timeout: float | None = None) -> None:
+    def finish(self, code: int, reason: str) -> None:
         """Tells the holder how the step ended.
 
         Raises:
@@ -221,13 +226,18 @@ class Session:
             HolderReplacedError: a successor answers.
         """
         self._quiet.set()
-        self._post("finish", timeout or self._call, exit_code=code, reason=reason)
+        self._post_finish(code, reason, self._call)
+
+    def _post_finish(self, code: int, reason: str, timeout: float) -> None:
+        self._post("finish", timeout, exit_code=code, reason=reason)
         self.ended = True
 
     def abandon(self, code: int, reason: str) -> bool:
         """Tells the holder in under a second, for signal handlers; whether it was heard."""
+        # The thread that the handler interrupts may hold the event's lock.
+        self._abandoned = True
         try:
-            self.finish(code, reason, 0.8)
+            self._post_finish(code, reason, 0.8)
         except PachydermError:
             return False
         return True

@@ -97,6 +97,35 @@ def test_signals_end_it_cleanly(tmp_path, number):
     process.stdout.close()
 
 
+_AT_EACH_LINE = """
+import signal, sys
+from kfp_pachyderm.embedded.ending import Ending
+
+def lines_of_a_wait(signalled_at=None):
+    seen = 0
+    def trace(frame, event, _):
+        nonlocal seen
+        seen += event == "line"
+        if event == "line" and seen == signalled_at:
+            signal.raise_signal(signal.SIGTERM)
+        return trace
+    with Ending() as end:
+        if signalled_at is None:
+            end.set()
+        sys.settrace(trace)
+        end.wait()
+        sys.settrace(None)
+    return seen
+
+for line in range(1, lines_of_a_wait() + 1):
+    lines_of_a_wait(line)
+"""
+
+
+def test_a_signal_at_any_line_of_the_wait_ends_it():
+    subprocess.run([sys.executable, "-c", _AT_EACH_LINE], check=True, timeout=PATIENCE)
+
+
 def test_after_kill_9_finished_commits_are_whole_and_unfinished_jobs_run_again(tmp_path):
     data = tmp_path / "data"
     gate = tmp_path / "gate"

@@ -1,0 +1,43 @@
+"""Waits until the process is told to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import TracebackType
+
+_NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Ending:
+    """SIGTERM and SIGINT end the wait, and so does `set`. A context manager, for the main thread.
+
+    A signal handler runs in the main thread. It may not set a `threading.Event` that the main thread waits
+    for: that thread may hold the event's lock, and both stand still. A signal that comes just before a read
+    runs no handler until the read returns. So the interpreter itself writes each signal to a pipe (Python
+    docs, `signal.set_wakeup_fd`).
+    """
+
+    def __init__(self) -> None:
+        self._told, self._tell = os.pipe()
+        os.set_blocking(self._tell, False)
+
+    def __enter__(self) -> Ending:
+        self._wakeup_before = signal.set_wakeup_fd(self._tell)
+        self._before = [(number, signal.signal(number, lambda *_: None)) for number in _NUMBERS]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before:
+            signal.signal(number, before)
+        signal.set_wakeup_fd(self._wakeup_before)
+
+    def set(self) -> None:
+        """Ends the wait from another thread."""
+        os.write(self._tell, b"\0")
+
+    def wait(self) -> None:
+        """Returns when the process is to end."""
+        os.read(self._told, 1)
