@@ -33,6 +33,7 @@ def s3_enabled(
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
+    concurrency: int = ...,
 ) -> S3EnabledComponent: ...
 
 
@@ -51,6 +52,7 @@ def s3_enabled(
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
+    concurrency: int = ...,
 ) -> Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]: ...
 
 
@@ -68,6 +70,7 @@ def s3_enabled(
     timeout: float | None = None,
     verify: Literal["content", "size"] = "content",
     keys: Literal["refuse", "encode"] = "refuse",
+    concurrency: int = 1,
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
     """Makes a KFP component's task run as an S3-enabled Pachyderm job.
 
@@ -96,6 +99,10 @@ def s3_enabled(
         keys: what becomes of keys that Pachyderm can't hold (`* ? [ ] { } ! ( ) @ + ^`, what is no printable
             ASCII, empty elements, "." and ".."): "refuse" fails their upload, "encode" has all keys of the
             output bucket percent-encoded in Pachyderm (`adapter.encoding`); steps see them as they were.
+        concurrency: how many jobs of the step may run at once, from 1 to 32. A Pachyderm pipeline works on
+            one job at a time (its worker's queue, src/server/worker/pipeline/transform), so each has one of
+            its own: `edges`, `edges-2`, ... `edges-32`. They are made when they are needed first, and stay. A
+            step takes a free one, and waits only while all are busy; `commit` says which it was.
 
     Returns:
         A KFP component, called like the original; without `component` a decorator that makes one.
@@ -120,6 +127,7 @@ def s3_enabled(
             image=ir.container["image"],
             verify=verify,
             keys=keys,
+            concurrency=concurrency,
             workload=parameters(ir.component, passthroughs(original.component_spec)),
             workload_env=environment_of(passthroughs(original.component_spec)),
         )
@@ -131,6 +139,7 @@ def s3_enabled(
 
     _check_options(spec, gateway, connection, holder, verify)
     _check_keys(keys, gateway)
+    names.concurrency(concurrency)
     return wrap if component is None else wrap(component)
 
 

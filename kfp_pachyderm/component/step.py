@@ -66,7 +66,7 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
 
     def __init__(self, step: Step, project: str, connection: Connection | None) -> None:
         if step.config.name is not None:
-            names.step_pipeline(step.config.name, project)
+            names.step_pipeline(step.config.name, project, step.config.concurrency)
         self.step, self.connection = step, connection
         address = connection.address if connection else None
         self.config = replace(step.config, project=project, address=address)

@@ -75,6 +75,7 @@ class StepConfig:
         image: the component's image.
         verify: whether the output's "content" is compared with what was written, or its "size" alone.
         keys: what becomes of keys that Pachyderm can't hold: "refuse", or "encode".
+        concurrency: how many jobs of the step may run at once, each in a pipeline of its own.
         workload: the parameters by which the step hands settings to a workload that it starts.
         workload_env: whose the environment is that the step's author gives: the step's own (""), that
             workload's ("handed"), or both's ("shared").
@@ -94,6 +95,7 @@ class StepConfig:
     image: str = ""
     verify: Literal["content", "size"] = "content"
     keys: Literal["refuse", "encode"] = "refuse"
+    concurrency: int = 1
     workload: tuple[str, ...] = ()
     workload_env: Literal["", "shared", "handed"] = ""
 
@@ -102,7 +104,18 @@ class StepConfig:
         if self.name:
             return self.name
         name = re.sub(r"[^a-z0-9]+", "-", (task or self.component).lower())
-        return name[: min(51, 58 - len(self.project))].strip("-")
+        return name[: self._longest].strip("-")
+
+    def pipelines(self, task: str) -> tuple[str, ...]:
+        """The names of all pipelines that the step may have; `pipeline` is the first of them."""
+        name = self.pipeline(task)
+        suffixes = [f"-{number}" for number in range(2, self.concurrency + 1)]
+        return (name, *(name[: self._longest - len(one)].rstrip("-") + one for one in suffixes))
+
+    @property
+    def _longest(self) -> int:
+        """Letters of a pipeline's name (pachyderm/pipelines.py, check_name)."""
+        return min(51, 58 - len(self.project))
 
 
 @dataclass(frozen=True)

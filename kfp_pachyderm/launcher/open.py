@@ -15,6 +15,7 @@ from kfp_pachyderm.launcher.config import InputConfig, ReusableConfig, StepConfi
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.plan import make_plan
 from kfp_pachyderm.launcher.say import announce, say
+from kfp_pachyderm.launcher.siblings import claim_free
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
 from kfp_pachyderm.pachyderm.client import Pachd
@@ -84,17 +85,27 @@ def open_step(
         PermanentError: an input, the name or a pipeline of that name is not usable.
         TemporaryError: Pachyderm could not do it until the deadline.
     """
-    name = config.pipeline(execution.identity.task)
-    check_name(config.project, name)
-    asked, looked = time.monotonic(), beside(lambda: find_pipeline(pachd, config.project, name))
-    plan = make_plan(config, name, execution.identity.pipeline, _resolve(pachd, config, execution, deadline))
+    names = config.pipelines(execution.identity.task)
+    check_name(config.project, names[0])
+    asked = time.monotonic()
+    looked = [beside(partial(find_pipeline, pachd, config.project, name)) for name in names]
+    read = _resolve(pachd, config, execution, deadline)
+    plans = [
+        make_plan(config, name, execution.identity.pipeline, read, "" if name == names[0] else names[0])
+        for name in names
+    ]
     # What was seen before a long wait for an input may have changed.
-    found = inspect_owned(pachd, plan, looked if time.monotonic() - asked < _FRESH else None)
-    if found:
-        check_rights(pachd, plan)
-        _stop_predecessor(pachd, plan, execution.identity)
-        found = _wait_for_turn(pachd, plan, found, deadline)
-    job = claim(pachd, plan, found, deadline)
+    fresh = time.monotonic() - asked < _FRESH
+    every = [
+        beside(partial(_checked, pachd, plan, execution.identity, seen if fresh else None))
+        for plan, seen in zip(plans, looked, strict=True)
+    ]
+    found = [one.result() for one in every]
+    if len(plans) == 1:
+        plan = plans[0]
+        job = claim(pachd, plan, _wait_for_turn(pachd, plan, found[0], deadline), deadline)
+    else:
+        plan, job = claim_free(pachd, plans, deadline)
     try:
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
         for one in plan.inputs:
@@ -137,6 +148,17 @@ def _check_encoding(commit: Reference) -> None:
             f"the keys of {commit} are encoded as {commit.encoding!r}, which this version of kfp-pachyderm "
             "does not know: install the version that wrote them"
         )
+
+
+def _checked(
+    pachd: Pachd, plan: PipelinePlan, identity: Identity, looked: Future[pps.PipelineInfo | None] | None
+) -> pps.PipelineInfo | None:
+    """The pipeline, if there is one: ours to use, and nothing of an earlier attempt runs in it any more."""
+    found = inspect_owned(pachd, plan, looked)
+    if found:
+        check_rights(pachd, plan)
+        _stop_predecessor(pachd, plan, identity)
+    return found
 
 
 def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> None:

@@ -17,6 +17,7 @@ from kfp_pachyderm.pachyderm.codes import code_of
 from kfp_pachyderm.pachyderm.ownership import inspect_owned, mark, mark_project, new_claims
 from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, is_current, message, spec
 from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
+from kfp_pachyderm.pachyderm.turns import TakenError, Turns, give_up, take, turns
 from kfp_pachyderm.pachyderm.waiting import looks
 from kfp_pachyderm.sdk import pfs, pps, transaction
 
@@ -47,7 +48,13 @@ class ClaimedJob:
         return pps.Job(pipeline=message(self.project, self.pipeline), id=self.id)
 
 
-def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, deadline: float) -> ClaimedJob:
+def claim(
+    pachd: Pachd,
+    plan: PipelinePlan,
+    found: pps.PipelineInfo | None,
+    deadline: float,
+    seen: Turns | None = None,
+) -> ClaimedJob:
     """Makes exactly one job of the plan's pipeline on the plan's commits.
 
     Args:
@@ -55,10 +62,13 @@ def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, dead
         plan: the pipeline and its pinned inputs.
         found: what `inspect_owned` said of the pipeline just now.
         deadline: `time.monotonic()` until which it is tried.
+        seen: the pipeline's turns before it was seen that it is free: if another step has taken it since,
+            nothing is changed; None: the job queues behind the pipeline's others.
 
     Raises:
         PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
         PachydermError: what pachd answered at last.
+        TakenError: another step was quicker.
     """
     wanted = spec(plan)
 
@@ -66,7 +76,12 @@ def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, dead
         nonlocal found
         if again:
             found = inspect_owned(pachd, plan)
-        return _try(pachd, plan, wanted, found)
+        try:
+            return _try(pachd, plan, wanted, found, seen)
+        except PachydermError as error:
+            if seen is not None and (_exists_already(error) or turns(pachd, plan) != seen):
+                raise TakenError(str(plan)) from error
+            raise
 
     job = trying(pachd, plan, deadline, attempt)
     try:
@@ -111,17 +126,27 @@ def trying(
 
 
 def _may_pass(error: PachydermError) -> bool:
-    # ALREADY_EXISTS: another step made the pipeline since we looked; the next look sees it.
-    return isinstance(error, TemporaryError) or code_of(error) is grpc.StatusCode.ALREADY_EXISTS
+    # Another step made the pipeline since we looked; the next look sees it.
+    return isinstance(error, TemporaryError) or _exists_already(error)
+
+
+def _exists_already(error: PachydermError) -> bool:
+    return code_of(error) is grpc.StatusCode.ALREADY_EXISTS
 
 
 def _try(
-    pachd: Pachd, plan: PipelinePlan, wanted: dict[str, Any], found: pps.PipelineInfo | None
+    pachd: Pachd,
+    plan: PipelinePlan,
+    wanted: dict[str, Any],
+    found: pps.PipelineInfo | None,
+    seen: Turns | None,
 ) -> ClaimedJob:
     if found is None:
         ensure_project(pachd, plan.project)
 
     def fill(inside: Pachd) -> None:
+        # First of all: who comes second fails at once.
+        give_up(inside, plan, seen or ())
         for one in plan.inputs:
             repo = repo_message(one.commit.project, one.commit.repo)
             inside.pfs.create_branch(
@@ -131,6 +156,8 @@ def _try(
             inside.pps.create_pipeline_v2(
                 create_pipeline_request_json=json.dumps(wanted), update=found is not None
             )
+        if seen is not None:
+            take(inside, plan)
 
     return in_transaction(pachd, plan.project, plan.name, fill)
 
@@ -225,5 +252,5 @@ def _create_project(pachd: Pachd, project: pfs.Project) -> None:
         pachd.pfs.create_project(project=project, description="made by kfp-pachyderm")
         mark_project(pachd, project.name)
     except PachydermError as error:
-        if code_of(error) is not grpc.StatusCode.ALREADY_EXISTS:
+        if not _exists_already(error):
             raise
