@@ -106,8 +106,11 @@ def _aliases(opened: Opened) -> dict[str, str]:
     """The documented names, `s3://<input repo>` and `s3://<output repo>`, where they are not taken."""
     buckets = [one for one in opened.plan.inputs if one.s3]
     taken = {one.name for one in buckets} | {"out"}
-    aliases = {one.commit.repo: one.name for one in reversed(buckets)}
+    # A commit of `edges-2` is one of `edges`, as its step was written.
+    aliases = {one.repo: one.name for one in reversed(opened.config.inputs) if one.s3}
+    aliases |= {one.commit.repo: one.name for one in reversed(buckets)}
     if opened.config.s3_out:
+        aliases[opened.plan.sibling_of or opened.job.pipeline] = "out"
         aliases[opened.job.pipeline] = "out"
     return {alias: name for alias, name in aliases.items() if alias not in taken}
 

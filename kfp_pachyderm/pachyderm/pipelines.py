@@ -108,6 +108,11 @@ def branch_name(project: str, pipeline: str, repo_project: str, nth: int) -> str
     return f"{head}_{pipeline}" if repo_project == project else f"{head}_{project}_{pipeline}"
 
 
+def claim_branch(one: ClaimedInput) -> pfs.Branch:
+    """Pachyderm's message for an input's claim branch."""
+    return pfs.Branch(repo=repo_message(one.commit.project, one.commit.repo), name=one.branch)
+
+
 def spec(plan: PipelinePlan) -> dict[str, Any]:
     """The pipeline spec in Pachyderm's JSON."""
     settings = {
