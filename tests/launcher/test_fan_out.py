@@ -66,10 +66,19 @@ class Held:
 
 
 def held(step: Runner, number: int, **options: Any) -> list[Held]:
-    """As many that run side by side."""
+    """As many that run side by side, begun at once."""
     every = [Held(step, f"salt-{one}", **options) for one in range(number)]
     wait_for(lambda: all(one.began() for one in every))
     return every
+
+
+def two(step: Runner, **options: Any) -> tuple[Held, Held]:
+    """Two that run side by side: the first in `edges`, the other in `edges-2`."""
+    first = Held(step, "first", **options)
+    wait_for(first.began)
+    second = Held(step, "second", **options)
+    wait_for(second.began)
+    return first, second
 
 
 def pipelines(step: Runner) -> dict[str, pps.PipelineInfo]:
@@ -154,8 +163,8 @@ def test_a_killed_iteration_frees_its_pipeline(step: Runner) -> None:
 
 def test_another_attempt_stops_the_job_of_the_one_before_in_whichever_pipeline(step: Runner) -> None:
     step.fill()
-    every = held(step, 2)
-    (second,) = [one for one in every if ran(one) == f"{step.name}-2"]
+    every = two(step)
+    second = every[1]
     second.process.send_signal(signal.SIGKILL)
     second.process = second.attempt()
     second.hear("stopping job")
@@ -163,12 +172,6 @@ def test_another_attempt_stops_the_job_of_the_one_before_in_whichever_pipeline(s
         one.end()
     states = sorted(job.state for made in jobs(step).values() for job in made)
     assert states == sorted([State.JOB_SUCCESS, State.JOB_SUCCESS, State.JOB_KILLED])
-
-
-def ran(one: Held) -> str:
-    assert one.process.stdout
-    line = next(line for line in one.process.stdout if "job=" in line)
-    return str(line.split("pipeline=default/")[1].split()[0])
 
 
 def test_a_changed_spec_waits_for_one_pipeline_and_kills_no_job(step: Runner) -> None:
@@ -187,7 +190,7 @@ def test_a_changed_spec_waits_for_one_pipeline_and_kills_no_job(step: Runner) ->
 
 def test_what_is_idle_is_found_again_and_marked_as_ours(step: Runner) -> None:
     step.fill()
-    for one in held(step, 2):
+    for one in two(step):
         one.end()
     assert step.iteration("next-run").run("pass", config(step)).code == 0
     assert none_waited(step) == 3
@@ -212,7 +215,7 @@ def test_a_pipeline_that_knows_no_turns_is_used_on(step: Runner) -> None:
 def test_the_second_task_of_a_component_shares_what_has_its_name(step: Runner) -> None:
     """KFP calls it `edges-2`: so is called the second pipeline of the first."""
     step.fill()
-    for one in held(step, 2):
+    for one in two(step):
         one.end()
     task = replace(step, folder=step.folder.parent / f"{step.name}-2")
     task.folder.mkdir()
