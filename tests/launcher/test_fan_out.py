@@ -286,3 +286,33 @@ def test_a_step_that_waits_ends_on_a_signal_and_has_made_nothing(step: Runner) -
     for one in every:
         one.end()
     assert none_waited(step) == 2
+
+
+def test_a_pipeline_that_can_not_run_is_left_alone(step: Runner) -> None:
+    name = f"{step.name}-2"
+
+    def rewrite(method: str, answer: bytes) -> bytes:
+        if method == "InspectPipeline" and (info := pps.PipelineInfo().parse(answer)).pipeline.name == name:
+            info.state, info.reason = pps.PipelineState.PIPELINE_FAILURE, "no room"
+            return bytes(info)
+        if method == "InspectJob" and (job := pps.JobInfo().parse(answer)).job.pipeline.name == name:
+            job.details.worker_status = []
+            return bytes(job)
+        return answer
+
+    step.fill()
+    first = Held(step, "first")
+    wait_for(first.began)
+    with FaultyPachd(step.address.removeprefix("grpc://"), rewrite) as proxy:
+        step.address = f"grpc://{proxy.address}"
+        second = Held(step, "second", holder=HolderConfig(attach_timeout=600.0))
+        second.hear(f"pipeline default/{name} can't run: no room; looking for another")
+        assert f"of {step.name}, or can't run: {name} (no room); waiting" in second.hear("are busy")
+        first.end()
+        wait_for(second.began)
+        third = step.iteration("third").run("pass", config(step, holder=HolderConfig(attach_timeout=600.0)))
+        assert (third.code, ran_in(third)) == (0, f"{step.name}-3")
+        second.let_go()
+        assert step.end(second.process).code == 0
+    ended = {suffix: [job.state for job in made] for suffix, made in jobs(step).items()}
+    assert ended == {"": [State.JOB_SUCCESS] * 2, "-2": [State.JOB_KILLED], "-3": [State.JOB_SUCCESS]}
