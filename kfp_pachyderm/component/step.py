@@ -120,7 +120,9 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
     def _pinned(self, one: InputConfig, value: Any) -> Any:
         where = scope.get()
         if one.many:
-            return self._pinned_list(one, [f"{one.repo}@{one.branch}"] if value == "" else value, where)
+            # A channel makes a condition of ==.
+            left_out = isinstance(value, str) and not value
+            return self._pinned_list(one, [f"{one.repo}@{one.branch}"] if left_out else value, where)
         check_reference(one, value)
         return where.pin(self, one, value) if where else value
 

@@ -12,6 +12,7 @@ from kfp_pachyderm.launcher.ahead import make_pipelines
 from kfp_pachyderm.launcher.config import SnapshotConfig
 from kfp_pachyderm.launcher.execution import Execution
 from kfp_pachyderm.launcher.say import announce, say
+from kfp_pachyderm.launcher.sources import checked
 from kfp_pachyderm.launcher.step import DEFAULT_TIMEOUT
 from kfp_pachyderm.pachyderm import address
 from kfp_pachyderm.pachyderm.client import CONNECT_TIMEOUT, Pachd, connect
@@ -56,22 +57,23 @@ def _found(pachd: Pachd, config: SnapshotConfig, execution: Execution, name: str
 def _found_all(
     pachd: Pachd, config: SnapshotConfig, execution: Execution, name: str, deadline: float
 ) -> list[str]:
-    """As `_found`, of a list: what no reference is the step refuses in its own words."""
-    return [_found_one(pachd, config, name, each, deadline) for each in _elements(execution, name)]
+    """As `_found`, of every element of a list."""
+    every = _elements(execution, name)
+    return [_found_one(pachd, config, name, each, index, deadline) for index, each in enumerate(every)]
 
 
-def _found_one(pachd: Pachd, config: SnapshotConfig, name: str, given: Any, deadline: float) -> Any:
-    if not isinstance(given, str) or not given.strip():
-        return given
+def _found_one(
+    pachd: Pachd, config: SnapshotConfig, name: str, given: Any, index: int, deadline: float
+) -> Any:
     optional = name in config.optional
     until = time.monotonic() if optional else deadline
     try:
         # A commit without files is an empty folder.
-        return str(resolve(pachd, _reference(config, name, given), until, say, None))
+        return str(resolve(pachd, _reference(config, name, checked(name, index, given)), until, say, None))
     except PachydermError as error:
         if not optional:
             raise
-        return _left_open(given, error)
+        return _each_open(given, error)
 
 
 def _elements(execution: Execution, name: str) -> list[Any]:
@@ -98,8 +100,12 @@ def _all_open(
 ) -> str | list[Any]:
     if name not in config.lists:
         return _left_open(execution.parameter(name) or config.references[name], error)
-    every = _elements(execution, name)
-    return [_left_open(each, error) if isinstance(each, str) and each.strip() else each for each in every]
+    return [_each_open(each, error) for each in _elements(execution, name)]
+
+
+def _each_open(given: Any, error: PachydermError) -> Any:
+    """What is no reference the step refuses in its own words."""
+    return _left_open(given, error) if isinstance(given, str) and given.strip() else given
 
 
 def _write(execution: Execution, found: Mapping[str, str | list[Any]]) -> None:

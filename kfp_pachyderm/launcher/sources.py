@@ -104,6 +104,10 @@ def _texts(one: InputConfig, execution: Execution) -> list[str]:
             f"input {one.name!r} takes a list of commits (many=True), and got {value!r}: pass a list, "
             'dsl.Collected(<task>.outputs["commit"]) or [<task>.outputs["commit"]]'
         )
+    if execution.local:
+        # kfp.local collects from a loop in a loop a list of lists, KFP's backend one list (driver/resolve.go,
+        # CollectInputs).
+        value = _flat(value)
     if not value:
         raise EmptyInputError(
             f"input {one.name!r} got a list of no commits; Pachyderm would run no user code and report "
@@ -115,17 +119,31 @@ def _texts(one: InputConfig, execution: Execution) -> list[str]:
             "through one argument of a command, and Pachyderm takes them in one transaction; gather them in "
             "two levels of steps"
         )
-    return [_text(one, index, each, execution) for index, each in enumerate(value)]
+    return [
+        without_mark(checked(one.name, index, _resolved(each, execution))) for index, each in enumerate(value)
+    ]
 
 
-def _text(one: InputConfig, index: int, value: Any, execution: Execution) -> str:
+def _flat(value: Any) -> list[Any]:
+    return [each for one in value for each in _flat(one)] if isinstance(value, list) else [value]
+
+
+def _resolved(value: Any, execution: Execution) -> Any:
     channel = _CHANNEL.fullmatch(value) if isinstance(value, str) else None
-    found = execution.value(channel["name"]) if channel else value
-    if isinstance(found, str) and found.strip():
-        return without_mark(found)
-    seen = "an empty reference" if found in ("", None) or isinstance(found, str) else json.dumps(found)
+    return execution.value(channel["name"]) if channel else value
+
+
+def checked(name: str, index: int, value: Any) -> str:
+    """An element of a list of commits.
+
+    Raises:
+        CommitReferenceError: it is no text, or an empty one.
+    """
+    if isinstance(value, str) and value.strip():
+        return value
+    seen = "an empty reference" if value is None or isinstance(value, str) else json.dumps(value)
     raise CommitReferenceError(
-        f"input {one.name!r} got {seen} as number {index} of its list: each must be one commit reference "
+        f"input {name!r} got {seen} as number {index} of its list: each must be one commit reference "
         "(repo@branch, project/repo@branch, repo@<commit id>); leave out what has none, and put inner lists "
         "into one"
     )
