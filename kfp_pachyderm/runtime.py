@@ -29,7 +29,9 @@ class Step:
         endpoint: where the job's buckets are served, "http://host:port".
         access_key: the S3 access key, good for this step only.
         secret_key: its secret; never printed.
-        inputs: bucket → commit, "project/repo@<commit id>"; the buckets are read-only.
+        inputs: bucket → commit, "project/repo@<commit id>"; the buckets are read-only. Of an input that takes
+            many commits each folder has its own entry, "part/0", "part/1"; of a merged one the commits are
+            comma separated.
         output_bucket: the bucket that takes writes; None when the step has no S3 output.
         output_commit: "project/repo@<job id>".
         project: the Pachyderm project.
@@ -56,7 +58,7 @@ class Step:
     @property
     def input_buckets(self) -> list[str]:
         """The names of the input buckets, in the step's order."""
-        return list(self.inputs)
+        return list(dict.fromkeys(name.partition("/")[0] for name in self.inputs))
 
     def boto3_client(self, **options: Any) -> Any:
         """A boto3 S3 client; `options` go to `boto3.client`."""

@@ -29,6 +29,8 @@ class InputConfig:
         project: the repo's project; None: the step's own.
         s3: True for a bucket, False for files laid out by glob.
         glob: Pachyderm's glob; "/" for S3 inputs.
+        many: whether the parameter takes a list of commits, each a folder of the bucket.
+        merge: whether their keys are in one flat bucket instead.
     """
 
     name: str
@@ -37,6 +39,8 @@ class InputConfig:
     project: str | None = None
     s3: bool = True
     glob: str = "/"
+    many: bool = False
+    merge: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ class SnapshotConfig:
     Args:
         project: the project of references that name none.
         references: output parameter's name → reference, or "" to read the input parameter of the same name.
+        lists: the outputs that are lists of commits, from input parameters that are lists of references.
         optional: outputs that only steps read which may not run: what can't be resolved at once is left to
             them.
         ahead: the steps whose pipelines are made ahead, in the order in which they read from each other.
@@ -150,6 +155,7 @@ class SnapshotConfig:
 
     project: str
     references: dict[str, str]
+    lists: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     ahead: tuple[AheadConfig, ...] = ()
     address: str | None = None
@@ -222,7 +228,8 @@ def loads(text: str) -> Config:
 
 def _snapshot(data: dict[str, Any]) -> SnapshotConfig:
     ahead = tuple(AheadConfig(**{**one, "step": _step(one["step"])}) for one in data.pop("ahead", ()))
-    return SnapshotConfig(optional=tuple(data.pop("optional", ())), ahead=ahead, **data)
+    lists, optional = tuple(data.pop("lists", ())), tuple(data.pop("optional", ()))
+    return SnapshotConfig(lists=lists, optional=optional, ahead=ahead, **data)
 
 
 def _step(data: dict[str, Any]) -> StepConfig:

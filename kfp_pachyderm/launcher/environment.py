@@ -53,7 +53,7 @@ def _s3(step: Step) -> dict[str, str]:
 
 
 def _job(step: Step, sidecar: str) -> dict[str, str]:
-    commits = {f"{name}_COMMIT": commit.rpartition("@")[2] for name, commit in step.inputs.items()}
+    commits = {f"{name.replace('/', '_')}_COMMIT": _ids(given) for name, given in step.inputs.items()}
     files = {"PACH_INPUTS": step.files} if step.files else {}
     return {
         **commits,
@@ -66,6 +66,11 @@ def _job(step: Step, sidecar: str) -> dict[str, str]:
         "PACHYDERM_S3_OUTPUT_BUCKET": step.output_bucket or "",
         VARIABLE: json.dumps({"version": VERSION, **asdict(step)}),
     }
+
+
+def _ids(commits: str) -> str:
+    """Of a merged input it is the IDs of all, comma separated."""
+    return ",".join(one.rpartition("@")[2] for one in commits.split(","))
 
 
 def _python(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
