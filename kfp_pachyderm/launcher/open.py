@@ -104,7 +104,8 @@ def open_step(
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
         for one in plan.inputs:
             say(f"input {one.name}: {one.commit}{_about(config, one)}")
-        record = begun(task, job, {one.name: one.commit for one in plan.inputs}, code_of(config, execution))
+        inputs = {one.name: one.commit for one in plan.inputs}
+        record = begun(task, job.output, inputs, code_of(config, execution), job)
         signs = {**task.commit_metadata(), **entries(record)}
         signed = beside(lambda: jobs.write_metadata(pachd, job.output, signs))
     except BaseException as error:

@@ -28,22 +28,28 @@ COMMIT, ARTIFACT = "commit", "pachyderm"
 
 
 #: Seconds for a look at all files of the output; Pachyderm hashes large ones anew.
-_WALK = 600.0
+WALK = 600.0
 #: Characters of a failure's reason.
 _REASON = 4000
 
 
-def begun(task: KfpTask, job: ClaimedJob, inputs: dict[str, Reference], code: Code) -> StepRecord:
-    """What is known of a step when its job has been made."""
+def begun(
+    task: KfpTask,
+    output: Reference,
+    inputs: dict[str, Reference],
+    code: Code,
+    job: ClaimedJob | None = None,
+) -> StepRecord:
+    """What is known when a step's output commit has been made, by a job or not."""
     return StepRecord(
         task=task,
-        project=job.project,
-        pipeline=job.pipeline,
+        project=output.project,
+        pipeline=job.pipeline if job else "",
         version=0,
-        job=job.id,
+        job=job.id if job else "",
         state=OPEN,
         inputs=inputs,
-        output=job.output,
+        output=output,
         sidecar="",
         started="",
         finished="",
@@ -71,7 +77,7 @@ def write_record(
         sidecar: as in StepRecord.
         objects: as in StepRecord.
     """
-    looked = beside(lambda: file_list(files_of(pachd, record.output, _WALK)))
+    looked = beside(lambda: file_list(files_of(pachd, record.output, WALK)))
     commit = jobs.inspect_output(pachd, record.output)
     ended = replace(
         record,

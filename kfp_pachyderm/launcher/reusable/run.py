@@ -25,7 +25,7 @@ def run(call: Call) -> None:
     pipeline = inspect_existing(call.pachd, project or PROJECT, name)
     commits = _commits(call, pipeline)
     job, ours = job_on(call.pachd, pipeline, commits, call.deadline, say)
-    record = begun(call.task, job, commits, Code())
+    record = begun(call.task, job.output, commits, Code(), job)
     try:
         _record_start(call, record)
         info = jobs.follow(call.pachd, job, call.deadline, say)
