@@ -11,9 +11,9 @@ from kfp_pachyderm.provenance.page import size
 def lines(found: Verified) -> Iterator[str]:
     """A line for each fault and for what could not be looked at, and the sum of it."""
     for fault in found.faults:
-        yield f"FAULT {fault.kind}: {fault.commit}: {_one_line(fault.text)}"
+        yield f"FAULT {fault.kind}: {fault.commit}: {one_line(fault.text)}"
     for unseen in found.unseen:
-        yield f"NOT SEEN: {unseen.commit}: {_one_line(unseen.text)}"
+        yield f"NOT SEEN: {unseen.commit}: {one_line(unseen.text)}"
     yield _sum(found)
 
 
@@ -35,6 +35,6 @@ def _count(number: int, name: str) -> str:
     return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
-def _one_line(text: str) -> str:
-    # what others wrote must not move a reader's cursor
+def one_line(text: str) -> str:
+    """The text without what would move a reader's cursor: others wrote it."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
