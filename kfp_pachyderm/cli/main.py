@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from kfp_pachyderm.cli.doctor import doctor
+from kfp_pachyderm.cli.verify import verify
 from kfp_pachyderm.errors import PachydermError
 
 
@@ -47,6 +48,7 @@ def dev(data: Path, port: int, host: str, auth: bool) -> None:
 
 
 main.add_command(doctor)
+main.add_command(verify)
 
 
 @main.command()

@@ -34,6 +34,7 @@ def s3_enabled(
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
     concurrency: int = ...,
+    private: Iterable[str] = ...,
 ) -> S3EnabledComponent: ...
 
 
@@ -53,6 +54,7 @@ def s3_enabled(
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
     concurrency: int = ...,
+    private: Iterable[str] = ...,
 ) -> Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]: ...
 
 
@@ -71,6 +73,7 @@ def s3_enabled(
     verify: Literal["content", "size"] = "content",
     keys: Literal["refuse", "encode"] = "refuse",
     concurrency: int = 1,
+    private: Iterable[str] = (),
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
     """Makes a KFP component's task run as an S3-enabled Pachyderm job.
 
@@ -103,6 +106,8 @@ def s3_enabled(
             one job at a time (its worker's queue, src/server/worker/pipeline/transform), so each has one of
             its own: `edges`, `edges-2`, ... `edges-32`. They are made when they are needed first, and stay. A
             step takes a free one, and waits only while all are busy; `commit` says which it was.
+        private: names of the component's parameters whose values are not recorded: the step's record says
+            that they are left out. KFP itself keeps the values of all parameters.
 
     Returns:
         A KFP component, called like the original; without `component` a decorator that makes one.
@@ -130,6 +135,8 @@ def s3_enabled(
             concurrency=concurrency,
             workload=parameters(ir.component, passthroughs(original.component_spec)),
             workload_env=environment_of(passthroughs(original.component_spec)),
+            private=_private(original, left_out),
+            command=ir.own_command(),
         )
         _check_names(original, config.inputs)
         own_project = project if project is not None or spec is None else spec.project
@@ -137,6 +144,7 @@ def s3_enabled(
         step = Step(original, ir, config, checked_project, connection)
         return S3EnabledComponent(step, checked_project or "default", connection)
 
+    left_out = private if isinstance(private, str) else tuple(private)
     _check_options(spec, gateway, connection, holder, verify)
     _check_keys(keys, gateway)
     names.concurrency(concurrency)
@@ -150,6 +158,17 @@ def _inputs(inputs: Iterable[S3Input | FileInput], spec: PipelineSpec | None) ->
     if given:
         raise SpecError('Pass either "inputs" or "spec", not both: the spec has inputs of its own.')
     return configs(spec.inputs())
+
+
+def _private(original: Any, names_: str | tuple[object, ...]) -> tuple[str, ...]:
+    if isinstance(names_, str):
+        raise SpecError(
+            f'Argument for "private" must be names in a tuple. Got {names_!r}: write ("{names_}",).'
+        )
+    for one in names_:
+        if one not in (original.component_spec.inputs or {}):
+            raise SpecError(f'Argument for "private": component "{original.name}" has no parameter {one!r}.')
+    return tuple(sorted({str(one) for one in names_}))
 
 
 def _check_options(spec: object, gateway: object, connection: object, holder: object, verify: object) -> None:

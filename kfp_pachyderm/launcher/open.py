@@ -12,9 +12,11 @@ import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
 from kfp_pachyderm.errors import AttachError, PachydermError
 from kfp_pachyderm.launcher.beside import beside
+from kfp_pachyderm.launcher.code import code_of
 from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.plan import make_plan
+from kfp_pachyderm.launcher.record import begun
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.launcher.siblings import claim_free
 from kfp_pachyderm.launcher.sources import Source, about, pinned, read_sources
@@ -29,8 +31,15 @@ from kfp_pachyderm.pachyderm.pipelines import (
     is_current,
     spec,
 )
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.record import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
+from kfp_pachyderm.provenance.record import (
+    ATTEMPT_KEY,
+    RUN_KEY,
+    SALT_KEY,
+    TASK_KEY,
+    KfpTask,
+    StepRecord,
+)
+from kfp_pachyderm.provenance.stored import entries
 from kfp_pachyderm.sdk import pps
 
 if TYPE_CHECKING:
@@ -46,7 +55,7 @@ class Opened:
 
     Args:
         config: the step's config.
-        task: KFP's side.
+        record: what is known of the step now.
         plan: the pipeline and its pinned inputs.
         sources: what the inputs stand for.
         job: the job.
@@ -54,16 +63,11 @@ class Opened:
     """
 
     config: StepConfig
-    task: KfpTask
+    record: StepRecord
     plan: PipelinePlan
     sources: tuple[Source, ...]
     job: ClaimedJob
     signed: Future[None]
-
-    @property
-    def inputs(self) -> dict[str, Reference]:
-        """Input's name (and folder, where it takes many) → commit."""
-        return {name: commit for one in self.sources for name, commit in one.named.items()}
 
 
 def kfp_task(config: StepConfig | ReusableConfig, identity: Identity) -> KfpTask:
@@ -123,11 +127,14 @@ def open_step(
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
         for line in (line for one in sources for line in about(config, one)):
             say(line)
-        signed = beside(lambda: jobs.write_metadata(pachd, job.output, task.commit_metadata()))
+        inputs = {name: commit for one in sources for name, commit in one.named.items()}
+        record = begun(task, job.output, inputs, code_of(config, execution), job)
+        signs = {**task.commit_metadata(), **entries(record)}
+        signed = beside(lambda: jobs.write_metadata(pachd, job.output, signs))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
-    return Opened(config, task, plan, sources, job, signed)
+    return Opened(config, record, plan, sources, job, signed)
 
 
 def _prepare(pachd: Pachd, project: str, sources: tuple[Source, ...]) -> list[Gathering | None]:
