@@ -33,6 +33,7 @@ def s3_enabled(
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
+    share: bool = ...,
 ) -> S3EnabledComponent: ...
 
 
@@ -51,6 +52,7 @@ def s3_enabled(
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
+    share: bool = ...,
 ) -> Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]: ...
 
 
@@ -68,6 +70,7 @@ def s3_enabled(
     timeout: float | None = None,
     verify: Literal["content", "size"] = "content",
     keys: Literal["refuse", "encode"] = "refuse",
+    share: bool = False,
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
     """Makes a KFP component's task run as an S3-enabled Pachyderm job.
 
@@ -96,6 +99,9 @@ def s3_enabled(
         keys: what becomes of keys that Pachyderm can't hold (`* ? [ ] { } ! ( ) @ + ^`, what is no printable
             ASCII, empty elements, "." and ".."): "refuse" fails their upload, "encode" has all keys of the
             output bucket percent-encoded in Pachyderm (`adapter.encoding`); steps see them as they were.
+        share: whether processes on other hosts (Spark executors, Dask workers) may use the step's S3
+            endpoint, with the step's keys and while its command runs: `runtime.Step.environment()`,
+            docs/share.md.
 
     Returns:
         A KFP component, called like the original; without `component` a decorator that makes one.
@@ -120,6 +126,7 @@ def s3_enabled(
             image=ir.container["image"],
             verify=verify,
             keys=keys,
+            share=share,
             workload=parameters(ir.component, passthroughs(original.component_spec)),
             workload_env=environment_of(passthroughs(original.component_spec)),
         )
@@ -131,6 +138,7 @@ def s3_enabled(
 
     _check_options(spec, gateway, connection, holder, verify)
     _check_keys(keys, gateway)
+    _check_share(share, gateway)
     return wrap if component is None else wrap(component)
 
 
@@ -161,6 +169,16 @@ def _check_keys(keys: object, gateway: object) -> None:
     if keys == "encode" and gateway == "direct":
         raise SpecError(
             'keys="encode" needs gateway="adapter": Pachyderm\'s own gateway takes keys only as they are.'
+        )
+
+
+def _check_share(share: object, gateway: object) -> None:
+    if not isinstance(share, bool):
+        raise SpecError(f'Argument for "share" must be True or False. Got {share!r}.')
+    if share and gateway == "direct":
+        raise SpecError(
+            'share=True needs gateway="adapter". Leave one of them out: Pachyderm\'s own gateway is reached '
+            "from other pods as it is (docs/share.md says what it can't do)."
         )
 
 

@@ -75,6 +75,7 @@ class StepConfig:
         image: the component's image.
         verify: whether the output's "content" is compared with what was written, or its "size" alone.
         keys: what becomes of keys that Pachyderm can't hold: "refuse", or "encode".
+        share: whether processes on other hosts may use the step's S3 endpoint.
         workload: the parameters by which the step hands settings to a workload that it starts.
         workload_env: whose the environment is that the step's author gives: the step's own (""), that
             workload's ("handed"), or both's ("shared").
@@ -94,6 +95,7 @@ class StepConfig:
     image: str = ""
     verify: Literal["content", "size"] = "content"
     keys: Literal["refuse", "encode"] = "refuse"
+    share: bool = False
     workload: tuple[str, ...] = ()
     workload_env: Literal["", "shared", "handed"] = ""
 
