@@ -35,6 +35,7 @@ def s3_enabled(
     keys: Literal["refuse", "encode"] = ...,
     concurrency: int = ...,
     private: Iterable[str] = ...,
+    share: bool = ...,
 ) -> S3EnabledComponent: ...
 
 
@@ -55,6 +56,7 @@ def s3_enabled(
     keys: Literal["refuse", "encode"] = ...,
     concurrency: int = ...,
     private: Iterable[str] = ...,
+    share: bool = ...,
 ) -> Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]: ...
 
 
@@ -74,6 +76,7 @@ def s3_enabled(
     keys: Literal["refuse", "encode"] = "refuse",
     concurrency: int = 1,
     private: Iterable[str] = (),
+    share: bool = False,
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
     """Makes a KFP component's task run as an S3-enabled Pachyderm job.
 
@@ -108,6 +111,9 @@ def s3_enabled(
             step takes a free one, and waits only while all are busy; `commit` says which it was.
         private: names of the component's parameters whose values are not recorded: the step's record says
             that they are left out. KFP itself keeps the values of all parameters.
+        share: whether processes on other hosts (Spark executors, Dask workers) may use the step's S3
+            endpoint, with the step's keys and while its command runs: `runtime.Step.environment()`,
+            docs/share.md.
 
     Returns:
         A KFP component, called like the original; without `component` a decorator that makes one.
@@ -133,6 +139,7 @@ def s3_enabled(
             verify=verify,
             keys=keys,
             concurrency=concurrency,
+            share=share,
             workload=parameters(ir.component, passthroughs(original.component_spec)),
             workload_env=environment_of(passthroughs(original.component_spec)),
             private=_private(original, left_out),
@@ -148,6 +155,7 @@ def s3_enabled(
     _check_options(spec, gateway, connection, holder, verify)
     _check_keys(keys, gateway)
     names.concurrency(concurrency)
+    _check_share(share, gateway)
     return wrap if component is None else wrap(component)
 
 
@@ -189,6 +197,16 @@ def _check_keys(keys: object, gateway: object) -> None:
     if keys == "encode" and gateway == "direct":
         raise SpecError(
             'keys="encode" needs gateway="adapter": Pachyderm\'s own gateway takes keys only as they are.'
+        )
+
+
+def _check_share(share: object, gateway: object) -> None:
+    if not isinstance(share, bool):
+        raise SpecError(f'Argument for "share" must be True or False. Got {share!r}.')
+    if share and gateway == "direct":
+        raise SpecError(
+            'share=True needs gateway="adapter". Leave one of them out: Pachyderm\'s own gateway is reached '
+            "from other pods as it is (docs/share.md says what it can't do)."
         )
 
 

@@ -83,6 +83,7 @@ class StepConfig:
         verify: whether the output's "content" is compared with what was written, or its "size" alone.
         keys: what becomes of keys that Pachyderm can't hold: "refuse", or "encode".
         concurrency: how many jobs of the step may run at once, each in a pipeline of its own.
+        share: whether processes on other hosts may use the step's S3 endpoint.
         workload: the parameters by which the step hands settings to a workload that it starts.
         workload_env: whose the environment is that the step's author gives: the step's own (""), that
             workload's ("handed"), or both's ("shared").
@@ -106,6 +107,7 @@ class StepConfig:
     verify: Literal["content", "size"] = "content"
     keys: Literal["refuse", "encode"] = "refuse"
     concurrency: int = 1
+    share: bool = False
     workload: tuple[str, ...] = ()
     workload_env: Literal["", "shared", "handed"] = ""
     private: tuple[str, ...] = ()

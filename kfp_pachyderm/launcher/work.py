@@ -95,7 +95,17 @@ class Work:
 
     def _child(self, datum: str) -> None:
         files = lay_out(self._pachd, self._opened.plan, self._session.files, self._folder / "inputs" / datum)
-        env = child_environment(self._step(datum, files), self._sidecar(), self._folder)
+        self._gateway.open()
+        try:
+            code = self._exit_code(child_environment(self._step(datum, files), self._sidecar(), self._folder))
+        finally:
+            self._gateway.close()
+        self._signals.check()
+        self._raise_problem()
+        if code:
+            raise ChildFailed(code, f"the step's command ended with exit code {code}")
+
+    def _exit_code(self, env: dict[str, str]) -> int:
         try:
             child = self._signals.start(self._command, env)
         except OSError as error:
@@ -107,10 +117,7 @@ class Work:
             self._signals.end_child()
         code = child.wait()
         self._signals.child = None
-        self._signals.check()
-        self._raise_problem()
-        if code:
-            raise ChildFailed(code, f"the step's command ended with exit code {code}")
+        return code
 
     def _step(self, datum: str, files: str) -> Step:
         opened, gateway = self._opened, self._gateway

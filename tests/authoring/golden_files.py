@@ -18,6 +18,7 @@ SAMPLES = HERE.parents[1] / "samples"
 #: The samples are what users read: they name no FUNCTION for us.
 SAMPLE_FUNCTIONS = {
     "cross/pipeline.py": "filters",
+    "dask/pipeline.py": "rides",
     "digits/pipeline.py": "digits",
     "edges/pipeline.py": "edge_detection",
     "existing/in_place.py": "in_place",

@@ -126,6 +126,18 @@ def test_command_that_kfp_puts_values_into_is_kept_as_it_was() -> None:
     assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES)).command == ()
 
 
+def test_share() -> None:
+    assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES)).share is False
+    assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES, share=True)).share is True
+    off = pachyderm.s3_enabled(work, inputs=IMAGES, share=False)
+    assert off.component_yaml == pachyderm.s3_enabled(work, inputs=IMAGES).component_yaml
+    for wrong in ("yes", None, 1):
+        with pytest.raises(pachyderm.SpecError, match='"share" must be True or False'):
+            pachyderm.s3_enabled(share=wrong)  # type: ignore[call-overload]
+    with pytest.raises(pachyderm.SpecError, match=r'needs gateway="adapter".*docs/share\.md'):
+        pachyderm.s3_enabled(share=True, gateway="direct")
+
+
 def test_original_is_untouched() -> None:
     before = compiled(work)
     pachyderm.s3_enabled(work, inputs=IMAGES)

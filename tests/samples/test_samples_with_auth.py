@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pachyderm_sdk.api import pfs, pps
 from sklearn.datasets import load_digits
@@ -52,6 +53,15 @@ def test_digits(guarded: GuardedPachyderm) -> None:
     assert jobs(guarded, "digits") == dict.fromkeys(
         ("prepare", "train", "evaluate"), pps.JobState.JOB_SUCCESS
     )
+
+
+def test_dask(guarded: GuardedPachyderm) -> None:
+    guarded.allow(rides="projectWriter")
+    content = io.BytesIO()
+    pd.DataFrame({"hour": [1, 2], "borough": ["Bronx", "Queens"], "fare": [9.5, 8.0]}).to_parquet(content)
+    guarded.put_for("repoWriter", "rides/rides", {"/0.parquet": content.getvalue()})
+    assert load_sample("dask").rides(workers=1).output.startswith("rides/by-hour@")
+    assert jobs(guarded, "rides") == {"by-hour": pps.JobState.JOB_SUCCESS}
 
 
 def test_minio(guarded: GuardedPachyderm) -> None:

@@ -38,6 +38,14 @@ assert_type(pachyderm.s3_enabled(step, spec=spec), S3EnabledComponent)
 assert_type(pachyderm.s3_enabled(spec=spec), Callable[[Any], S3EnabledComponent])
 
 
+assert_type(pachyderm.s3_enabled(step, share=True), S3EnabledComponent)
+pachyderm.s3_enabled(step, share="yes")  # type: ignore[call-overload]
+here = pachyderm.runtime.current_step()
+assert_type(here.environment(), dict[str, str])
+assert_type(here.spark_conf(), dict[str, str])
+assert_type(here.storage_options(), dict[str, str])
+
+
 @pachyderm.pipeline(project="vision", connection=connection)
 def first(size: int) -> int:
     return size
