@@ -1,0 +1,142 @@
+"""Out of what Pachyderm says of commits and jobs: the nodes of a lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PachydermError, PachydermUnreachableError
+from kfp_pachyderm.pachyderm import job_facts
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.commits import CommitFacts
+from kfp_pachyderm.pachyderm.job_facts import JobFacts
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.graph.model import Job, Kind, Lineage, Node, Step
+from kfp_pachyderm.provenance.graph.target import Target, target
+from kfp_pachyderm.provenance.graph.walk import Asker, Seen, walk
+from kfp_pachyderm.provenance.record import PREFIX
+
+_FAILURE = f"{PREFIX}failure"
+
+
+def lineage(
+    pachd: Pachd, of: str, *, down: bool = False, depth: int | None = None, project: str = "default"
+) -> Lineage:
+    """The lineage of whatever a text names; arguments and errors as of `target` and `walk`."""
+    return of_target(pachd, target(pachd, of, project), down, depth)
+
+
+def of_target(pachd: Pachd, start: Target, down: bool, depth: int | None) -> Lineage:
+    """The lineage of what was found."""
+    seen = walk(pachd, start.commits, down=down, depth=depth, known=start.known)
+    found = Lineage(start.text, start.commits, down, tuple(nodes(pachd, seen)), start.file, start.run)
+    return replace(found, nodes=tuple(_with_cached(found)))
+
+
+def nodes(pachd: Pachd, seen: Mapping[Reference, Seen]) -> list[Node]:
+    """A node for each commit, with the job of those that a pipeline made."""
+    made = [one for one in seen.values() if isinstance(one, CommitFacts) and one.by_pipeline]
+    jobs = dict(zip((one.commit for one in made), _jobs(pachd, made), strict=True))
+    return [node(commit, one, jobs.get(commit)) for commit, one in seen.items()]
+
+
+def _jobs(pachd: Pachd, made: list[CommitFacts]) -> list[JobFacts | PachydermError]:
+    ours = {one.commit for one in made if step(one.metadata)}
+
+    def look(commit: Reference) -> JobFacts:
+        if commit not in ours:  # whose image nobody wrote on the commit
+            try:
+                return job_facts.inspect(pachd, commit, details=True)
+            except PachydermUnreachableError:
+                raise
+            except PachydermError:
+                pass  # without details less is needed for it
+        return job_facts.inspect(pachd, commit)
+
+    return Asker().ask(look, [one.commit for one in made])
+
+
+def node(commit: Reference, seen: Seen, job: JobFacts | PachydermError | None) -> Node:
+    """The node of one commit.
+
+    Args:
+        commit: the commit.
+        seen: what Pachyderm says of it.
+        job: what it says of its job; None: no pipeline made it.
+    """
+    if isinstance(seen, PachydermError):
+        return Node(commit, "unknown", "UNKNOWN", bare=_why(seen, commit))
+    found, known = step(seen.metadata), isinstance(job, JobFacts)
+    kind: Kind = "step" if found else "pipeline" if seen.by_pipeline else "source"
+    if found is None and isinstance(job, JobFacts) and job.image:
+        found = Step("", "", "", "", "", "", job.image, "")
+    return Node(
+        commit,
+        kind,
+        job.state if isinstance(job, JobFacts) else _state(seen),
+        inputs=seen.inputs,
+        size=seen.size if seen.finished else None,
+        created=seen.started,
+        finished=seen.finished,
+        error=seen.metadata.get(_FAILURE) or (job.reason if isinstance(job, JobFacts) else "") or seen.error,
+        job=_job(commit, job) if isinstance(job, JobFacts) else None,
+        step=found,
+        bare=_bare(commit, kind, job) if kind == "pipeline" or not known else "",
+        metadata=seen.metadata,
+    )
+
+
+def step(metadata: Mapping[str, str]) -> Step | None:
+    """The KFP step that wrote a commit's metadata; None: none did."""
+    names = ("pipeline", "run", "task", "attempt", "component", "component-digest", "image", "version")
+    said = [metadata.get(PREFIX + name, "") for name in names]
+    return Step(*said) if any(said[:3]) else None
+
+
+def _state(seen: CommitFacts) -> str:
+    return "OPEN" if not seen.finished else "FAILURE" if seen.error else "FINISHED"
+
+
+def _job(commit: Reference, job: JobFacts) -> Job:
+    return Job(commit.version, job.state, job.reason, job.version, job.started, job.finished)
+
+
+def _bare(commit: Reference, kind: Kind, job: JobFacts | PachydermError | None) -> str:
+    said = []
+    if kind == "pipeline":
+        said.append(
+            f"pipeline {commit.project}/{commit.repo} made it, which is no step of kfp-pachyderm's: nobody wrote "
+            "down its KFP run, component and parameters"
+        )
+    if isinstance(job, NotFoundError):
+        said.append("its job is gone: the job or its pipeline was deleted")
+    elif isinstance(job, PachydermError):
+        said.append(f"its job could not be looked at: {_why(job, commit)}")
+    return "; ".join(said)
+
+
+def _why(error: PachydermError, commit: Reference) -> str:
+    if isinstance(error, NotFoundError):
+        return "Pachyderm has no such commit any more: it was dropped, squashed or deleted with its repo"
+    if isinstance(error, AuthenticationError):
+        return (
+            f"this token may not look at it; bind the role repoReader: pachctl auth set repo {commit.repo} "
+            f"repoReader <principal> --project {commit.project}"
+        )
+    if isinstance(error, PachydermUnreachableError):
+        return f"Pachyderm went away while the graph was walked, ask again: {error}"
+    return f"Pachyderm does not say what it is: {error}"
+
+
+def _with_cached(found: Lineage) -> Iterable[Node]:
+    for one in found.nodes:
+        below = [found.by_commit[made].step for made in found.below.get(one.commit, ())]
+        yield replace(one, cached=_is_cached(one.step, below, found.run))
+
+
+def _is_cached(made: Step | None, readers: list[Step | None], run: str) -> bool:
+    """Whether only later runs of the same KFP pipeline read it, of which one may be the run asked for."""
+    if made is None or not made.run or made.run == run:
+        return False
+    of_pipeline = [one for one in readers if one and one.pipeline == made.pipeline]
+    return bool(of_pipeline) and all(one.run != made.run for one in of_pipeline)
