@@ -44,7 +44,7 @@ def options(command: F) -> F:
 
     @click.option(
         "--address",
-        help="pachd's address; else KFP_PACHYDERM_ADDRESS, the mounted default, the embedded one in ./.pachyderm.",
+        help="pachd's address; else KFP_PACHYDERM_ADDRESS, the mounted one, the embedded in ./.pachyderm.",
     )
     @click.option("--port-forward", is_flag=True, help="Reach Pachyderm through the Kubernetes API.")
     @functools.wraps(command)

@@ -119,7 +119,9 @@ def get(file: str, address: str | None, port_forward: bool, project: str, target
 
     wanted, path = commit_and_path(file, project)
     if not path:
-        raise CommitReferenceError(f"{file!r} names no file: write {file}:/path; see kfp-pachyderm files {file}")
+        raise CommitReferenceError(
+            f"{file!r} names no file: write {file}:/path; see kfp-pachyderm files {file}"
+        )
     with connection.opened(address, port_forward) as pachd:
         commit = pinned(pachd, wanted).commit
         found = content.inspect(pachd, commit, path)

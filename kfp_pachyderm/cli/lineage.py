@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 @click.option("--html", "form", flag_value="html", help="One page that needs nothing else.")
 @click.option("--open", "opens", is_flag=True, help="Show the page in the browser.")
 @click.option(
-    "-o", "--output", "file", type=click.Path(dir_okay=False, path_type=Path), help="A file, not the terminal."
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file, not the terminal.",
 )
 def lineage(
     x: str,

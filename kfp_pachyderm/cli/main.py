@@ -1,4 +1,4 @@
-"""The command line: `dev` runs the embedded Pachyderm, `doctor` helps, the others ask what was made from what."""
+"""The command line: `dev` runs the embedded Pachyderm, `doctor` helps, the others ask what came from what."""
 
 from __future__ import annotations
 

@@ -288,7 +288,8 @@ class Pachd:
 
     def raw_stream(self, method: str, request: bytes) -> Iterator[bytes]:
         """One call with many answers, without messages."""
-        return self._view.unary_stream(method, None, None)(request)
+        answers: Iterator[bytes] = self._view.unary_stream(method, None, None)(request)
+        return answers
 
     def close(self) -> None:
         """Closes the channel, also for those that share it."""

@@ -98,8 +98,8 @@ def decode(data: bytes) -> CommitFacts:
     return CommitFacts(
         commit,
         repo_type,
-        timestamp(found.get(6)),
-        timestamp(found.get(8)),
+        timestamp(found.get(6, [None])[0]),
+        timestamp(found.get(8, [None])[0]),
         found.get(10, [b""])[0].decode(),
         found.get(11, [0])[0],
         tuple(one for one, kind in above if kind == "user"),
@@ -128,11 +128,9 @@ def _bytes(value: int | bytes | None) -> bytes:
     return value if isinstance(value, bytes) else b""
 
 
-def timestamp(values: list[Any] | None) -> datetime | None:
+def timestamp(data: bytes | None) -> datetime | None:
     """A Timestamp: seconds 1, nanoseconds 2; None where it is not set."""
-    if not values:
-        return None
-    parts = dict(fields(values[0]))
+    parts = dict(fields(data or b""))
     seconds, nanos = parts.get(1, 0), parts.get(2, 0)
     if not isinstance(seconds, int) or not isinstance(nanos, int) or seconds == nanos == 0:
         return None

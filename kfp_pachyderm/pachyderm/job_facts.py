@@ -59,6 +59,7 @@ def decode(data: bytes) -> JobFacts:
         found.get(2, 0),
         str(pps.JobState(found.get(11, 0)).name).removeprefix("JOB_"),
         found.get(12, b"").decode().strip(),
-        *(timestamp([found[number]] if number in found else None) for number in (14, 15)),
-        image=transform.get(1, b"").decode(),
+        timestamp(found.get(14)),
+        timestamp(found.get(15)),
+        transform.get(1, b"").decode(),
     )

@@ -13,7 +13,7 @@ from kfp_pachyderm.pachyderm import commits
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.record import RUN_KEY, PREFIX
+from kfp_pachyderm.provenance.record import PREFIX, RUN_KEY
 from kfp_pachyderm.sdk import pfs
 
 #: Repos that are listed at once, and seconds for one of them.
@@ -48,7 +48,9 @@ class Run:
     project: str
 
 
-def of_run(pachd: Pachd, run: str, project: str | None = None) -> tuple[dict[Reference, CommitFacts], list[str]]:
+def of_run(
+    pachd: Pachd, run: str, project: str | None = None
+) -> tuple[dict[Reference, CommitFacts], list[str]]:
     """The commits that a KFP run has made, newest first, and a line for each repo that can't be looked into.
 
     Args:

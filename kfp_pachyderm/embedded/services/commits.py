@@ -118,9 +118,7 @@ class CommitService:
             yield commit
             commit = commits.by_id(db, commit.parent) if commit.parent is not None else None
 
-    def _subscribe_commit(
-        self, request: pfs.SubscribeCommitRequest, context: Context
-    ) -> Iterator[bytes]:
+    def _subscribe_commit(self, request: pfs.SubscribeCommitRequest, context: Context) -> Iterator[bytes]:
         repo = repos.get_repo(self._store.read(), messages.repo_key(request.repo))
         start = given(request, "from_")
         last = pick.commit(self._store.read(), start).id if start is not None and start.id else 0
@@ -141,9 +139,7 @@ class CommitService:
             if request.all or not request.origin_kind or commit.origin == request.origin_kind:
                 yield messages.commit_bytes(self._store.read(), commit)
 
-    def _inspect_commit_set(
-        self, request: pfs.InspectCommitSetRequest, context: Context
-    ) -> Iterator[bytes]:
+    def _inspect_commit_set(self, request: pfs.InspectCommitSetRequest, context: Context) -> Iterator[bytes]:
         found = commits.in_set(self._store.read(), request.commit_set.id)
         if not found:
             raise not_found(f"no commits found for commitset {request.commit_set.id}")
@@ -206,14 +202,10 @@ class CommitService:
         found = listing.inspect(self._store.read(), self._store.layers(commit), path)
         return found.hash if found else None
 
-    def _walk_provenance(
-        self, request: pfs.WalkCommitProvenanceRequest, _: Context
-    ) -> Iterator[bytes]:
+    def _walk_provenance(self, request: pfs.WalkCommitProvenanceRequest, _: Context) -> Iterator[bytes]:
         yield from self._walk(request, commits.provenance)
 
-    def _walk_subvenance(
-        self, request: pfs.WalkCommitSubvenanceRequest, _: Context
-    ) -> Iterator[bytes]:
+    def _walk_subvenance(self, request: pfs.WalkCommitSubvenanceRequest, _: Context) -> Iterator[bytes]:
         yield from self._walk(request, commits.subvenance)
 
     def _walk(self, request: Any, step: Any) -> Iterator[bytes]:
@@ -223,7 +215,7 @@ class CommitService:
             # the start itself is not sent, and nobody's right to it is looked at
             level, seen, depth, sent = step(db, start.id), {start.id}, 1, 0
             while level and (not request.max_depth or depth <= request.max_depth):
-                fresh = [one for one in level if one.id not in seen]
+                fresh = list({one.id: one for one in level if one.id not in seen}.values())
                 seen.update(one.id for one in fresh)
                 for commit in fresh:
                     guard.check_repo(db, commit.repo, "REPO_INSPECT_COMMIT")

@@ -107,7 +107,7 @@ def commit_info(db: sqlite3.Connection, row: Commit) -> pfs.CommitInfo:
 
 
 def commit_bytes(db: sqlite3.Connection, row: Commit) -> bytes:
-    """The same as it is on the wire, by hand: histories have many, and betterproto takes milliseconds for each.
+    """The same on the wire, by hand: histories have many, and betterproto takes milliseconds for each.
 
     Fields: Pachyderm src/pfs/pfs.proto, CommitInfo.
     """

@@ -1,1 +1,1 @@
-"""The graph of what was made from what: found in Pachyderm alone, and shown as text, JSON, Mermaid and a page."""
+"""The graph of what was made from what: from Pachyderm alone, as text, JSON, Mermaid and a page."""

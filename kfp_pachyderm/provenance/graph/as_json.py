@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from kfp_pachyderm.provenance.graph.model import Job, Lineage, Node, Step
+from kfp_pachyderm.provenance.graph.model import Job, Lineage, Node
+from kfp_pachyderm.provenance.record import Hashed, StepRecord
 
 #: Changes when a reader of the former would be wrong; new fields alone do not change it.
 SCHEMA = "kfp-pachyderm/lineage/1"
@@ -47,23 +49,31 @@ def node(one: Node) -> dict[str, Any]:
         "finished": _time(one.finished),
         "error": one.error or None,
         "bare": one.bare or None,
-        "step": _step(one.step) if one.step else None,
+        "step": _step(one.record) if one.record else None,
         "job": _job(one.job) if one.job else None,
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(record: StepRecord) -> dict[str, Any]:
+    task, code = record.task, record.code
     return {
-        "pipeline": step.pipeline,
-        "run": step.run,
-        "task": step.task,
-        "attempt": step.attempt,
-        "component": step.component,
-        "component_digest": step.digest,
-        "image": step.image,
-        "kfp_pachyderm_version": step.version,
-        "parameters": step.parameters,
+        "pipeline": task.pipeline,
+        "run": task.run,
+        "task": task.task,
+        "attempt": task.attempt,
+        "component": task.component,
+        "component_digest": task.digest,
+        "image": task.image,
+        "kfp_version": code.kfp,
+        "kfp_pachyderm_version": task.package,
+        "source": asdict(code.source) if code.source else None,
+        "parameters": {name: _value(value) for name, value in code.parameters.items()},
+        "private_parameters": list(code.private),
     }
+
+
+def _value(value: Any) -> Any:
+    return asdict(value) if isinstance(value, Hashed) else value
 
 
 def _job(job: Job) -> dict[str, Any]:
@@ -75,6 +85,7 @@ def _job(job: Job) -> dict[str, Any]:
         "started": _time(job.started),
         "finished": _time(job.finished),
         "duration_seconds": job.seconds,
+        "image": job.image or None,
     }
 
 

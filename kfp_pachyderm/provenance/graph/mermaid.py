@@ -36,6 +36,6 @@ def _label(node: Node) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Mermaid reads entities, and nothing else that stands between quotes (mermaid.js.org, "Entity codes")."""
+    """Mermaid reads entities and nothing else between quotes (mermaid.js.org, Flowcharts, "Entity codes")."""
     kept = (one if one.isalnum() or one in " ./-_@:," else f"#{ord(one)};" for one in plain(text))
     return "".join(kept)

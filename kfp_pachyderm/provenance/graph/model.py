@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.record import StepRecord
 
-#: "source": data that somebody put; "step": what a KFP step made; "pipeline": what a pipeline of somebody else
-#: made; "unknown": a commit that could not be looked at.
+#: "source": data that somebody put; "step": what a KFP step made; "pipeline": what a pipeline of somebody
+#: else made; "unknown": a commit that could not be looked at.
 Kind = Literal["source", "step", "pipeline", "unknown"]
 
 
@@ -26,6 +27,7 @@ class Job:
         version: of the Pachyderm pipeline.
         started: when user code began; None: not yet.
         finished: when it ended; None: not yet.
+        image: of a pipeline of somebody else's, where its details may be seen; "".
     """
 
     id: str
@@ -34,38 +36,12 @@ class Job:
     version: int
     started: datetime | None
     finished: datetime | None
+    image: str = ""
 
     @property
     def seconds(self) -> float | None:
         """How long it ran; None: it has not ended."""
         return (self.finished - self.started).total_seconds() if self.started and self.finished else None
-
-
-@dataclass(frozen=True)
-class Step:
-    """The KFP step that made a commit; "" is what the commit does not say.
-
-    Args:
-        pipeline: KFP pipeline.
-        run: the run's ID.
-        task: the task.
-        attempt: tells retries apart.
-        component: the component.
-        digest: the component's digest.
-        image: the component's image.
-        version: of kfp-pachyderm.
-        parameters: their values, as far as they were recorded.
-    """
-
-    pipeline: str
-    run: str
-    task: str
-    attempt: str
-    component: str
-    digest: str
-    image: str
-    version: str
-    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +58,7 @@ class Node:
         finished: when it was closed; None: it is open, or that is not known.
         error: what went wrong; "".
         job: the job that made it; None: none did, or it is gone.
-        step: the KFP step that made it; None: none did.
+        record: what the KFP step that made it has written down; None: none did.
         cached: whether an earlier run of the same KFP pipeline made it than the one that reads it: KFP took
             the step from its cache, or was given that commit.
         bare: why less is known of it than of others; "".
@@ -98,7 +74,7 @@ class Node:
     finished: datetime | None = None
     error: str = ""
     job: Job | None = None
-    step: Step | None = None
+    record: StepRecord | None = None
     cached: bool = False
     bare: str = ""
     metadata: dict[str, str] = field(default_factory=dict, repr=False)
@@ -111,7 +87,7 @@ class Node:
     @property
     def title(self) -> str:
         """The task's name, or the repo's."""
-        return self.step.task if self.step and self.step.task else self.commit.repo
+        return self.record.task.task if self.record and self.record.task.task else self.commit.repo
 
 
 @dataclass(frozen=True)
@@ -153,3 +129,27 @@ class Lineage:
         for source, made in self.edges():
             found.setdefault(source, []).append(made)
         return {commit: tuple(made) for commit, made in found.items()}
+
+    def text(self) -> str:
+        """A tree of text, one line for each commit and use."""
+        from kfp_pachyderm.provenance.graph.text import tree
+
+        return "".join(f"{line}\n" for line, _ in tree(self))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain dicts, lists, texts and numbers; `lineage.schema.json` beside this file describes them."""
+        from kfp_pachyderm.provenance.graph.as_json import as_json
+
+        return as_json(self)
+
+    def mermaid(self) -> str:
+        """A Mermaid flowchart."""
+        from kfp_pachyderm.provenance.graph.mermaid import mermaid
+
+        return mermaid(self)
+
+    def html(self) -> str:
+        """One page that needs nothing else; without the files of the commits, which the command shows."""
+        from kfp_pachyderm.provenance.graph.html import page
+
+        return page(self)

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 
 from kfp_pachyderm.errors import NotFoundError
-from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm import commits, content
+from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.references import Reference, missing, parse
 from kfp_pachyderm.provenance.history import of_run
@@ -65,9 +65,10 @@ def target(pachd: Pachd, text: str, project: str) -> Target:
 
 def _nothing(pachd: Pachd, text: str) -> str:
     return (
-        f"{pachd.address.url} knows nothing of {text!r}: no commit says that a KFP run of this ID made it, and "
-        "no job has it; a run whose steps all came from KFP's cache made none: ask for a commit of its steps' "
-        "output `commit`; write [project/]repo@<commit or branch>[:/file], a job's ID or a KFP run's ID"
+        f"{pachd.address.url} knows nothing of {text!r}: no commit says that a KFP run of this ID made it, "
+        "and no job has it; a run whose steps all came from KFP's cache made none: ask for a commit, which "
+        "is each step's output `commit`; write [project/]repo@<commit or branch>[:/file], a job's ID or a "
+        "KFP run's ID"
     )
 
 

@@ -1,8 +1,8 @@
 """From commits to all that they were made from, or to all that was made from them, each looked at once.
 
 Pachyderm walks the provenance of one commit in one call (PFS WalkCommitProvenance and WalkCommitSubvenance;
-src/server/pfs/server/server_commit.go). What that does not say, because it stopped, is asked commit by commit,
-a level at a time.
+src/server/pfs/server/server_commit.go). What that does not say, because it stopped, is asked commit by
+commit, a level at a time.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def neighbours(seen: Seen, down: bool) -> tuple[Reference, ...]:
 
 
 class Asker:
-    """Asks Pachyderm about many things, several at a time; once it is gone for good, it is not asked again."""
+    """Asks Pachyderm about many things, several at a time; not again, once it is gone for good."""
 
     def __init__(self) -> None:
         self._gone: PachydermError | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from datetime import datetime
 from typing import Any
 
 from kfp_pachyderm.provenance.graph.model import Node
+from kfp_pachyderm.provenance.record import Hashed, StepRecord
 
 
 def size(count: float | None) -> str:
@@ -40,7 +42,9 @@ def plain(text: str) -> str:
 
     Whoever may write a commit's metadata could else move a reader's cursor, or turn lines around.
     """
-    return "".join(one if one.isprintable() and not _turns(one) else "\N{REPLACEMENT CHARACTER}" for one in text)
+    return "".join(
+        one if one.isprintable() and not _turns(one) else "\N{REPLACEMENT CHARACTER}" for one in text
+    )
 
 
 def _turns(one: str) -> bool:
@@ -73,32 +77,34 @@ def fitted(text: str, columns: int) -> str:
 
 def made_by(node: Node) -> str:
     """Which step, pipeline or person made a commit, in a few words."""
-    if node.kind == "step" and node.step:
-        run = f", run {node.step.run}" if node.step.run else ""
-        of = f" of {node.step.pipeline}" if node.step.pipeline else ""
-        return plain(f"{node.step.task or node.step.component}{of}{run}")
-    return {"source": "data", "pipeline": "pipeline of others", "unknown": "unknown"}.get(node.kind, "step")
+    if node.record:
+        task = node.record.task
+        run = f", run {task.run}" if task.run else ""
+        of = f" of {task.pipeline}" if task.pipeline else ""
+        return plain(f"{task.task or task.component}{of}{run}")
+    return {"source": "data", "pipeline": "pipeline of others", "unknown": "unknown"}[node.kind]
 
 
 def details(node: Node) -> list[tuple[str, str]]:
     """Everything that is known of a commit: title and text."""
-    step, job = node.step, node.job
+    record, job = node.record, node.job
     every: list[tuple[str, Any]] = [
         ("Commit", node.commit),
         ("State", f"{node.state}, from an earlier run" if node.cached else node.state),
         ("Error", node.error),
         ("Why little is known", node.bare),
     ]
-    if step:
+    if record:
         every += [
-            ("KFP pipeline", step.pipeline),
-            ("KFP run", step.run),
-            ("Task", step.task),
-            ("Attempt", step.attempt),
-            ("Component", step.component),
-            ("Component digest", step.digest),
-            ("Image", step.image),
-            ("kfp-pachyderm", step.version),
+            ("KFP pipeline", record.task.pipeline),
+            ("KFP run", record.task.run),
+            ("Task", record.task.task),
+            ("Attempt", record.task.attempt),
+            ("Component", record.task.component),
+            ("Component digest", record.task.digest),
+            ("Image", record.task.image),
+            ("Versions", _versions(record)),
+            ("Git", _git(record)),
         ]
     if job:
         every += [
@@ -107,6 +113,7 @@ def details(node: Node) -> list[tuple[str, str]]:
             ("Job started", moment(job.started)),
             ("Job ended", moment(job.finished)),
             ("Job took", duration(job.seconds)),
+            ("Pipeline's image", job.image),
         ]
     every += [
         ("Size", size(node.size)),
@@ -116,7 +123,28 @@ def details(node: Node) -> list[tuple[str, str]]:
     return [(title, plain(str(text))) for title, text in every if str(text)]
 
 
+def _versions(record: StepRecord) -> str:
+    every = {"kfp": record.code.kfp, "kfp-pachyderm": record.task.package}
+    return ", ".join(f"{name} {version}" for name, version in every.items() if version)
+
+
+def _git(record: StepRecord) -> str:
+    source = record.code.source
+    if source is None:
+        return ""
+    return " ".join(filter(None, [source.commit, source.file, "(with changes)" if source.dirty else ""]))
+
+
 def parameters(node: Node) -> list[tuple[str, str]]:
     """The step's parameters and their values."""
-    given = node.step.parameters if node.step else {}
-    return [(plain(name), plain(value if isinstance(value, str) else repr(value))) for name, value in given.items()]
+    if node.record is None:
+        return []
+    code = node.record.code
+    given = [(plain(name), plain(_value(value))) for name, value in code.parameters.items()]
+    return given + [(plain(name), "not recorded: private") for name in code.private]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Hashed):
+        return f"{value.digest}, {size(value.size)}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
