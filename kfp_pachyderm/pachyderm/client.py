@@ -287,7 +287,7 @@ class Pachd:
         return answer
 
     def raw_stream(self, method: str, request: bytes) -> Iterator[bytes]:
-        """The answers of one call without messages."""
+        """One call with many answers, without messages."""
         answers: Iterator[bytes] = self._view.unary_stream(method, None, None)(request)
         return answers
 
