@@ -22,8 +22,7 @@ from kfp_pachyderm.pachyderm.address import parse as parse_address
 from kfp_pachyderm.pachyderm.client import Pachd, connect
 from kfp_pachyderm.pachyderm.job import _picker, inspect_output, write_metadata
 from kfp_pachyderm.pachyderm.references import Reference, repo_message
-from kfp_pachyderm.provenance.check.ancestry import verify
-from kfp_pachyderm.provenance.check.model import Verified
+from kfp_pachyderm.provenance import Verified, verify
 from kfp_pachyderm.provenance.files import file_list
 from kfp_pachyderm.provenance.record import StepRecord
 from kfp_pachyderm.provenance.stored import DIGEST_KEY, RECORD_KEY, entries, read
@@ -100,7 +99,7 @@ class Chain:
                 database.commit()
 
     def verify(self, commit: Reference, deep: bool = False) -> Verified:
-        return verify(self.pachd, commit, deep)
+        return verify(str(commit), deep=deep, client=self.pachd)
 
     def faults(self, commit: Reference, deep: bool = False) -> list[tuple[str, str]]:
         return [(one.kind, one.text) for one in self.verify(commit, deep).faults]
@@ -294,6 +293,6 @@ def test_what_can_not_be_looked_at_is_said(chain: Chain, deleted: Callable[[], R
     assert found.faults == ()
     (unseen,) = found.unseen
     assert "its job is not known any more" in unseen.text
-    told = shown(chain, found.commit)
+    told = shown(chain, found.of)
     assert told.exit_code == 0
     assert "NOT SEEN: " in told.output

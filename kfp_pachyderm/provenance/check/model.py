@@ -70,18 +70,16 @@ class Looked:
 
 @dataclass(frozen=True)
 class Verified:
-    """Whether a commit is what its record says.
+    """Whether commits are what their records say.
 
     Args:
-        commits: what was looked at: the commit, and with `deep` all that it was made from, nearest first.
+        of: what was asked for: a commit, `project/repo@<ID>`, or a job's or a KFP run's ID.
+        commits: what was looked at: the commit, or the run's commits, and with `deep` all that they were made
+            from, nearest first.
     """
 
+    of: str
     commits: tuple[Looked, ...]
-
-    @property
-    def commit(self) -> str:
-        """The commit that was asked for, `project/repo@<ID>`."""
-        return str(self.commits[0].commit)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -102,7 +100,7 @@ class Verified:
         """The same for JSON."""
         return {
             "version": 1,
-            "commit": self.commit,
+            "of": self.of,
             "ok": self.ok,
             "faults": [asdict(one) for one in self.faults],
             "unseen": [asdict(one) for one in self.unseen],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kfp_pachyderm.provenance.check.model import Looked, Verified
+from kfp_pachyderm.provenance.check.model import Verified
 from kfp_pachyderm.provenance.page import size
 
 
@@ -23,12 +23,19 @@ def _sum(found: Verified) -> str:
     looked = f"{_count(len(found.commits), 'commit')} looked at, {_count(len(steps), 'record')}"
     compared = f"{looked}, {_count(files, 'file')} ({size(bytes_)}) compared"
     if not found.ok:
-        return f"{found.commit} is not what its record says: {_count(len(found.faults), 'fault')}; {compared}"
-    return f"{found.commit} is what its record says{_digest(found.commits[0])}; {compared}"
+        return f"{found.of} is not what {_its(found)}: {_count(len(found.faults), 'fault')}; {compared}"
+    return f"{found.of} is what {_its(found)}{_digest(found)}; {compared}"
 
 
-def _digest(first: Looked) -> str:
-    return f" (record_digest {first.digest}, as in KFP's artifact)" if first.digest else ""
+def _its(found: Verified) -> str:
+    return "its record says" if found.of == str(found.commits[0].commit) else "its commits' records say"
+
+
+def _digest(found: Verified) -> str:
+    first = found.commits[0]
+    if found.of != str(first.commit) or not first.digest:
+        return ""
+    return f" (record_digest {first.digest}, as in KFP's artifact)"
 
 
 def _count(number: int, name: str) -> str:

@@ -33,20 +33,10 @@ class Comparison:
 
     def step(self, before: Made, after: Made) -> StepDiff:
         """What differs."""
-        unseen = list[str]()
-        code, versions, parameters, command = (
-            list[Change](),
-            list[Change](),
-            list[Change](),
-            tuple[str, ...](),
-        )
-        if before.record and after.record:
-            code = _changed(_component(before.record), _component(after.record))
-            versions = _changed(_versions(before.record), _versions(after.record))
-            command = tuple(_command(before.record.code, after.record.code))
-        if before.has_code and after.has_code and before.record and after.record:
-            parameters = list(_parameters(before.record.code, after.record.code))
-            unseen += _private(before.record.code, after.record.code)
+        unseen, old, new = list[str](), before.record, after.record
+        both = (old.code, new.code) if old and new else (Code(), Code())
+        if before.has_code and after.has_code:
+            unseen += _private(*both)
         else:
             unseen.append(f"parameters and command: {_whose_is_missing(before, after)}")
         return StepDiff(
@@ -119,22 +109,24 @@ def _versions(record: StepRecord) -> dict[str, str]:
     }
 
 
-def _command(before: Code, after: Code) -> Iterator[str]:
+def _command(before: Code, after: Code) -> list[str]:
     if not (before.command and after.command) or before.command == after.command:
-        return
+        return []
     old, new = ("\n".join(one.command).splitlines() for one in (before, after))
-    yield from (line for line in difflib.unified_diff(old, new, "before", "after", lineterm="", n=2))
+    return list(difflib.unified_diff(old, new, "before", "after", lineterm="", n=2))
 
 
 def _parameters(before: Code, after: Code) -> Iterator[Change]:
     # one that is private on either side is no difference of values
     private = {*before.private, *after.private}
-    old, new = (
-        {name: hashed(one).digest for name, one in side.parameters.items()} for side in (before, after)
-    )
+    old, new = _digests(before), _digests(after)
     for name in sorted((old.keys() | new.keys()) - private):
         if old.get(name) != new.get(name):
             yield Change(name, _shown(before, name), _shown(after, name))
+
+
+def _digests(code: Code) -> dict[str, str]:
+    return {name: hashed(value).digest for name, value in code.parameters.items()}
 
 
 def _shown(code: Code, name: str) -> str | None:
