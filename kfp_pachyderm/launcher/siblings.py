@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +14,7 @@ from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.ownership import inspect_owned, new_claims
 from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, is_current, spec
-from kfp_pachyderm.pachyderm.turns import TakenError, Turns, turns
+from kfp_pachyderm.pachyderm.turns import TakenError, Turns, make, turns
 from kfp_pachyderm.pachyderm.waiting import looks
 from kfp_pachyderm.sdk import pps
 
@@ -69,9 +68,13 @@ def claim_free(pachd: Pachd, plans: list[PipelinePlan], deadline: float) -> tupl
     for every in looks(pachd, lambda: _look(pachd, plans), deadline, say, _PAUSE):
         for one in _by_effort(every):
             try:
-                return one.plan, claim(pachd, one.plan, one.found, deadline, one.seen)
+                job = claim(pachd, one.plan, one.found, deadline, one.seen)
             except TakenError:
                 continue
+            if one.effort:
+                # Who looks for a free pipeline next makes it, should this fail.
+                beside(partial(make, pachd, one.plan))
+            return one.plan, job
         if all(one.busy for one in every):
             if not told:
                 say(f"{_busy(every)}; waiting for the first that ends")
@@ -91,20 +94,33 @@ def _look(pachd: Pachd, plans: list[PipelinePlan]) -> list[_Sibling]:
 def _look_at(pachd: Pachd, plan: PipelinePlan) -> _Sibling:
     # Whatever happens from now on ends this turn.
     seen = turns(pachd, plan)
-    if not seen:
-        return _Sibling(plan, seen)
-    unfinished = jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, ""))
-    if unfinished:
-        return _Sibling(plan, seen, busy=ClaimedJob(plan.project, plan.name, unfinished[0].job.id))
-    return _Sibling(plan, seen, found=inspect_owned(pachd, plan))
+    newest = _newest_unfinished(pachd, plan)
+    if newest:
+        return _Sibling(plan, seen, busy=newest)
+    found = inspect_owned(pachd, plan)
+    if found and not seen:
+        # Another release made it, or a step that has only one.
+        make(pachd, plan)
+        return _look_at(pachd, plan)
+    return _Sibling(plan, seen, found=found)
 
 
-def _by_effort(every: list[_Sibling]) -> Iterator[_Sibling]:
-    """The free ones. A step alone gets the first; of many at once each that was too late tries any."""
-    free = sorted((one for one in every if not one.busy), key=lambda one: one.effort)
-    if free:
-        yield free[0]
-        yield from sorted(random.sample(free[1:], len(free) - 1), key=lambda one: one.effort)
+def _newest_unfinished(pachd: Pachd, plan: PipelinePlan) -> ClaimedJob | None:
+    try:
+        every = jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, ""))
+    except NotFoundError:
+        return None
+    return ClaimedJob(plan.project, plan.name, every[0].job.id) if every else None
+
+
+def _by_effort(every: list[_Sibling]) -> list[_Sibling]:
+    """The free ones, in any order where many steps at once would all try the same.
+
+    Only the first to be made is the same for all, so that a step alone makes `edges`, then `edges-2`.
+    """
+    free = [one for one in every if not one.busy]
+    lowest = next((one for one in free if one.found is None), None)
+    return sorted(random.sample(free, len(free)), key=lambda one: (one.effort, one is not lowest))
 
 
 def _busy(every: list[_Sibling]) -> str:

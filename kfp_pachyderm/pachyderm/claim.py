@@ -15,9 +15,17 @@ from kfp_pachyderm.errors import NotFoundError, PachydermError, PachydermUnreach
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.codes import code_of
 from kfp_pachyderm.pachyderm.ownership import inspect_owned, mark, mark_project, new_claims
-from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, is_current, message, spec
-from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
-from kfp_pachyderm.pachyderm.turns import TakenError, Turns, give_up, take, turns
+from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, claim_branch, is_current, message, spec
+from kfp_pachyderm.pachyderm.references import Reference, commit_message
+from kfp_pachyderm.pachyderm.turns import (
+    TakenError,
+    Turns,
+    give_up,
+    job_in_one_call,
+    job_of,
+    new_turn,
+    turns,
+)
 from kfp_pachyderm.pachyderm.waiting import looks
 from kfp_pachyderm.sdk import pfs, pps, transaction
 
@@ -70,16 +78,18 @@ def claim(
         PachydermError: what pachd answered at last.
         TakenError: another step was quicker.
     """
-    wanted = spec(plan)
+    wanted, own = spec(plan), new_turn()
 
     def attempt(again: bool) -> ClaimedJob:
         nonlocal found
         if again:
             found = inspect_owned(pachd, plan)
         try:
-            return _try(pachd, plan, wanted, found, seen)
+            if seen and found and is_current(found, wanted):
+                return _in_one_call(pachd, plan, seen, own)
+            return _try(pachd, plan, wanted, found, seen or frozenset())
         except PachydermError as error:
-            if seen is not None and (_exists_already(error) or turns(pachd, plan) != seen):
+            if seen is not None and (_exists_already(error) or not seen <= turns(pachd, plan)):
                 raise TakenError(str(plan)) from error
             raise
 
@@ -139,25 +149,20 @@ def _try(
     plan: PipelinePlan,
     wanted: dict[str, Any],
     found: pps.PipelineInfo | None,
-    seen: Turns | None,
+    seen: Turns,
 ) -> ClaimedJob:
     if found is None:
         ensure_project(pachd, plan.project)
 
     def fill(inside: Pachd) -> None:
         # First of all: who comes second fails at once.
-        give_up(inside, plan, seen or ())
+        give_up(inside, plan, seen)
         for one in plan.inputs:
-            repo = repo_message(one.commit.project, one.commit.repo)
-            inside.pfs.create_branch(
-                head=commit_message(one.commit), branch=pfs.Branch(repo=repo, name=one.branch)
-            )
+            inside.pfs.create_branch(head=commit_message(one.commit), branch=claim_branch(one))
         if found is None or not is_current(found, wanted):
             inside.pps.create_pipeline_v2(
                 create_pipeline_request_json=json.dumps(wanted), update=found is not None
             )
-        if seen is not None:
-            take(inside, plan)
 
     return in_transaction(pachd, plan.project, plan.name, fill)
 
@@ -196,6 +201,34 @@ def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pa
             _kill(pachd, job, started)
         raise
     return job
+
+
+def _in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> ClaimedJob:
+    """As `in_transaction`; what a call did after it was looked for, the next one finds."""
+    try:
+        made: str | None = job_in_one_call(pachd, plan, seen, own)
+    except PachydermError as error:
+        if isinstance(error, PachydermUnreachableError):
+            pachd.wait_for_answer(error)
+        made = job_of(pachd, plan, own)
+        if made is None:
+            raise
+    except BaseException:
+        # A signal: perhaps pachd made the job.
+        _kill_made(pachd, plan, own)
+        raise
+    assert made is not None
+    return ClaimedJob(plan.project, plan.name, made)
+
+
+def _kill_made(pachd: Pachd, plan: PipelinePlan, own: str) -> None:
+    try:
+        made = job_of(pachd.patient(1.0), plan, own)
+    except PachydermError as error:
+        logger.debug("jobs of %s: %s", plan, error)
+        return
+    if made is not None:
+        _kill(pachd, ClaimedJob(plan.project, plan.name, made))
 
 
 def _exists(pachd: Pachd, job: ClaimedJob) -> bool:

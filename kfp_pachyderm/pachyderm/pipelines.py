@@ -107,6 +107,11 @@ def branch_name(project: str, pipeline: str, repo_project: str) -> str:
     return f"kfp_{pipeline}" if repo_project == project else f"kfp_{project}_{pipeline}"
 
 
+def claim_branch(one: ClaimedInput) -> pfs.Branch:
+    """Pachyderm's message for an input's claim branch."""
+    return pfs.Branch(repo=repo_message(one.commit.project, one.commit.repo), name=one.branch)
+
+
 def spec(plan: PipelinePlan) -> dict[str, Any]:
     """The pipeline spec in Pachyderm's JSON."""
     settings = {

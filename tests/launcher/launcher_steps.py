@@ -146,4 +146,7 @@ class Runner:
 
     def jobs(self) -> list[pps.JobInfo]:
         pipeline = pps.Pipeline(project=pfs.Project(name="default"), name=self.name)
-        return list(self.pachd.pps.list_job(pipeline=pipeline, history=-1))
+        try:
+            return list(self.pachd.pps.list_job(pipeline=pipeline, history=-1))
+        except NotFoundError:
+            return []
