@@ -27,6 +27,7 @@ from kfp_pachyderm.component.ir import launcher_command
 from kfp_pachyderm.component.passthroughs import on_the_pod
 from kfp_pachyderm.component.step import S3EnabledComponent, scope
 from kfp_pachyderm.component.tasks import SnapshotChannel, StepTask, is_commit, qualified
+from kfp_pachyderm.errors import SpecError
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
 from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig
 from kfp_pachyderm.spec import Connection, names
@@ -94,6 +95,7 @@ class Snapshot:
         Args:
             steps: all steps, also those that others have wrapped.
         """
+        _check_siblings(self._tasks)
         own = {id(task) for _, task in self._tasks}
         loaded.finish((task for task in steps if id(task) not in own), self.connection)
         for step, task in self._tasks:
@@ -175,6 +177,21 @@ class Snapshot:
                     f'what step "{maker}" of this run writes; in the first run it does not exist yet. To '
                     f'wire the two, pass {one.name.replace("-", "_")}=<task "{maker}">.outputs["commit"].',
                     stacklevel=5,
+                )
+
+
+def _check_siblings(tasks: list[tuple[S3EnabledComponent, StepTask]]) -> None:
+    """Two tasks of one component may share pipelines; one of another component would find them taken."""
+    users: dict[tuple[str, str], tuple[S3EnabledComponent, StepTask]] = {}
+    for step, task in tasks:
+        for name in step.config.pipelines(task.name):
+            other, of = users.setdefault((step.config.project, name), (step, task))
+            most = max(step.config.concurrency, other.config.concurrency)
+            if most > 1 and other.config.component != step.config.component:
+                raise SpecError(
+                    f'Steps "{of.name}" and "{task.name}" both need the Pachyderm pipeline "{name}", as one '
+                    f"with concurrency={most} has pipelines up to -{most}. Give one of them another name by "
+                    "s3_enabled(name=...)."
                 )
 
 

@@ -6,14 +6,14 @@ import random
 from dataclasses import dataclass
 from functools import partial
 
-from kfp_pachyderm.errors import AttachError, NotFoundError
+from kfp_pachyderm.errors import AttachError, AuthenticationError, NotFoundError, TemporaryError
 from kfp_pachyderm.launcher.beside import beside
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
 from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.ownership import inspect_owned, new_claims
-from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, is_current, spec
+from kfp_pachyderm.pachyderm.ownership import find_pipeline, inspect_owned, new_claims
+from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, check_rights, is_current, spec
 from kfp_pachyderm.pachyderm.turns import TakenError, Turns, make, turns
 from kfp_pachyderm.pachyderm.waiting import looks
 from kfp_pachyderm.sdk import pps
@@ -92,25 +92,26 @@ def _look(pachd: Pachd, plans: list[PipelinePlan]) -> list[_Sibling]:
 
 
 def _look_at(pachd: Pachd, plan: PipelinePlan) -> _Sibling:
-    # Whatever happens from now on ends this turn.
-    seen = turns(pachd, plan)
-    newest = _newest_unfinished(pachd, plan)
-    if newest:
-        return _Sibling(plan, seen, busy=newest)
+    try:
+        # Whatever happens from now on ends this turn.
+        seen = turns(pachd, plan)
+        busy = jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, ""))
+    except NotFoundError:
+        return _Sibling(plan, frozenset())
+    except AuthenticationError as error:
+        # With auth on also what is not there is forbidden.
+        if find_pipeline(pachd, plan.project, plan.name) is None:
+            return _Sibling(plan, frozenset())
+        check_rights(pachd, plan)
+        raise TemporaryError(f"{error}; but it was made just now") from error
+    if busy:
+        return _Sibling(plan, seen, busy=ClaimedJob(plan.project, plan.name, busy[0].job.id))
     found = inspect_owned(pachd, plan)
     if found and not seen:
         # Another release made it, or a step that has only one.
         make(pachd, plan)
         return _look_at(pachd, plan)
     return _Sibling(plan, seen, found=found)
-
-
-def _newest_unfinished(pachd: Pachd, plan: PipelinePlan) -> ClaimedJob | None:
-    try:
-        every = jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, ""))
-    except NotFoundError:
-        return None
-    return ClaimedJob(plan.project, plan.name, every[0].job.id) if every else None
 
 
 def _by_effort(every: list[_Sibling]) -> list[_Sibling]:

@@ -89,7 +89,7 @@ def claim(
                 return _in_one_call(pachd, plan, seen, own)
             return _try(pachd, plan, wanted, found, seen or frozenset())
         except PachydermError as error:
-            if seen is not None and (_exists_already(error) or not seen <= turns(pachd, plan)):
+            if seen is not None and _was_taken(pachd, plan, seen, error):
                 raise TakenError(str(plan)) from error
             raise
 
@@ -133,6 +133,10 @@ def trying(
                 pachd.wait_for_answer(error)
         time.sleep(pause)
         pause, again = min(pause * 2, 2.0), True
+
+
+def _was_taken(pachd: Pachd, plan: PipelinePlan, seen: Turns, error: PachydermError) -> bool:
+    return _exists_already(error) if not seen else not seen <= turns(pachd, plan)
 
 
 def _may_pass(error: PachydermError) -> bool:

@@ -261,6 +261,22 @@ REFUSED = [
     (one, {"inputs": IMAGES, "name": "A_b"}, pachyderm.SpecError, "lower-case"),
     (one, {"inputs": IMAGES, "name": "a" * 52}, pachyderm.SpecError, "1 characters longer than the 51 max"),
     (one, {"inputs": IMAGES, "name": "a" * 50, "project": "b" * 20}, pachyderm.SpecError, "Kubernetes name"),
+    *(
+        (one, {"inputs": IMAGES, "concurrency": value}, pachyderm.SpecError, f"from 1 to 32.*Got {value!r}")
+        for value in (0, -1, 1.5, 2.0, True, "4", None, 33)
+    ),
+    (
+        one,
+        {"inputs": IMAGES, "name": "a" * 49, "concurrency": 10},
+        pachyderm.SpecError,
+        f'pipeline name "{"a" * 49}-10" is 1 characters longer than the 51 max',
+    ),
+    (
+        one,
+        {"inputs": IMAGES, "name": "a" * 37, "project": "b" * 20, "concurrency": 2},
+        pachyderm.SpecError,
+        "Kubernetes name",
+    ),
     (one, {"inputs": IMAGES, "project": "a b"}, pachyderm.SpecError, "underscores, and dashes"),
     (one, {"inputs": IMAGES, "spec": pachyderm.PipelineSpec.load(SPEC)}, pachyderm.SpecError, "not both"),
     (one, {"spec": SPEC}, pachyderm.SpecError, "PipelineSpec.load"),

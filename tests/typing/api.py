@@ -27,6 +27,7 @@ assert_type(spec, pachyderm.PipelineSpec)
     timeout=1,
     verify="size",
     keys="refuse",
+    concurrency=4,
 )
 @dsl.component  # type: ignore[untyped-decorator]
 def step(size: int) -> int:
@@ -54,6 +55,7 @@ first("1")  # type: ignore[arg-type]
 pachyderm.S3Input(5)  # type: ignore[arg-type]
 pachyderm.S3Input("parts", many="yes")  # type: ignore[arg-type]
 pachyderm.s3_enabled(step, gateway="master")  # type: ignore[call-overload]
+pachyderm.s3_enabled(step, concurrency=1.5)  # type: ignore[call-overload]
 
 with pachyderm.local.init("data", raise_on_error=False) as running:
     assert_type(running.address, str)
