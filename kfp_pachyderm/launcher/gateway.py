@@ -12,7 +12,6 @@ from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
 from kfp_pachyderm.launcher.open import Opened
 from kfp_pachyderm.launcher.say import say
-from kfp_pachyderm.launcher.sources import Source
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.locator import Places, service_name
 from kfp_pachyderm.pachyderm.references import Reference
@@ -149,19 +148,15 @@ def _encoded(opened: Opened, buckets: dict[str, Reference]) -> tuple[str, ...]:
 
 def _aliases(opened: Opened) -> dict[str, str]:
     """The documented names, `s3://<input repo>` and `s3://<output repo>`, where they are not taken."""
-    taken = {one.name for one in opened.plan.inputs if one.s3} | {"out"}
     buckets = [one for one in reversed(opened.sources) if one.config.s3]
+    taken = {one.config.name for one in buckets} | {"out"}
     # A commit of `edges-2` is one of `edges`, as its step was written.
     aliases = {one.config.repo: one.config.name for one in buckets}
-    aliases |= {_repo(one): one.config.name for one in buckets}
+    aliases |= {one.commits[0].repo: one.config.name for one in buckets if not one.config.many}
     if opened.config.s3_out:
         aliases[opened.plan.sibling_of or opened.job.pipeline] = "out"
         aliases[opened.job.pipeline] = "out"
     return {alias: name for alias, name in aliases.items() if alias not in taken}
-
-
-def _repo(one: Source) -> str:
-    return one.config.repo if one.config.many else one.commits[0].repo
 
 
 def sidecar_endpoint(pachd: Pachd, opened: Opened, places: Places) -> str:

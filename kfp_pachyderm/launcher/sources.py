@@ -25,6 +25,8 @@ from kfp_pachyderm.pachyderm.references import Reference, is_empty, parse, resol
 MOST = 500
 #: Commits that are asked for at once.
 _AT_ONCE = 16
+#: Commits of one input that the log names.
+_TOLD = 20
 #: How KFP writes a channel that stands in a list; kfp.local leaves it so (local/placeholder_utils.py).
 _CHANNEL = re.compile(r"\{\{\$\.inputs\.parameters\['(?P<name>[^']+)'\]\}\}")
 
@@ -200,8 +202,11 @@ def about(config: StepConfig, one: Source) -> Iterator[str]:
     """What the step's log says of an input."""
     decoded = one.config.s3 and config.gateway == "adapter"
     mark = f" (keys are percent-encoded in Pachyderm{'' if decoded else ', and shown so'})"
-    for name, commit in one.named.items():
+    every = list(one.named.items())
+    for name, commit in every[:_TOLD]:
         yield f"input {name}: {commit}{mark if commit.encoding else ''}"
+    if len(every) > _TOLD:
+        yield f"input {one.config.name}: {len(every) - _TOLD} commits more; the record names all {len(every)}"
 
 
 def pinned(plan: PipelinePlan, commits: list[Reference]) -> PipelinePlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -169,7 +170,20 @@ def configs(inputs: Iterable[S3Input | FileInput]) -> tuple[InputConfig, ...]:
             raise InputNameError(
                 f'name "{one.name}" was used more than once. Give one of the inputs another "name".'
             )
+    _refuse_names_of_folders(found)
     return found
+
+
+def _refuse_names_of_folders(found: tuple[InputConfig, ...]) -> None:
+    """The variables `<input>_0_COMMIT` of an input that takes many must not be another's `<input>_COMMIT`."""
+    for one in found:
+        alike = re.compile(rf"{re.escape(one.name)}[_-]\d+")
+        taken = next((other.name for other in found if one.many and alike.fullmatch(other.name)), None)
+        if taken:
+            raise InputNameError(
+                f'Input "{taken}" is named like a commit of "{one.name}", which takes many. Give it another '
+                '"name".'
+            )
 
 
 def _config(one: object) -> InputConfig:

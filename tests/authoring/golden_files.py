@@ -23,6 +23,7 @@ SAMPLE_FUNCTIONS = {
     "edges/pipeline.py": "edge_detection",
     "existing/in_place.py": "in_place",
     "existing/pipeline.py": "documented",
+    "fan/pipeline.py": "fan",
     "minio/pipeline.py": "word_count",
 }
 SOURCES = [*sorted((HERE / "pipelines").glob("*.py")), *(SAMPLES / one for one in SAMPLE_FUNCTIONS)]

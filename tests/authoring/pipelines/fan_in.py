@@ -19,7 +19,7 @@ def merge():
     pass
 
 
-@pachyderm.s3_enabled(inputs=[pachyderm.S3Input("part", many=True, merge=True)])
+@pachyderm.s3_enabled(inputs=[pachyderm.S3Input("pieces", many=True, merge=True)])
 @dsl.component(base_image="python:3.11")
 def flat():
     pass
@@ -32,6 +32,6 @@ def fan_in(commits: list[str] = ["part@master"], one: str = "part@master"):  # n
         made = part(label=label)
     merge(part=dsl.Collected(made.outputs["commit"]))
     alone = part()
-    flat(part=[alone.outputs["commit"], "part@staging", one])
+    flat(pieces=[alone.outputs["commit"], "part@staging", one])
     merge(part=commits)
     flat()
