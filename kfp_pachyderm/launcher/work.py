@@ -96,11 +96,10 @@ class Work:
     def _child(self, datum: str) -> None:
         files = lay_out(self._pachd, self._opened.plan, self._session.files, self._folder / "inputs" / datum)
         self._gateway.open()
-        try:
-            code = self._exit_code(child_environment(self._step(datum, files), self._sidecar(), self._folder))
-        finally:
-            self._gateway.close()
+        code = self._exit_code(child_environment(self._step(datum, files), self._sidecar(), self._folder))
+        # a signal ends the adapter, too
         self._signals.check()
+        self._gateway.close()
         self._raise_problem()
         if code:
             raise ChildFailed(code, f"the step's command ended with exit code {code}")

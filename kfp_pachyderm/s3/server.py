@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import socket
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 from cheroot import wsgi
@@ -15,13 +15,12 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.workers.threadpool import ThreadPool
 
 from kfp_pachyderm.s3.peers import Peers
+from kfp_pachyderm.s3.streams import makefile
 from kfp_pachyderm.s3.transfer import TransferReader
 from kfp_pachyderm.s3.wsgi import WSGIApplication
 
 log = logging.getLogger(__name__)
 
-#: Each connection keeps one; large reads go past it.
-_READ_BUFFER = 2**16
 _IDLE = 300
 #: Seconds in which a request's head must be there: a trickle of bytes would keep its thread for ever.
 _HEAD = 30.0
@@ -31,65 +30,10 @@ _HEADERS = 2**17
 _THREADS, MOST_THREADS = 8, 512
 #: Connections that the kernel has ready for us; cheroot's five make others wait a second each.
 _BACKLOG = 1024
+#: Seconds after which a thread counts as waiting for its client.
+_STALLED = 0.1
 #: Seconds that answers under way have when the server refuses more.
 _LAST_WORDS = 5.0
-
-
-class _Writer:
-    """What cheroot needs of a socket's file; its own copies every answer several times in Python."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.bytes_written = 0
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        self._sock.sendall(data)
-        self.bytes_written += len(data)
-        return len(data)
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class _Raw(socket.SocketIO):
-    """Reads from the socket until a deadline, whatever comes in little by little."""
-
-    deadline: float | None = None
-    asleep = False
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self.asleep:
-            return None
-        if self.deadline is not None:
-            left = self.deadline - time.monotonic()
-            self._sock.settimeout(max(left, 0.001))  # type: ignore[attr-defined]
-        return super().readinto(buffer)
-
-
-class _Reader(io.BufferedReader):
-    """What cheroot needs of it; its own is written in Python, and copies large bodies several times."""
-
-    raw: _Raw
-    bytes_read = 0
-
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(_Raw(sock, "rb"), _READ_BUFFER)
-
-    def has_data(self) -> bool:
-        """Whether there is something to read without waiting for the client."""
-        self.raw.asleep = True
-        try:
-            return bool(self.peek(1))
-        finally:
-            self.raw.asleep = False
-
-
-def _makefile(sock: socket.socket, mode: str, _bufsize: int) -> Any:
-    return _Reader(sock) if "r" in mode else _Writer(sock)
-
 
 #: What Go's net/http says to requests that it can't read; Pachyderm's gateway is one of its servers.
 _UNREADABLE = (
@@ -129,7 +73,7 @@ class _Connection(HTTPConnection):
     RequestHandlerClass = _Request
 
     def __init__(self, server: Any, sock: socket.socket, _makefile_of_server: Any = None) -> None:
-        super().__init__(server, sock, _makefile)
+        super().__init__(server, sock, makefile)
         self._closing = threading.Lock()
 
     def counted(self) -> bool:
@@ -153,6 +97,11 @@ class _Connection(HTTPConnection):
             if self.server.peers:
                 self.server.peers.disconnect(self.remote_addr)
         super().close()
+
+    def stalled(self, since: float) -> bool:
+        """Whether it has been waiting for its client since before that time."""
+        began = self.rfile.raw.since or self.wfile.since
+        return began is not None and began < since
 
     def signed(self) -> None:
         """Its peer has shown that it has the keys."""
@@ -220,6 +169,14 @@ class _Server(wsgi.Server):
             self.put_conn(conn)
         else:
             conn.close()
+
+    def watch_stalled(self) -> None:
+        """Sees now and then which threads wait for their clients."""
+        while self.ready and self.peers:
+            time.sleep(_STALLED)
+            since = time.monotonic() - _STALLED
+            stalled = Counter(conn.remote_addr for conn in list(self.busy) if conn.stalled(since))
+            self.requests.begin(self.peers.stalled(stalled))
 
     def refuse(self) -> None:
         """Takes no more connections and requests; what is under way hears no more from its client."""
@@ -292,6 +249,8 @@ class S3Server:
         self.port: int = server.bind_addr[1]
         self._thread = threading.Thread(target=server.serve, name=f"s3-{self.port}", daemon=True)
         self._thread.start()
+        if peers:
+            threading.Thread(target=server.watch_stalled, name="s3-stalled", daemon=True).start()
 
     def close(self) -> None:
         """Stops listening and ends the threads."""

@@ -54,8 +54,8 @@ def by_hour(workers: int = 2) -> int:
         hours = rides.groupby(["borough", "hour"])["fare"].agg(["count", "sum"]).reset_index()
         hours.to_parquet("s3://out/hours", partition_on=["borough"], storage_options=step.storage_options())
         day = rides.groupby("hour")["fare"].count().compute().sort_index()
-        client.retire_workers()
         for process in processes:
+            process.terminate()
             process.wait()
 
     plot = io.BytesIO()

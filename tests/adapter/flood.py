@@ -2,7 +2,8 @@
 
 KIND: "silent" opens connections and says nothing; "heads" begins requests and does not end them; "bodies"
 begins the upload that FILE has the head of, on each connection; "unsigned" asks on each connection, again and
-again, without a signature; "connects" opens and closes connections again and again.
+again, without a signature; "requests" does so with the request that FILE holds; "connects" opens and closes
+connections again and again.
 It says "flooding" when all of it is under way, and goes on with it until its standard input ends.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import select
 import socket
 import sys
 import threading
@@ -24,6 +26,7 @@ def heads(kind: str, file: str) -> bytes:
         "connects": b"",
         "heads": b"GET /images HTTP/1.1\r\nHost: a\r\nX-Half",
         "bodies": Path(file).read_bytes() + b"x" * 1000 if file else b"",
+        "requests": Path(file).read_bytes() if file else b"",
         "unsigned": b"GET /images HTTP/1.1\r\nHost: a\r\n\r\n",
     }[kind]
 
@@ -46,14 +49,19 @@ class Flood:
         for _ in range(count):
             self.one()
 
+    def ask_again(self, sock: socket.socket) -> None:
+        try:
+            if not sock.recv(65536):
+                self.held.remove(sock)
+            sock.sendall(self.data)
+        except OSError:
+            self.held = [one for one in self.held if one is not sock]
+
     def go_on(self) -> None:
         while True:
-            if self.kind == "unsigned":
-                for sock in list(self.held):
-                    with contextlib.suppress(OSError):
-                        sock.settimeout(0.01)
-                        sock.recv(65536)
-                        sock.sendall(self.data)
+            if self.kind in ("unsigned", "requests"):
+                for sock in select.select(self.held, [], [], 1)[0]:
+                    self.ask_again(sock)
             else:
                 self.one()
 

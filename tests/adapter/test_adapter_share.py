@@ -137,6 +137,15 @@ def test_a_flood_without_keys_starves_nobody(sharing: Step, hosts: Hosts, kind: 
     assert sharing.peak_memory() < 200 * 2**20
 
 
+def test_a_flood_of_good_requests_starves_nobody(sharing: Step, hosts: Hosts, tmp_path: Path) -> None:
+    (tmp_path / "ask").write_bytes(request("GET", "images/a.txt"))
+    before, _ = numbers(sharing)
+    with flooded(sharing, hosts, "requests", 256, tmp_path / "ask"):
+        served(sharing, hosts, "requests")
+        # sixteen at work, however many ask; else the friend waits for each of them again and again
+        assert numbers(sharing)[0] < before + 40
+
+
 def test_a_flood_with_keys_of_bodies_that_do_not_come_starves_nobody(
     sharing: Step, hosts: Hosts, tmp_path: Path
 ) -> None:
@@ -148,6 +157,16 @@ def test_a_flood_with_keys_of_bodies_that_do_not_come_starves_nobody(
         served(sharing, hosts, "bodies")
         assert numbers(sharing)[0] < MOST_THREADS
     assert sharing.peak_memory() < 300 * 2**20
+
+
+def test_many_objects_are_read_in_turns(sharing: Step) -> None:
+    """A merge holds all of its inputs open, more than an address has threads at work."""
+    s3 = client(sharing.endpoint, max_pool_connections=50)
+    bodies = [s3.get_object(Bucket="images", Key="big.bin")["Body"] for _ in range(50)]
+    assert {body.read(1000) for body in bodies} == {INPUT_FILES["/big.bin"][:1000]}
+    for body in bodies:
+        body.close()
+    s3.close()
 
 
 def test_only_version_4_of_the_steps_keys_will_do(sharing: Step) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from kfp_pachyderm.s3.peers import Peers
 
 
@@ -44,6 +46,21 @@ def test_work_waits_for_a_thread_of_its_own_address() -> None:
     assert peers.know("stranger") == [9, 10]
     assert peers.know("stranger") == []
     assert peers.begin("stranger", 11)
+
+
+def test_an_address_has_few_threads_that_do_not_wait_for_their_client() -> None:
+    peers = Peers("own", 100, 100)
+    assert [peers.begin("own", number) for number in range(18)] == [True] * 16 + [False] * 2
+    # the others are none the worse
+    assert peers.begin("stranger", "s")
+    # sixteen streams that are read in turns hold nothing up
+    assert peers.stalled(Counter(own=16)) == [16, 17]
+    assert peers.begin("own", 18)
+    assert peers.stalled(Counter()) == []
+    assert not peers.begin("own", 19)
+    # what was seen may be older than what ended since
+    assert [peers.end("own") for _ in range(3)] == [[], [], []]
+    assert peers.end("own") == [19]
 
 
 def test_what_waits_can_be_given_up() -> None:
