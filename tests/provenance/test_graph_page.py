@@ -199,7 +199,7 @@ def test_pictures_of_a_commit(view: Page, tmp_path: Path, server: EmbeddedServer
         commit.put_file_from_bytes(path="/notes.txt", data=b"x" * 2048)
     with connect(parse(server.address)) as pachd:
         found = lineage(pachd, "photos@master")
-        (tmp_path / "photos.html").write_text(page(found, contents(pachd, found)))
+        (tmp_path / "photos.html").write_text(page(found, contents(pachd, found.nodes)))
     view.open(tmp_path / "photos.html")
     assert view.run("document.querySelectorAll('.node image').length") == 1
     view.press("ArrowRight", "Enter")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PachydermError, PachydermUnreachableError
 from kfp_pachyderm.pachyderm import commits, job_facts
+from kfp_pachyderm.pachyderm.address import Address
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.job_facts import JobFacts
@@ -46,7 +47,7 @@ def nodes(pachd: Pachd, seen: Mapping[Reference, Seen]) -> list[Node]:
     """A node for each commit, with the job of those that a pipeline made."""
     made = [one for one in seen.values() if isinstance(one, CommitFacts) and _is_derived(one)]
     jobs = dict(zip((one.commit for one in made), _jobs(pachd, made), strict=True))
-    return [node(commit, one, jobs.get(commit)) for commit, one in seen.items()]
+    return [node(commit, one, jobs.get(commit), pachd.address) for commit, one in seen.items()]
 
 
 def _jobs(pachd: Pachd, made: list[CommitFacts]) -> list[JobFacts | PachydermError]:
@@ -65,13 +66,16 @@ def _jobs(pachd: Pachd, made: list[CommitFacts]) -> list[JobFacts | PachydermErr
     return Asker().ask(look, [one.commit for one in made])
 
 
-def node(commit: Reference, seen: Seen, job: JobFacts | PachydermError | None) -> Node:
+def node(
+    commit: Reference, seen: Seen, job: JobFacts | PachydermError | None, where: Address | None = None
+) -> Node:
     """The node of one commit.
 
     Args:
         commit: the commit.
         seen: what Pachyderm says of it.
         job: what it says of its job; None: no pipeline made it.
+        where: the Pachyderm.
     """
     if isinstance(seen, PachydermError):
         return Node(commit, "unknown", "UNKNOWN", bare=_why(seen, commit))
@@ -92,6 +96,7 @@ def node(commit: Reference, seen: Seen, job: JobFacts | PachydermError | None) -
         record=stored.record if stored else None,
         bare="; ".join(_bare(commit, kind, job, stored.problem if stored else "")),
         metadata=seen.metadata,
+        where=where,
     )
 
 
