@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
+from kfp_pachyderm.cli.diff import diff
 from kfp_pachyderm.cli.doctor import doctor
 from kfp_pachyderm.cli.history import files, get, jobs, runs
 from kfp_pachyderm.cli.lineage import lineage
+from kfp_pachyderm.cli.verify import verify
 from kfp_pachyderm.errors import PachydermError
 
 
@@ -48,5 +50,5 @@ def dev(data: Path, port: int, host: str, auth: bool) -> None:
     os.execv(sys.executable, [*command, "--port", str(port), *(["--auth"] if auth else [])])  # noqa: S606
 
 
-for command in (doctor, lineage, runs, jobs, files, get):
+for command in (diff, doctor, files, get, jobs, lineage, runs, verify):
     main.add_command(command)

@@ -44,7 +44,9 @@ def _made_ahead(
     read = {one.name: _source(step, one, task.inputs.get(one.name, ""), every) for one in step.config.inputs}
     known = {name: source for name, source in read.items() if source is not None}
     if known == read:
-        yield AheadConfig(task.name, replace(step.config, address=None, digest="", image=""), known)
+        yield AheadConfig(
+            task.name, replace(step.config, address=None, digest="", image="", private=(), command=()), known
+        )
 
 
 def _source(

@@ -33,6 +33,7 @@ def s3_enabled(
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
+    private: Iterable[str] = ...,
 ) -> S3EnabledComponent: ...
 
 
@@ -51,6 +52,7 @@ def s3_enabled(
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
+    private: Iterable[str] = ...,
 ) -> Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]: ...
 
 
@@ -68,6 +70,7 @@ def s3_enabled(
     timeout: float | None = None,
     verify: Literal["content", "size"] = "content",
     keys: Literal["refuse", "encode"] = "refuse",
+    private: Iterable[str] = (),
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
     """Makes a KFP component's task run as an S3-enabled Pachyderm job.
 
@@ -96,6 +99,8 @@ def s3_enabled(
         keys: what becomes of keys that Pachyderm can't hold (`* ? [ ] { } ! ( ) @ + ^`, what is no printable
             ASCII, empty elements, "." and ".."): "refuse" fails their upload, "encode" has all keys of the
             output bucket percent-encoded in Pachyderm (`adapter.encoding`); steps see them as they were.
+        private: names of the component's parameters whose values are not recorded: the step's record says
+            that they are left out. KFP itself keeps the values of all parameters.
 
     Returns:
         A KFP component, called like the original; without `component` a decorator that makes one.
@@ -122,6 +127,8 @@ def s3_enabled(
             keys=keys,
             workload=parameters(ir.component, passthroughs(original.component_spec)),
             workload_env=environment_of(passthroughs(original.component_spec)),
+            private=_private(original, left_out),
+            command=ir.own_command(),
         )
         _check_names(original, config.inputs)
         own_project = project if project is not None or spec is None else spec.project
@@ -129,6 +136,7 @@ def s3_enabled(
         step = Step(original, ir, config, checked_project, connection)
         return S3EnabledComponent(step, checked_project or "default", connection)
 
+    left_out = private if isinstance(private, str) else tuple(private)
     _check_options(spec, gateway, connection, holder, verify)
     _check_keys(keys, gateway)
     return wrap if component is None else wrap(component)
@@ -141,6 +149,17 @@ def _inputs(inputs: Iterable[S3Input | FileInput], spec: PipelineSpec | None) ->
     if given:
         raise SpecError('Pass either "inputs" or "spec", not both: the spec has inputs of its own.')
     return configs(spec.inputs())
+
+
+def _private(original: Any, names_: str | tuple[object, ...]) -> tuple[str, ...]:
+    if isinstance(names_, str):
+        raise SpecError(
+            f'Argument for "private" must be names in a tuple. Got {names_!r}: write ("{names_}",).'
+        )
+    for one in names_:
+        if one not in (original.component_spec.inputs or {}):
+            raise SpecError(f'Argument for "private": component "{original.name}" has no parameter {one!r}.')
+    return tuple(sorted({str(one) for one in names_}))
 
 
 def _check_options(spec: object, gateway: object, connection: object, holder: object, verify: object) -> None:

@@ -24,6 +24,8 @@ COMMIT, RECORD = "commit", "pachyderm"
 ADDED = (COMMIT, RECORD)
 #: Every release's command names it.
 LAUNCHER = "kfp_pachyderm.launcher"
+#: How KFP's placeholders begin, but for `{{$}}`.
+_PLACEHOLDER = "{{$."
 _COMMIT = {"parameterType": "STRING", "description": "The step's output commit, project/repo@<job ID>."}
 _RECORD = {
     "artifactType": {"schemaTitle": "system.Markdown", "schemaVersion": "0.0.1"},
@@ -60,6 +62,11 @@ class ComponentIR:
         """SHA-256 of what the component is: its interface and its container."""
         text = json.dumps([self.component, self.container], sort_keys=True)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def own_command(self) -> tuple[str, ...]:
+        """Command and arguments, where KFP puts more into them than `{{$}}`, the whole of a task's inputs."""
+        every = [*self.container.get("command", []), *self.container.get("args", [])]
+        return tuple(every) if any(_PLACEHOLDER in one for one in every) else ()
 
     def wrapped(self, config: StepConfig, package: str | None) -> str:
         """The IR's text with the launcher before the command, and inputs and outputs added.

@@ -11,9 +11,10 @@ from kfp import components
 from kfp_pachyderm.component.connection import connect, pip_arguments
 from kfp_pachyderm.component.ir import ADDED, ComponentIR, describe, environment
 from kfp_pachyderm.component.passthroughs import environment_of, passthroughs, with_environment
+from kfp_pachyderm.component.source import compiled
 from kfp_pachyderm.component.tasks import StepTask, check_reference, is_commit
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
-from kfp_pachyderm.launcher.config import InputConfig, StepConfig
+from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, InputConfig, StepConfig
 from kfp_pachyderm.spec import Connection, names
 
 
@@ -127,6 +128,7 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
             where.called(self, task)
         if task.state.name == "FINAL":  # It has run already, on this machine.
             return
+        task.set_env_variable(COMPILED_VARIABLE, compiled())
         asked = passthroughs(self.step.original.component_spec)
         # KFP lets a component with passthroughs have volumes only if it hands them over.
         connect(task, self.connection, volumes=not asked)

@@ -13,6 +13,9 @@ from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 VERSION = 1
+#: Says in a task's environment what compiled the pipeline: image, command and inputs are in the cache key of
+#: KFP's backend (backend/src/v2/cacheutils/cache.go), which must not change with every git commit.
+COMPILED_VARIABLE = "KFP_PACHYDERM_COMPILED"
 
 #: Texts that others would replace on the way: Argo ({{), Kubernetes ($(VAR)), kfp.local (python3).
 _REPLACED_ON_THE_WAY = (("{{", "{\\u007b"), ("$", "\\u0024"), ("python3", "python\\u0033"))
@@ -78,6 +81,9 @@ class StepConfig:
         workload: the parameters by which the step hands settings to a workload that it starts.
         workload_env: whose the environment is that the step's author gives: the step's own (""), that
             workload's ("handed"), or both's ("shared").
+        private: the parameters that are not recorded.
+        command: the component's own command and arguments, where KFP puts more into them than `{{$}}`: what
+            the launcher gets of such a command holds values, private ones too.
     """
 
     component: str
@@ -96,6 +102,8 @@ class StepConfig:
     keys: Literal["refuse", "encode"] = "refuse"
     workload: tuple[str, ...] = ()
     workload_env: Literal["", "shared", "handed"] = ""
+    private: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
 
     def pipeline(self, task: str) -> str:
         """The Pachyderm pipeline of the step, as a KFP task of that name; "" where that is not known."""
@@ -214,8 +222,9 @@ def _snapshot(data: dict[str, Any]) -> SnapshotConfig:
 
 def _step(data: dict[str, Any]) -> StepConfig:
     inputs = tuple(InputConfig(**one) for one in data.pop("inputs", ()))
-    workload = tuple(data.pop("workload", ()))
-    return StepConfig(inputs=inputs, workload=workload, holder=HolderConfig(**data.pop("holder", {})), **data)
+    for name in ("workload", "private", "command"):
+        data[name] = tuple(data.get(name, ()))
+    return StepConfig(inputs=inputs, holder=HolderConfig(**data.pop("holder", {})), **data)
 
 
 _READERS: dict[str, Callable[[dict[str, Any]], Config]] = {

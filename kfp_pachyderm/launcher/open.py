@@ -11,9 +11,11 @@ import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
 from kfp_pachyderm.errors import AttachError, PachydermError, ProtocolError
 from kfp_pachyderm.launcher.beside import beside
+from kfp_pachyderm.launcher.code import code_of
 from kfp_pachyderm.launcher.config import InputConfig, ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.plan import make_plan
+from kfp_pachyderm.launcher.record import begun
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
@@ -28,7 +30,15 @@ from kfp_pachyderm.pachyderm.pipelines import (
     spec,
 )
 from kfp_pachyderm.pachyderm.references import Reference, parse, resolve, without_mark
-from kfp_pachyderm.provenance.record import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
+from kfp_pachyderm.provenance.record import (
+    ATTEMPT_KEY,
+    RUN_KEY,
+    SALT_KEY,
+    TASK_KEY,
+    KfpTask,
+    StepRecord,
+)
+from kfp_pachyderm.provenance.stored import entries
 from kfp_pachyderm.sdk import pps
 
 #: Seconds for which a look at the pipeline is as good as a new one.
@@ -41,22 +51,17 @@ class Opened:
 
     Args:
         config: the step's config.
-        task: KFP's side.
+        record: what is known of the step now.
         plan: the pipeline and its pinned inputs.
         job: the job.
         signed: done when the job's output commit says which task it is of.
     """
 
     config: StepConfig
-    task: KfpTask
+    record: StepRecord
     plan: PipelinePlan
     job: ClaimedJob
     signed: Future[None]
-
-    @property
-    def inputs(self) -> dict[str, Reference]:
-        """Input's name → commit."""
-        return {one.name: one.commit for one in self.plan.inputs}
 
 
 def kfp_task(config: StepConfig | ReusableConfig, identity: Identity) -> KfpTask:
@@ -99,11 +104,14 @@ def open_step(
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
         for one in plan.inputs:
             say(f"input {one.name}: {one.commit}{_about(config, one)}")
-        signed = beside(lambda: jobs.write_metadata(pachd, job.output, task.commit_metadata()))
+        inputs = {one.name: one.commit for one in plan.inputs}
+        record = begun(task, job.output, inputs, code_of(config, execution), job)
+        signs = {**task.commit_metadata(), **entries(record)}
+        signed = beside(lambda: jobs.write_metadata(pachd, job.output, signs))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
-    return Opened(config, task, plan, job, signed)
+    return Opened(config, record, plan, job, signed)
 
 
 def _about(config: StepConfig, one: ClaimedInput) -> str:

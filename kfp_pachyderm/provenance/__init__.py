@@ -1,7 +1,7 @@
 """Where data came from and what was made of it: asked of Pachyderm alone, long after the runs.
 
-`lineage`, `runs` and `of_run` return typed objects that show themselves in notebooks. Names are imported when
-they are first used: steps import the record from here, and start quickly.
+`lineage`, `verify`, `diff`, `runs` and `of_run` return typed objects that show themselves in notebooks. Names
+are imported when they are first used: steps import the record from here, and start quickly.
 """
 
 from __future__ import annotations
@@ -13,15 +13,33 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from kfp_pachyderm.provenance.asked import lineage, of_run, runs
+    from kfp_pachyderm.provenance.asked import diff, lineage, of_run, runs, verify
+    from kfp_pachyderm.provenance.check.model import Fault, Verified
+    from kfp_pachyderm.provenance.compare.model import Diff, StepDiff
     from kfp_pachyderm.provenance.graph.model import Job, Lineage, Node
     from kfp_pachyderm.provenance.history import Run
 
-__all__ = ["Job", "Lineage", "Node", "Run", "lineage", "of_run", "runs"]
+__all__ = [
+    "Diff",
+    "Fault",
+    "Job",
+    "Lineage",
+    "Node",
+    "Run",
+    "StepDiff",
+    "Verified",
+    "diff",
+    "lineage",
+    "of_run",
+    "runs",
+    "verify",
+]
 
 _HOME = {
-    **dict.fromkeys(("lineage", "of_run", "runs"), "asked"),
+    **dict.fromkeys(("diff", "lineage", "of_run", "runs", "verify"), "asked"),
     **dict.fromkeys(("Job", "Lineage", "Node"), "graph.model"),
+    **dict.fromkeys(("Fault", "Verified"), "check.model"),
+    **dict.fromkeys(("Diff", "StepDiff"), "compare.model"),
     "Run": "history",
 }
 

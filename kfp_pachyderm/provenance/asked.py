@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
-from kfp_pachyderm.errors import NotFoundError
+from kfp_pachyderm.errors import CommitReferenceError, NotFoundError
 from kfp_pachyderm.pachyderm.address import Address, from_environment, parse
 from kfp_pachyderm.pachyderm.client import Pachd, connect
 from kfp_pachyderm.provenance import history
+from kfp_pachyderm.provenance.check import ancestry
+from kfp_pachyderm.provenance.check.model import Verified
+from kfp_pachyderm.provenance.compare import runs as compared
+from kfp_pachyderm.provenance.compare.model import Diff
 from kfp_pachyderm.provenance.graph import assemble
 from kfp_pachyderm.provenance.graph.assemble import of_target
 from kfp_pachyderm.provenance.graph.model import Lineage
-from kfp_pachyderm.provenance.graph.target import Target
+from kfp_pachyderm.provenance.graph.target import Target, target
 from kfp_pachyderm.provenance.history import Run
 
 
@@ -98,6 +102,62 @@ def of_run(client: Client, run_id: str) -> Lineage:
         if not found:
             raise NotFoundError("; ".join([f"no commit says that KFP run {run_id!r} made it", *told]))
         return of_target(pachd, Target(run_id, tuple(found), run=run_id, known=found), False, None)
+
+
+def verify(of: str, *, deep: bool = False, project: str = "default", client: Client = None) -> Verified:
+    """Whether a commit is what its record says: inputs, files and their hashes, job, the record's digest.
+
+    Nothing is read of the files but what Pachyderm says of them. A record and its digest that somebody has
+    written anew together do not show by themselves: KFP's artifact `pachyderm` has the digest, too.
+
+    Args:
+        of: a commit ("[project/]repo@<commit ID>" or "repo@<branch>"), or a job's ID or a KFP run's ID, of
+            which all commits are looked at.
+        deep: whether all that it was made from is looked at, too, each commit once.
+        project: where `of` names none.
+        client: as `lineage` takes it.
+
+    Returns:
+        What is not as recorded, and what could not be looked at; `ok` when nothing is wrong.
+
+    Raises:
+        CommitReferenceError: `of` can't be read.
+        NotFoundError: Pachyderm has no such commit, job or run.
+        PachydermUnreachableError, AuthenticationError: it does not answer, or not to us.
+    """
+    with _connected(client) as pachd:
+        found = target(pachd, of, project)
+        single = str(found.commits[0]) if "@" in of else of
+        return ancestry.verify(pachd, single, found.commits, deep)
+
+
+def diff(before: str, after: str, *, project: str = "default", client: Client = None) -> Diff:
+    """What changed from one commit to another, or from one KFP run to another, task by task.
+
+    Args:
+        before: a commit ("[project/]repo@<commit ID>" or "repo@<branch>"), or a KFP run's ID.
+        after: another one of the same kind.
+        project: where they name none.
+        client: as `lineage` takes it.
+
+    Returns:
+        What differs: inputs and their files, code, parameters, versions, files.
+
+    Raises:
+        CommitReferenceError: one of them can't be read, or one is a commit and the other one a run.
+        NotFoundError: Pachyderm has no such commit or run.
+        PachydermUnreachableError, AuthenticationError: it does not answer, or not to us.
+    """
+    if ("@" in before) != ("@" in after):
+        raise CommitReferenceError(
+            f"{before!r} and {after!r} can't be compared: name two commits (repo@<ID>), or two KFP runs"
+        )
+    with _connected(client) as pachd:
+        old, new = (target(pachd, one, project) for one in (before, after))
+        if "@" in before:
+            return compared.of_commits(pachd, old.commits[0], new.commits[0])
+        # a target has the newest first
+        return compared.of_runs(pachd, (before, after), old.commits[::-1], new.commits[::-1])
 
 
 @contextmanager

@@ -1,9 +1,21 @@
-"""The record as a page that a person reads in the Kubeflow UI."""
+"""The record as a page that a person reads in the Kubeflow UI.
+
+KFP shows an artifact's Markdown with markdown-to-jsx, HTML off (frontend/src/components/viewers/
+MarkdownViewer.tsx): tables and code blocks, no diagrams.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
 from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.record import CommitRecord, KfpTask, StepRecord
+from kfp_pachyderm.provenance.record import Code, CommitRecord, Hashed, KfpTask, StepRecord
+
+#: Characters of a parameter, and of the command, that the page shows.
+_VALUE, _COMMAND = 200, 4000
 
 
 def page(record: StepRecord) -> str:
@@ -14,19 +26,60 @@ def page(record: StepRecord) -> str:
         ("Job", f"`{record.job}`"),
         ("Pipeline", f"`{record.project}/{record.pipeline}`, version {record.version}"),
         *((f"Input `{name}`", f"`{commit}`") for name, commit in record.inputs.items()),
-        ("Output", f"`{record.output}`, {_bytes(record.size)}{sent}"),
+        ("Output", f"`{record.output}`, {size(record.size)}{sent}"),
         ("Time", f"{record.duration:.1f} s, {record.started} to {record.finished}"),
         *([("Keys", f"`{record.task.keys}`-encoded as names of files")] if record.task.keys else []),
         *([("Sidecar", f"`{record.sidecar}`")] if record.sidecar else []),
+        *_code_rows(record.code),
     ]
-    return _page(f"Pachyderm job of `{record.task.task}`", rows, record.task, record.output)
+    text = _page(f"Pachyderm job of `{record.task.task}`", rows, record.task, record.output)
+    return text + _command(record.code)
 
 
 def commit_page(record: CommitRecord) -> str:
     """The record as Markdown."""
-    facts = [(name.replace("_", " ").capitalize(), f"`{value}`") for name, value in record.facts.items()]
+    facts = [(name.replace("_", " ").capitalize(), code(value)) for name, value in record.facts.items()]
     rows = [("Commit", f"`{record.commit}`"), *facts]
     return _page(f"Pachyderm commit of `{record.task.task}`", rows, record.task, record.commit)
+
+
+def _code_rows(made: Code) -> Iterator[tuple[str, str]]:
+    for name, value in sorted(made.parameters.items()):
+        yield f"Parameter {code(name)}", code(shown(value))
+    for name in made.private:
+        yield f"Parameter {code(name)}", "private, not recorded"
+    if made.kfp:
+        yield "Compiled by", f"kfp `{made.kfp}`"
+    if made.source:
+        file = f", {code(made.source.file)}" if made.source.file else ""
+        dirty = {True: ", with changes that are in no commit", False: "", None: ", changes unknown"}
+        yield "Git commit", f"{code(made.source.commit)}{file}{dirty[made.source.dirty]}"
+
+
+def shown(value: Any) -> str:
+    """A parameter's value for a person: JSON, cut where it is long."""
+    if isinstance(value, Hashed):
+        return f"{size(value.size)}, {value.digest}"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _VALUE else f"{text[:_VALUE]}…"
+
+
+def code(value: object) -> str:
+    """The value as code in a cell of a table, whatever is in it."""
+    text = re.sub(r"\s", " ", str(value)).replace("|", "¦")
+    ticks = "`" * (1 + max((len(one) for one in re.findall("`+", text)), default=0))
+    return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"
+
+
+def _command(made: Code) -> str:
+    if made.command_hash:
+        return f"\nIts command is too long to be shown: {shown(made.command_hash)}\n"
+    if not made.command:
+        return ""
+    text = "\n".join(made.command)
+    cut = text if len(text) <= _COMMAND else f"{text[:_COMMAND]}…"
+    fence = "`" * max(3, 1 + max((len(one) for one in re.findall("`+", cut)), default=0))
+    return f"\nIts command:\n\n{fence}\n{cut}\n{fence}\n"
 
 
 def _page(title: str, rows: list[tuple[str, str]], task: KfpTask, commit: Reference) -> str:
@@ -44,9 +97,10 @@ def _page(title: str, rows: list[tuple[str, str]], task: KfpTask, commit: Refere
     )
 
 
-def _bytes(size: float) -> str:
+def size(number: float) -> str:
+    """Bytes for a person."""
     for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +60,11 @@ class KfpTask:
             "keys": self.keys,
         }
         return {PREFIX + name: value for name, value in every.items() if value}
+
+    def identity(self) -> dict[str, str]:
+        """Whose a commit is, as far as its metadata says it."""
+        every = {RUN_KEY: self.run, TASK_KEY: self.task, SALT_KEY: self.salt, ATTEMPT_KEY: self.attempt}
+        return {key: value for key, value in every.items() if value}
 
     def artifact_metadata(self) -> dict[str, str]:
         """What stands in the artifact `pachyderm`; without empty values."""
@@ -125,6 +131,22 @@ class Code:
     command_hash: Hashed | None = None
     kfp: str = ""
     source: Source | None = None
+
+    def artifact_metadata(self) -> dict[str, str]:
+        """What stands in the artifact `pachyderm`; without empty values."""
+        large = {name: one.digest for name, one in self.parameters.items() if isinstance(one, Hashed)}
+        kept = {name: one for name, one in self.parameters.items() if name not in large}
+        source = self.source or Source("")
+        every = {
+            "parameters": json.dumps(kept, sort_keys=True) if kept else "",
+            "large_parameters": json.dumps(large, sort_keys=True) if large else "",
+            "private_parameters": ", ".join(self.private),
+            "kfp_version": self.kfp,
+            "git_commit": source.commit,
+            "git_file": source.file,
+            "git_dirty": "" if source.dirty is None else str(source.dirty).lower(),
+        }
+        return {name: value for name, value in every.items() if value}
 
 
 @dataclass(frozen=True)
@@ -205,6 +227,8 @@ class StepRecord:
             "duration_seconds": round(self.duration, 3),
             "size_bytes": self.size,
             "objects": self.objects,
+            "files": self.files.count if self.files else None,
+            "files_digest": self.files.digest if self.files else None,
         }
         known = {name: value for name, value in every.items() if value is not None and value != ""}
-        return {**known, **self.task.artifact_metadata()}
+        return {**known, **self.task.artifact_metadata(), **self.code.artifact_metadata()}

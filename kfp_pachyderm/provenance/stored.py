@@ -96,13 +96,16 @@ def bounded(code: Code) -> Code:
     for name in sorted(sizes, key=lambda one: (sizes[one], one)):
         room -= sizes[name]
         if sizes[name] > ONE_VALUE or room < 0:
-            parameters[name] = _hashed(parameters[name])
+            parameters[name] = hashed(parameters[name])
     if len(_dumps(code.command)) <= COMMAND:
         return replace(code, parameters=parameters)
-    return replace(code, parameters=parameters, command=(), command_hash=_hashed(code.command))
+    return replace(code, parameters=parameters, command=(), command_hash=hashed(code.command))
 
 
-def _hashed(value: Any) -> Hashed:
+def hashed(value: Any) -> Hashed:
+    """What stands for a value; of what is hashed already, that."""
+    if isinstance(value, Hashed):
+        return value
     text = _dumps(value)
     return Hashed(digest(text), len(text))
 
@@ -188,13 +191,13 @@ def _record(data: dict[str, Any]) -> StepRecord:
 
 
 def _code(data: dict[str, Any]) -> Code:
-    large = {name: _read_hashed(one) for name, one in data.get("large_parameters", {}).items()}
+    large = {name: _read_hash(one) for name, one in data.get("large_parameters", {}).items()}
     source = data.get("source")
     return Code(
         command=_texts(data, "command"),
         parameters={**data.get("parameters", {}), **large},
         private=_texts(data, "private_parameters"),
-        command_hash=_read_hashed(data["command_hash"]) if "command_hash" in data else None,
+        command_hash=_read_hash(data["command_hash"]) if "command_hash" in data else None,
         kfp=_text(data, "kfp"),
         source=Source(_text(source, "commit"), source.get("dirty"), _text(source, "file"))
         if source
@@ -209,7 +212,7 @@ def _file_list(data: dict[str, Any]) -> FileList:
     return FileList(_text(data, "digest"), int(_number(data, "count")), int(_number(data, "size")), listed)
 
 
-def _read_hashed(data: dict[str, Any]) -> Hashed:
+def _read_hash(data: dict[str, Any]) -> Hashed:
     return Hashed(_text(data, "digest"), int(_number(data, "size")))
 
 

@@ -26,6 +26,7 @@ assert_type(spec, pachyderm.PipelineSpec)
     timeout=1,
     verify="size",
     keys="refuse",
+    private=("size",),
 )
 @dsl.component  # type: ignore[untyped-decorator]
 def step(size: int) -> int:
