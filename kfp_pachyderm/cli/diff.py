@@ -38,13 +38,11 @@ def diff(
     A and B are commits ([project/]repo@<ID> or repo@<branch>), or the IDs of KFP runs: step by step.
     """
     from kfp_pachyderm.provenance import asked
-    from kfp_pachyderm.provenance.compare.html import page
-    from kfp_pachyderm.provenance.compare.text import lines
 
     with connection.opened(address, port_forward) as pachd:
         found = asked.diff(a, b, project=project, client=pachd)
     if form == "json":
-        text = json.dumps(found.as_dict(), indent=2) + "\n"
+        text = json.dumps(found.as_json(), indent=2) + "\n"
     else:
-        text = page(found) if form == "html" else "\n".join(lines(found)) + "\n"
+        text = found.html() if form == "html" else found.text()
     output.written(text, file)

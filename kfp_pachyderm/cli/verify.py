@@ -22,12 +22,11 @@ def verify(x: str, address: str | None, port_forward: bool, project: str, deep: 
     The exit code is 1 when anything is otherwise, else 0; what could not be looked at is said.
     """
     from kfp_pachyderm.provenance import asked
-    from kfp_pachyderm.provenance.check.text import lines
 
     with connection.opened(address, port_forward) as pachd:
         found = asked.verify(x, deep=deep, project=project, client=pachd)
     if as_json:
-        output.as_json(found.as_dict())
+        output.as_json(found.as_json())
     else:
-        click.echo("\n".join(lines(found)))
+        click.echo(found.text(), nl=False)
     sys.exit(0 if found.ok else 1)

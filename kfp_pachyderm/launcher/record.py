@@ -17,6 +17,7 @@ from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.behind import inputs_tree
 from kfp_pachyderm.provenance.files import file_list
 from kfp_pachyderm.provenance.page import page
 from kfp_pachyderm.provenance.record import FAILURE_KEY, OPEN, Code, KfpTask, StepRecord
@@ -78,6 +79,7 @@ def write_record(
         objects: as in StepRecord.
     """
     looked = beside(lambda: file_list(files_of(pachd, record.output, WALK)))
+    behind = beside(lambda: inputs_tree(pachd, record))
     commit = jobs.inspect_output(pachd, record.output)
     ended = replace(
         record,
@@ -96,7 +98,7 @@ def write_record(
     if all(commit.metadata.get(key) == value for key, value in record.task.identity().items()):
         jobs.write_metadata(pachd, record.output, said)
     metadata = {**ended.metadata(), "record_digest": said[DIGEST_KEY]}
-    write_outputs(execution, record.output, page(ended), metadata)
+    write_outputs(execution, record.output, page(ended, behind.result()), metadata)
     say(f"job {ended.job} {ended.state}: {ended.size} bytes in {ended.output}")
 
 

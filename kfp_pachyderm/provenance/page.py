@@ -1,25 +1,31 @@
 """The record as a page that a person reads in the Kubeflow UI.
 
-KFP shows an artifact's Markdown with markdown-to-jsx, HTML off (frontend/src/components/viewers/
-MarkdownViewer.tsx): tables and code blocks, no diagrams.
+KFP shows an artifact's Markdown with markdown-to-jsx (frontend/src/components/viewers/MarkdownViewer.tsx):
+tables and blocks of code, no diagrams.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.graph.wording import size
 from kfp_pachyderm.provenance.record import Code, CommitRecord, Hashed, KfpTask, StepRecord
 
 #: Characters of a parameter, and of the command, that the page shows.
 _VALUE, _COMMAND = 200, 4000
 
 
-def page(record: StepRecord) -> str:
-    """The record as Markdown."""
+def page(record: StepRecord, tree: Sequence[str] = ()) -> str:
+    """The record as Markdown.
+
+    Args:
+        record: the record.
+        tree: lines that show what its inputs were made from.
+    """
     sent = "" if record.objects is None else f" in {record.objects:,} objects"
     rows = [
         ("State", record.state),
@@ -33,7 +39,24 @@ def page(record: StepRecord) -> str:
         *_code_rows(record.code),
     ]
     text = _page(f"Pachyderm job of `{record.task.task}`", rows, record.task, record.output)
-    return text + _command(record.code)
+    return text + _graph(tree) + _ask_on(record) + _command(record.code)
+
+
+def _graph(tree: Sequence[str]) -> str:
+    lines = "\n".join(line.replace("`", "'") for line in tree)
+    return f"\nWhat it was made from:\n\n```\n{lines}\n```\n" if tree else ""
+
+
+def _ask_on(record: StepRecord) -> str:
+    data = next(iter(record.inputs.values()), record.output)
+    return (
+        "\nAsk on, wherever `pip install kfp-pachyderm` is done and Pachyderm is reached:\n\n```\n"
+        f"kfp-pachyderm lineage {record.output} --open\n"
+        f"kfp-pachyderm lineage {data} --down\n"
+        f"kfp-pachyderm verify {record.output} --deep\n"
+        f"kfp-pachyderm diff {record.project}/{record.output.repo}@<an earlier commit> {record.output}\n"
+        f"kfp-pachyderm files {record.output}\n```\n"
+    )
 
 
 def commit_page(record: CommitRecord) -> str:
@@ -95,12 +118,3 @@ def _page(title: str, rows: list[tuple[str, str]], task: KfpTask, commit: Refere
         f"# {title}\n\n| | |\n|---|---|\n{table}\n\n"
         f"Read it:\n\n```\npachctl list file {where}\npachctl inspect commit {where}\n```\n"
     )
-
-
-def size(number: float) -> str:
-    """Bytes for a person."""
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} GiB"

@@ -96,8 +96,14 @@ class Verified:
         """Whether nothing is wrong."""
         return not self.faults
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
+    def text(self) -> str:
+        """The same as lines for people."""
+        from kfp_pachyderm.provenance.check.text import lines
+
+        return "".join(f"{line}\n" for line in lines(self))
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain dicts, lists, texts and numbers."""
         return {
             "version": 1,
             "of": self.of,

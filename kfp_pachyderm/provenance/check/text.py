@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kfp_pachyderm.provenance.check.model import Verified
-from kfp_pachyderm.provenance.page import size
+from kfp_pachyderm.provenance.graph.wording import plain, size
 
 
 def lines(found: Verified) -> Iterator[str]:
     """A line for each fault and for what could not be looked at, and the sum of it."""
     for fault in found.faults:
-        yield f"FAULT {fault.kind}: {fault.commit}: {one_line(fault.text)}"
+        yield f"FAULT {fault.kind}: {fault.commit}: {plain(fault.text)}"
     for unseen in found.unseen:
-        yield f"NOT SEEN: {unseen.commit}: {one_line(unseen.text)}"
+        yield f"NOT SEEN: {unseen.commit}: {plain(unseen.text)}"
     yield _sum(found)
 
 
@@ -40,8 +40,3 @@ def _digest(found: Verified) -> str:
 
 def _count(number: int, name: str) -> str:
     return f"{number:,} {name}{'' if number == 1 else 's'}"
-
-
-def one_line(text: str) -> str:
-    """The text without what would move a reader's cursor: others wrote it."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)

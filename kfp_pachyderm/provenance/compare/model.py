@@ -109,8 +109,20 @@ class Diff:
         """Whether nothing differs, as far as it could be compared."""
         return all(one.same for one in self.steps)
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
+    def text(self) -> str:
+        """The same as lines for people; long lists are cut."""
+        from kfp_pachyderm.provenance.compare.text import lines
+
+        return "".join(f"{line}\n" for line in lines(self))
+
+    def html(self) -> str:
+        """The same as one page that needs nothing else."""
+        from kfp_pachyderm.provenance.compare.html import page
+
+        return page(self)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain dicts, lists, texts and numbers."""
         steps = [{**asdict(one), "same": one.same} for one in self.steps]
         return {
             "version": 1,
