@@ -72,7 +72,7 @@ def _text(pachd: Pachd, found: Lineage, form: str | None, columns: int | None) -
         from kfp_pachyderm.provenance.graph.html import page
         from kfp_pachyderm.provenance.graph.pictures import contents
 
-        return page(found, contents(pachd, found))
+        return page(found, contents(pachd, found.nodes))
     if form == "json":
         return as_json.text(found)
     if form == "mermaid":

@@ -10,7 +10,7 @@ from kfp import dsl
 from kfp.dsl import pipeline_channel
 
 from kfp_pachyderm.component.ir import ADDED, COMMIT
-from kfp_pachyderm.errors import CommitReferenceError, SpecError
+from kfp_pachyderm.errors import CommitReferenceError, PachydermError, SpecError
 from kfp_pachyderm.launcher.config import InputConfig
 
 _NAME = r"[a-zA-Z0-9_-]+"
@@ -82,6 +82,18 @@ class StepTask(dsl.PipelineTask):  # type: ignore[misc]
     def outputs(self) -> StepOutputs:
         """The original's outputs; `["commit"]` and `["pachyderm"]` are found by their names only."""
         return StepOutputs(super().outputs)
+
+    def _repr_html_(self) -> str | None:
+        """A card for notebooks, of a task that ran with kfp.local; None: KFP shows it as it shows any."""
+        commit = super().outputs.get(COMMIT)
+        if not isinstance(commit, str) or not commit:
+            return None
+        from kfp_pachyderm.provenance.asked import lineage
+
+        try:
+            return lineage(commit, depth=0).nodes[0]._repr_html_()
+        except PachydermError:
+            return None  # its Pachyderm is gone by now
 
     def set_env_variable(self, name: str, value: str) -> StepTask:
         """As KFP's, which refuses variables that `task_config_passthroughs` does not list when it compiles.

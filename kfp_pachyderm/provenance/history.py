@@ -47,6 +47,12 @@ class Run:
     size: int
     project: str
 
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        from kfp_pachyderm.provenance.graph.card import run_card
+
+        return run_card(self)
+
 
 def of_run(
     pachd: Pachd, run: str, project: str | None = None

@@ -61,9 +61,9 @@ def test_a_tree_json_mermaid_and_a_page(server: EmbeddedServer, tmp_path: Path) 
     tree = told(server, "lineage", montage)
     assert tree.exit_code == 0, tree.output
     assert [line.split("  (")[0] for line in tree.output.splitlines()] == [
-        f"{montage}  SUCCESS  montage of pictures, run views-tuesday  2.4 s  1.2 KiB",
+        f"{montage}  SUCCESS  montage of pictures, run views-tuesday  2.0 s  1.2 KiB",
         f"  {made['images']}  data  1.2 KiB",
-        f"  {made['edges']}  cached  SUCCESS  edges of pictures, run views-monday  2.4 s  1.2 KiB",
+        f"  {made['edges']}  cached  SUCCESS  edges of pictures, run views-monday  2.0 s  1.2 KiB",
         f"    {made['images']}  data  1.2 KiB",
     ]
     assert "\x1b" not in tree.output, "colours are for terminals"
@@ -140,7 +140,7 @@ def test_runs_jobs_and_their_json(server: EmbeddedServer) -> None:
         "listed-tuesday", "pictures", 1, "SUCCESS",
     )  # fmt: skip
     jobs = told(server, "jobs", "listed-monday").output.splitlines()
-    assert jobs[1].split()[2:] == ["SUCCESS", "edges", "2.4", "s", "1.2", "KiB", str(made["edges"])]
+    assert jobs[1].split()[2:] == ["SUCCESS", "edges", "2.0", "s", "1.2", "KiB", str(made["edges"])]
     (job,) = json.loads(told(server, "jobs", "listed-monday", "--json").output)
     assert (job["commit"], job["step"]["task"]) == (str(made["edges"]), "edges")
     nothing = told(server, "jobs", "no-such-run")

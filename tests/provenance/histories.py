@@ -98,7 +98,8 @@ class History:
         reason: str,
     ) -> Reference:
         error = "" if state == pps.JobState.JOB_SUCCESS else reason or "datum failed"
-        self._commit(repo, inputs, metadata, commit.version, error, self._spec(repo))
+        self._commit(repo, inputs, metadata, commit.version, error, self._spec(repo, commit.version))
+        self._meta(repo, commit.version, [self._commits[one] for one in inputs])
         now = self._txn.now
         self._txn.db.execute(
             "INSERT INTO jobs (project, pipeline, id, version, output, state, reason, created, started, "
@@ -155,15 +156,26 @@ class History:
                 guard.own(self._txn, state.of_repo(RepoKey(self.project, name, kind)), "repoOwner")
         return self._repos[f"{name}.{kind}"]
 
-    def _spec(self, name: str) -> int:
-        """The pipeline's spec commit; the pipeline is made when it is missing."""
+    def _meta(self, name: str, set_id: str, upstream: list[int]) -> None:
+        """Pachyderm's own commit of a job, which has the job's name, too."""
+        now = self._txn.now
+        found = self._txn.db.execute(
+            "INSERT INTO commits (repo, set_id, branch, origin, description, started, finishing, "
+            "finished, layers, updated) VALUES (?, ?, 'master', 2, '', ?, ?, ?, '[]', ?)",
+            (self._repo(name, "meta"), set_id, now, now, now, now),
+        ).lastrowid
+        self._txn.db.executemany(
+            "INSERT INTO commit_provenance VALUES (?, ?)", [(found, one) for one in set(upstream)]
+        )
+
+    def _spec(self, name: str, set_id: str) -> int:
+        """The pipeline's spec commit, of its first job's set; the pipeline is made when it is missing."""
         if name not in self._specs:
-            self._repo(name, "meta")
             now = self._txn.now
             found = self._txn.db.execute(
                 "INSERT INTO commits (repo, set_id, branch, origin, description, started, finishing, "
                 "finished, layers, updated) VALUES (?, ?, 'master', 1, '', ?, ?, ?, '[]', ?)",
-                (self._repo(name, "spec"), new_id(), now, now, now, now),
+                (self._repo(name, "spec"), set_id, now, now, now, now),
             ).lastrowid
             assert found is not None
             self._specs[name] = found

@@ -123,7 +123,7 @@ def test_no_graph_is_too_deep_or_too_wide() -> None:
     assert len(lines) == 5001
     assert all(wording.width(line) <= 40 for line in lines)
     wide = tuple(commit(number) for number in range(1, 2001))
-    nodes = (Node(commit(0), "step", "SUCCESS", wide), *(Node(one, "source", "FINISHED") for one in wide))
+    nodes = (Node(commit(0), "pipeline", "SUCCESS", wide), *(Node(one, "source", "FINISHED") for one in wide))
     found = Lineage("x", (commit(0),), False, nodes)
     assert len(found.text().splitlines()) == 2001
     assert found.mermaid().count(" --> ") == 2000

@@ -1,21 +1,24 @@
-"""Out of what Pachyderm says of commits and jobs: the nodes of a lineage."""
+"""A lineage: what was asked for is walked, and what is found becomes nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 
-from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PachydermError, PachydermUnreachableError
+from kfp_pachyderm.errors import PachydermError, PachydermUnreachableError
 from kfp_pachyderm.pachyderm import commits, job_facts
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.job_facts import JobFacts
 from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.graph.model import Job, Kind, Lineage, Node
+from kfp_pachyderm.provenance.graph.model import Lineage, Node
+from kfp_pachyderm.provenance.graph.node import inputs, is_derived, node, stored_on
 from kfp_pachyderm.provenance.graph.target import Target, target
 from kfp_pachyderm.provenance.graph.walk import Asker, Seen, walk
-from kfp_pachyderm.provenance.record import FAILURE_KEY, StepRecord
-from kfp_pachyderm.provenance.stored import read
+from kfp_pachyderm.provenance.record import StepRecord
+from kfp_pachyderm.provenance.stored import Stored
 
 
 def lineage(
@@ -37,111 +40,52 @@ def of_target(pachd: Pachd, start: Target, down: bool, depth: int | None) -> Lin
 def _forgotten(pachd: Pachd, seen: Mapping[Reference, Seen]) -> dict[Reference, Seen]:
     """The inputs that only the steps' records name: dropped, or gone with their repo."""
     walked = (one for one in seen.values() if isinstance(one, CommitFacts) and seen.keys() >= set(one.inputs))
-    named = dict.fromkeys(one for facts in walked for one in _inputs(facts) if one not in seen)
-    asked = Asker().ask(lambda one: commits.inspect(pachd, one), list(named))
+    every = (one for facts in walked for one in inputs(facts, stored_on(facts)) if one not in seen)
+    named = list(dict.fromkeys(every))
+    asked = Asker().ask(lambda one: commits.inspect(pachd, one), named)
     return dict(zip(named, asked, strict=True))
 
 
 def nodes(pachd: Pachd, seen: Mapping[Reference, Seen]) -> list[Node]:
-    """A node for each commit, with the job of those that a pipeline made."""
-    made = [one for one in seen.values() if isinstance(one, CommitFacts) and _is_derived(one)]
-    jobs = dict(zip((one.commit for one in made), _jobs(pachd, made), strict=True))
-    return [node(commit, one, jobs.get(commit)) for commit, one in seen.items()]
+    """A node for each commit."""
+    stored = {commit: stored_on(one) for commit, one in seen.items()}
+    jobs = _jobs(pachd, seen, stored)
+    return [
+        node(commit, one, stored[commit], jobs.get(commit), pachd.address) for commit, one in seen.items()
+    ]
 
 
-def _jobs(pachd: Pachd, made: list[CommitFacts]) -> list[JobFacts | PachydermError]:
-    ours = {one.commit for one in made if read(one.commit, one.metadata)}
-
-    def look(commit: Reference) -> JobFacts:
-        if commit not in ours:  # whose image nobody wrote on the commit
-            try:
-                return job_facts.inspect(pachd, commit, details=True)
-            except PachydermUnreachableError:
-                raise
-            except PachydermError:
-                pass  # without details less is needed for it
-        return job_facts.inspect(pachd, commit)
-
-    return Asker().ask(look, [one.commit for one in made])
+def _jobs(
+    pachd: Pachd, seen: Mapping[Reference, Seen], stored: Mapping[Reference, Stored | None]
+) -> dict[Reference, JobFacts | PachydermError]:
+    """The jobs that made the commits; Pachyderm is asked of those only that no record tells of."""
+    made = [one for one in seen.values() if isinstance(one, CommitFacts) and is_derived(one)]
+    told = {one.commit: recorded_job(one, stored[one.commit]) for one in made}
+    unknown = [commit for commit, job in told.items() if job is None]
+    asked = Asker().ask(lambda one: _look(pachd, one, stored[one] is None), unknown)
+    return {**{commit: job for commit, job in told.items() if job}, **dict(zip(unknown, asked, strict=True))}
 
 
-def node(commit: Reference, seen: Seen, job: JobFacts | PachydermError | None) -> Node:
-    """The node of one commit.
-
-    Args:
-        commit: the commit.
-        seen: what Pachyderm says of it.
-        job: what it says of its job; None: no pipeline made it.
-    """
-    if isinstance(seen, PachydermError):
-        return Node(commit, "unknown", "UNKNOWN", bare=_why(seen, commit))
-    stored = read(commit, seen.metadata)
-    kind: Kind = "step" if stored else "pipeline" if _is_derived(seen) else "source"
-    return Node(
-        commit,
-        kind,
-        job.state if isinstance(job, JobFacts) else _state(seen),
-        inputs=_inputs(seen),
-        size=seen.size if seen.finished else None,
-        created=seen.started,
-        finished=seen.finished,
-        error=seen.metadata.get(FAILURE_KEY)
-        or (job.reason if isinstance(job, JobFacts) else "")
-        or seen.error,
-        job=_job(commit, job) if isinstance(job, JobFacts) else None,
-        record=stored.record if stored else None,
-        bare="; ".join(_bare(commit, kind, job, stored.problem if stored else "")),
-        metadata=seen.metadata,
-    )
+def recorded_job(facts: CommitFacts, stored: Stored | None) -> JobFacts | None:
+    """The job of a good commit as the step's record tells of it; None: no record tells."""
+    if stored is None or stored.problem or stored.record.state != "SUCCESS" or facts.error:
+        return None
+    record = stored.record
+    with suppress(ValueError):
+        times = datetime.fromisoformat(record.started), datetime.fromisoformat(record.finished)
+        return JobFacts(record.version, record.state, "", *times) if facts.finished else None
+    return None
 
 
-def _is_derived(seen: CommitFacts) -> bool:
-    """Whether a pipeline made it, also one that is gone with its spec."""
-    return seen.by_pipeline or bool(seen.inputs)
-
-
-def _inputs(seen: CommitFacts) -> tuple[Reference, ...]:
-    """What it was made from, also what Pachyderm has forgotten since its step wrote it down."""
-    stored = read(seen.commit, seen.metadata)
-    recorded = stored.record.inputs.values() if stored else ()
-    return tuple(dict.fromkeys((*seen.inputs, *recorded)))
-
-
-def _state(seen: CommitFacts) -> str:
-    return "OPEN" if not seen.finished else "FAILURE" if seen.error else "FINISHED"
-
-
-def _job(commit: Reference, job: JobFacts) -> Job:
-    return Job(commit.version, job.state, job.reason, job.version, job.started, job.finished, job.image)
-
-
-def _bare(
-    commit: Reference, kind: Kind, job: JobFacts | PachydermError | None, problem: str
-) -> Iterator[str]:
-    if kind == "pipeline":
-        yield (
-            f"pipeline {commit.project}/{commit.repo} made it, which is no step of kfp-pachyderm's: nobody "
-            "wrote down its KFP run, component and parameters"
-        )
-    if problem:
-        yield f"its record can't be read: {problem}"
-    if isinstance(job, NotFoundError):
-        yield "its job is gone: the job or its pipeline was deleted"
-    elif isinstance(job, PachydermError):
-        yield f"its job could not be looked at: {_why(job, commit)}"
-
-
-def _why(error: PachydermError, commit: Reference) -> str:
-    if isinstance(error, NotFoundError):
-        return "Pachyderm has no such commit any more: it was dropped, squashed or deleted with its repo"
-    if isinstance(error, AuthenticationError):
-        return (
-            f"this token may not look at it; bind the role repoReader: pachctl auth set repo {commit.repo} "
-            f"repoReader <principal> --project {commit.project}"
-        )
-    if isinstance(error, PachydermUnreachableError):
-        return f"Pachyderm went away while the graph was walked, ask again: {error}"
-    return f"Pachyderm does not say what it is: {error}"
+def _look(pachd: Pachd, commit: Reference, details: bool) -> JobFacts:
+    if details:  # for the image, which nobody wrote on the commit
+        try:
+            return job_facts.inspect(pachd, commit, details=True)
+        except PachydermUnreachableError:
+            raise
+        except PachydermError:
+            pass  # without details less is needed for it
+    return job_facts.inspect(pachd, commit)
 
 
 def _with_cached(found: Lineage) -> Iterator[Node]:

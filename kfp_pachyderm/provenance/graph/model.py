@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
+from kfp_pachyderm.pachyderm.address import Address
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.record import StepRecord
 
@@ -63,6 +64,7 @@ class Node:
             the step from its cache, or was given that commit.
         bare: why less is known of it than of others; "".
         metadata: the commit's.
+        where: its Pachyderm, which its card asks for the files; None: that is not asked.
     """
 
     commit: Reference
@@ -78,6 +80,7 @@ class Node:
     cached: bool = False
     bare: str = ""
     metadata: dict[str, str] = field(default_factory=dict, repr=False)
+    where: Address | None = field(default=None, repr=False, compare=False)
 
     @property
     def failed(self) -> bool:
@@ -88,6 +91,12 @@ class Node:
     def title(self) -> str:
         """The task's name, or the repo's."""
         return self.record.task.task if self.record and self.record.task.task else self.commit.repo
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        from kfp_pachyderm.provenance.graph.card import node_card
+
+        return node_card(self)
 
 
 @dataclass(frozen=True)
@@ -153,3 +162,9 @@ class Lineage:
         from kfp_pachyderm.provenance.graph.html import page
 
         return page(self)
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        from kfp_pachyderm.provenance.graph.card import lineage_card
+
+        return lineage_card(self)

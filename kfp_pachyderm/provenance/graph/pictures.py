@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
@@ -12,7 +13,7 @@ from kfp_pachyderm.pachyderm import content
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.content import File
 from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.graph.model import Lineage
+from kfp_pachyderm.provenance.graph.model import Node
 from kfp_pachyderm.provenance.graph.walk import Asker
 
 #: What browsers show as pictures; as an image, not even SVG runs scripts.
@@ -43,10 +44,10 @@ class Contents:
     pictures: tuple[tuple[str, str], ...] = ()
 
 
-def contents(pachd: Pachd, lineage: Lineage) -> dict[Reference, Contents]:
-    """The contents of a lineage's closed commits; pictures of those nearest to what was asked for."""
+def contents(pachd: Pachd, nodes: Iterable[Node]) -> dict[Reference, Contents]:
+    """The contents of closed commits, and the pictures of the first of them."""
     asker = Asker()
-    closed = [one.commit for one in lineage.nodes if one.finished and one.size]
+    closed = [one.commit for one in nodes if one.finished and one.size]
     listed = asker.ask(lambda commit: _files(pachd, commit), closed)
     every = dict(zip(closed, listed, strict=True))
     wanted, room = dict[Reference, list[File]](), _TOGETHER

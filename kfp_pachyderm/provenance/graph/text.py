@@ -25,12 +25,15 @@ def tree(lineage: Lineage, columns: int | None = None) -> Iterator[tuple[str, No
     Yields:
         One line for each commit and use; what stands behind a commit is shown once.
     """
-    for depth, node, again in _walk(lineage):
+    for depth, node, again in walked(lineage):
         yield _line(depth, node, again, lineage, columns), node
 
 
-def _walk(lineage: Lineage) -> Iterator[tuple[int, Node, bool]]:
-    """Depth first; without recursion, since lineages are deeper than Python's stack."""
+def walked(lineage: Lineage) -> Iterator[tuple[int, Node, bool]]:
+    """Depth, node, and whether what is behind it was shown before; depth first.
+
+    Without recursion: lineages are deeper than Python's stack.
+    """
     beneath = _beneath(lineage)
     shown = set[Reference]()
     inner = {one for every in beneath.values() for one in every}

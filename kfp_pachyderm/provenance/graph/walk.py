@@ -126,7 +126,9 @@ class Looker:
         """Takes in one call what Pachyderm says of everything behind a commit, as far as it says it."""
         try:
             for facts in commits.walk(self._pachd.patient(_WALK_TIMEOUT), start, down, depth):
-                self._known[facts.commit] = facts
+                # a pipeline's own repos, of its spec and of its datums, have the name of its output's
+                if facts.repo_type == "user":
+                    self._known[facts.commit] = facts
         except PachydermError:
             return  # the rest is asked one by one, and says itself what is wrong
 
