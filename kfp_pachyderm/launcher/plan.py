@@ -41,10 +41,7 @@ def make_plan(
 
 
 def _claims(project: str, name: str, found: list[tuple[InputConfig, Reference]]) -> tuple[ClaimedInput, ...]:
-    claims, times = [], dict[tuple[str, str], int]()
-    for one, commit in found:
-        repo = (commit.project, commit.repo)
-        times[repo] = times.get(repo, 0) + 1
-        branch = branch_name(project, name, commit.project, times[repo])
-        claims.append(ClaimedInput(one.name, commit, branch, one.s3, one.glob))
-    return tuple(claims)
+    return tuple(
+        ClaimedInput(one.name, commit, branch_name(project, name, commit.project), one.s3, one.glob)
+        for one, commit in found
+    )

@@ -102,10 +102,9 @@ def check_name(project: str, name: str) -> str:
     return name
 
 
-def branch_name(project: str, pipeline: str, repo_project: str, nth: int) -> str:
-    """The claim branch of a pipeline's nth input (from 1) out of one repo; no two pipelines share one."""
-    head = "kfp" if nth == 1 else f"kfp{nth}"
-    return f"{head}_{pipeline}" if repo_project == project else f"{head}_{project}_{pipeline}"
+def branch_name(project: str, pipeline: str, repo_project: str) -> str:
+    """The claim branch of a pipeline in a repo that it reads; no two pipelines share one."""
+    return f"kfp_{pipeline}" if repo_project == project else f"kfp_{project}_{pipeline}"
 
 
 def claim_branch(one: ClaimedInput) -> pfs.Branch:
