@@ -133,7 +133,7 @@ def open_step(
         for line in (line for one in sources for line in about(config, one)):
             say(line)
         inputs = {name: commit for one in sources for name, commit in one.named.items()}
-        record = begun(task, job.output, inputs, code_of(config, execution), job)
+        record = begun(task, job.output, inputs, code_of(config, execution), job, plan.sibling_of)
         signs = {**task.commit_metadata(), **entries(record)}
         signed = beside(lambda: jobs.write_metadata(pachd, job.output, signs))
     except BaseException as error:

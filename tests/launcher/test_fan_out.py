@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -254,6 +255,12 @@ def test_the_steps_own_name_is_the_output_in_each_of_its_pipelines(step: Runner)
     ended = step.iteration("second").run(code, config(step, gateway="adapter"))
     assert (ended.code, ran_in(ended)) == (0, f"{step.name}-2")
     first.end()
+    written = json.loads((ended.folder / "output_metadata.json").read_text())
+    (record,) = written["artifacts"]["pachyderm"]["artifacts"]
+    known = record["metadata"]
+    assert (known["pipeline"], known["sibling_of"]) == (f"{step.name}-2", step.name)
+    assert known["output_commit"] == (ended.folder / "commit").read_text()
+    assert f"one of those of `{step.name}`" in (ended.folder / "pachyderm").read_text()
 
 
 @pytest.fixture
