@@ -123,11 +123,11 @@ def open_step(
 
         commits = gather_all(pachd, config.project, sources, gatherings, deadline)
         plans = [pinned(plan, commits) for plan in plans]
-    if len(plans) == 1:
-        plan = plans[0]
-        job = claim(pachd, plan, _wait_for_turn(pachd, plan, found[0], deadline), deadline)
-    else:
-        plan, job = claim_free(pachd, plans, deadline, failed)
+    plan, job = (
+        claim_free(pachd, plans, deadline, failed)
+        if len(plans) > 1
+        else _claim_in_turn(pachd, plans[0], found[0], deadline)
+    )
     try:
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
         for line in (line for one in sources for line in about(config, one)):
@@ -176,6 +176,13 @@ def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> N
         if all(written.get(key) == value for key, value in ours.items()):
             say(f"stopping job {old.id} of the earlier attempt {written.get(ATTEMPT_KEY)}")
             jobs.stop(pachd, old, f"replaced by attempt {identity.attempt} of the same KFP task")
+
+
+def _claim_in_turn(
+    pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, deadline: float
+) -> tuple[PipelinePlan, ClaimedJob]:
+    """Makes a job that queues behind the others of the step's only pipeline."""
+    return plan, claim(pachd, plan, _wait_for_turn(pachd, plan, found, deadline), deadline)
 
 
 def _wait_for_turn(

@@ -46,6 +46,7 @@ _BY_TEXT: tuple[tuple[str, type[PachydermError]], ...] = (
     ("has not been finished", TemporaryError),  # a commit on a branch whose head is still open
     ("no authentication token", AuthenticationError),
     ("is not authorized", AuthenticationError),
+    ("no role binding exists", NotFoundError),  # with auth on, for a repo or project that is not there
     ("not found", NotFoundError),
 )
 

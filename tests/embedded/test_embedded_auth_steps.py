@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,25 @@ def test_pipelines_are_not_made_ahead_without_the_steps_roles(office, tmp_path):
     assert done.returncode == 0
     assert "the pipeline of step step could not be made ahead, the step makes it" in done.stderr
     assert step.everything() == before
+
+
+def test_a_step_with_concurrency_needs_its_roles_on_each_of_its_pipelines(office, front, tmp_path):
+    step = _Step(office, tmp_path, "direct")
+    step.bind(NEEDED["input repo"], NEEDED["project"])
+    one, wide = step.config, replace(step.config, concurrency=2)
+    for step.config in (wide, replace(one, name="step-2"), wide):
+        front.calls.clear()
+        assert step.run(front=front).returncode == 0
+    assert {"ListBranch", "BatchTransaction"} <= front.calls
+    token, other = office.robot()
+    office.bind(other.robot_name, f"default/{step.repo.name}", NEEDED["input repo"])
+    office.bind(other.robot_name, f"{step.project}/step", NEEDED["output repo"])
+    before = step.everything()
+    missing = f"needs permissions [PIPELINE_LIST_JOB REPO_WRITE] on REPO {step.project}/step-2"
+    assert missing in step.run(token).stderr
+    assert step.everything() == before
+    office.bind(other.robot_name, f"{step.project}/step-2", NEEDED["output repo"])
+    assert step.run(token).returncode == 0
 
 
 def test_table_of_calls_is_complete():
