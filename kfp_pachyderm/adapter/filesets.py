@@ -15,6 +15,8 @@ from kfp_pachyderm.adapter.staged import Segment, Staged, read_segment
 #: Seconds that one is kept without anybody's asking: a third of the longest that Pachyderm takes
 #: (src/server/pfs/server/server.go, maxTTL).
 _KEPT = 600
+#: Seconds that making one may take: what hangs must not keep others from being sent.
+_LONGEST = 600.0
 
 
 def _requests(path: str, segment: Segment, first: bool) -> Iterator[bytes]:
@@ -46,7 +48,7 @@ class FileSets:
             CallFailedError: it was not made.
         """
         sent = _requests("/" + key, segment, first)
-        return wire.file_set_id(send(self._create, sent, self._metadata, None, self._patience))
+        return wire.file_set_id(send(self._create, sent, self._metadata, _LONGEST, self._patience))
 
     def add(self, name: CommitName, key: str, staged: Staged, until: float) -> None:
         """The object is in the commit when this returns, in the place of what has the key there.
@@ -60,12 +62,19 @@ class FileSets:
         Raises:
             CallFailedError: it is not, or that is not known; once more does no harm.
         """
-        made = staged.ids(lambda _, segment, first: self.create(key, segment, first), until)
-        try:
+
+        def take() -> None:
+            made = staged.ids(lambda _, segment, first: self.create(key, segment, first), until)
             self._take(name, made, until)
+
+        try:
+            take()
         except CallFailedError as error:
+            if error.temporary:
+                raise
             # what was made ahead may be gone by now
-            raise CallFailedError(str(error), error.temporary or staged.forget_once()) from error
+            staged.forget()
+            take()
 
     def _take(self, name: CommitName, made: list[str], until: float) -> None:
         with told():

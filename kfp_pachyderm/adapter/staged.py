@@ -129,7 +129,6 @@ class Staged:
         self._told = 0
         self._look = _Look()
         self._sets: list[Future[str]] = []
-        self._forgotten = False
 
     def grown(self, *files: SpoolFile, expected: int = 0) -> None:
         """Says what there is of the content, so that the segments that are complete can be sent.
@@ -207,14 +206,6 @@ class Staged:
             for made in self._sets:
                 made.cancel()
             self._sets = []
-
-    def forget_once(self) -> bool:
-        """The same the first time, so that all of them are made again; False: that has been tried."""
-        if self._forgotten:
-            return False
-        self._forgotten = True
-        self.forget()
-        return True
 
 
 def _has(file: SpoolFile, sha256: bytes, piece: Piece) -> bool:
