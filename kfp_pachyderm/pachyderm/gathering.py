@@ -25,7 +25,7 @@ from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ensure_project
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.codes import code_of
-from kfp_pachyderm.pachyderm.references import KEYS, Reference, commit_message, repo_message
+from kfp_pachyderm.pachyderm.references import GATHERED, KEYS, Reference, commit_message, repo_message
 from kfp_pachyderm.pachyderm.writing import close, undo
 from kfp_pachyderm.sdk import pfs, transaction
 
@@ -118,8 +118,8 @@ def gather(pachd: Pachd, wanted: Gathering, deadline: float, tell: Callable[[str
         made = _begin(patient, wanted, branch)
         patient.repeated(lambda: patient.pfs.modify_file(_changes(made, wanted)), "ModifyFile")
         close(pachd, made, deadline, tell)
-        if wanted.encoding:
-            jobs.write_metadata(pachd, made, {KEYS: wanted.encoding})
+        encoding = {KEYS: wanted.encoding} if wanted.encoding else {}
+        jobs.write_metadata(pachd, made, {GATHERED: str(len(wanted.commits)), **encoding})
     except BaseException as error:
         _undo(pachd, wanted, branch, f"the step ended before it was gathered: {error}", tell)
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference, commit_message
+from kfp_pachyderm.pachyderm.references import GATHERED, Reference, commit_message
 from kfp_pachyderm.sdk import pfs
 
 
@@ -28,7 +28,7 @@ def lineage(pachd: Pachd, commit: Reference) -> list[Origin]:
     """The commit and everything behind it, each once, nearest first.
 
     Claim branches point at the very commits of the input repos, so that provenance names those; commits of a
-    pipeline's spec are left out.
+    pipeline's spec are left out, and so are those that only gather others for one input (`gathering`).
 
     Raises:
         NotFoundError: there is no such commit.
@@ -39,7 +39,7 @@ def lineage(pachd: Pachd, commit: Reference) -> list[Origin]:
         reference = waiting.pop(0)
         if reference in found:
             continue
-        origin = _origin(pachd.pfs.inspect_commit(commit=commit_message(reference)))
+        origin = _origin(pachd, pachd.pfs.inspect_commit(commit=commit_message(reference)))
         found[reference] = origin
         waiting.extend(origin.inputs)
     return list(found.values())
@@ -54,6 +54,24 @@ def direct_inputs(info: pfs.CommitInfo) -> tuple[Reference, ...]:
     )
 
 
-def _origin(info: pfs.CommitInfo) -> Origin:
+def made_from(pachd: Pachd, info: pfs.CommitInfo) -> tuple[Reference, ...]:
+    """The commits that were put, or that steps made, behind a commit: through those that only gather others.
+
+    Raises:
+        NotFoundError: one of them is gone.
+    """
+    return tuple(one for given in direct_inputs(info) for one in _through(pachd, given))
+
+
+def _through(pachd: Pachd, given: Reference) -> tuple[Reference, ...]:
+    if (
+        "_" not in given.repo
+    ):  # No name of a step's pipeline has one; that of a repo of gathered commits does.
+        return (given,)
+    info = pachd.pfs.inspect_commit(commit=commit_message(given))
+    return direct_inputs(info) if GATHERED in info.metadata else (given,)
+
+
+def _origin(pachd: Pachd, info: pfs.CommitInfo) -> Origin:
     commit = Reference(info.commit.repo.project.name, info.commit.repo.name, info.commit.id)
-    return Origin(commit, direct_inputs(info), dict(info.metadata))
+    return Origin(commit, made_from(pachd, info), dict(info.metadata))
