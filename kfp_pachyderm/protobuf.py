@@ -5,6 +5,8 @@ Encoding: protobuf.dev, "Encoding". Standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 def varint(value: int) -> bytes:
     """A number as protobuf writes it."""
@@ -36,3 +38,27 @@ def read_varint(data: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Every field of a message: its number, and a number or the bytes of a text or message.
+
+    Raises:
+        ValueError: it is no message.
+    """
+    view, at = memoryview(data), 0
+    while at < len(data):
+        key, at = read_varint(view, at)
+        size, kind = 0, key & 7
+        if kind == 0:
+            number, at = read_varint(view, at)
+            yield key >> 3, number
+            continue
+        if kind == 2:
+            size, at = read_varint(view, at)
+        elif kind in (1, 5):
+            size = 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"no message of protobuf: wire type {kind}")
+        yield key >> 3, data[at : at + size]
+        at += size

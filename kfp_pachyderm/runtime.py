@@ -45,7 +45,9 @@ class Step:
             host is the step's own address, and processes on other hosts may use it until the command ends.
         access_key: the S3 access key, good for this step only.
         secret_key: its secret; never printed.
-        inputs: bucket → commit, "project/repo@<commit id>"; the buckets are read-only.
+        inputs: bucket → commit, "project/repo@<commit id>"; the buckets are read-only. Of an input that takes
+            many commits each folder has its own entry, "part/0", "part/1"; of a merged one the commits are
+            comma separated.
         output_bucket: the bucket that takes writes; None when the step has no S3 output.
         output_commit: "project/repo@<job id>".
         project: the Pachyderm project.
@@ -72,7 +74,7 @@ class Step:
     @property
     def input_buckets(self) -> list[str]:
         """The names of the input buckets, in the step's order."""
-        return list(self.inputs)
+        return list(dict.fromkeys(name.partition("/")[0] for name in self.inputs))
 
     def environment(self) -> dict[str, str]:
         """What a process elsewhere needs to work in this step: a pod, a Dask worker, a Spark executor.
@@ -98,7 +100,7 @@ class Step:
                 "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
                 "AWS_EC2_METADATA_DISABLED": "true",
                 "AWS_ALLOW_HTTP": "true",
-                **{f"{name}_COMMIT": commit.rpartition("@")[2] for name, commit in self.inputs.items()},
+                **{f"{name.replace('/', '_')}_COMMIT": _ids(given) for name, given in self.inputs.items()},
                 "PACH_JOB_ID": self.job,
                 "PACH_OUTPUT_COMMIT_ID": self.job,
                 "PACH_DATUM_ID": self.datum,
@@ -172,6 +174,11 @@ class Step:
             "spark.hadoop.fs.s3a.change.detection.mode": "none",
         }
         return _Settings(settings, self.secret_key)
+
+
+def _ids(commits: str) -> str:
+    """Of a merged input it is the IDs of all, comma separated."""
+    return ",".join(one.rpartition("@")[2] for one in commits.split(","))
 
 
 def current_step() -> Step:

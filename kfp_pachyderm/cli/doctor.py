@@ -10,22 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kfp_pachyderm.cli import connection
 from kfp_pachyderm.errors import PachydermError
 
 if TYPE_CHECKING:
     from kfp_pachyderm.doctor.finding import Finding
-    from kfp_pachyderm.pachyderm.address import Address
     from kfp_pachyderm.pachyderm.references import Reference
 
 
 @click.command()
-@click.option(
-    "--address",
-    help="pachd's address; else KFP_PACHYDERM_ADDRESS, the mounted default, grpc://pachd.pachyderm:30650.",
-)
+@connection.options
 @click.option("--project", default="default", show_default=True, help="The Pachyderm project of the steps.")
 @click.option("--repo", "repos", multiple=True, help="A repo that steps read, [project/]repo; several times.")
-@click.option("--port-forward", is_flag=True, help="Reach Pachyderm through the Kubernetes API.")
 @click.option("--run", is_flag=True, help="Make one tiny job in a project of its own, and remove it.")
 @click.option("--timeout", default=180.0, show_default=True, help="Seconds for the job of --run.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of lines.")
@@ -72,33 +68,9 @@ def _every(
     from kfp_pachyderm.doctor import report
 
     try:
-        where, source = _where(address, port_forward, stack)
+        found = connection.find(address, port_forward, stack)
     except PachydermError as problem:
         yield from report.no_way(problem)
         return
-    env = {**os.environ, **local_real.variables(where, os.environ)}
-    yield from report.examine(where, source, env, project, repos, run)
-
-
-def _where(address: str | None, port_forward: bool, stack: ExitStack) -> tuple[Address, str]:
-    """The address, and where it is from; the port-forward is for all that this process starts, too."""
-    from kfp_pachyderm import local_real
-    from kfp_pachyderm.pachyderm.forwarded import VARIABLE
-
-    where = local_real.find(address, None, os.environ)
-    if port_forward:
-        where, forwarder = local_real.forward(where)
-        stack.callback(forwarder.close)
-        os.environ[VARIABLE] = forwarder.variable
-        stack.callback(os.environ.pop, VARIABLE)
-    return where, _source(address)
-
-
-def _source(address: str | None) -> str:
-    from kfp_pachyderm import local_real
-
-    if address:
-        return "--address"
-    if os.environ.get("KFP_PACHYDERM_ADDRESS"):
-        return "KFP_PACHYDERM_ADDRESS"
-    return "the mounted ConfigMap" if local_real.default_address({}) else "the built-in default"
+    env = {**os.environ, **local_real.variables(found.where, os.environ)}
+    yield from report.examine(found.where, found.source, env, project, repos, run)

@@ -1,4 +1,4 @@
-"""The command line: `dev` runs the embedded Pachyderm, `lineage` shows origins, `doctor` helps."""
+"""The command line: `dev` runs the embedded Pachyderm, `doctor` helps, the others ask what came from what."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from pathlib import Path
 
 import click
 
+from kfp_pachyderm.cli.diff import diff
 from kfp_pachyderm.cli.doctor import doctor
+from kfp_pachyderm.cli.history import files, get, jobs, runs
+from kfp_pachyderm.cli.lineage import lineage
+from kfp_pachyderm.cli.verify import verify
 from kfp_pachyderm.errors import PachydermError
 
 
@@ -46,24 +50,5 @@ def dev(data: Path, port: int, host: str, auth: bool) -> None:
     os.execv(sys.executable, [*command, "--port", str(port), *(["--auth"] if auth else [])])  # noqa: S606
 
 
-main.add_command(doctor)
-
-
-@main.command()
-@click.argument("commit")
-@click.option(
-    "--address", envvar="KFP_PACHYDERM_ADDRESS", default="grpc://127.0.0.1:30650", show_default=True
-)
-@click.option("--project", default="default", show_default=True, help="Where COMMIT names none.")
-def lineage(commit: str, address: str, project: str) -> None:
-    """Show the commits that COMMIT (project/repo@<id> or repo@branch) was made from."""
-    # grpc is imported by the commands that need it only: `--help` stays quick.
-    from kfp_pachyderm.cli.tree import tree
-    from kfp_pachyderm.pachyderm.address import from_environment
-    from kfp_pachyderm.pachyderm.client import connect
-    from kfp_pachyderm.pachyderm.lineage import lineage as behind
-    from kfp_pachyderm.pachyderm.references import parse
-
-    with connect(from_environment(address, {**os.environ, "KFP_PACHYDERM_ADDRESS": address})) as pachd:
-        for line in tree(behind(pachd, parse(commit, project))):
-            click.echo(line)
+for command in (diff, doctor, files, get, jobs, lineage, runs, verify):
+    main.add_command(command)

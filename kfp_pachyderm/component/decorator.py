@@ -33,6 +33,8 @@ def s3_enabled(
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
+    concurrency: int = ...,
+    private: Iterable[str] = ...,
     share: bool = ...,
 ) -> S3EnabledComponent: ...
 
@@ -52,6 +54,8 @@ def s3_enabled(
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
+    concurrency: int = ...,
+    private: Iterable[str] = ...,
     share: bool = ...,
 ) -> Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]: ...
 
@@ -70,6 +74,8 @@ def s3_enabled(
     timeout: float | None = None,
     verify: Literal["content", "size"] = "content",
     keys: Literal["refuse", "encode"] = "refuse",
+    concurrency: int = 1,
+    private: Iterable[str] = (),
     share: bool = False,
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
     """Makes a KFP component's task run as an S3-enabled Pachyderm job.
@@ -99,6 +105,12 @@ def s3_enabled(
         keys: what becomes of keys that Pachyderm can't hold (`* ? [ ] { } ! ( ) @ + ^`, what is no printable
             ASCII, empty elements, "." and ".."): "refuse" fails their upload, "encode" has all keys of the
             output bucket percent-encoded in Pachyderm (`adapter.encoding`); steps see them as they were.
+        concurrency: how many jobs of the step may run at once, from 1 to 32. A Pachyderm pipeline works on
+            one job at a time (its worker's queue, src/server/worker/pipeline/transform), so each has one of
+            its own: `edges`, `edges-2`, ... `edges-32`. They are made when they are needed first, and stay. A
+            step takes a free one, and waits only while all are busy; `commit` says which it was.
+        private: names of the component's parameters whose values are not recorded: the step's record says
+            that they are left out. KFP itself keeps the values of all parameters.
         share: whether processes on other hosts (Spark executors, Dask workers) may use the step's S3
             endpoint, with the step's keys and while its command runs: `runtime.Step.environment()`,
             docs/share.md.
@@ -126,9 +138,12 @@ def s3_enabled(
             image=ir.container["image"],
             verify=verify,
             keys=keys,
+            concurrency=concurrency,
             share=share,
             workload=parameters(ir.component, passthroughs(original.component_spec)),
             workload_env=environment_of(passthroughs(original.component_spec)),
+            private=_private(original, left_out),
+            command=ir.own_command(),
         )
         _check_names(original, config.inputs)
         own_project = project if project is not None or spec is None else spec.project
@@ -136,8 +151,10 @@ def s3_enabled(
         step = Step(original, ir, config, checked_project, connection)
         return S3EnabledComponent(step, checked_project or "default", connection)
 
+    left_out = private if isinstance(private, str) else tuple(private)
     _check_options(spec, gateway, connection, holder, verify)
     _check_keys(keys, gateway)
+    names.concurrency(concurrency)
     _check_share(share, gateway)
     return wrap if component is None else wrap(component)
 
@@ -149,6 +166,17 @@ def _inputs(inputs: Iterable[S3Input | FileInput], spec: PipelineSpec | None) ->
     if given:
         raise SpecError('Pass either "inputs" or "spec", not both: the spec has inputs of its own.')
     return configs(spec.inputs())
+
+
+def _private(original: Any, names_: str | tuple[object, ...]) -> tuple[str, ...]:
+    if isinstance(names_, str):
+        raise SpecError(
+            f'Argument for "private" must be names in a tuple. Got {names_!r}: write ("{names_}",).'
+        )
+    for one in names_:
+        if one not in (original.component_spec.inputs or {}):
+            raise SpecError(f'Argument for "private": component "{original.name}" has no parameter {one!r}.')
+    return tuple(sorted({str(one) for one in names_}))
 
 
 def _check_options(spec: object, gateway: object, connection: object, holder: object, verify: object) -> None:

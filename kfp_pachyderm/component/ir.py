@@ -24,6 +24,8 @@ COMMIT, RECORD = "commit", "pachyderm"
 ADDED = (COMMIT, RECORD)
 #: Every release's command names it.
 LAUNCHER = "kfp_pachyderm.launcher"
+#: How KFP's placeholders begin, but for `{{$}}`.
+_PLACEHOLDER = "{{$."
 _COMMIT = {"parameterType": "STRING", "description": "The step's output commit, project/repo@<job ID>."}
 _RECORD = {
     "artifactType": {"schemaTitle": "system.Markdown", "schemaVersion": "0.0.1"},
@@ -61,6 +63,11 @@ class ComponentIR:
         text = json.dumps([self.component, self.container], sort_keys=True)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
+    def own_command(self) -> tuple[str, ...]:
+        """Command and arguments, where KFP puts more into them than `{{$}}`, the whole of a task's inputs."""
+        every = [*self.container.get("command", []), *self.container.get("args", [])]
+        return tuple(every) if any(_PLACEHOLDER in one for one in every) else ()
+
     def wrapped(self, config: StepConfig, package: str | None) -> str:
         """The IR's text with the launcher before the command, and inputs and outputs added.
 
@@ -83,12 +90,13 @@ class ComponentIR:
         return yaml.safe_dump_all(copied.documents, sort_keys=True)
 
     def _add_input(self, one: InputConfig) -> None:
-        definition = {
-            "parameterType": "STRING",
+        definition: dict[str, Any] = {
+            "parameterType": "LIST" if one.many else "STRING",
             "isOptional": True,
-            "defaultValue": "",
             "description": describe(one),
         }
+        if not one.many:  # An empty list is not what is meant where nothing is passed.
+            definition["defaultValue"] = ""
         for where in (self.component, self.root):
             _into(where, "inputDefinitions", "parameters")[one.name] = dict(definition)
         _into(self.task, "inputs", "parameters")[one.name] = {"componentInputParameter": one.name}
@@ -127,7 +135,10 @@ def environment(env: Any) -> dict[str, Any] | None:
 def describe(one: InputConfig) -> str:
     """What KFP's UI says about the parameter that an input becomes."""
     repo = f"{one.project}/{one.repo}" if one.project else one.repo
-    return f"Pachyderm commit reference; empty: the head of {repo}@{one.branch}."
+    what = (
+        "List of Pachyderm commit references; left out" if one.many else "Pachyderm commit reference; empty"
+    )
+    return f"{what}: the head of {repo}@{one.branch}."
 
 
 def _into(where: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from kfp.dsl import pipeline_context
 from kfp_pachyderm.component.connection import ADDRESS_VARIABLE, connect, pip_arguments
 from kfp_pachyderm.component.ir import environment, is_wrapped
 from kfp_pachyderm.component.passthroughs import passthroughs
+from kfp_pachyderm.component.source import compiled
 from kfp_pachyderm.component.tasks import StepTask, is_commit
 from kfp_pachyderm.errors import SpecError
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
-from kfp_pachyderm.launcher.config import StepConfig, loads
+from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, StepConfig, loads
 from kfp_pachyderm.spec import Connection
 
 #: What follows the config in a step's command.
@@ -62,6 +63,7 @@ def finish(tasks: Iterable[StepTask], connection: Connection | None) -> None:
         config = _config(task)
         if PACKAGE_VARIABLE not in (task.container_spec.env or {}):
             task.set_env_variable(PACKAGE_VARIABLE, pip_arguments(connection))
+        task.set_env_variable(COMPILED_VARIABLE, compiled())
         _connect(task, config, connection)
         if not all(is_commit(task.inputs.get(one.name, "")) for one in config.inputs):
             task.set_caching_options(False)

@@ -10,10 +10,12 @@ from kfp import components
 
 from kfp_pachyderm.component.connection import connect, pip_arguments
 from kfp_pachyderm.component.ir import ADDED, ComponentIR, describe, environment
+from kfp_pachyderm.component.many import check_many
 from kfp_pachyderm.component.passthroughs import environment_of, passthroughs, with_environment
+from kfp_pachyderm.component.source import compiled
 from kfp_pachyderm.component.tasks import StepTask, check_reference, is_commit
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
-from kfp_pachyderm.launcher.config import InputConfig, StepConfig
+from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, InputConfig, StepConfig
 from kfp_pachyderm.spec import Connection, names
 
 
@@ -66,7 +68,7 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
 
     def __init__(self, step: Step, project: str, connection: Connection | None) -> None:
         if step.config.name is not None:
-            names.step_pipeline(step.config.name, project)
+            names.step_pipeline(step.config.name, project, step.config.concurrency)
         self.step, self.connection = step, connection
         address = connection.address if connection else None
         self.config = replace(step.config, project=project, address=address)
@@ -117,9 +119,21 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
         return dashed if any(one.name == dashed for one in self.config.inputs) else name
 
     def _pinned(self, one: InputConfig, value: Any) -> Any:
-        check_reference(one, value)
         where = scope.get()
+        if one.many:
+            # A channel makes a condition of ==.
+            left_out = isinstance(value, str) and not value
+            return self._pinned_list(one, [f"{one.repo}@{one.branch}"] if left_out else value, where)
+        check_reference(one, value)
         return where.pin(self, one, value) if where else value
+
+    def _pinned_list(self, one: InputConfig, value: Any, where: Scope | None) -> Any:
+        check_many(one, value)
+        if where is None:
+            return value
+        if isinstance(value, list):
+            return [where.pin(self, one, each) for each in value]
+        return where.pin(self, one, value)
 
     def _prepare(self, task: StepTask, values: dict[str, Any]) -> None:
         where = scope.get()
@@ -127,6 +141,7 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
             where.called(self, task)
         if task.state.name == "FINAL":  # It has run already, on this machine.
             return
+        task.set_env_variable(COMPILED_VARIABLE, compiled())
         asked = passthroughs(self.step.original.component_spec)
         # KFP lets a component with passthroughs have volumes only if it hands them over.
         connect(task, self.connection, volumes=not asked)

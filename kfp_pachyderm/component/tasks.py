@@ -10,7 +10,7 @@ from kfp import dsl
 from kfp.dsl import pipeline_channel
 
 from kfp_pachyderm.component.ir import ADDED, COMMIT
-from kfp_pachyderm.errors import CommitReferenceError, SpecError
+from kfp_pachyderm.errors import CommitReferenceError, PachydermError, SpecError
 from kfp_pachyderm.launcher.config import InputConfig
 
 _NAME = r"[a-zA-Z0-9_-]+"
@@ -25,10 +25,11 @@ class SnapshotChannel(pipeline_channel.PipelineParameterChannel):  # type: ignor
         name: the output.
         task_name: what the snapshot task will be called, unless the pipeline has a task of that name.
         given: what the step was called with; it stands again if the snapshot can't come before the step.
+        many: whether it is a list of commits.
     """
 
-    def __init__(self, name: str, task_name: str, given: Any) -> None:
-        super().__init__(name=name, channel_type="String", task_name=task_name)
+    def __init__(self, name: str, task_name: str, given: Any, many: bool = False) -> None:
+        super().__init__(name=name, channel_type="List" if many else "String", task_name=task_name)
         self.given = given
         self._made: dsl.PipelineTask | None = None
 
@@ -83,6 +84,18 @@ class StepTask(dsl.PipelineTask):  # type: ignore[misc]
         """The original's outputs; `["commit"]` and `["pachyderm"]` are found by their names only."""
         return StepOutputs(super().outputs)
 
+    def _repr_html_(self) -> str | None:
+        """A card for notebooks, of a task that ran with kfp.local; None: KFP shows it as it shows any."""
+        commit = super().outputs.get(COMMIT)
+        if not isinstance(commit, str) or not commit:
+            return None
+        from kfp_pachyderm.provenance.asked import lineage
+
+        try:
+            return lineage(commit, depth=0).nodes[0]._repr_html_()
+        except PachydermError:
+            return None  # its Pachyderm is gone by now
+
     def set_env_variable(self, name: str, value: str) -> StepTask:
         """As KFP's, which refuses variables that `task_config_passthroughs` does not list when it compiles.
 
@@ -110,6 +123,11 @@ def check_reference(one: InputConfig, value: Any) -> None:
     Raises:
         CommitReferenceError: the text can't be read.
     """
+    if isinstance(value, (list, dsl.Collected)):
+        raise CommitReferenceError(
+            f'Argument for input "{one.name}" is a list, and the input takes one commit. Declare it as '
+            f'S3Input("{one.repo}", many=True).'
+        )
     if not isinstance(value, str) or not value or pipeline_channel.extract_pipeline_channels_from_any(value):
         return
     if not _REFERENCE.fullmatch(value):
@@ -131,6 +149,10 @@ def is_commit(value: Any) -> bool:
     if isinstance(value, str):
         found = _REFERENCE.fullmatch(value)
         return bool(found and _COMMIT_ID.fullmatch(found["version"]))
+    if isinstance(value, list):
+        return all(is_commit(one) for one in value)
+    if isinstance(value, dsl.Collected):
+        return is_commit(value.output)
     if isinstance(value, pipeline_channel.OneOfMixin):
         return all(is_commit(channel) for channel in value.channels)
     if not isinstance(value, pipeline_channel.PipelineParameterChannel):

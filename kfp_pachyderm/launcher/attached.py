@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ from kfp_pachyderm.pachyderm.locator import Places
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.process import AdapterProcess
+
+#: Seconds for what the opening writes.
+_SIGNED = 2.0
 
 
 class Attached:
@@ -91,7 +95,8 @@ class Attached:
         )
         info = work.run()
         self._signals.session = None
-        write_record(self._pachd, self._opened, self._execution, info, session.places, gateway.objects)
+        sidecar = session.places.recorded if session.places else ""
+        write_record(self._pachd, self._opened.record, self._execution, info, sidecar, gateway.objects)
 
     def _gateway(self, session: Session) -> Gateway:
         assert session.places
@@ -113,7 +118,9 @@ class Attached:
             session.stop_beating()
             told = session.abandon(code, reason)
         if told or withdraw(self._pachd, self._opened.job, reason):
-            write_failure(self._pachd, self._opened.job.output, reason)
+            # what the opening still writes must not come after it
+            wait([self._opened.signed], _SIGNED)
+            write_failure(self._pachd, self._opened.record, "FAILURE" if told else "KILLED", reason)
 
 
 def _reason(error: BaseException) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,12 @@ class Execution:
     Args:
         data: the parsed JSON of `{{$}}`.
         identity: which task this is.
+        command: the step's command with `{{$}}` in it, where KFP has put `data`.
     """
 
     data: dict[str, Any]
     identity: Identity
+    command: tuple[str, ...] = ()
 
     def parameter(self, name: str) -> str:
         """The value of an input parameter; "" when it was left out."""
@@ -70,6 +72,11 @@ class Execution:
         return _first(self.data.get("outputs", {}).get("artifacts", {}), name)
 
     @property
+    def local(self) -> bool:
+        """Whether kfp.local runs the task."""
+        return self.output_file is not None and self.output_file.name == _LOCAL_OUTPUT_FILE
+
+    @property
     def output_file(self) -> Path | None:
         """Where the executor's own output JSON is."""
         found = self.data.get("outputs", {}).get("outputFile")
@@ -89,14 +96,20 @@ def local_path(uri: str) -> Path:
     return Path(uri)
 
 
-def parse(text: str, env: Mapping[str, str] = os.environ) -> Execution:
+def parse(text: str, env: Mapping[str, str] = os.environ, command: Sequence[str] = ()) -> Execution:
     """Reads `{{$}}`.
+
+    Args:
+        text: what KFP put in its place.
+        env: the environment.
+        command: the step's command.
 
     Raises:
         ValueError: it is no JSON.
     """
     data = json.loads(text)
-    return Execution(data, _identity(data.get("outputs", {}), env))
+    placed = tuple(one.replace(text, "{{$}}") for one in command)
+    return Execution(data, _identity(data.get("outputs", {}), env), placed)
 
 
 def _identity(outputs: dict[str, Any], env: Mapping[str, str]) -> Identity:

@@ -148,10 +148,13 @@ def _encoded(opened: Opened, buckets: dict[str, Reference]) -> tuple[str, ...]:
 
 def _aliases(opened: Opened) -> dict[str, str]:
     """The documented names, `s3://<input repo>` and `s3://<output repo>`, where they are not taken."""
-    buckets = [one for one in opened.plan.inputs if one.s3]
-    taken = {one.name for one in buckets} | {"out"}
-    aliases = {one.commit.repo: one.name for one in reversed(buckets)}
+    buckets = [one for one in reversed(opened.sources) if one.config.s3]
+    taken = {one.config.name for one in buckets} | {"out"}
+    # A commit of `edges-2` is one of `edges`, as its step was written.
+    aliases = {one.config.repo: one.config.name for one in buckets}
+    aliases |= {one.commits[0].repo: one.config.name for one in buckets if not one.config.many}
     if opened.config.s3_out:
+        aliases[opened.plan.sibling_of or opened.job.pipeline] = "out"
         aliases[opened.job.pipeline] = "out"
     return {alias: name for alias, name in aliases.items() if alias not in taken}
 

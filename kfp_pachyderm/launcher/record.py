@@ -5,80 +5,109 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.errors import AuthenticationError, PachydermError
+from kfp_pachyderm.launcher.beside import beside
 from kfp_pachyderm.launcher.execution import Execution, local_path
-from kfp_pachyderm.launcher.open import Opened
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.locator import Places
 from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.behind import inputs_tree
+from kfp_pachyderm.provenance.files import FileList, file_list
 from kfp_pachyderm.provenance.page import page
-from kfp_pachyderm.provenance.record import PREFIX, KfpTask, StepRecord
+from kfp_pachyderm.provenance.record import FAILURE_KEY, OPEN, Code, KfpTask, StepRecord
+from kfp_pachyderm.provenance.stored import DIGEST_KEY, entries
+from kfp_pachyderm.provenance.walk import files_of
 from kfp_pachyderm.sdk import pps
 
 COMMIT, ARTIFACT = "commit", "pachyderm"
 
 
+#: Seconds for a look at all files of the output; Pachyderm hashes large ones anew.
+WALK = 600.0
+#: Characters of a failure's reason.
+_REASON = 4000
+
+
+def begun(
+    task: KfpTask,
+    output: Reference,
+    inputs: dict[str, Reference],
+    code: Code,
+    job: ClaimedJob | None = None,
+) -> StepRecord:
+    """What is known when a step's output commit has been made, by a job or not."""
+    return StepRecord(
+        task=task,
+        project=output.project,
+        pipeline=job.pipeline if job else "",
+        version=0,
+        job=job.id if job else "",
+        state=OPEN,
+        inputs=inputs,
+        output=output,
+        sidecar="",
+        started="",
+        finished="",
+        duration=0.0,
+        size=0,
+        code=code,
+    )
+
+
 def write_record(
     pachd: Pachd,
-    opened: Opened,
-    execution: Execution,
-    info: pps.JobInfo,
-    places: Places | None,
-    objects: int | None,
-) -> None:
-    """Writes the outputs `commit` and `pachyderm`, after the child wrote its own."""
-    sidecar = places.recorded if places else ""
-    write_job(pachd, opened.task, opened.job, opened.inputs, execution, info, sidecar, objects)
-
-
-def write_job(
-    pachd: Pachd,
-    task: KfpTask,
-    job: ClaimedJob,
-    inputs: dict[str, Reference],
+    record: StepRecord,
     execution: Execution,
     info: pps.JobInfo,
     sidecar: str = "",
     objects: int | None = None,
 ) -> None:
-    """The same for any job that ended well; arguments as in StepRecord."""
-    record = _record(pachd, task, job, inputs, info, sidecar, objects)
-    write_outputs(execution, record.output, page(record), record.metadata())
-    say(f"job {record.job} {record.state}: {record.size} bytes in {record.output}")
+    """Writes the record onto the output commit, and the outputs `commit` and `pachyderm`.
 
-
-def _record(
-    pachd: Pachd,
-    task: KfpTask,
-    job: ClaimedJob,
-    inputs: dict[str, Reference],
-    info: pps.JobInfo,
-    sidecar: str,
-    objects: int | None,
-) -> StepRecord:
-    commit = jobs.inspect_output(pachd, job.output)
-    return StepRecord(
-        task=task,
-        project=job.project,
-        pipeline=job.pipeline,
+    Args:
+        pachd: the connection.
+        record: what was known when the job was made.
+        execution: KFP's side; the child wrote its own outputs before.
+        info: the job, which ended well.
+        sidecar: as in StepRecord.
+        objects: as in StepRecord.
+    """
+    looked = beside(lambda: _files(pachd, record.output))
+    behind = beside(lambda: inputs_tree(pachd, record))
+    commit = jobs.inspect_output(pachd, record.output)
+    ended = replace(
+        record,
         version=info.pipeline_version,
-        job=job.id,
         state=jobs.state_name(info),
-        inputs=inputs,
-        output=job.output,
         sidecar=sidecar,
         started=info.started.isoformat(timespec="milliseconds"),
         finished=info.finished.isoformat(timespec="milliseconds"),
         duration=(info.finished - info.started).total_seconds(),
         size=commit.details.size_bytes or commit.size_bytes_upper_bound,
         objects=objects,
+        files=looked.result(),
     )
+    said = entries(ended)
+    # a job that somebody else's pipeline had made before stays the first one's
+    if all(commit.metadata.get(key) == value for key, value in record.task.identity().items()):
+        jobs.write_metadata(pachd, record.output, said)
+    metadata = {**ended.metadata(), "record_digest": said[DIGEST_KEY]}
+    write_outputs(execution, record.output, page(ended, behind.result()), metadata)
+    say(f"job {ended.job} {ended.state}: {ended.size} bytes in {ended.output}")
+
+
+def _files(pachd: Pachd, output: Reference) -> FileList | None:
+    try:
+        return file_list(files_of(pachd, output, WALK))
+    except AuthenticationError as error:  # somebody else's pipeline, where its state is all that may be seen
+        say(f"the hashes of the files in {output} are not recorded: {error}")
+        return None
 
 
 def write_outputs(
@@ -116,13 +145,21 @@ def _write(file: Path, text: str) -> None:
     """Whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.kfp-pachyderm")
-    draft.write_text(text)
+    draft.write_text(text, encoding="utf-8", errors="backslashreplace")
     os.replace(draft, file)
 
 
-def write_failure(pachd: Pachd, output: Reference, reason: str) -> None:
-    """Leaves the reason on the output commit, best effort: the job itself only says which datum failed."""
+def write_failure(pachd: Pachd, record: StepRecord, state: str, reason: str) -> None:
+    """Leaves the reason on the output commit, best effort: the job itself only says which datum failed.
+
+    Args:
+        pachd: the connection.
+        record: what was known when the job was made.
+        state: what the job is going to be.
+        reason: why.
+    """
+    ended = replace(record, state=state, reason=reason[:_REASON])
     try:
-        jobs.write_metadata(pachd.patient(2.0), output, {PREFIX + "failure": reason})
+        jobs.write_metadata(pachd.patient(2.0), record.output, {FAILURE_KEY: reason, **entries(ended)})
     except PachydermError as error:
-        say(f"the reason could not be written on {output}: {error}")
+        say(f"the reason could not be written on {record.output}: {error}")

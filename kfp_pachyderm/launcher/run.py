@@ -39,7 +39,7 @@ def run(
     try:
         with ExitStack() as stack:
             adapter = stack.enter_context(AdapterProcess(spawned)) if spawned else None
-            config, execution = configs.loads(config_text), parse(executor_input)
+            config, execution = configs.loads(config_text), parse(executor_input, command=command)
             if isinstance(config, configs.StepConfig) and config.workload:
                 from kfp_pachyderm.launcher.workload import handed_over, withheld
 

@@ -124,7 +124,9 @@ class Work:
             endpoint=gateway.endpoint,
             access_key=gateway.access_key,
             secret_key=gateway.secret_key,
-            inputs={one.name: str(one.commit) for one in opened.plan.inputs if one.s3},
+            inputs={
+                name: shown for one in opened.sources if one.config.s3 for name, shown in one.shown.items()
+            },
             output_bucket="out" if opened.config.s3_out else None,
             output_commit=str(opened.job.output),
             project=opened.job.project,

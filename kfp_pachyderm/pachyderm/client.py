@@ -286,6 +286,11 @@ class Pachd:
         answer: bytes = self._view.unary_unary(method, None, None)(request)
         return answer
 
+    def raw_stream(self, method: str, request: bytes) -> Iterator[bytes]:
+        """One call with many answers, without messages."""
+        answers: Iterator[bytes] = self._view.unary_stream(method, None, None)(request)
+        return answers
+
     def close(self) -> None:
         """Closes the channel, also for those that share it."""
         self.channel.close()

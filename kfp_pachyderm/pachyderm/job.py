@@ -245,10 +245,15 @@ def write_metadata(pachd: Pachd, commit: Reference, entries: dict[str, str]) -> 
     """Adds or changes metadata of a commit; possible before, during and after the job."""
     picker = _picker(commit)
     edits = [
-        metadata.Edit(commit=picker, edit_key=metadata.EditEditKey(key=key, value=value))
+        metadata.Edit(commit=picker, edit_key=metadata.EditEditKey(key=key, value=_storable(value)))
         for key, value in entries.items()
     ]
     pachd.metadata.edit_metadata(edits=edits)
+
+
+def _storable(text: str) -> str:
+    """The text without what protobuf (half a surrogate pair) or Postgres (NUL) would refuse for good."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _picker(commit: Reference) -> Any:

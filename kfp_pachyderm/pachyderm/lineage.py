@@ -1,48 +1,9 @@
-"""From a commit back to all the data that made it."""
+"""What a commit was made from, directly."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference, commit_message
+from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.sdk import pfs
-
-
-@dataclass(frozen=True)
-class Origin:
-    """One commit of a lineage.
-
-    Args:
-        commit: the commit.
-        inputs: the commits that it was made from, directly; empty for data that somebody put.
-        metadata: the commit's metadata.
-    """
-
-    commit: Reference
-    inputs: tuple[Reference, ...]
-    metadata: dict[str, str]
-
-
-def lineage(pachd: Pachd, commit: Reference) -> list[Origin]:
-    """The commit and everything behind it, each once, nearest first.
-
-    Claim branches point at the very commits of the input repos, so that provenance names those; commits of a
-    pipeline's spec are left out.
-
-    Raises:
-        NotFoundError: there is no such commit.
-    """
-    found: dict[Reference, Origin] = {}
-    waiting = [commit]
-    while waiting:
-        reference = waiting.pop(0)
-        if reference in found:
-            continue
-        origin = _origin(pachd.pfs.inspect_commit(commit=commit_message(reference)))
-        found[reference] = origin
-        waiting.extend(origin.inputs)
-    return list(found.values())
 
 
 def direct_inputs(info: pfs.CommitInfo) -> tuple[Reference, ...]:
@@ -52,8 +13,3 @@ def direct_inputs(info: pfs.CommitInfo) -> tuple[Reference, ...]:
         for one in info.direct_provenance
         if one.repo.type == "user"
     )
-
-
-def _origin(info: pfs.CommitInfo) -> Origin:
-    commit = Reference(info.commit.repo.project.name, info.commit.repo.name, info.commit.id)
-    return Origin(commit, direct_inputs(info), dict(info.metadata))

@@ -1,1 +1,57 @@
-"""What is known about one step: as a record, as metadata on both sides, as a page."""
+"""Where data came from and what was made of it: asked of Pachyderm alone, long after the runs.
+
+`lineage`, `verify`, `diff`, `runs` and `of_run` return typed objects that show themselves in notebooks. Names
+are imported when they are first used: steps import the record from here, and start quickly.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+# the typing module's own: see kfp_pachyderm/__init__.py
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from kfp_pachyderm.provenance.asked import diff, lineage, of_run, runs, verify
+    from kfp_pachyderm.provenance.check.model import Fault, Verified
+    from kfp_pachyderm.provenance.compare.model import Diff, StepDiff
+    from kfp_pachyderm.provenance.graph.model import Job, Lineage, Node
+    from kfp_pachyderm.provenance.history import Run
+
+__all__ = [
+    "Diff",
+    "Fault",
+    "Job",
+    "Lineage",
+    "Node",
+    "Run",
+    "StepDiff",
+    "Verified",
+    "diff",
+    "lineage",
+    "of_run",
+    "runs",
+    "verify",
+]
+
+_HOME = {
+    **dict.fromkeys(("diff", "lineage", "of_run", "runs", "verify"), "asked"),
+    **dict.fromkeys(("Job", "Lineage", "Node"), "graph.model"),
+    **dict.fromkeys(("Fault", "Verified"), "check.model"),
+    **dict.fromkeys(("Diff", "StepDiff"), "compare.model"),
+    "Run": "history",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

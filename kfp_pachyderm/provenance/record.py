@@ -1,14 +1,20 @@
-"""The record of one step: which data, which code, which run, what came out."""
+"""The record of one step: which data, which code, which parameters, which run, what came out."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.files import FileList
 
 #: Prefix of everything that kfp-pachyderm writes on a commit.
 PREFIX = "kfp-pachyderm/"
 RUN_KEY, TASK_KEY, SALT_KEY, ATTEMPT_KEY = (PREFIX + name for name in ("run", "task", "salt", "attempt"))
+FAILURE_KEY = PREFIX + "failure"
+#: The state of a step that has not ended, or whose launcher never could say how it did.
+OPEN = "OPEN"
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,11 @@ class KfpTask:
         }
         return {PREFIX + name: value for name, value in every.items() if value}
 
+    def identity(self) -> dict[str, str]:
+        """Whose a commit is, as far as its metadata says it."""
+        every = {RUN_KEY: self.run, TASK_KEY: self.task, SALT_KEY: self.salt, ATTEMPT_KEY: self.attempt}
+        return {key: value for key, value in every.items() if value}
+
     def artifact_metadata(self) -> dict[str, str]:
         """What stands in the artifact `pachyderm`; without empty values."""
         every = {
@@ -67,6 +78,73 @@ class KfpTask:
             "image": self.image,
             "kfp_pachyderm_version": self.package,
             "keys": self.keys,
+        }
+        return {name: value for name, value in every.items() if value}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the pipeline's file stood when it was compiled.
+
+    Args:
+        commit: the git commit.
+        dirty: whether tracked files of the work tree differed from it; None: that could not be found out.
+        file: the pipeline's file, from the work tree's top; "" when there is none (a notebook).
+    """
+
+    commit: str
+    dirty: bool | None = None
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """What stands for a value that is too large for a record.
+
+    Args:
+        digest: "sha256:…" of the value's JSON, keys sorted, without spaces.
+        size: bytes of that JSON.
+    """
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Code:
+    """What ran, and with which parameters.
+
+    Args:
+        command: the component's own command and arguments, KFP's placeholders as they are; empty where it
+            is not known, or too large.
+        parameters: the KFP parameters' values, without private ones and without commits; a `Hashed` stands
+            for a value that is too large.
+        private: names of the parameters that are left out.
+        command_hash: stands for a command that is too large.
+        kfp: version of kfp that compiled the pipeline; "" where it is not known.
+        source: where the pipeline's file stood; None: in no git work tree, or not known.
+    """
+
+    command: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+    private: tuple[str, ...] = ()
+    command_hash: Hashed | None = None
+    kfp: str = ""
+    source: Source | None = None
+
+    def artifact_metadata(self) -> dict[str, str]:
+        """What stands in the artifact `pachyderm`; without empty values."""
+        large = {name: one.digest for name, one in self.parameters.items() if isinstance(one, Hashed)}
+        kept = {name: one for name, one in self.parameters.items() if name not in large}
+        source = self.source or Source("")
+        every = {
+            "parameters": json.dumps(kept, sort_keys=True) if kept else "",
+            "large_parameters": json.dumps(large, sort_keys=True) if large else "",
+            "private_parameters": ", ".join(self.private),
+            "kfp_version": self.kfp,
+            "git_commit": source.commit,
+            "git_file": source.file,
+            "git_dirty": "" if source.dirty is None else str(source.dirty).lower(),
         }
         return {name: value for name, value in every.items() if value}
 
@@ -92,15 +170,15 @@ class CommitRecord:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One finished step.
+    """One step, as its output commit tells of it (`provenance.stored`); what is not known is empty.
 
     Args:
         task: KFP's side.
         project: Pachyderm project.
         pipeline: Pachyderm pipeline.
-        version: the pipeline's version.
+        version: the pipeline's version; 0 until the job has ended.
         job: the job's ID.
-        state: the job's state, "SUCCESS".
+        state: the job's state when the record was written: "SUCCESS", "FAILURE", "KILLED", or `OPEN`.
         inputs: input's name → commit.
         output: the output commit.
         sidecar: the sidecar's S3 endpoint; "" when the step did not attach to it.
@@ -109,6 +187,9 @@ class StepRecord:
         duration: seconds between the two.
         size: bytes in the output commit.
         objects: objects that the adapter sent; None with gateway="direct".
+        code: what ran.
+        files: the files in the output commit; None: the step has not ended well.
+        reason: why it failed.
     """
 
     task: KfpTask
@@ -125,6 +206,9 @@ class StepRecord:
     duration: float
     size: int
     objects: int | None = field(default=None)
+    code: Code = field(default_factory=Code)
+    files: FileList | None = None
+    reason: str = ""
 
     def metadata(self) -> dict[str, str | int | float]:
         """Flat, no nulls: KFP takes nothing else as an artifact's metadata."""
@@ -143,6 +227,8 @@ class StepRecord:
             "duration_seconds": round(self.duration, 3),
             "size_bytes": self.size,
             "objects": self.objects,
+            "files": self.files.count if self.files else None,
+            "files_digest": self.files.digest if self.files else None,
         }
         known = {name: value for name, value in every.items() if value is not None and value != ""}
-        return {**known, **self.task.artifact_metadata()}
+        return {**known, **self.task.artifact_metadata(), **self.code.artifact_metadata()}

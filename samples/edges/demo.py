@@ -12,10 +12,8 @@ from pachyderm_sdk.api import pfs
 from pipeline import edge_detection  # the sample, in this folder
 
 import kfp_pachyderm as pachyderm
-from kfp_pachyderm.cli.tree import tree
-from kfp_pachyderm.pachyderm import lineage, references
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import connect
+from kfp_pachyderm import provenance
+from kfp_pachyderm.pachyderm import references
 
 #: Photographs that scikit-image ships.
 PHOTOGRAPHS = ["astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"]
@@ -96,12 +94,11 @@ def main() -> None:
         print(f"photographs: {photographs}\nrunning samples/edges/pipeline.py with kfp.local ...", flush=True)
         made = edge_detection(sigma=1.5).output
         steps = recorded_steps(kfp_root)
-        with connect(parse(embedded.address)) as pachd:
-            behind = lineage.lineage(pachd, references.parse(made, PROJECT))
+        behind = provenance.lineage(made)
         fetch_picture(embedded.client, made, demo / "montage.png")
     record = {
         "steps": steps,
-        "lineage": {str(one.commit): [str(source) for source in one.inputs] for one in behind},
+        "lineage": {str(one.commit): [str(source) for source in one.inputs] for one in behind.nodes},
         "photographs": photographs,
         "picture": str(demo / "montage.png"),
     }
@@ -109,7 +106,7 @@ def main() -> None:
     for step in steps:
         show(step)
     print("\nlineage of the montage")
-    print("\n".join(f"  {line}" for line in tree(behind)))
+    print("\n".join(f"  {line}" for line in behind.text().splitlines()))
     print(f"\npicture  {demo / 'montage.png'}\nrecord   {demo / 'record.json'}")
 
 

@@ -107,6 +107,25 @@ def test_keys() -> None:
         pachyderm.s3_enabled(keys="encode", gateway="direct")
 
 
+def test_private() -> None:
+    assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES)).private == ()
+    wrapped = pachyderm.s3_enabled(work, inputs=IMAGES, private=["size", "names", "size"])
+    assert step_config(wrapped).private == ("names", "size")
+
+
+def test_command_that_kfp_puts_values_into_is_kept_as_it_was() -> None:
+    @dsl.container_component
+    def login(token: str, label: str = ""):
+        placeholder = dsl.IfPresentPlaceholder("label", ["--label", label])
+        return dsl.ContainerSpec("alpine", command=["login", token], args=[placeholder])
+
+    config = step_config(pachyderm.s3_enabled(login, inputs=IMAGES, private=("token",)))
+    assert config.command[:2] == ("login", "{{$.inputs.parameters['token']}}")
+    assert "IfPresent" in config.command[2]
+    assert configs.loads(configs.dumps(config)) == config
+    assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES)).command == ()
+
+
 def test_share() -> None:
     assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES)).share is False
     assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES, share=True)).share is True
@@ -269,10 +288,28 @@ REFUSED = [
     (one, {"inputs": IMAGES, "gateway": "master"}, pachyderm.SpecError, '"adapter" or "direct"'),
     (one, {"inputs": IMAGES, "verify": "hash"}, pachyderm.SpecError, '"content" or "size". Got \'hash\''),
     (one, {"inputs": IMAGES, "verify": None}, pachyderm.SpecError, '"content" or "size". Got None'),
+    (work, {"inputs": IMAGES, "private": "size"}, pachyderm.SpecError, r'write \("size",\)'),
+    (work, {"inputs": IMAGES, "private": ["sizes"]}, pachyderm.SpecError, "has no parameter 'sizes'"),
     (one, {"inputs": IMAGES, "timeout": 0}, pachyderm.SpecError, "positive number of seconds"),
     (one, {"inputs": IMAGES, "name": "A_b"}, pachyderm.SpecError, "lower-case"),
     (one, {"inputs": IMAGES, "name": "a" * 52}, pachyderm.SpecError, "1 characters longer than the 51 max"),
     (one, {"inputs": IMAGES, "name": "a" * 50, "project": "b" * 20}, pachyderm.SpecError, "Kubernetes name"),
+    *(
+        (one, {"inputs": IMAGES, "concurrency": value}, pachyderm.SpecError, f"from 1 to 32.*Got {value!r}")
+        for value in (0, -1, 1.5, 2.0, True, "4", None, 33)
+    ),
+    (
+        one,
+        {"inputs": IMAGES, "name": "a" * 49, "concurrency": 10},
+        pachyderm.SpecError,
+        f'pipeline name "{"a" * 49}-10" is 1 characters longer than the 51 max',
+    ),
+    (
+        one,
+        {"inputs": IMAGES, "name": "a" * 37, "project": "b" * 20, "concurrency": 2},
+        pachyderm.SpecError,
+        "Kubernetes name",
+    ),
     (one, {"inputs": IMAGES, "project": "a b"}, pachyderm.SpecError, "underscores, and dashes"),
     (one, {"inputs": IMAGES, "spec": pachyderm.PipelineSpec.load(SPEC)}, pachyderm.SpecError, "not both"),
     (one, {"spec": SPEC}, pachyderm.SpecError, "PipelineSpec.load"),

@@ -9,6 +9,7 @@ from kfp import compiler, dsl, kubernetes
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
+from kfp_pachyderm.launcher.config import COMPILED_VARIABLE
 from kfp_pachyderm.pachyderm.address import CA_FILE, TOKEN_FILE
 
 
@@ -91,7 +92,7 @@ def test_default_is_no_part_of_the_cache_key(compiled: Any) -> None:
     # KFP makes it of command, image, inputs, outputs and PVC names (backend/src/v2/cacheutils/cache.go).
     pipeline, _ = compiled(None)
     for executor in pipeline["deploymentSpec"]["executors"].values():
-        assert [one["name"] for one in executor["container"]["env"]] == [PACKAGE_VARIABLE]
+        assert {one["name"] for one in executor["container"]["env"]} <= {PACKAGE_VARIABLE, COMPILED_VARIABLE}
     assert "KFP_PACHYDERM_ADDRESS" not in yaml.safe_dump(pipeline["components"])
     assert compiled(pachyderm.Connection())[0] == pipeline
 

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kfp
 import pytest
 from google.protobuf import json_format
 from kfp import compiler, components, dsl
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm.errors import SpecError
-from kfp_pachyderm.launcher.config import VERSION
+from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, VERSION
 
 COMMIT = "default/images@" + "0" * 32
 ADDRESS = "grpc://pachd.example.com:30650"
@@ -52,7 +53,9 @@ def task(made: Any, name: str = "count") -> Any:
 
 def environment(made: Any) -> dict[str, str]:
     spec = json_format.MessageToDict(made.pipeline_spec)["deploymentSpec"]
-    return {one["name"]: one["value"] for one in spec["executors"]["exec-count"]["container"]["env"]}
+    found = {one["name"]: one["value"] for one in spec["executors"]["exec-count"]["container"]["env"]}
+    assert f'"kfp":"{kfp.__version__}"' in found.pop(COMPILED_VARIABLE)
+    return found
 
 
 def settings(made: Any) -> Any:

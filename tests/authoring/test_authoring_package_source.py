@@ -52,7 +52,7 @@ def test_users_word_on_the_package_is_the_last() -> None:
         look().set_env_variable(PACKAGE_VARIABLE, "kfp-pachyderm==0.0.1")
 
     containers, _ = executors(run)
-    assert containers["exec-look"]["env"] == [{"name": PACKAGE_VARIABLE, "value": "kfp-pachyderm==0.0.1"}]
+    assert {"name": PACKAGE_VARIABLE, "value": "kfp-pachyderm==0.0.1"} in containers["exec-look"]["env"]
 
 
 def test_snapshot_runs_where_its_first_step_does() -> None:

@@ -142,7 +142,6 @@ def _calls(repo):
     head = pfs.Commit(repo=repo, branch=branch)
     file = pfs.File(commit=head, path="/a")
     root = pfs.File(commit=head, path="/")
-    picker = pfs.CommitPicker(branch_head=branch.as_picker())
 
     def modify(client):
         add = pfs.ModifyFileRequest(add_file=pfs.AddFile(path="/b", raw=b"B"))
@@ -157,7 +156,6 @@ def _calls(repo):
     return {
         "InspectCommit": (reader, "REPO_INSPECT_COMMIT", lambda c: c.pfs.inspect_commit(commit=head)),
         "ListCommit": (reader, "REPO_LIST_COMMIT", lambda c: c.pfs.list_commit(repo=repo)),
-        "WalkCommit": (reader, "REPO_INSPECT_COMMIT", lambda c: c.pfs.walk_commit_provenance(start=[picker])),
         "ListBranch": (reader, "REPO_LIST_BRANCH", lambda c: c.pfs.list_branch(repo=repo)),
         "GetFile": (reader, "REPO_READ", lambda c: c.pfs.get_file(file=file)),
         "GetFileTAR": (reader, "REPO_READ", lambda c: c.pfs.get_file_tar(file=file)),

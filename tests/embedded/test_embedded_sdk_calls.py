@@ -275,6 +275,16 @@ def test_job_info_has_stats_for_pachctl(bench):
     assert info.is_set("stats")
 
 
+@pytest.mark.parametrize("key", ["kfp", "a\0b"])
+def test_metadata_has_no_nul(bench, key):
+    """Postgres' JSONB takes none; a real pachd was asked."""
+    commit = bench.put("images", {"/a": b"1"})
+    change = metadata.EditEditKey(key=key, value="a" if "\0" in key else "a\0b")
+    with pytest.raises(grpc.RpcError) as error:
+        bench.client.metadata.edit_metadata(edits=[metadata.Edit(commit=commit.as_picker(), edit_key=change)])
+    assert error.value.code() is grpc.StatusCode.ABORTED
+
+
 def test_metadata_of_a_commit_is_read_back(bench):
     commit = bench.put("images", {"/a": b"1"})
     edit = metadata.Edit(commit=commit.as_picker(), add_key=metadata.EditAddKey(key="k", value="v"))

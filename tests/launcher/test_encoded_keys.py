@@ -9,8 +9,8 @@ from kfp_pachyderm.errors import NotFoundError
 from kfp_pachyderm.launcher.config import InputConfig
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.job import write_metadata
-from kfp_pachyderm.pachyderm.lineage import lineage
 from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.graph.assemble import lineage
 from kfp_pachyderm.sdk import pfs, pps
 
 #: As a table writer names its files, and what a person calls one.
@@ -58,7 +58,7 @@ def test_a_step_that_reads_an_encoded_commit_sees_its_keys(step: Runner) -> None
     # its own keys are as they are
     assert files(step.pachd, "default", second.name, ended.job) == {"/seen%2B": 0}
     commit = Reference("default", second.name, ended.job)
-    marks = [origin.metadata.get("kfp-pachyderm/keys") for origin in lineage(step.pachd, commit)]
+    marks = [one.metadata.get("kfp-pachyderm/keys") for one in lineage(step.pachd, str(commit)).nodes]
     assert marks == [None, "percent", None]
 
 

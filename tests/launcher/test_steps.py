@@ -12,8 +12,9 @@ from kfp_pachyderm.launcher.bootstrap import BOOTSTRAP
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.job import inspect_output
-from kfp_pachyderm.pachyderm.lineage import direct_inputs, lineage
+from kfp_pachyderm.pachyderm.lineage import direct_inputs
 from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.graph.walk import walk
 from kfp_pachyderm.sdk import pfs, pps
 from tests.waiting import PATIENCE
 
@@ -114,8 +115,7 @@ for b in ("images", "again", "far"): print(b, s3.list_objects_v2(Bucket=b)["KeyC
     assert "images 1\nagain 1\nfar 1" in ended.out
     assert len(step.jobs()) == 1
     output = Reference("default", step.name, ended.job)
-    origins = {origin.commit for origin in lineage(step.pachd, output)}
-    assert origins == {
+    assert set(walk(step.pachd, [output])) == {
         output,
         Reference("default", f"in-{step.name}", one),
         Reference(f"far-{step.name}", "far", two),

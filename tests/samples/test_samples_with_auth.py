@@ -14,6 +14,7 @@ from pachyderm_sdk.api import pfs, pps
 from sklearn.datasets import load_digits
 from test_edges_by_sdk import photograph
 from test_existing import square
+from test_fan import digits
 
 from samples import load_sample
 from tests.documented import DOCUMENTED
@@ -77,6 +78,14 @@ def test_cross(guarded: GuardedPachyderm) -> None:
     load_sample("cross").filters()
     job = next(guarded.client.pps.list_job(projects=[pfs.Project(name="studio")]))
     assert (job.data_processed, job.state) == (2, pps.JobState.JOB_SUCCESS)
+
+
+def test_fan(guarded: GuardedPachyderm) -> None:
+    guarded.allow(fan="projectWriter")
+    guarded.put_for("repoWriter", "fan/scans", {"/digits.csv": digits()})
+    assert load_sample("fan").fan(gammas=[0.1, 0.001]).output.startswith("fan/pick@")
+    every = guarded.client.pps.list_job(projects=[pfs.Project(name="fan")])
+    assert {one.state for one in every} == {pps.JobState.JOB_SUCCESS}
 
 
 def test_existing(guarded: GuardedPachyderm) -> None:

@@ -60,12 +60,12 @@ class CommitService:
             commits.clear(txn, pick.commit(txn.db, request.commit), base=True)
         return wire.Empty()
 
-    def _inspect_commit(self, request: pfs.InspectCommitRequest, context: Context) -> pfs.CommitInfo:
+    def _inspect_commit(self, request: pfs.InspectCommitRequest, context: Context) -> bytes:
         if not has(request, "commit"):
             raise Refused("commit cannot be nil")
         guard.check_repo(self._store.read(), pick.repo_of(request.commit), "REPO_INSPECT_COMMIT")
         commit = self._reached(pick.commit(self._store.read(), request.commit), request.wait, context)
-        return messages.commit_info(self._store.read(), commit)
+        return messages.commit_bytes(self._store.read(), commit)
 
     def _reached(self, commit: Commit, wait: int, context: Context) -> Commit:
         def look() -> Commit | None:
@@ -84,7 +84,7 @@ class CommitService:
             return all(one.finished is not None for one in commits.provenance(self._store.read(), commit.id))
         return True
 
-    def _list_commit(self, request: pfs.ListCommitRequest, _: Context) -> Iterator[pfs.CommitInfo]:
+    def _list_commit(self, request: pfs.ListCommitRequest, _: Context) -> Iterator[bytes]:
         db = self._store.read()
         number = request.number or -1
         for commit in self._listed(request):
@@ -93,7 +93,7 @@ class CommitService:
             if number == 0:
                 return
             number -= 1
-            yield messages.commit_info(db, commit)
+            yield messages.commit_bytes(db, commit)
 
     def _listed(self, request: pfs.ListCommitRequest) -> Iterator[Commit]:
         db = self._store.read()
@@ -118,9 +118,7 @@ class CommitService:
             yield commit
             commit = commits.by_id(db, commit.parent) if commit.parent is not None else None
 
-    def _subscribe_commit(
-        self, request: pfs.SubscribeCommitRequest, context: Context
-    ) -> Iterator[pfs.CommitInfo]:
+    def _subscribe_commit(self, request: pfs.SubscribeCommitRequest, context: Context) -> Iterator[bytes]:
         repo = repos.get_repo(self._store.read(), messages.repo_key(request.repo))
         start = given(request, "from_")
         last = pick.commit(self._store.read(), start).id if start is not None and start.id else 0
@@ -139,17 +137,15 @@ class CommitService:
                 return
             last = commit.id
             if request.all or not request.origin_kind or commit.origin == request.origin_kind:
-                yield messages.commit_info(self._store.read(), commit)
+                yield messages.commit_bytes(self._store.read(), commit)
 
-    def _inspect_commit_set(
-        self, request: pfs.InspectCommitSetRequest, context: Context
-    ) -> Iterator[pfs.CommitInfo]:
+    def _inspect_commit_set(self, request: pfs.InspectCommitSetRequest, context: Context) -> Iterator[bytes]:
         found = commits.in_set(self._store.read(), request.commit_set.id)
         if not found:
             raise not_found(f"no commits found for commitset {request.commit_set.id}")
         for commit in found:
             state = pfs.CommitState.FINISHED if request.wait else pfs.CommitState.STARTED
-            yield messages.commit_info(self._store.read(), self._reached(commit, state, context))
+            yield messages.commit_bytes(self._store.read(), self._reached(commit, state, context))
 
     def _list_commit_set(self, request: pfs.ListCommitSetRequest, _: Context) -> Iterator[pfs.CommitSetInfo]:
         db = self._store.read()
@@ -206,28 +202,26 @@ class CommitService:
         found = listing.inspect(self._store.read(), self._store.layers(commit), path)
         return found.hash if found else None
 
-    def _walk_provenance(
-        self, request: pfs.WalkCommitProvenanceRequest, _: Context
-    ) -> Iterator[pfs.CommitInfo]:
+    def _walk_provenance(self, request: pfs.WalkCommitProvenanceRequest, _: Context) -> Iterator[bytes]:
         yield from self._walk(request, commits.provenance)
 
-    def _walk_subvenance(
-        self, request: pfs.WalkCommitSubvenanceRequest, _: Context
-    ) -> Iterator[pfs.CommitInfo]:
+    def _walk_subvenance(self, request: pfs.WalkCommitSubvenanceRequest, _: Context) -> Iterator[bytes]:
         yield from self._walk(request, commits.subvenance)
 
-    def _walk(self, request: Any, step: Any) -> Iterator[pfs.CommitInfo]:
+    def _walk(self, request: Any, step: Any) -> Iterator[bytes]:
         db = self._store.read()
         for picker in request.start:
-            level, seen, depth, sent = [pick.by_picker(db, picker)], set[int](), 0, 0
+            start = pick.by_picker(db, picker)
+            # the start itself is not sent, and nobody's right to it is looked at
+            level, seen, depth, sent = step(db, start.id), {start.id}, 1, 0
             while level and (not request.max_depth or depth <= request.max_depth):
-                fresh = [one for one in level if one.id not in seen]
+                fresh = list({one.id: one for one in level if one.id not in seen}.values())
                 seen.update(one.id for one in fresh)
                 for commit in fresh:
                     guard.check_repo(db, commit.repo, "REPO_INSPECT_COMMIT")
                     if request.max_commits and sent >= request.max_commits:
                         break
                     sent += 1
-                    yield messages.commit_info(db, commit)
+                    yield messages.commit_bytes(db, commit)
                 level = [one for commit in fresh for one in step(db, commit.id)]
                 depth += 1

@@ -15,7 +15,7 @@ from kfp_pachyderm.embedded.pps import pipelines
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
 from kfp_pachyderm.embedded.services import pick, wire
 from kfp_pachyderm.embedded.services.wire import Context
-from kfp_pachyderm.embedded.status import exists, invalid, not_found
+from kfp_pachyderm.embedded.status import Refused, exists, invalid, not_found
 from kfp_pachyderm.embedded.store import branches, metadata, repos
 from kfp_pachyderm.embedded.store.database import Txn
 from kfp_pachyderm.embedded.store.metadata import Pairs
@@ -27,11 +27,13 @@ def _change(edit: api.Edit) -> Callable[[Pairs], Pairs]:
     if kind == "replace":
         if "" in operation.replacement:
             raise invalid("metadata key may not be empty")
+        _check_text(*operation.replacement, *operation.replacement.values())
         return lambda _: dict(operation.replacement)
     if not kind:
         raise invalid("edit has no operation")
     if not operation.key:
         raise invalid("metadata key may not be empty")
+    _check_text(operation.key, getattr(operation, "value", ""))
     if kind == "edit_key":
         return lambda pairs: pairs | {operation.key: operation.value}
     return (
@@ -39,6 +41,12 @@ def _change(edit: api.Edit) -> Callable[[Pairs], Pairs]:
         if kind == "add_key"
         else (lambda pairs: _without(pairs, operation))
     )
+
+
+def _check_text(*texts: str) -> None:
+    """Postgres keeps metadata as JSONB, which takes no NUL; measured: EditMetadata answers ABORTED."""
+    if any("\0" in one for one in texts):
+        raise Refused("apply edits: ERROR: unsupported Unicode escape sequence (SQLSTATE 22P05)", "ABORTED")
 
 
 def _added(pairs: Pairs, operation: api.EditAddKey) -> Pairs:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from kfp_pachyderm.errors import CommitReferenceError, EmptyInputError, PermanentError
 from kfp_pachyderm.launcher.execution import local_path
+from kfp_pachyderm.launcher.record import begun
 from kfp_pachyderm.launcher.reusable.call import Call
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import writing
 from kfp_pachyderm.pachyderm.job import write_metadata
 from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.record import PREFIX
+from kfp_pachyderm.provenance.files import file_list
+from kfp_pachyderm.provenance.record import PREFIX, Code, StepRecord
+from kfp_pachyderm.provenance.stored import entries
+from kfp_pachyderm.provenance.walk import files_of
 
 
 def put(call: Call) -> None:
@@ -26,19 +31,27 @@ def put(call: Call) -> None:
     files = _files(local_path(uri), call.execution.parameter("path") or "/")
     commit = writing.start(call.pachd, branch, call.deadline, say)
     try:
-        _fill(call, commit, files, uri)
+        record = _fill(call, commit, files, uri)
     except BaseException as error:
         writing.undo(call.pachd, commit, f"the step failed: {error}", say)
         raise
+    held = file_list(files_of(call.pachd, commit, call.seconds_left()))
+    ended = replace(record, state="SUCCESS", size=held.size, files=held)
+    write_metadata(call.pachd, commit, entries(ended))
     size = sum(file.stat().st_size for file in files.values())
     call.record(commit, {"branch": str(branch), "artifact": uri, "files": len(files), "size_bytes": size})
 
 
-def _fill(call: Call, commit: Reference, files: dict[str, Path], uri: str) -> None:
+def _fill(call: Call, commit: Reference, files: dict[str, Path], uri: str) -> StepRecord:
     say(f"putting {len(files)} files into {commit}")
-    write_metadata(call.pachd, commit, {**call.task.commit_metadata(), PREFIX + "artifact": uri})
+    given = {name: call.execution.value(name) for name in ("branch", "path")}
+    code = Code(parameters={"artifact": uri, **{name: one for name, one in given.items() if one is not None}})
+    record = begun(call.task, commit, {}, code)
+    signs = {**call.task.commit_metadata(), PREFIX + "artifact": uri, **entries(record)}
+    write_metadata(call.pachd, commit, signs)
     writing.write(call.pachd, commit, files, call.seconds_left())
     writing.finish(call.pachd, commit, files, call.deadline, say)
+    return record
 
 
 def _files(source: Path, path: str) -> dict[str, Path]:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from kfp_pachyderm.errors import CommitReferenceError
 from kfp_pachyderm.launcher.open import withdraw
-from kfp_pachyderm.launcher.record import write_failure, write_job
+from kfp_pachyderm.launcher.record import begun, write_failure, write_record
 from kfp_pachyderm.launcher.reusable.call import PROJECT, Call
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm import job as jobs
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.existing import ExistingInput, ExistingPipeline, inspect_existing, job_on
 from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
-from kfp_pachyderm.provenance.record import RUN_KEY
+from kfp_pachyderm.provenance.record import RUN_KEY, Code, StepRecord
+from kfp_pachyderm.provenance.stored import entries
 
 
 def run(call: Call) -> None:
@@ -25,16 +25,17 @@ def run(call: Call) -> None:
     pipeline = inspect_existing(call.pachd, project or PROJECT, name)
     commits = _commits(call, pipeline)
     job, ours = job_on(call.pachd, pipeline, commits, call.deadline, say)
+    record = begun(call.task, job.output, commits, Code(), job)
     try:
-        _record_start(call, job, commits)
+        _record_start(call, record)
         info = jobs.follow(call.pachd, job, call.deadline, say)
         jobs.require_success(job, info, ours=False)
     except BaseException as error:
         if ours:
             withdraw(call.pachd, job, f"the step ended: {error}")
-            write_failure(call.pachd, job.output, str(error))
+            write_failure(call.pachd, record, "KILLED", str(error))
         raise
-    write_job(call.pachd, call.task, job, commits, call.execution, info)
+    write_record(call.pachd, record, call.execution, info)
 
 
 def _commits(call: Call, pipeline: ExistingPipeline) -> dict[str, Reference]:
@@ -58,9 +59,10 @@ def _resolve(call: Call, one: ExistingInput, given: Mapping[str, str]) -> Refere
     return resolve(call.pachd, reference, call.deadline, say, one.glob)
 
 
-def _record_start(call: Call, job: ClaimedJob, commits: dict[str, Reference]) -> None:
-    announce(f"job={job.id} pipeline={job.project}/{job.pipeline} commit={job.output}")
-    for name, commit in commits.items():
+def _record_start(call: Call, record: StepRecord) -> None:
+    announce(f"job={record.job} pipeline={record.project}/{record.pipeline} commit={record.output}")
+    for name, commit in record.inputs.items():
         say(f"input {name}: {commit}")
-    if RUN_KEY not in jobs.inspect_output(call.pachd, job.output).metadata:
-        jobs.write_metadata(call.pachd, job.output, call.task.commit_metadata())
+    if RUN_KEY not in jobs.inspect_output(call.pachd, record.output).metadata:
+        signs = {**call.task.commit_metadata(), **entries(record)}
+        jobs.write_metadata(call.pachd, record.output, signs)

@@ -1,0 +1,48 @@
+"""`kfp-pachyderm diff`: what changed from one commit, or one run, to another?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from kfp_pachyderm.cli import connection, output
+
+
+@click.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@connection.options
+@click.option("--project", default="default", show_default=True, help="Where A or B names none.")
+@click.option("--json", "form", flag_value="json", help="JSON instead of lines.")
+@click.option("--html", "form", flag_value="html", help="One page that needs nothing else.")
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file, not the terminal.",
+)
+def diff(
+    a: str,
+    b: str,
+    address: str | None,
+    port_forward: bool,
+    project: str,
+    form: str | None,
+    file: Path | None,
+) -> None:
+    """Show what changed from A to B: inputs, code, parameters, versions, files.
+
+    A and B are commits ([project/]repo@<ID> or repo@<branch>), or the IDs of KFP runs: step by step.
+    """
+    from kfp_pachyderm.provenance import asked
+
+    with connection.opened(address, port_forward) as pachd:
+        found = asked.diff(a, b, project=project, client=pachd)
+    if form == "json":
+        text = json.dumps(found.as_json(), indent=2) + "\n"
+    else:
+        text = found.html() if form == "html" else found.text()
+    output.written(text, file)

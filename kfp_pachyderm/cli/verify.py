@@ -1,0 +1,32 @@
+"""`kfp-pachyderm verify`: is a commit what its record says?"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from kfp_pachyderm.cli import connection, output
+
+
+@click.command()
+@click.argument("x", metavar="X")
+@connection.options
+@click.option("--project", default="default", show_default=True, help="Where X names none.")
+@click.option("--deep", is_flag=True, help="Look at all that it was made from, too.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of lines.")
+def verify(x: str, address: str | None, port_forward: bool, project: str, deep: bool, as_json: bool) -> None:
+    """Say whether X is what its record says: inputs, files and their hashes, job, the record's digest.
+
+    X is a commit ([project/]repo@<ID> or repo@<branch>), or a job's ID or a KFP run's ID: all of its commits.
+    The exit code is 1 when anything is otherwise, else 0; what could not be looked at is said.
+    """
+    from kfp_pachyderm.provenance import asked
+
+    with connection.opened(address, port_forward) as pachd:
+        found = asked.verify(x, deep=deep, project=project, client=pachd)
+    if as_json:
+        output.as_json(found.as_json())
+    else:
+        click.echo(found.text(), nl=False)
+    sys.exit(0 if found.ok else 1)

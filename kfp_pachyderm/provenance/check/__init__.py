@@ -1,0 +1,1 @@
+"""`verify`: is a commit what its record says?"""

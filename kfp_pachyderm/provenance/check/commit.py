@@ -1,0 +1,163 @@
+"""One commit against its record.
+
+Files of a finished commit can't change in Pachyderm, nor can it lose an input by `squash` or `drop` while it
+is there: those take what was made from it along (src/server/pfs/server/server_commit.go). What is left are
+`delete repo --force`, edits of metadata, which any authenticated user may make (src/server/metadata/
+metadata.go), writes of others between a step's end and its record, and a restored or damaged database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kfp_pachyderm.errors import AuthenticationError, NotFoundError
+from kfp_pachyderm.pachyderm import job as jobs
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.lineage import direct_inputs
+from kfp_pachyderm.pachyderm.references import Reference, commit_message, is_finished
+from kfp_pachyderm.provenance.check.files import file_faults
+from kfp_pachyderm.provenance.check.model import Fault, Kind, Looked, Unseen
+from kfp_pachyderm.provenance.record import OPEN, StepRecord
+from kfp_pachyderm.provenance.stored import Stored, read
+from kfp_pachyderm.provenance.walk import files_of
+from kfp_pachyderm.sdk import pfs, pps
+
+#: Seconds for the files of one commit.
+_WALK = 600.0
+
+
+class Check:
+    """Looks at one commit.
+
+    Args:
+        pachd: the connection.
+        commit: by its ID.
+        first: whether it is the one that was asked for: of the others not all have to be made by steps.
+    """
+
+    def __init__(self, pachd: Pachd, commit: Reference, first: bool) -> None:
+        self._pachd, self._commit, self._first = pachd, commit, first
+        self._faults, self._unseen = list[Fault](), list[Unseen]()
+
+    def look(self) -> Looked:
+        """What is to be said of it; never a PachydermError of what is missing or may not be seen."""
+        looked = Looked(self._commit)
+        try:
+            looked = self._looked(self._pachd.pfs.inspect_commit(commit=commit_message(self._commit)))
+        except NotFoundError:
+            self._fault("missing", "it is gone: dropped, squashed, or deleted with its repo")
+        except AuthenticationError as error:
+            self._not_seen(f"it may not be looked at: {error}")
+        return replace(looked, faults=tuple(self._faults), unseen=tuple(self._unseen))
+
+    def _looked(self, info: pfs.CommitInfo) -> Looked:
+        if info.error:
+            self._fault("unfinished", f"it ended with an error: {info.error}")
+        elif not is_finished(info):
+            self._fault("unfinished", "it is still open")
+        stored, behind = read(self._commit, info.metadata), direct_inputs(info)
+        if stored is None:
+            self._say_whose(info)
+            return Looked(self._commit, inputs=behind)
+        if not self._is_record(stored, info):
+            return Looked(self._commit, True, behind, digest=stored.actual)
+        record = stored.record
+        self._compare_inputs(record, behind)
+        self._look_at_job(record)
+        count, size = self._compare_files(record, info)
+        inputs = tuple(dict.fromkeys([*record.inputs.values(), *behind]))
+        return Looked(self._commit, True, inputs, count, size, stored.actual)
+
+    def _say_whose(self, info: pfs.CommitInfo) -> None:
+        made = any(one.repo.type == "spec" for one in info.direct_provenance)
+        who = f"pipeline {self._commit.project}/{self._commit.repo} made it" if made else "somebody put it"
+        if self._first:
+            self._fault("foreign", f"no step of kfp-pachyderm wrote it, so that it has no record: {who}")
+        elif made:
+            self._not_seen(f"{who}, which is no step of kfp-pachyderm: it has no record")
+
+    def _is_record(self, stored: Stored, info: pfs.CommitInfo) -> bool:
+        """Whether there is a record to compare with; whatever is wrong with it is told."""
+        if not stored.actual:
+            self._fault("record", "it has no record: that was removed, or an older release wrote none")
+            return False
+        if stored.is_edited:
+            said = f"the digest beside it is {stored.digest}" if stored.digest else "its digest was removed"
+            self._fault("record", f"its record was edited: the record's digest is {stored.actual}, {said}")
+        if stored.problem:
+            self._fault("record", f"its record can't be read: {stored.problem}")
+            return False
+        record = stored.record
+        if record.output != self._commit:
+            self._fault("record", f"its record is that of another commit, {record.output}")
+        for key, value in record.task.commit_metadata().items():
+            if info.metadata.get(key) != value:
+                found = info.metadata.get(key, "")
+                self._fault("record", f"its metadata say {key} is {found!r}, its record says {value!r}")
+        return True
+
+    def _compare_inputs(self, record: StepRecord, behind: tuple[Reference, ...]) -> None:
+        for name, commit in record.inputs.items():
+            if commit not in behind:
+                self._say_of_input(name, commit)
+        for commit in behind:
+            if commit not in record.inputs.values():
+                self._fault("input", f"Pachyderm says it was made from {commit}, its record does not")
+
+    def _say_of_input(self, name: str, commit: Reference) -> None:
+        try:
+            self._pachd.pfs.inspect_commit(commit=commit_message(commit))
+        except NotFoundError:
+            text = f"its input {name}, {commit}, is gone: dropped, squashed, or deleted with its repo"
+            self._fault("missing", text)
+        except AuthenticationError as error:
+            self._not_seen(f"its input {name}, {commit}, may not be looked at: {error}")
+        else:
+            self._fault("input", f"its record says that it read {commit} as {name}; Pachyderm does not")
+
+    def _look_at_job(self, record: StepRecord) -> None:
+        if not record.job:
+            return
+        if record.state != "SUCCESS":
+            reason = f": {record.reason}" if record.reason else ""
+            how = "never said how it ended" if record.state == OPEN else f"ended as {record.state}{reason}"
+            self._fault("job", f"its step {record.task.task} {how}")
+        job = ClaimedJob(self._commit.project, self._commit.repo, self._commit.version)
+        try:
+            info = jobs.inspect(self._pachd, job)
+        except NotFoundError:
+            self._not_seen("its job is not known any more: the pipeline was deleted, or the job was")
+        except AuthenticationError as error:
+            self._not_seen(f"its job may not be looked at: {error}")
+        else:
+            self._compare_job(record, info)
+
+    def _compare_job(self, record: StepRecord, info: pps.JobInfo) -> None:
+        if info.state != pps.JobState.JOB_SUCCESS:
+            reason = f": {info.reason}" if info.reason else ""
+            self._fault("job", f"its job is {jobs.state_name(info)}{reason}")
+        elif record.version not in (0, info.pipeline_version):
+            text = (
+                f"version {info.pipeline_version} of the pipeline made it, its record says {record.version}"
+            )
+            self._fault("job", text)
+
+    def _compare_files(self, record: StepRecord, info: pfs.CommitInfo) -> tuple[int, int]:
+        """How many files were compared, and their bytes."""
+        if record.files is None or not is_finished(info):
+            return 0, 0
+        try:
+            found = files_of(self._pachd, self._commit, _WALK)
+        except (AuthenticationError, NotFoundError) as error:
+            self._not_seen(f"its files could not be listed: {error}")
+            return 0, 0
+        for text in file_faults(record.files, found):
+            self._fault("file", text)
+        return len(found), sum(one.size for one in found)
+
+    def _fault(self, kind: Kind, text: str) -> None:
+        self._faults.append(Fault(str(self._commit), kind, text))
+
+    def _not_seen(self, text: str) -> None:
+        self._unseen.append(Unseen(str(self._commit), text))

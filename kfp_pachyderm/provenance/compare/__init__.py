@@ -1,0 +1,1 @@
+"""`diff`: what changed from one commit, or one run, to another?"""

@@ -1,0 +1,70 @@
+"""What `diff` found, as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from kfp_pachyderm.provenance.compare.model import Change, Diff, FileChange, StepDiff
+from kfp_pachyderm.provenance.graph.wording import plain, size
+
+#: Lines for the files of one commit, and for a command; `--json` has all of them.
+SHOWN = 30
+SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+def lines(found: Diff) -> Iterator[str]:
+    """The lines."""
+    for step in found.steps:
+        yield from _step(step)
+    if found.same:
+        yield "nothing differs" if not any(one.unseen for one in found.steps) else "nothing else differs"
+
+
+def _step(step: StepDiff) -> Iterator[str]:
+    name = f"{plain(step.task)}: " if step.task else ""
+    if step.before is None or step.after is None:
+        yield f"{name}only {'the second' if step.before is None else 'the first'} has it: " + str(
+            step.after or step.before
+        )
+        return
+    same = " (the same)" if step.before == step.after else ""
+    yield f"{name}{step.before} -> {step.after}{same}"
+    for one in step.inputs:
+        yield f"  input {plain(one.name)}: {one.before or 'none'} -> {one.after or 'none'}"
+        yield from (f"    {line}" for line in _files(one.files))
+    yield from _changes("code", step.code)
+    yield from _cut("command", step.command)
+    yield from _changes("parameter", step.parameters)
+    yield from _changes("version", step.versions)
+    yield from (f"  file {line}" for line in _files(step.files))
+    yield from (f"  not compared: {plain(text)}" for text in step.unseen)
+
+
+def _changes(kind: str, changes: Iterable[Change]) -> Iterator[str]:
+    for one in changes:
+        sides = (plain(side) if side is not None else "none" for side in (one.before, one.after))
+        yield f"  {kind} {plain(one.name)}: {' -> '.join(sides)}"
+
+
+def _cut(kind: str, every: tuple[str, ...]) -> Iterator[str]:
+    yield from (f"  {kind} {plain(line)}" for line in every[:SHOWN])
+    if len(every) > SHOWN:
+        yield f"  {kind} and {len(every) - SHOWN} lines more"
+
+
+def _files(files: tuple[FileChange, ...]) -> Iterator[str]:
+    for one in files[:SHOWN]:
+        yield f"{SIGNS[one.kind]} {plain(one.path)} ({sizes(one)})"
+    if len(files) > SHOWN:
+        counts = {kind: sum(1 for one in files if one.kind == kind) for kind in SIGNS}
+        said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+        yield f"… {len(files):,} in all: {said}"
+
+
+def sizes(one: FileChange) -> str:
+    """The sizes of a file, before and after."""
+    if one.before is None or one.after is None:
+        return size(one.before or one.after or 0)
+    if one.before == one.after:
+        return f"{size(one.before)}, other content"
+    return f"{size(one.before)} -> {size(one.after)}"

@@ -1,0 +1,150 @@
+"""How facts of a lineage are said to people, in every view the same."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from datetime import datetime
+from typing import Any
+
+from kfp_pachyderm.provenance.graph.model import Node
+from kfp_pachyderm.provenance.record import Hashed, StepRecord
+
+
+def size(count: float | None) -> str:
+    """Bytes with a unit; "" where they are not known."""
+    if count is None:
+        return ""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds, minutes or hours; "" where they are not known."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(time: datetime | None) -> str:
+    """A time in UTC, to the second; "" where it is not known."""
+    return time.strftime("%Y-%m-%d %H:%M:%S") if time else ""
+
+
+def plain(text: str) -> str:
+    """The text as one line without characters that a terminal or a page would obey.
+
+    Whoever may write a commit's metadata could else move a reader's cursor, or turn lines around.
+    """
+    return "".join(
+        one if one.isprintable() and not _turns(one) else "\N{REPLACEMENT CHARACTER}" for one in text
+    )
+
+
+def _turns(one: str) -> bool:
+    return unicodedata.bidirectional(one) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+
+def width(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    return sum(_columns(one) for one in text)
+
+
+def _columns(one: str) -> int:
+    if unicodedata.combining(one):
+        return 0
+    return 2 if unicodedata.east_asian_width(one) in "WF" else 1
+
+
+def fitted(text: str, columns: int) -> str:
+    """The text, its end cut off where it takes more columns."""
+    if width(text) <= columns:
+        return text
+    kept, taken = "", 1
+    for one in text:
+        taken += _columns(one)
+        if taken > columns:
+            break
+        kept += one
+    return f"{kept}…" if columns > 0 else ""
+
+
+def made_by(node: Node) -> str:
+    """Which step, pipeline or person made a commit, in a few words."""
+    if node.record:
+        task = node.record.task
+        run = f", run {task.run}" if task.run else ""
+        of = f" of {task.pipeline}" if task.pipeline else ""
+        return plain(f"{task.task or task.component}{of}{run}")
+    return {"source": "data", "pipeline": "pipeline of others", "unknown": "unknown"}[node.kind]
+
+
+def details(node: Node) -> list[tuple[str, str]]:
+    """Everything that is known of a commit: title and text."""
+    record, job = node.record, node.job
+    every: list[tuple[str, Any]] = [
+        ("Commit", node.commit),
+        ("State", f"{node.state}, from an earlier run" if node.cached else node.state),
+        ("Error", node.error),
+        ("Why little is known", node.bare),
+    ]
+    if record:
+        every += [
+            ("KFP pipeline", record.task.pipeline),
+            ("KFP run", record.task.run),
+            ("Task", record.task.task),
+            ("Attempt", record.task.attempt),
+            ("Component", record.task.component),
+            ("Component digest", record.task.digest),
+            ("Image", record.task.image),
+            ("Versions", _versions(record)),
+            ("Git", _git(record)),
+        ]
+    if job:
+        every += [
+            ("Job", job.id),
+            ("Pipeline", f"{node.commit.project}/{node.commit.repo}, version {job.version}"),
+            ("Job started", moment(job.started)),
+            ("Job ended", moment(job.finished)),
+            ("Job took", duration(job.seconds)),
+            ("Pipeline's image", job.image),
+        ]
+    every += [
+        ("Size", size(node.size)),
+        ("Made", moment(node.created)),
+        ("Finished", moment(node.finished)),
+    ]
+    return [(title, plain(str(text))) for title, text in every if str(text)]
+
+
+def _versions(record: StepRecord) -> str:
+    every = {"kfp": record.code.kfp, "kfp-pachyderm": record.task.package}
+    return ", ".join(f"{name} {version}" for name, version in every.items() if version)
+
+
+def _git(record: StepRecord) -> str:
+    source = record.code.source
+    if source is None:
+        return ""
+    return " ".join(filter(None, [source.commit, source.file, "(with changes)" if source.dirty else ""]))
+
+
+def parameters(node: Node) -> list[tuple[str, str]]:
+    """The step's parameters and their values."""
+    if node.record is None:
+        return []
+    code = node.record.code
+    given = [(plain(name), plain(_value(value))) for name, value in code.parameters.items()]
+    return given + [(plain(name), "not recorded: private") for name in code.private]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Hashed):
+        return f"{value.digest}, {size(value.size)}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

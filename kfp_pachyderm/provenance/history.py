@@ -1,0 +1,157 @@
+"""What KFP's runs have left in Pachyderm: found by what stands on the commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.pachyderm import commits
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.commits import CommitFacts
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.record import PREFIX, RUN_KEY
+from kfp_pachyderm.sdk import pfs
+
+#: Repos that are listed at once, and seconds for one of them.
+_THREADS, _LIST_TIMEOUT = 4, 120.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A KFP run that left commits.
+
+    Args:
+        id: the run's ID.
+        pipeline: the KFP pipeline.
+        state: "SUCCESS"; "FAILURE": a step's commit failed and no later one of the same task is good;
+            "RUNNING": one is open.
+        started: when the first of its commits was begun.
+        finished: when the last of them was closed; None: one is open.
+        commits: how many it left.
+        failed: how many of them failed.
+        size: bytes in them.
+        project: where they are; several, with commas.
+    """
+
+    id: str
+    pipeline: str
+    state: str
+    started: datetime | None
+    finished: datetime | None
+    commits: int
+    failed: int
+    size: int
+    project: str
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        from kfp_pachyderm.provenance.graph.card import run_card
+
+        return run_card(self)
+
+
+def of_run(
+    pachd: Pachd, run: str, project: str | None = None
+) -> tuple[dict[Reference, CommitFacts], list[str]]:
+    """The commits that a KFP run has made, newest first, and a line for each repo that can't be looked into.
+
+    Args:
+        pachd: the connection.
+        run: the run's ID.
+        project: where to look; None: in every project.
+    """
+    mark = run.encode()
+    found, told = _marked(pachd, project, lambda data: mark in data)
+    ours = [one for one in found if one.metadata.get(RUN_KEY) == run]
+    return {one.commit: one for one in ours}, told
+
+
+def runs(pachd: Pachd, project: str | None, limit: int | None = None) -> tuple[list[Run], list[str]]:
+    """The KFP runs that left commits, newest first, and a line for each repo that can't be looked into.
+
+    Args:
+        pachd: the connection.
+        project: where to look; None: in every project.
+        limit: at most so many; None: all.
+    """
+    mark = RUN_KEY.encode()
+    found, told = _marked(pachd, project, lambda data: mark in data)
+    by_run: dict[str, list[CommitFacts]] = {}
+    for one in found:
+        by_run.setdefault(one.metadata[RUN_KEY], []).append(one)
+    every = sorted((_run(run, made) for run, made in by_run.items()), key=_age)
+    return every[:limit], told
+
+
+def _marked(
+    pachd: Pachd, project: str | None, wanted: Callable[[bytes], bool]
+) -> tuple[list[CommitFacts], list[str]]:
+    """The commits with a run's mark out of all repos, newest first, of those that are wanted undecoded."""
+    patient = pachd.patient(_LIST_TIMEOUT)
+    projects = [pfs.Project(name=project)] if project else []
+    repos = [one.repo for one in patient.pfs.list_repo(type="user", projects=projects)]
+
+    def look(repo: pfs.Repo) -> list[CommitFacts] | PachydermError:
+        try:
+            every = commits.of_repo(patient, repo.project.name, repo.name)
+            return [commits.decode(data) for data in every if wanted(data)]
+        except PachydermError as error:
+            return error
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        seen = list(zip(repos, threads.map(look, repos), strict=True))
+    told = [
+        f"{repo.project.name}/{repo.name} could not be looked into: {one}"
+        for repo, one in seen
+        if isinstance(one, PachydermError)
+    ]
+    found = [facts for _, one in seen if not isinstance(one, PachydermError) for facts in one]
+    return sorted((one for one in found if RUN_KEY in one.metadata), key=_begun, reverse=True), told
+
+
+def _begun(facts: CommitFacts) -> float:
+    return facts.started.timestamp() if facts.started else 0.0
+
+
+def _age(run: Run) -> float:
+    return -(run.started.timestamp() if run.started else 0.0)
+
+
+def _run(run: str, made: list[CommitFacts]) -> Run:
+    open_ones = [one for one in made if not one.finished]
+    started = [one.started for one in made if one.started]
+    finished = [one.finished for one in made if one.finished]
+    return Run(
+        run,
+        next(_pipelines(made), ""),
+        "RUNNING" if open_ones else "FAILURE" if _failed_tasks(made) else "SUCCESS",
+        min(started, default=None),
+        max(finished, default=None) if not open_ones else None,
+        len(made),
+        sum(bool(one.error) for one in made),
+        sum(one.size for one in made),
+        ", ".join(sorted({one.commit.project for one in made})),
+    )
+
+
+def _pipelines(made: list[CommitFacts]) -> Iterator[str]:
+    return (name for one in made if (name := one.metadata.get(f"{PREFIX}pipeline", "")))
+
+
+def _failed_tasks(made: list[CommitFacts]) -> bool:
+    """Whether the newest commit of a task's execution failed; what was tried again with success has not."""
+    newest: dict[tuple[str, str], CommitFacts] = {}
+    for one in sorted(made, key=_begun):
+        newest[one.metadata.get(f"{PREFIX}task", ""), one.metadata.get(f"{PREFIX}salt", "")] = one
+    return any(one.error for one in newest.values())
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """A run as plain texts and numbers; times are ISO 8601."""
+    times = {name: getattr(run, name) for name in ("started", "finished")}
+    said = {name: time.isoformat(timespec="milliseconds") if time else None for name, time in times.items()}
+    return {**asdict(run), **said}
