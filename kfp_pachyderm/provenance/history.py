@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -40,8 +40,8 @@ class Run:
     id: str
     pipeline: str
     state: str
-    started: datetime | None
-    finished: datetime | None
+    started: datetime | None = field(repr=False)
+    finished: datetime | None = field(repr=False)
     commits: int
     failed: int
     size: int

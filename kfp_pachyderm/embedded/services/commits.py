@@ -93,7 +93,7 @@ class CommitService:
             if number == 0:
                 return
             number -= 1
-            yield messages.commit_bytes(db, commit)
+            yield messages.commit_bytes(db, commit, listed=True)
 
     def _listed(self, request: pfs.ListCommitRequest) -> Iterator[Commit]:
         db = self._store.read()
