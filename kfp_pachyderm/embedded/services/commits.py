@@ -140,7 +140,7 @@ class CommitService:
                 yield messages.commit_bytes(self._store.read(), commit)
 
     def _inspect_commit_set(self, request: pfs.InspectCommitSetRequest, context: Context) -> Iterator[bytes]:
-        found = commits.in_set(self._store.read(), request.commit_set.id)
+        found = commits.set_and_provenance(self._store.read(), request.commit_set.id)
         if not found:
             raise not_found(f"no commits found for commitset {request.commit_set.id}")
         for commit in found:
@@ -151,7 +151,7 @@ class CommitService:
         db = self._store.read()
         query = "SELECT set_id, max(id) AS newest FROM commits GROUP BY set_id ORDER BY newest DESC"
         for set_id, _newest in db.execute(query).fetchall():
-            found = commits.in_set(db, set_id)
+            found = commits.set_and_provenance(db, set_id)
             if request.project.name and all(one.repo.project != request.project.name for one in found):
                 continue
             infos = [messages.commit_info(db, one) for one in found]
