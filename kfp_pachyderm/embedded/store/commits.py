@@ -138,6 +138,14 @@ def subvenance(db: sqlite3.Connection, commit_id: int) -> list[Commit]:
     return select(db, where, (commit_id,))
 
 
+def subvenance_ids(db: sqlite3.Connection, commit_id: int) -> list[int]:
+    """Rows of the commits that come from this one directly."""
+    rows = db.execute(
+        "SELECT commit_id FROM commit_provenance WHERE upstream = ? ORDER BY commit_id", (commit_id,)
+    )
+    return [row[0] for row in rows]
+
+
 def children(db: sqlite3.Connection, commit_id: int) -> list[Commit]:
     """The commits whose parent this one is."""
     return select(db, "WHERE c.parent = ? ORDER BY c.id", (commit_id,))
