@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.errors import AuthenticationError, PachydermError
 from kfp_pachyderm.launcher.beside import beside
 from kfp_pachyderm.launcher.execution import Execution, local_path
 from kfp_pachyderm.launcher.say import say
@@ -18,7 +18,7 @@ from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.behind import inputs_tree
-from kfp_pachyderm.provenance.files import file_list
+from kfp_pachyderm.provenance.files import FileList, file_list
 from kfp_pachyderm.provenance.page import page
 from kfp_pachyderm.provenance.record import FAILURE_KEY, OPEN, Code, KfpTask, StepRecord
 from kfp_pachyderm.provenance.stored import DIGEST_KEY, entries
@@ -78,7 +78,7 @@ def write_record(
         sidecar: as in StepRecord.
         objects: as in StepRecord.
     """
-    looked = beside(lambda: file_list(files_of(pachd, record.output, WALK)))
+    looked = beside(lambda: _files(pachd, record.output))
     behind = beside(lambda: inputs_tree(pachd, record))
     commit = jobs.inspect_output(pachd, record.output)
     ended = replace(
@@ -100,6 +100,14 @@ def write_record(
     metadata = {**ended.metadata(), "record_digest": said[DIGEST_KEY]}
     write_outputs(execution, record.output, page(ended, behind.result()), metadata)
     say(f"job {ended.job} {ended.state}: {ended.size} bytes in {ended.output}")
+
+
+def _files(pachd: Pachd, output: Reference) -> FileList | None:
+    try:
+        return file_list(files_of(pachd, output, WALK))
+    except AuthenticationError as error:  # somebody else's pipeline, where its state is all that may be seen
+        say(f"the hashes of the files in {output} are not recorded: {error}")
+        return None
 
 
 def write_outputs(

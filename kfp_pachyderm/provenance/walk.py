@@ -5,10 +5,12 @@ from __future__ import annotations
 from kfp_pachyderm.adapter import wire
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.protobuf import field
 from kfp_pachyderm.provenance.files import FileEntry
 
-#: Pachyderm src/pfs/pfs.proto.
-_WALK = "/pfs_v2.API/WalkFile"
+#: Pachyderm src/pfs/pfs.proto. Not WalkFile: that tells the hash of the root folder, too, for which Pachyderm
+#: hashes every file twice (src/server/pfs/server/source.go); of 512 MiB in one file, 1.7 s instead of 0.8.
+_GLOB, _EVERYTHING = "/pfs_v2.API/GlobFile", b"/**"
 
 
 def files_of(pachd: Pachd, commit: Reference, seconds: float) -> list[FileEntry]:
@@ -23,10 +25,11 @@ def files_of(pachd: Pachd, commit: Reference, seconds: float) -> list[FileEntry]
         NotFoundError: there is no such commit.
     """
     patient = pachd.patient(seconds)
-    request = wire.file_request((commit.project, commit.repo, commit.version), "/")
+    named = wire.commit((commit.project, commit.repo, commit.version))
+    request = field(1, named) + field(2, _EVERYTHING)
 
     def attempt() -> list[FileEntry]:
-        found = filter(None, map(wire.found, patient.raw_stream(_WALK, request)))
+        found = filter(None, map(wire.found, patient.raw_stream(_GLOB, request)))
         return [FileEntry(one.path, one.size, one.hash.hex()) for one in found]
 
-    return patient.repeated(attempt, "WalkFile")
+    return patient.repeated(attempt, "GlobFile")
