@@ -6,16 +6,15 @@ import time
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
 from kfp_pachyderm.errors import AttachError, PachydermError, ProtocolError
 from kfp_pachyderm.launcher.beside import beside
-from kfp_pachyderm.launcher.code import code_of
 from kfp_pachyderm.launcher.config import InputConfig, ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.plan import make_plan
-from kfp_pachyderm.launcher.record import begun
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
@@ -30,16 +29,11 @@ from kfp_pachyderm.pachyderm.pipelines import (
     spec,
 )
 from kfp_pachyderm.pachyderm.references import Reference, parse, resolve, without_mark
-from kfp_pachyderm.provenance.record import (
-    ATTEMPT_KEY,
-    RUN_KEY,
-    SALT_KEY,
-    TASK_KEY,
-    KfpTask,
-    StepRecord,
-)
-from kfp_pachyderm.provenance.stored import entries
+from kfp_pachyderm.provenance.task import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
 from kfp_pachyderm.sdk import pps
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.provenance.record import StepRecord
 
 #: Seconds for which a look at the pipeline is as good as a new one.
 _FRESH = 1.0
@@ -51,17 +45,15 @@ class Opened:
 
     Args:
         config: the step's config.
-        record: what is known of the step now.
         plan: the pipeline and its pinned inputs.
         job: the job.
-        signed: done when the job's output commit says which task it is of.
+        signed: what the job's output commit says of the step, once it does.
     """
 
     config: StepConfig
-    record: StepRecord
     plan: PipelinePlan
     job: ClaimedJob
-    signed: Future[None]
+    signed: Future[StepRecord]
 
 
 def kfp_task(config: StepConfig | ReusableConfig, identity: Identity) -> KfpTask:
@@ -104,14 +96,24 @@ def open_step(
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
         for one in plan.inputs:
             say(f"input {one.name}: {one.commit}{_about(config, one)}")
-        inputs = {one.name: one.commit for one in plan.inputs}
-        record = begun(task, job.output, inputs, code_of(config, execution), job)
-        signs = {**task.commit_metadata(), **entries(record)}
-        signed = beside(lambda: jobs.write_metadata(pachd, job.output, signs))
+        signed = beside(lambda: _sign(pachd, config, execution, task, plan, job))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
-    return Opened(config, record, plan, job, signed)
+    return Opened(config, plan, job, signed)
+
+
+def _sign(
+    pachd: Pachd, config: StepConfig, execution: Execution, task: KfpTask, plan: PipelinePlan, job: ClaimedJob
+) -> StepRecord:
+    # Loaded only now, while Pachyderm starts the job.
+    from kfp_pachyderm.launcher.code import begun, code_of
+    from kfp_pachyderm.provenance.stored import entries
+
+    inputs = {one.name: one.commit for one in plan.inputs}
+    record = begun(task, job.output, inputs, code_of(config, execution), job)
+    jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
+    return record
 
 
 def _about(config: StepConfig, one: ClaimedInput) -> str:
