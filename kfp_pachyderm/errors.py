@@ -16,6 +16,7 @@ PachydermError
 │   ├── CommitReferenceError          a commit reference that can't be read
 │   ├── CommitFailedError             the commit, or every commit of the branch, ended with an error
 │   ├── EmptyInputError               Pachyderm would run no user code and succeed
+│   ├── MergeError                    two commits of a merged input hold the same key
 │   ├── PipelineNotOwnedError         a pipeline of the same name that is not ours, or another step's
 │   ├── MasterGatewayError            an endpoint whose use leaves no provenance
 │   ├── AuthenticationError           no token, a wrong one, or one without the right
@@ -105,6 +106,10 @@ class CommitFailedError(PermanentError):
 
 class EmptyInputError(PermanentError):
     """An input commit has no files: Pachyderm would run no user code and report success."""
+
+
+class MergeError(PermanentError):
+    """Two commits of an input that is merged into one bucket hold the same key."""
 
 
 class PipelineNotOwnedError(PermanentError):

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 import yaml
 from kfp import components
 from kfp.dsl import pipeline_channel, pipeline_context
+from kfp.dsl.types import type_utils
 
 from kfp_pachyderm.component import loaded
 from kfp_pachyderm.component.ahead import made_ahead
@@ -26,6 +27,7 @@ from kfp_pachyderm.component.ir import launcher_command
 from kfp_pachyderm.component.passthroughs import on_the_pod
 from kfp_pachyderm.component.step import S3EnabledComponent, scope
 from kfp_pachyderm.component.tasks import SnapshotChannel, StepTask, is_commit, qualified
+from kfp_pachyderm.errors import SpecError
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
 from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig
 from kfp_pachyderm.spec import Connection, names
@@ -60,19 +62,28 @@ class Snapshot:
         #: What was passed (only if a pipeline parameter is in it) and the reference, to the output that
         #: holds it.
         self._outputs: dict[tuple[str, str], str] = {}
+        #: Those of the outputs that are lists.
+        self._lists = set[str]()
         self._tasks: list[tuple[S3EnabledComponent, StepTask]] = []
 
     def pin(self, step: S3EnabledComponent, one: InputConfig, value: Any) -> Any:
         """A channel that will hold the commit; the value itself where it is one, or is not known yet."""
         if not self._wanted or is_commit(value) or step.connection != self.connection:
             return value
-        if not self._known_at_start(value):
+        many = (
+            one.many
+            and isinstance(value, pipeline_channel.PipelineParameterChannel)
+            and _type(value) == "LIST"
+        )
+        if not self._known_at_start(value, "LIST" if many else "STRING"):
             return value
         dynamic = bool(_channels(value))
         reference = qualified(one, step.config.project, "" if dynamic else value)
         key = (str(value) if dynamic else "", reference)
         name = self._outputs.setdefault(key, self._free_name(one.name if dynamic else reference))
-        return SnapshotChannel(name, SNAPSHOT, value)
+        if many:
+            self._lists.add(name)
+        return SnapshotChannel(name, SNAPSHOT, value, many)
 
     def called(self, step: S3EnabledComponent, task: StepTask) -> None:
         """Remembers the step."""
@@ -84,6 +95,7 @@ class Snapshot:
         Args:
             steps: all steps, also those that others have wrapped.
         """
+        _check_siblings(self._tasks)
         own = {id(task) for _, task in self._tasks}
         loaded.finish((task for task in steps if id(task) not in own), self.connection)
         for step, task in self._tasks:
@@ -124,20 +136,20 @@ class Snapshot:
         config = SnapshotConfig(
             project=self.project,
             references={name: reference for name, (_, reference) in outputs.items()},
+            lists=tuple(name for name in outputs if name in self._lists),
             optional=tuple(name for name in outputs if name not in needed),
             ahead=made_ahead(self._tasks, scope_of(pinned[0][1]), self.connection),
             address=self.connection.address if self.connection else None,
         )
         return config, {name: used[name] for name, (dynamic, _) in outputs.items() if dynamic}
 
-    def _known_at_start(self, value: Any) -> bool:
-        """Whether the value is a text of constants and pipeline parameters only."""
+    def _known_at_start(self, value: Any, kind: str) -> bool:
+        """Whether the value is made of constants and pipeline parameters of that type only."""
         channels = _channels(value)
         if not channels:
             return isinstance(value, str)
         return all(
-            one.task_name is None and one.name in self._parameters and one.channel_type == "String"
-            for one in channels
+            one.task_name is None and one.name in self._parameters and _type(one) == kind for one in channels
         )
 
     def _free_name(self, text: str) -> str:
@@ -153,8 +165,7 @@ class Snapshot:
             for other, made in self._tasks
             if made is not task
         }
-        given = {name: getattr(value, "given", value) for name, value in task.inputs.items()}
-        left_out = {name for name, value in given.items() if isinstance(value, str) and not value}
+        left_out = {one.name for one in step.config.inputs if _left_out(one, task.inputs.get(one.name))}
         if step.connection != self.connection:
             return
         begins = "the run starts" if self._wanted else "it starts"
@@ -169,12 +180,43 @@ class Snapshot:
                 )
 
 
+def _check_siblings(tasks: list[tuple[S3EnabledComponent, StepTask]]) -> None:
+    """Two tasks of one component may share pipelines; one of another component would find them taken."""
+    users: dict[tuple[str, str], tuple[S3EnabledComponent, StepTask]] = {}
+    for step, task in tasks:
+        for name in step.config.pipelines(task.name):
+            other, of = users.setdefault((step.config.project, name), (step, task))
+            most = max(step.config.concurrency, other.config.concurrency)
+            if most > 1 and other.config.component != step.config.component:
+                raise SpecError(
+                    f'Steps "{of.name}" and "{task.name}" both need the Pachyderm pipeline "{name}", as one '
+                    f"with concurrency={most} has pipelines up to -{most}. Give one of them another name by "
+                    "s3_enabled(name=...)."
+                )
+
+
 def _channels(value: Any) -> list[Any]:
     return list(pipeline_channel.extract_pipeline_channels_from_any(value))
 
 
+def _type(channel: Any) -> str:
+    found: str = type_utils.get_parameter_type_name(channel.channel_type)
+    return found
+
+
+def _left_out(one: InputConfig, value: Any) -> bool:
+    """Whether the step was called without the input."""
+    (only, *more) = value if isinstance(value, list) else [value]
+    given = getattr(only, "given", only)
+    usual = f"{one.repo}@{one.branch}" if one.many else ""
+    # A channel makes a condition of ==.
+    return not more and isinstance(given, str) and given == usual
+
+
 def _pinned(task: StepTask) -> Iterator[tuple[str, SnapshotChannel]]:
-    return ((name, one) for name, one in list(task.inputs.items()) if isinstance(one, SnapshotChannel))
+    for name, value in list(task.inputs.items()):
+        every = value if isinstance(value, list) else [value]
+        yield from ((name, one) for one in every if isinstance(one, SnapshotChannel))
 
 
 def _release(task: StepTask) -> None:
@@ -184,7 +226,11 @@ def _release(task: StepTask) -> None:
     that it depends on (backend/src/v2/compiler/argocompiler/dag.go): it would run after the snapshot, too.
     """
     for name, channel in _pinned(task):
-        task.inputs[name] = channel.given
+        value = task.inputs[name]
+        in_place = (
+            [channel.given if one is channel else one for one in value] if isinstance(value, list) else []
+        )
+        task.inputs[name] = in_place or channel.given
         # Channels can't be compared by ==, which builds a condition.
         others = [one for one in task.channel_inputs if one is not channel]
         task.channel_inputs[:] = others + _channels(channel.given)
@@ -204,6 +250,12 @@ def _known_settings(task: StepTask) -> dict[str, Any]:
     return {"kubernetes": {name: value for name, value in settings.items() if value and known(value)}}
 
 
+def _parameter(config: SnapshotConfig, name: str) -> dict[str, str]:
+    if name in config.lists:
+        return {"type": "JsonArray", "default": "[]"}
+    return {"type": "String", "default": ""}
+
+
 def _component(
     config: SnapshotConfig, parameters: list[str], step: S3EnabledComponent, task: StepTask
 ) -> str:
@@ -213,8 +265,10 @@ def _component(
         {
             "name": SNAPSHOT,
             "description": "Resolves the branches that this run reads, once for all its steps.",
-            "inputs": [{"name": name, "type": "String", "default": ""} for name in parameters],
-            "outputs": [{"name": name, "type": "String"} for name in config.references],
+            "inputs": [{"name": name, **_parameter(config, name)} for name in parameters],
+            "outputs": [
+                {"name": name, "type": _parameter(config, name)["type"]} for name in config.references
+            ],
             "implementation": {
                 "container": {
                     "image": step.config.image if "{{" in image else image,

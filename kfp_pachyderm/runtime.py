@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 VARIABLE = "KFP_PACHYDERM_STEP"
@@ -21,15 +21,33 @@ class NoStepError(RuntimeError):
     """This process was not started by a step of kfp-pachyderm."""
 
 
+class _Settings(dict[str, str]):
+    """A dict whose text shows no secret: logs, tracebacks and dashboards print what they are given."""
+
+    def __init__(self, settings: dict[str, str], secret: str) -> None:
+        super().__init__(settings)
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return repr({name: "***" if self._secret in value else value for name, value in self.items()})
+
+    def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
+        # a worker that gets it need not have this package
+        return dict, (dict(self),)
+
+
 @dataclass(frozen=True)
 class Step:
     """The S3-enabled Pachyderm job that this process works in.
 
     Args:
-        endpoint: where the job's buckets are served, "http://host:port".
+        endpoint: where the job's buckets are served, "http://host:port"; with `s3_enabled(share=True)` the
+            host is the step's own address, and processes on other hosts may use it until the command ends.
         access_key: the S3 access key, good for this step only.
         secret_key: its secret; never printed.
-        inputs: bucket → commit, "project/repo@<commit id>"; the buckets are read-only.
+        inputs: bucket → commit, "project/repo@<commit id>"; the buckets are read-only. Of an input that takes
+            many commits each folder has its own entry, "part/0", "part/1"; of a merged one the commits are
+            comma separated.
         output_bucket: the bucket that takes writes; None when the step has no S3 output.
         output_commit: "project/repo@<job id>".
         project: the Pachyderm project.
@@ -56,7 +74,47 @@ class Step:
     @property
     def input_buckets(self) -> list[str]:
         """The names of the input buckets, in the step's order."""
-        return list(self.inputs)
+        return list(dict.fromkeys(name.partition("/")[0] for name in self.inputs))
+
+    def environment(self) -> dict[str, str]:
+        """What a process elsewhere needs to work in this step: a pod, a Dask worker, a Spark executor.
+
+        Give it to the process as environment variables: S3 clients find endpoint, keys and region there, and
+        `current_step()` works where kfp_pachyderm is installed. It helps elsewhere only with
+        `s3_enabled(share=True)` (or `gateway="direct"`), and until the step's command ends.
+
+        Returns:
+            Variable → value. **The secret key is among them**: printing the dict hides it, copying it into
+            another one does not. Pass it on by environment or Secret, not in arguments.
+        """
+        return _Settings(
+            {
+                "S3_ENDPOINT": self.endpoint,
+                "AWS_ENDPOINT_URL": self.endpoint,
+                "AWS_ENDPOINT_URL_S3": self.endpoint,
+                "AWS_ACCESS_KEY_ID": self.access_key,
+                "AWS_SECRET_ACCESS_KEY": self.secret_key,
+                "AWS_REGION": self.region,
+                "AWS_DEFAULT_REGION": self.region,
+                "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+                "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "AWS_ALLOW_HTTP": "true",
+                **{f"{name.replace('/', '_')}_COMMIT": _ids(given) for name, given in self.inputs.items()},
+                "PACH_JOB_ID": self.job,
+                "PACH_OUTPUT_COMMIT_ID": self.job,
+                "PACH_DATUM_ID": self.datum,
+                "PACHYDERM_S3_INPUT_BUCKETS": ",".join(self.inputs),
+                "PACHYDERM_S3_OUTPUT_BUCKET": self.output_bucket or "",
+                # its files are in the step's own container
+                VARIABLE: replace(self, files="").text(),
+            },
+            self.secret_key,
+        )
+
+    def text(self) -> str:
+        """All of it as the JSON that `current_step` reads; the secret key is in it."""
+        return json.dumps({"version": VERSION, **asdict(self)})
 
     def boto3_client(self, **options: Any) -> Any:
         """A boto3 S3 client; `options` go to `boto3.client`."""
@@ -64,6 +122,8 @@ class Step:
         from botocore.config import Config  # type: ignore[import-untyped, unused-ignore]
 
         config = Config(
+            # also for presigned URLs, which botocore signs by version 2 unless told
+            signature_version="s3v4",
             s3={"addressing_style": "path"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
@@ -99,11 +159,12 @@ class Step:
 
         polars takes the keys from the environment, where they are as well.
         """
-        return {"key": self.access_key, "secret": self.secret_key, "endpoint_url": self.endpoint}
+        options = {"key": self.access_key, "secret": self.secret_key, "endpoint_url": self.endpoint}
+        return _Settings(options, self.secret_key)
 
     def spark_conf(self) -> dict[str, str]:
-        """Spark's settings for `s3a://` paths."""
-        return {
+        """Spark's settings for `s3a://` paths; executors get them from the driver."""
+        settings = {
             "spark.hadoop.fs.s3a.endpoint": self.endpoint,
             "spark.hadoop.fs.s3a.endpoint.region": self.region,
             "spark.hadoop.fs.s3a.access.key": self.access_key,
@@ -112,6 +173,12 @@ class Step:
             "spark.hadoop.fs.s3a.connection.ssl.enabled": str(self.endpoint.startswith("https")).lower(),
             "spark.hadoop.fs.s3a.change.detection.mode": "none",
         }
+        return _Settings(settings, self.secret_key)
+
+
+def _ids(commits: str) -> str:
+    """Of a merged input it is the IDs of all, comma separated."""
+    return ",".join(one.rpartition("@")[2] for one in commits.split(","))
 
 
 def current_step() -> Step:

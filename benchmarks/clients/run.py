@@ -166,7 +166,7 @@ class Bed:
         return digest.hexdigest()
 
     @contextmanager
-    def _adapter(self, job: Job) -> Iterator[tuple[str, str, str, AdapterProcess]]:
+    def _adapter(self, job: Job, share: str) -> Iterator[tuple[str, str, str, AdapterProcess]]:
         spool = self._folder / f"spool-{job.pipeline}"
         config = AdapterConfig(
             sidecar=job.places["sidecar_grpc"],
@@ -178,16 +178,25 @@ class Bed:
             access_key=secrets.token_hex(10),
             secret_key=secrets.token_hex(20),
             spool=str(spool),
+            share=bool(share),
         )
         with AdapterProcess() as process:
             endpoint = process.configure(config, time.monotonic() + _DEADLINE)
+            if share:
+                endpoint = process.share(share, time.monotonic() + _DEADLINE)
             yield endpoint, config.access_key, config.secret_key, process
 
     @contextmanager
-    def step(self, pipeline: str) -> Iterator[tuple[Job, dict[str, str]]]:
-        """A job and its user's environment; what is written through the adapter is in its output commit."""
-        with self.job(pipeline) as job, self._adapter(job) as (endpoint, access, secret, process):
+    def step(self, pipeline: str, share: str = "") -> Iterator[tuple[Job, dict[str, str]]]:
+        """A job and its user's environment; what is written through the adapter is in its output commit.
+
+        Args:
+            pipeline: its name.
+            share: the address that the endpoint is shared on; "": it is on 127.0.0.1 alone.
+        """
+        with self.job(pipeline) as job, self._adapter(job, share) as (endpoint, access, secret, process):
             yield job, self._environment(job, endpoint, access, secret)
+            process.unshare(time.monotonic() + _DEADLINE)
             process.flush(_DEADLINE)
 
     def through_adapter(self, client: str, **variables: str) -> dict[str, str]:

@@ -86,7 +86,8 @@ class Adapter:
             raise S3Error(code, f"Pachyderm answers {error}") from error
 
     def _answer(self, request: S3Request) -> Response:
-        signed = verify(request, self._secret)
+        signed = verify(request, self._secret, v4_only=self._config.share)
+        request.tell_signed()
         operation = match(S3_ROUTES, request)
         check_version(request.param("versionId"))
         if operation in self._uploads:

@@ -25,6 +25,7 @@ class AdapterConfig:
         authority: PEM text of the certificate authority of pachd's address; "": the system's.
         spool_limit: bytes of objects that the spool takes; the cache of what is read takes a quarter of that.
         encoded: the buckets whose keys are encoded in Pachyderm (`adapter.encoding`).
+        share: whether it is to be shared with other hosts: then only Signature Version 4 will do.
         sidecar_s3: its S3, "http://host:port", taken where neither the sidecar's gRPC nor pachd is open.
         verify: "content", or "size" for comparing names and sizes alone.
     """
@@ -43,6 +44,7 @@ class AdapterConfig:
     sidecar_s3: str = ""
     verify: str = "content"
     encoded: tuple[str, ...] = ()
+    share: bool = False
 
     def encodes(self) -> frozenset[CommitName]:
         """The commits of those buckets."""

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from kfp_pachyderm.adapter.app import Adapter
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName, Flushed
+from kfp_pachyderm.adapter.shared import Shared
 from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.adapter.writeback import WriteBack
 from kfp_pachyderm.errors import PachydermError, ProtocolError
@@ -41,6 +42,7 @@ class _Session:
         self._adapter: Adapter | None = None
         self._sidecar: Sidecar | None = None
         self._writeback: WriteBack | None = None
+        self._shared: Shared | None = None
 
     def configure(self, config: dict[str, Any]) -> dict[str, Any]:
         made = _config(config)
@@ -57,6 +59,17 @@ class _Session:
         look.daemon = True
         look.start()
         return {"endpoint": f"http://127.0.0.1:{server.port}"}
+
+    def share(self, host: str) -> dict[str, Any]:
+        if self._adapter is None:
+            raise ProtocolError("the adapter was asked to share before it was configured")
+        self._shared = Shared(self._adapter, host)
+        return {"endpoint": self._shared.endpoint}
+
+    def unshare(self) -> dict[str, Any]:
+        if self._shared is not None:
+            self._shared.end()
+        return {}
 
     def flush(self, timeout: float) -> dict[str, Any]:
         if self._adapter is None:
@@ -77,6 +90,8 @@ class _Session:
             "configure": self.configure,
             "flush": self.flush,
             "resend": self.resend,
+            "share": self.share,
+            "unshare": self.unshare,
         }
         try:
             return {"ok": operations[request.pop("op")](**request)}

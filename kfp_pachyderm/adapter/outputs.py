@@ -33,6 +33,16 @@ class OutputBucket:
         self._lock = threading.Lock()
         self._objects: dict[str, Stored] = {}
         self._keys: list[str] = []
+        self._sealed = False
+
+    def seal(self, sealed: bool) -> None:
+        """Refuses every change from now on, or takes them again: no change is half before and half after."""
+        with self._lock:
+            self._sealed = sealed
+
+    def _check_open(self) -> None:
+        if self._sealed:
+            raise S3Error("AccessDenied", "the step's command has ended: its output takes no more changes")
 
     def find(self, key: str) -> Stored | None:
         """The object of that key."""
@@ -56,10 +66,11 @@ class OutputBucket:
         """Refuses a key that can't be written, before its content is read.
 
         Raises:
-            S3Error: InvalidArgument, with the reason.
+            S3Error: InvalidArgument, AccessDenied, with the reason.
         """
         check_key(key, self._encoded)
         with self._lock:
+            self._check_open()
             self._check_collision(key)
 
     def _check_collision(self, key: str) -> None:
@@ -85,13 +96,14 @@ class OutputBucket:
         """Makes the object what its key names, if the conditions hold.
 
         Raises:
-            S3Error: InvalidArgument, PreconditionFailed.
+            S3Error: InvalidArgument, PreconditionFailed, AccessDenied after `seal`.
         """
         if is_marker(stored.key) and stored.size:
             raise S3Error(
                 "InvalidArgument", f"{stored.key!r} ends with a slash: Pachyderm's directories hold nothing"
             )
         with self._lock:
+            self._check_open()
             self._check_collision(stored.key)
             self._check_conditions(stored.key, conditions)
             if stored.key not in self._objects:
@@ -109,6 +121,7 @@ class OutputBucket:
     def delete(self, key: str, check: Callable[[Stored], None]) -> None:
         """Forgets the object unless `check` raises; nothing happens if there is none."""
         with self._lock:
+            self._check_open()
             found = self._objects.get(key)
             if found is not None:
                 check(found)

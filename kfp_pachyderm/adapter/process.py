@@ -118,6 +118,30 @@ class AdapterProcess:
         answer = self._ask({"op": "configure", "config": asdict(config)}, deadline)
         return str(answer["endpoint"])
 
+    def share(self, host: str, deadline: float) -> str:
+        """Serves the same on another address of this host, to whoever has the keys; see `unshare`.
+
+        Args:
+            host: the IP address.
+            deadline: `time.monotonic()` until which it must answer.
+
+        Returns:
+            The endpoint, "http://<host>:<port>".
+
+        Raises:
+            PermanentError: nothing can listen there.
+            PachydermUnreachableError: the process does not answer.
+        """
+        return str(self._ask({"op": "share", "host": host}, deadline)["endpoint"])
+
+    def unshare(self, deadline: float) -> None:
+        """The output bucket takes no more changes, and the shared endpoint is closed, when this returns.
+
+        Args:
+            deadline: as in `share`.
+        """
+        self._ask({"op": "unshare"}, deadline)
+
     def flush(self, timeout: float) -> Flushed:
         """Everything that the step has written is in the output commit, and verified, when this returns.
 

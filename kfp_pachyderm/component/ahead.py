@@ -41,6 +41,8 @@ def made_ahead(
 def _made_ahead(
     step: S3EnabledComponent, task: StepTask, every: dict[str, S3EnabledComponent]
 ) -> Iterator[AheadConfig]:
+    if any(one.many for one in step.config.inputs):
+        return  # their commits are gathered in a repo that there may not be yet
     read = {one.name: _source(step, one, task.inputs.get(one.name, ""), every) for one in step.config.inputs}
     known = {name: source for name, source in read.items() if source is not None}
     if known == read:

@@ -33,7 +33,9 @@ def s3_enabled(
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
+    concurrency: int = ...,
     private: Iterable[str] = ...,
+    share: bool = ...,
 ) -> S3EnabledComponent: ...
 
 
@@ -52,7 +54,9 @@ def s3_enabled(
     timeout: float | None = ...,
     verify: Literal["content", "size"] = ...,
     keys: Literal["refuse", "encode"] = ...,
+    concurrency: int = ...,
     private: Iterable[str] = ...,
+    share: bool = ...,
 ) -> Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]: ...
 
 
@@ -70,7 +74,9 @@ def s3_enabled(
     timeout: float | None = None,
     verify: Literal["content", "size"] = "content",
     keys: Literal["refuse", "encode"] = "refuse",
+    concurrency: int = 1,
     private: Iterable[str] = (),
+    share: bool = False,
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
     """Makes a KFP component's task run as an S3-enabled Pachyderm job.
 
@@ -99,8 +105,15 @@ def s3_enabled(
         keys: what becomes of keys that Pachyderm can't hold (`* ? [ ] { } ! ( ) @ + ^`, what is no printable
             ASCII, empty elements, "." and ".."): "refuse" fails their upload, "encode" has all keys of the
             output bucket percent-encoded in Pachyderm (`adapter.encoding`); steps see them as they were.
+        concurrency: how many jobs of the step may run at once, from 1 to 32. A Pachyderm pipeline works on
+            one job at a time (its worker's queue, src/server/worker/pipeline/transform), so each has one of
+            its own: `edges`, `edges-2`, ... `edges-32`. They are made when they are needed first, and stay. A
+            step takes a free one, and waits only while all are busy; `commit` says which it was.
         private: names of the component's parameters whose values are not recorded: the step's record says
             that they are left out. KFP itself keeps the values of all parameters.
+        share: whether processes on other hosts (Spark executors, Dask workers) may use the step's S3
+            endpoint, with the step's keys and while its command runs: `runtime.Step.environment()`,
+            docs/share.md.
 
     Returns:
         A KFP component, called like the original; without `component` a decorator that makes one.
@@ -125,6 +138,8 @@ def s3_enabled(
             image=ir.container["image"],
             verify=verify,
             keys=keys,
+            concurrency=concurrency,
+            share=share,
             workload=parameters(ir.component, passthroughs(original.component_spec)),
             workload_env=environment_of(passthroughs(original.component_spec)),
             private=_private(original, left_out),
@@ -139,6 +154,8 @@ def s3_enabled(
     left_out = private if isinstance(private, str) else tuple(private)
     _check_options(spec, gateway, connection, holder, verify)
     _check_keys(keys, gateway)
+    names.concurrency(concurrency)
+    _check_share(share, gateway)
     return wrap if component is None else wrap(component)
 
 
@@ -180,6 +197,16 @@ def _check_keys(keys: object, gateway: object) -> None:
     if keys == "encode" and gateway == "direct":
         raise SpecError(
             'keys="encode" needs gateway="adapter": Pachyderm\'s own gateway takes keys only as they are.'
+        )
+
+
+def _check_share(share: object, gateway: object) -> None:
+    if not isinstance(share, bool):
+        raise SpecError(f'Argument for "share" must be True or False. Got {share!r}.')
+    if share and gateway == "direct":
+        raise SpecError(
+            'share=True needs gateway="adapter". Leave one of them out: Pachyderm\'s own gateway is reached '
+            "from other pods as it is (docs/share.md says what it can't do)."
         )
 
 

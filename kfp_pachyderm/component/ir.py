@@ -90,12 +90,13 @@ class ComponentIR:
         return yaml.safe_dump_all(copied.documents, sort_keys=True)
 
     def _add_input(self, one: InputConfig) -> None:
-        definition = {
-            "parameterType": "STRING",
+        definition: dict[str, Any] = {
+            "parameterType": "LIST" if one.many else "STRING",
             "isOptional": True,
-            "defaultValue": "",
             "description": describe(one),
         }
+        if not one.many:  # An empty list is not what is meant where nothing is passed.
+            definition["defaultValue"] = ""
         for where in (self.component, self.root):
             _into(where, "inputDefinitions", "parameters")[one.name] = dict(definition)
         _into(self.task, "inputs", "parameters")[one.name] = {"componentInputParameter": one.name}
@@ -134,7 +135,10 @@ def environment(env: Any) -> dict[str, Any] | None:
 def describe(one: InputConfig) -> str:
     """What KFP's UI says about the parameter that an input becomes."""
     repo = f"{one.project}/{one.repo}" if one.project else one.repo
-    return f"Pachyderm commit reference; empty: the head of {repo}@{one.branch}."
+    what = (
+        "List of Pachyderm commit references; left out" if one.many else "Pachyderm commit reference; empty"
+    )
+    return f"{what}: the head of {repo}@{one.branch}."
 
 
 def _into(where: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from kfp import components
 
 from kfp_pachyderm.component.connection import connect, pip_arguments
 from kfp_pachyderm.component.ir import ADDED, ComponentIR, describe, environment
+from kfp_pachyderm.component.many import check_many
 from kfp_pachyderm.component.passthroughs import environment_of, passthroughs, with_environment
 from kfp_pachyderm.component.source import compiled
 from kfp_pachyderm.component.tasks import StepTask, check_reference, is_commit
@@ -67,7 +68,7 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
 
     def __init__(self, step: Step, project: str, connection: Connection | None) -> None:
         if step.config.name is not None:
-            names.step_pipeline(step.config.name, project)
+            names.step_pipeline(step.config.name, project, step.config.concurrency)
         self.step, self.connection = step, connection
         address = connection.address if connection else None
         self.config = replace(step.config, project=project, address=address)
@@ -118,9 +119,21 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
         return dashed if any(one.name == dashed for one in self.config.inputs) else name
 
     def _pinned(self, one: InputConfig, value: Any) -> Any:
-        check_reference(one, value)
         where = scope.get()
+        if one.many:
+            # A channel makes a condition of ==.
+            left_out = isinstance(value, str) and not value
+            return self._pinned_list(one, [f"{one.repo}@{one.branch}"] if left_out else value, where)
+        check_reference(one, value)
         return where.pin(self, one, value) if where else value
+
+    def _pinned_list(self, one: InputConfig, value: Any, where: Scope | None) -> Any:
+        check_many(one, value)
+        if where is None:
+            return value
+        if isinstance(value, list):
+            return [where.pin(self, one, each) for each in value]
+        return where.pin(self, one, value)
 
     def _prepare(self, task: StepTask, values: dict[str, Any]) -> None:
         where = scope.get()

@@ -25,10 +25,11 @@ class SnapshotChannel(pipeline_channel.PipelineParameterChannel):  # type: ignor
         name: the output.
         task_name: what the snapshot task will be called, unless the pipeline has a task of that name.
         given: what the step was called with; it stands again if the snapshot can't come before the step.
+        many: whether it is a list of commits.
     """
 
-    def __init__(self, name: str, task_name: str, given: Any) -> None:
-        super().__init__(name=name, channel_type="String", task_name=task_name)
+    def __init__(self, name: str, task_name: str, given: Any, many: bool = False) -> None:
+        super().__init__(name=name, channel_type="List" if many else "String", task_name=task_name)
         self.given = given
         self._made: dsl.PipelineTask | None = None
 
@@ -122,6 +123,11 @@ def check_reference(one: InputConfig, value: Any) -> None:
     Raises:
         CommitReferenceError: the text can't be read.
     """
+    if isinstance(value, (list, dsl.Collected)):
+        raise CommitReferenceError(
+            f'Argument for input "{one.name}" is a list, and the input takes one commit. Declare it as '
+            f'S3Input("{one.repo}", many=True).'
+        )
     if not isinstance(value, str) or not value or pipeline_channel.extract_pipeline_channels_from_any(value):
         return
     if not _REFERENCE.fullmatch(value):
@@ -143,6 +149,10 @@ def is_commit(value: Any) -> bool:
     if isinstance(value, str):
         found = _REFERENCE.fullmatch(value)
         return bool(found and _COMMIT_ID.fullmatch(found["version"]))
+    if isinstance(value, list):
+        return all(is_commit(one) for one in value)
+    if isinstance(value, dsl.Collected):
+        return is_commit(value.output)
     if isinstance(value, pipeline_channel.OneOfMixin):
         return all(is_commit(channel) for channel in value.channels)
     if not isinstance(value, pipeline_channel.PipelineParameterChannel):

@@ -32,6 +32,8 @@ class InputConfig:
         project: the repo's project; None: the step's own.
         s3: True for a bucket, False for files laid out by glob.
         glob: Pachyderm's glob; "/" for S3 inputs.
+        many: whether the parameter takes a list of commits, each a folder of the bucket.
+        merge: whether their keys are in one flat bucket instead.
     """
 
     name: str
@@ -40,6 +42,8 @@ class InputConfig:
     project: str | None = None
     s3: bool = True
     glob: str = "/"
+    many: bool = False
+    merge: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class StepConfig:
         image: the component's image.
         verify: whether the output's "content" is compared with what was written, or its "size" alone.
         keys: what becomes of keys that Pachyderm can't hold: "refuse", or "encode".
+        concurrency: how many jobs of the step may run at once, each in a pipeline of its own.
+        share: whether processes on other hosts may use the step's S3 endpoint.
         workload: the parameters by which the step hands settings to a workload that it starts.
         workload_env: whose the environment is that the step's author gives: the step's own (""), that
             workload's ("handed"), or both's ("shared").
@@ -100,6 +106,8 @@ class StepConfig:
     image: str = ""
     verify: Literal["content", "size"] = "content"
     keys: Literal["refuse", "encode"] = "refuse"
+    concurrency: int = 1
+    share: bool = False
     workload: tuple[str, ...] = ()
     workload_env: Literal["", "shared", "handed"] = ""
     private: tuple[str, ...] = ()
@@ -110,7 +118,18 @@ class StepConfig:
         if self.name:
             return self.name
         name = re.sub(r"[^a-z0-9]+", "-", (task or self.component).lower())
-        return name[: min(51, 58 - len(self.project))].strip("-")
+        return name[: self._longest].strip("-")
+
+    def pipelines(self, task: str) -> tuple[str, ...]:
+        """The names of all pipelines that the step may have; `pipeline` is the first of them."""
+        name = self.pipeline(task)
+        suffixes = [f"-{number}" for number in range(2, self.concurrency + 1)]
+        return (name, *(name[: self._longest - len(one)].rstrip("-") + one for one in suffixes))
+
+    @property
+    def _longest(self) -> int:
+        """Letters of a pipeline's name (pachyderm/pipelines.py, check_name)."""
+        return min(51, 58 - len(self.project))
 
 
 @dataclass(frozen=True)
@@ -136,6 +155,7 @@ class SnapshotConfig:
     Args:
         project: the project of references that name none.
         references: output parameter's name → reference, or "" to read the input parameter of the same name.
+        lists: the outputs that are lists of commits, from input parameters that are lists of references.
         optional: outputs that only steps read which may not run: what can't be resolved at once is left to
             them.
         ahead: the steps whose pipelines are made ahead, in the order in which they read from each other.
@@ -145,6 +165,7 @@ class SnapshotConfig:
 
     project: str
     references: dict[str, str]
+    lists: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     ahead: tuple[AheadConfig, ...] = ()
     address: str | None = None
@@ -217,7 +238,8 @@ def loads(text: str) -> Config:
 
 def _snapshot(data: dict[str, Any]) -> SnapshotConfig:
     ahead = tuple(AheadConfig(**{**one, "step": _step(one["step"])}) for one in data.pop("ahead", ()))
-    return SnapshotConfig(optional=tuple(data.pop("optional", ())), ahead=ahead, **data)
+    lists, optional = tuple(data.pop("lists", ())), tuple(data.pop("optional", ()))
+    return SnapshotConfig(lists=lists, optional=optional, ahead=ahead, **data)
 
 
 def _step(data: dict[str, Any]) -> StepConfig:

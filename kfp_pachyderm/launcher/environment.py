@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import kfp_pachyderm
-from kfp_pachyderm.runtime import VARIABLE, VERSION, Step
+from kfp_pachyderm.runtime import VARIABLE, Step
 
 #: pachd's token is not the user's; the others would beat the keys of this step in S3 clients.
 _REMOVED = (
@@ -33,39 +31,14 @@ def child_environment(
         env: the launcher's own environment.
     """
     kept = {name: value for name, value in env.items() if name not in _REMOVED}
-    return {**kept, **_s3(step), **_job(step, sidecar), **_python(folder, env), **_no_proxy(step, env)}
+    told = {**step.environment(), **_own(step, sidecar)}
+    return {**kept, **told, **_python(folder, env), **_no_proxy(step, env)}
 
 
-def _s3(step: Step) -> dict[str, str]:
-    return {
-        "S3_ENDPOINT": step.endpoint,
-        "AWS_ENDPOINT_URL": step.endpoint,
-        "AWS_ENDPOINT_URL_S3": step.endpoint,
-        "AWS_ACCESS_KEY_ID": step.access_key,
-        "AWS_SECRET_ACCESS_KEY": step.secret_key,
-        "AWS_REGION": step.region,
-        "AWS_DEFAULT_REGION": step.region,
-        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ALLOW_HTTP": "true",
-    }
-
-
-def _job(step: Step, sidecar: str) -> dict[str, str]:
-    commits = {f"{name}_COMMIT": commit.rpartition("@")[2] for name, commit in step.inputs.items()}
+def _own(step: Step, sidecar: str) -> dict[str, str]:
+    """What only the step's own container knows."""
     files = {"PACH_INPUTS": step.files} if step.files else {}
-    return {
-        **commits,
-        **files,
-        "PACH_JOB_ID": step.job,
-        "PACH_OUTPUT_COMMIT_ID": step.job,
-        "PACH_DATUM_ID": step.datum,
-        "PACHYDERM_S3_SIDECAR": sidecar,
-        "PACHYDERM_S3_INPUT_BUCKETS": ",".join(step.inputs),
-        "PACHYDERM_S3_OUTPUT_BUCKET": step.output_bucket or "",
-        VARIABLE: json.dumps({"version": VERSION, **asdict(step)}),
-    }
+    return {**files, "PACHYDERM_S3_SIDECAR": sidecar, VARIABLE: step.text()}
 
 
 def _python(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
@@ -81,7 +54,8 @@ def _python(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
 
 def _no_proxy(step: Step, env: Mapping[str, str]) -> dict[str, str]:
     """The step's endpoint is never reached through a proxy."""
-    host = step.endpoint.partition("://")[2].rpartition(":")[0]
+    # of IPv6 addresses without brackets, as clients compare
+    host = step.endpoint.partition("://")[2].rpartition(":")[0].strip("[]")
     before = env.get("no_proxy") or env.get("NO_PROXY") or ""
     after = ",".join(filter(None, (before, host)))
     return {"no_proxy": after, "NO_PROXY": after}

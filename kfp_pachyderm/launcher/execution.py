@@ -72,6 +72,11 @@ class Execution:
         return _first(self.data.get("outputs", {}).get("artifacts", {}), name)
 
     @property
+    def local(self) -> bool:
+        """Whether kfp.local runs the task."""
+        return self.output_file is not None and self.output_file.name == _LOCAL_OUTPUT_FILE
+
+    @property
     def output_file(self) -> Path | None:
         """Where the executor's own output JSON is."""
         found = self.data.get("outputs", {}).get("outputFile")

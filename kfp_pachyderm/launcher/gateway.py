@@ -11,12 +11,16 @@ from urllib.parse import urlsplit
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
 from kfp_pachyderm.launcher.open import Opened
+from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.locator import Places, service_name
 from kfp_pachyderm.pachyderm.references import Reference
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.process import AdapterProcess
+
+#: Seconds for what the adapter does at once.
+_ANSWER = 30.0
 
 
 class Gateway(Protocol):
@@ -26,6 +30,12 @@ class Gateway(Protocol):
     access_key: str
     secret_key: str
     objects: int | None
+
+    def open(self) -> None:
+        """The user's command is about to begin."""
+
+    def close(self) -> None:
+        """The command has ended: what it has not written by now is not written any more."""
 
     def deliver(self, again: bool, timeout: float) -> None:
         """Sees everything written into the output commit; `again`: a new holder came, with an empty one."""
@@ -40,6 +50,12 @@ class DirectGateway:
         self.endpoint = endpoint
         self.access_key = self.secret_key = token or "default"
 
+    def open(self) -> None:
+        """Pachyderm serves it, not the step."""
+
+    def close(self) -> None:
+        """Pachyderm serves it until the job ends."""
+
     def deliver(self, again: bool, timeout: float) -> None:
         """Nothing to send; fails when the written was erased."""
         if again:
@@ -50,13 +66,33 @@ class DirectGateway:
 
 
 class AdapterGateway:
-    """The adapter: keeps what the child writes and sends it as one stream, as often as needed."""
+    """The adapter: keeps what the child writes and sends it as one stream, as often as needed.
 
-    def __init__(self, process: AdapterProcess, config: AdapterConfig, timeout: float) -> None:
-        self._process = process
+    Args:
+        process: the adapter's.
+        config: what it serves.
+        timeout: seconds for its answer.
+        share: the step's own address, where other hosts reach it while the command runs; "": they don't.
+    """
+
+    def __init__(
+        self, process: AdapterProcess, config: AdapterConfig, timeout: float, share: str = ""
+    ) -> None:
+        self._process, self._share = process, share
         self.access_key, self.secret_key = config.access_key, config.secret_key
         self.endpoint = process.configure(config, time.monotonic() + timeout)
         self.objects: int | None = None
+
+    def open(self) -> None:
+        """Shares the endpoint, if it is to be shared."""
+        if self._share:
+            self.endpoint = self._process.share(self._share, time.monotonic() + _ANSWER)
+            say(f"the S3 endpoint {self.endpoint} is shared: whoever has the step's keys may use it")
+
+    def close(self) -> None:
+        """Ends the sharing."""
+        if self._share:
+            self._process.unshare(time.monotonic() + _ANSWER)
 
     def deliver(self, again: bool, timeout: float) -> None:
         """Sends what is not sent yet, or everything again to a new sidecar; verified."""
@@ -92,8 +128,16 @@ def start_adapter(
         authority=(pachd.address.ca or b"").decode(),
         verify=opened.config.verify,
         encoded=_encoded(opened, buckets),
+        share=opened.config.share,
     )
-    return AdapterGateway(process, config, timeout)
+    return AdapterGateway(process, config, timeout, _own_address(pachd) if config.share else "")
+
+
+def _own_address(pachd: Pachd) -> str:
+    from kfp_pachyderm.launcher.own_address import own_address
+
+    parts = urlsplit(f"//{pachd.address.target}")
+    return own_address(parts.hostname or "", parts.port or 0)
 
 
 def _encoded(opened: Opened, buckets: dict[str, Reference]) -> tuple[str, ...]:
@@ -104,10 +148,13 @@ def _encoded(opened: Opened, buckets: dict[str, Reference]) -> tuple[str, ...]:
 
 def _aliases(opened: Opened) -> dict[str, str]:
     """The documented names, `s3://<input repo>` and `s3://<output repo>`, where they are not taken."""
-    buckets = [one for one in opened.plan.inputs if one.s3]
-    taken = {one.name for one in buckets} | {"out"}
-    aliases = {one.commit.repo: one.name for one in reversed(buckets)}
+    buckets = [one for one in reversed(opened.sources) if one.config.s3]
+    taken = {one.config.name for one in buckets} | {"out"}
+    # A commit of `edges-2` is one of `edges`, as its step was written.
+    aliases = {one.config.repo: one.config.name for one in buckets}
+    aliases |= {one.commits[0].repo: one.config.name for one in buckets if not one.config.many}
     if opened.config.s3_out:
+        aliases[opened.plan.sibling_of or opened.job.pipeline] = "out"
         aliases[opened.job.pipeline] = "out"
     return {alias: name for alias, name in aliases.items() if alias not in taken}
 

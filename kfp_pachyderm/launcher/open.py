@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
-from kfp_pachyderm.errors import AttachError, PachydermError, ProtocolError
+from kfp_pachyderm.errors import AttachError, PachydermError
 from kfp_pachyderm.launcher.beside import beside
-from kfp_pachyderm.launcher.config import InputConfig, ReusableConfig, StepConfig
+from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.plan import make_plan
 from kfp_pachyderm.launcher.say import announce, say
+from kfp_pachyderm.launcher.siblings import claim_free
+from kfp_pachyderm.launcher.sources import Source, about, pinned, read_sources
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.ownership import find_pipeline, inspect_owned
 from kfp_pachyderm.pachyderm.pipelines import (
-    ClaimedInput,
     PipelinePlan,
     check_name,
     check_rights,
     is_current,
     spec,
 )
-from kfp_pachyderm.pachyderm.references import Reference, parse, resolve, without_mark
+from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.task import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
 from kfp_pachyderm.sdk import pps
 
 if TYPE_CHECKING:
+    from kfp_pachyderm.pachyderm.gathering import Gathering
     from kfp_pachyderm.provenance.record import StepRecord
 
 #: Seconds for which a look at the pipeline is as good as a new one.
@@ -46,12 +48,14 @@ class Opened:
     Args:
         config: the step's config.
         plan: the pipeline and its pinned inputs.
+        sources: what the inputs stand for.
         job: the job.
         signed: what the job's output commit says of the step, once it does.
     """
 
     config: StepConfig
     plan: PipelinePlan
+    sources: tuple[Source, ...]
     job: ClaimedJob
     signed: Future[StepRecord]
 
@@ -81,72 +85,81 @@ def open_step(
         PermanentError: an input, the name or a pipeline of that name is not usable.
         TemporaryError: Pachyderm could not do it until the deadline.
     """
-    name = config.pipeline(execution.identity.task)
-    check_name(config.project, name)
-    asked, looked = time.monotonic(), beside(lambda: find_pipeline(pachd, config.project, name))
-    plan = make_plan(config, name, execution.identity.pipeline, _resolve(pachd, config, execution, deadline))
+    names = config.pipelines(execution.identity.task)
+    check_name(config.project, names[0])
+    asked = time.monotonic()
+    looked = [beside(partial(find_pipeline, pachd, config.project, name)) for name in names]
+    sources = read_sources(pachd, config, execution, deadline)
+    gatherings = _prepare(pachd, config.project, sources)
+    read = [(one.config, one.commit(config.project)) for one in sources]
+    plans = [
+        make_plan(config, name, execution.identity.pipeline, read, "" if name == names[0] else names[0])
+        for name in names
+    ]
     # What was seen before a long wait for an input may have changed.
-    found = inspect_owned(pachd, plan, looked if time.monotonic() - asked < _FRESH else None)
-    if found:
-        check_rights(pachd, plan)
-        _stop_predecessor(pachd, plan, execution.identity)
-        found = _wait_for_turn(pachd, plan, found, deadline)
-    job = claim(pachd, plan, found, deadline)
+    fresh = time.monotonic() - asked < _FRESH
+    every = [
+        beside(partial(_checked, pachd, plan, execution.identity, seen if fresh else None))
+        for plan, seen in zip(plans, looked, strict=True)
+    ]
+    found = [one.result() for one in every]
+    if any(gatherings):
+        from kfp_pachyderm.launcher.fan_in import gather_all
+
+        commits = gather_all(pachd, config.project, sources, gatherings, deadline)
+        plans = [pinned(plan, commits) for plan in plans]
+    if len(plans) == 1:
+        plan = plans[0]
+        job = claim(pachd, plan, _wait_for_turn(pachd, plan, found[0], deadline), deadline)
+    else:
+        plan, job = claim_free(pachd, plans, deadline)
     try:
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
-        for one in plan.inputs:
-            say(f"input {one.name}: {one.commit}{_about(config, one)}")
-        signed = beside(lambda: _sign(pachd, config, execution, task, plan, job))
+        for line in (line for one in sources for line in about(config, one)):
+            say(line)
+        inputs = {name: commit for one in sources for name, commit in one.named.items()}
+        signed = beside(lambda: _sign(pachd, config, execution, task, inputs, job))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
-    return Opened(config, plan, job, signed)
+    return Opened(config, plan, sources, job, signed)
 
 
 def _sign(
-    pachd: Pachd, config: StepConfig, execution: Execution, task: KfpTask, plan: PipelinePlan, job: ClaimedJob
+    pachd: Pachd,
+    config: StepConfig,
+    execution: Execution,
+    task: KfpTask,
+    inputs: dict[str, Reference],
+    job: ClaimedJob,
 ) -> StepRecord:
     # Loaded only now, while Pachyderm starts the job.
     from kfp_pachyderm.launcher.code import begun, code_of
     from kfp_pachyderm.provenance.stored import entries
 
-    inputs = {one.name: one.commit for one in plan.inputs}
     record = begun(task, job.output, inputs, code_of(config, execution), job)
     jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
     return record
 
 
-def _about(config: StepConfig, one: ClaimedInput) -> str:
-    if not one.commit.encoding:
-        return ""
-    decoded = one.s3 and config.gateway == "adapter"
-    return f" (keys are percent-encoded in Pachyderm{'' if decoded else ', and shown so'})"
+def _prepare(pachd: Pachd, project: str, sources: tuple[Source, ...]) -> list[Gathering | None]:
+    """What has to be gathered, for each input; most steps never load what does it."""
+    if not any(one.repo for one in sources):
+        return [None] * len(sources)
+    from kfp_pachyderm.launcher.fan_in import prepare
+
+    return [prepare(pachd, project, one) if one.repo else None for one in sources]
 
 
-def _resolve(
-    pachd: Pachd, config: StepConfig, execution: Execution, deadline: float
-) -> list[tuple[InputConfig, Reference]]:
-    """Every input and its commit, asked for side by side."""
-
-    def ask(one: InputConfig) -> Reference:
-        text = without_mark(execution.parameter(one.name)) or f"{one.repo}@{one.branch}"
-        found = resolve(pachd, parse(text, one.project or config.project), deadline, say, one.glob)
-        _check_encoding(found)
-        return found
-
-    asked = [beside(partial(ask, one)) for one in config.inputs]
-    # One that can't be had is told although another is still waited for.
-    for one in wait(asked, return_when=FIRST_EXCEPTION).done:
-        one.result()
-    return [(given, one.result()) for given, one in zip(config.inputs, asked, strict=True)]
-
-
-def _check_encoding(commit: Reference) -> None:
-    if commit.encoding not in ("", PERCENT):
-        raise ProtocolError(
-            f"the keys of {commit} are encoded as {commit.encoding!r}, which this version of kfp-pachyderm "
-            "does not know: install the version that wrote them"
-        )
+def _checked(
+    pachd: Pachd, plan: PipelinePlan, identity: Identity, looked: Future[pps.PipelineInfo | None] | None
+) -> pps.PipelineInfo | None:
+    """The pipeline, if there is one: ours to use, and nothing of an earlier attempt runs in it any more."""
+    found = inspect_owned(pachd, plan, looked)
+    if found:
+        check_rights(pachd, plan)
+        _stop_predecessor(pachd, plan, identity)
+    return found
 
 
 def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> None:

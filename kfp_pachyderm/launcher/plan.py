@@ -9,7 +9,11 @@ from kfp_pachyderm.pachyderm.references import Reference
 
 
 def make_plan(
-    config: StepConfig, name: str, kfp_pipeline: str, found: list[tuple[InputConfig, Reference]]
+    config: StepConfig,
+    name: str,
+    kfp_pipeline: str,
+    found: list[tuple[InputConfig, Reference]],
+    sibling_of: str = "",
 ) -> PipelinePlan:
     """The plan.
 
@@ -18,6 +22,7 @@ def make_plan(
         name: the Pachyderm pipeline.
         kfp_pipeline: the KFP pipeline; "" when that is not known.
         found: the step's inputs, and what each reads; the spec knows project and repo of it only.
+        sibling_of: as in PipelinePlan.
     """
     return PipelinePlan(
         project=config.project,
@@ -31,14 +36,12 @@ def make_plan(
         fields=config.pipeline_spec,
         kfp_pipeline=kfp_pipeline,
         component=config.component,
+        sibling_of=sibling_of,
     )
 
 
 def _claims(project: str, name: str, found: list[tuple[InputConfig, Reference]]) -> tuple[ClaimedInput, ...]:
-    claims, times = [], dict[tuple[str, str], int]()
-    for one, commit in found:
-        repo = (commit.project, commit.repo)
-        times[repo] = times.get(repo, 0) + 1
-        branch = branch_name(project, name, commit.project, times[repo])
-        claims.append(ClaimedInput(one.name, commit, branch, one.s3, one.glob))
-    return tuple(claims)
+    return tuple(
+        ClaimedInput(one.name, commit, branch_name(project, name, commit.project), one.s3, one.glob)
+        for one, commit in found
+    )

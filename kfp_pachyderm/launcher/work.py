@@ -95,7 +95,16 @@ class Work:
 
     def _child(self, datum: str) -> None:
         files = lay_out(self._pachd, self._opened.plan, self._session.files, self._folder / "inputs" / datum)
-        env = child_environment(self._step(datum, files), self._sidecar(), self._folder)
+        self._gateway.open()
+        code = self._exit_code(child_environment(self._step(datum, files), self._sidecar(), self._folder))
+        # a signal ends the adapter, too
+        self._signals.check()
+        self._gateway.close()
+        self._raise_problem()
+        if code:
+            raise ChildFailed(code, f"the step's command ended with exit code {code}")
+
+    def _exit_code(self, env: dict[str, str]) -> int:
         try:
             child = self._signals.start(self._command, env)
         except OSError as error:
@@ -107,10 +116,7 @@ class Work:
             self._signals.end_child()
         code = child.wait()
         self._signals.child = None
-        self._signals.check()
-        self._raise_problem()
-        if code:
-            raise ChildFailed(code, f"the step's command ended with exit code {code}")
+        return code
 
     def _step(self, datum: str, files: str) -> Step:
         opened, gateway = self._opened, self._gateway
@@ -118,7 +124,9 @@ class Work:
             endpoint=gateway.endpoint,
             access_key=gateway.access_key,
             secret_key=gateway.secret_key,
-            inputs={one.name: str(one.commit) for one in opened.plan.inputs if one.s3},
+            inputs={
+                name: shown for one in opened.sources if one.config.s3 for name, shown in one.shown.items()
+            },
             output_bucket="out" if opened.config.s3_out else None,
             output_commit=str(opened.job.output),
             project=opened.job.project,

@@ -15,8 +15,17 @@ from kfp_pachyderm.errors import NotFoundError, PachydermError, PachydermUnreach
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.codes import code_of
 from kfp_pachyderm.pachyderm.ownership import inspect_owned, mark, mark_project, new_claims
-from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, is_current, message, spec
-from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
+from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, claim_branch, is_current, message, spec
+from kfp_pachyderm.pachyderm.references import Reference, commit_message
+from kfp_pachyderm.pachyderm.turns import (
+    TakenError,
+    Turns,
+    give_up,
+    job_in_one_call,
+    job_of,
+    new_turn,
+    turns,
+)
 from kfp_pachyderm.pachyderm.waiting import looks
 from kfp_pachyderm.sdk import pfs, pps, transaction
 
@@ -47,7 +56,13 @@ class ClaimedJob:
         return pps.Job(pipeline=message(self.project, self.pipeline), id=self.id)
 
 
-def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, deadline: float) -> ClaimedJob:
+def claim(
+    pachd: Pachd,
+    plan: PipelinePlan,
+    found: pps.PipelineInfo | None,
+    deadline: float,
+    seen: Turns | None = None,
+) -> ClaimedJob:
     """Makes exactly one job of the plan's pipeline on the plan's commits.
 
     Args:
@@ -55,18 +70,28 @@ def claim(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, dead
         plan: the pipeline and its pinned inputs.
         found: what `inspect_owned` said of the pipeline just now.
         deadline: `time.monotonic()` until which it is tried.
+        seen: the pipeline's turns before it was seen that it is free: if another step has taken it since,
+            nothing is changed; None: the job queues behind the pipeline's others.
 
     Raises:
         PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
         PachydermError: what pachd answered at last.
+        TakenError: another step was quicker.
     """
-    wanted = spec(plan)
+    wanted, own = spec(plan), new_turn()
 
     def attempt(again: bool) -> ClaimedJob:
         nonlocal found
         if again:
             found = inspect_owned(pachd, plan)
-        return _try(pachd, plan, wanted, found)
+        try:
+            if seen and found and is_current(found, wanted):
+                return _in_one_call(pachd, plan, seen, own)
+            return _try(pachd, plan, wanted, found, seen or frozenset())
+        except PachydermError as error:
+            if seen is not None and _was_taken(pachd, plan, seen, error):
+                raise TakenError(str(plan)) from error
+            raise
 
     job = trying(pachd, plan, deadline, attempt)
     try:
@@ -110,23 +135,34 @@ def trying(
         pause, again = min(pause * 2, 2.0), True
 
 
+def _was_taken(pachd: Pachd, plan: PipelinePlan, seen: Turns, error: PachydermError) -> bool:
+    return _exists_already(error) if not seen else not seen <= turns(pachd, plan)
+
+
 def _may_pass(error: PachydermError) -> bool:
-    # ALREADY_EXISTS: another step made the pipeline since we looked; the next look sees it.
-    return isinstance(error, TemporaryError) or code_of(error) is grpc.StatusCode.ALREADY_EXISTS
+    # Another step made the pipeline since we looked; the next look sees it.
+    return isinstance(error, TemporaryError) or _exists_already(error)
+
+
+def _exists_already(error: PachydermError) -> bool:
+    return code_of(error) is grpc.StatusCode.ALREADY_EXISTS
 
 
 def _try(
-    pachd: Pachd, plan: PipelinePlan, wanted: dict[str, Any], found: pps.PipelineInfo | None
+    pachd: Pachd,
+    plan: PipelinePlan,
+    wanted: dict[str, Any],
+    found: pps.PipelineInfo | None,
+    seen: Turns,
 ) -> ClaimedJob:
     if found is None:
         ensure_project(pachd, plan.project)
 
     def fill(inside: Pachd) -> None:
+        # First of all: who comes second fails at once.
+        give_up(inside, plan, seen)
         for one in plan.inputs:
-            repo = repo_message(one.commit.project, one.commit.repo)
-            inside.pfs.create_branch(
-                head=commit_message(one.commit), branch=pfs.Branch(repo=repo, name=one.branch)
-            )
+            inside.pfs.create_branch(head=commit_message(one.commit), branch=claim_branch(one))
         if found is None or not is_current(found, wanted):
             inside.pps.create_pipeline_v2(
                 create_pipeline_request_json=json.dumps(wanted), update=found is not None
@@ -169,6 +205,34 @@ def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pa
             _kill(pachd, job, started)
         raise
     return job
+
+
+def _in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> ClaimedJob:
+    """As `in_transaction`; what a call did after it was looked for, the next one finds."""
+    try:
+        made: str | None = job_in_one_call(pachd, plan, seen, own)
+    except PachydermError as error:
+        if isinstance(error, PachydermUnreachableError):
+            pachd.wait_for_answer(error)
+        made = job_of(pachd, plan, own)
+        if made is None:
+            raise
+    except BaseException:
+        # A signal: perhaps pachd made the job.
+        _kill_made(pachd, plan, own)
+        raise
+    assert made is not None
+    return ClaimedJob(plan.project, plan.name, made)
+
+
+def _kill_made(pachd: Pachd, plan: PipelinePlan, own: str) -> None:
+    try:
+        made = job_of(pachd.patient(1.0), plan, own)
+    except PachydermError as error:
+        logger.debug("jobs of %s: %s", plan, error)
+        return
+    if made is not None:
+        _kill(pachd, ClaimedJob(plan.project, plan.name, made))
 
 
 def _exists(pachd: Pachd, job: ClaimedJob) -> bool:
@@ -225,5 +289,5 @@ def _create_project(pachd: Pachd, project: pfs.Project) -> None:
         pachd.pfs.create_project(project=project, description="made by kfp-pachyderm")
         mark_project(pachd, project.name)
     except PachydermError as error:
-        if code_of(error) is not grpc.StatusCode.ALREADY_EXISTS:
+        if not _exists_already(error):
             raise

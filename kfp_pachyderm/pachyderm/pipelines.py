@@ -22,6 +22,8 @@ from kfp_pachyderm.sdk import auth, pfs, pps
 OWNER_KEY, OWNER = "kfp-pachyderm/owner", "kfp-pachyderm"
 #: Annotations that say who uses the pipeline: which component of which KFP pipeline.
 KFP_PIPELINE_KEY, COMPONENT_KEY = "kfp-pachyderm/pipeline", "kfp-pachyderm/component"
+#: The annotation of a step's further pipelines, made for its jobs side by side: the name of the first.
+SIBLING_KEY = "kfp-pachyderm/sibling-of"
 #: The sidecar keeps up to 500 MB of what a step writes in memory
 #: (src/internal/storage/fileset/unordered_writer.go), and its Go runtime takes the request as its limit.
 SIDECAR_MEMORY = "1Gi"
@@ -65,6 +67,7 @@ class PipelinePlan:
         kfp_pipeline: the KFP pipeline that the step belongs to; "" when that is not known.
         component: the KFP component that the step is made from.
         sidecar_memory: memory request of the sidecar; None: that of `fields`, else the default.
+        sibling_of: the first of the step's pipelines, where this is another one.
     """
 
     project: str
@@ -78,6 +81,7 @@ class PipelinePlan:
     kfp_pipeline: str = ""
     component: str = ""
     sidecar_memory: str | None = None
+    sibling_of: str = ""
 
     def __str__(self) -> str:
         return f"{self.project}/{self.name}"
@@ -98,10 +102,14 @@ def check_name(project: str, name: str) -> str:
     return name
 
 
-def branch_name(project: str, pipeline: str, repo_project: str, nth: int) -> str:
-    """The claim branch of a pipeline's nth input (from 1) out of one repo; no two pipelines share one."""
-    head = "kfp" if nth == 1 else f"kfp{nth}"
-    return f"{head}_{pipeline}" if repo_project == project else f"{head}_{project}_{pipeline}"
+def branch_name(project: str, pipeline: str, repo_project: str) -> str:
+    """The claim branch of a pipeline in a repo that it reads; no two pipelines share one."""
+    return f"kfp_{pipeline}" if repo_project == project else f"kfp_{project}_{pipeline}"
+
+
+def claim_branch(one: ClaimedInput) -> pfs.Branch:
+    """Pachyderm's message for an input's claim branch."""
+    return pfs.Branch(repo=repo_message(one.commit.project, one.commit.repo), name=one.branch)
 
 
 def spec(plan: PipelinePlan) -> dict[str, Any]:
@@ -112,6 +120,7 @@ def spec(plan: PipelinePlan) -> dict[str, Any]:
     }
     own_transform = plan.fields.get("transform", {})
     own_annotations = plan.fields.get("metadata", {}).get("annotations", {})
+    sibling = {SIBLING_KEY: plan.sibling_of} if plan.sibling_of else {}
     return {
         **plan.fields,
         "pipeline": {"project": {"name": plan.project}, "name": plan.name},
@@ -129,7 +138,7 @@ def spec(plan: PipelinePlan) -> dict[str, Any]:
         **_sidecar_requests(plan),
         "metadata": {
             **plan.fields.get("metadata", {}),
-            "annotations": {**own_annotations, OWNER_KEY: OWNER, **users(plan)},
+            "annotations": {**own_annotations, OWNER_KEY: OWNER, **users(plan), **sibling},
         },
     }
 
@@ -201,5 +210,14 @@ def check_rights(pachd: Pachd, plan: PipelinePlan) -> None:
 
 
 def is_current(info: pps.PipelineInfo, wanted: dict[str, Any]) -> bool:
-    """Whether the pipeline was made from exactly this spec."""
-    return bool(info.user_spec_json) and json.loads(info.user_spec_json) == wanted
+    """Whether the pipeline was made from exactly this spec, for whichever of a component's steps.
+
+    KFP calls a component's second task `edges-2`: so may be called the second pipeline of its first task.
+    """
+    return bool(info.user_spec_json) and _unmarked(json.loads(info.user_spec_json)) == _unmarked(wanted)
+
+
+def _unmarked(made_from: dict[str, Any]) -> dict[str, Any]:
+    found = made_from.get("metadata", {})
+    annotations = {key: value for key, value in found.get("annotations", {}).items() if key != SIBLING_KEY}
+    return {**made_from, "metadata": {**found, "annotations": annotations}}

@@ -105,7 +105,7 @@ def commit_message(reference: Reference) -> pfs.Commit:
 
 
 def resolve(
-    pachd: Pachd, reference: Reference, deadline: float, tell: Callable[[str], None], glob: str = "/"
+    pachd: Pachd, reference: Reference, deadline: float, tell: Callable[[str], None], glob: str | None = "/"
 ) -> Reference:
     """The commit that a reference stands for now: finished, without error, with files in it.
 
@@ -117,7 +117,7 @@ def resolve(
         reference: what to resolve.
         deadline: `time.monotonic()` until which an open commit is waited for.
         tell: takes one line for the user: what is skipped or waited for.
-        glob: Pachyderm's glob that has to match something.
+        glob: Pachyderm's glob that has to match something; None: the commit may be empty.
 
     Raises:
         RepoNotFoundError, BranchNotFoundError, CommitNotFoundError: what exactly is missing.
@@ -136,7 +136,11 @@ def resolve(
         info = _finished(pachd, parent, _inspect(pachd, parent), deadline, tell)
     encoding = info.metadata.get(KEYS, "")
     found = replace(reference, version=info.commit.id, encoding=encoding)
-    _refuse_empty(pachd, reference, found, glob)
+    if glob is not None and is_empty(pachd, found, glob):
+        seen = "has no files" if glob == "/" else f"has no file that matches {glob!r}"
+        raise EmptyInputError(
+            f"{reference}: commit {found.version} {seen}; Pachyderm would run no user code and report success"
+        )
     return found
 
 
@@ -197,11 +201,7 @@ def is_finished(info: pfs.CommitInfo) -> bool:
     return bool(info.finished.timestamp())
 
 
-def _refuse_empty(pachd: Pachd, reference: Reference, found: Reference, glob: str) -> None:
+def is_empty(pachd: Pachd, commit: Reference, glob: str = "/") -> bool:
+    """Whether nothing in the commit matches the glob."""
     # The very question that Pachyderm's worker asks: no match means no datum, and success without user code.
-    for _ in pachd.pfs.glob_file(commit=commit_message(found), pattern=glob):
-        return
-    seen = "has no files" if glob == "/" else f"has no file that matches {glob!r}"
-    raise EmptyInputError(
-        f"{reference}: commit {found.version} {seen}; Pachyderm would run no user code and report success"
-    )
+    return not any(True for _ in pachd.pfs.glob_file(commit=commit_message(commit), pattern=glob))

@@ -125,15 +125,11 @@ def finish(
         WriteBackError: it is not what was put.
         CommitNotFinishedError: Pachyderm was not done with it at the deadline.
     """
-    handle = commit_message(commit)
-    pachd.repeated(lambda: _finish_once(pachd, handle), "FinishCommit")
-    every = looks(pachd, lambda: pachd.pfs.inspect_commit(commit=handle), deadline, tell, LOOK_AT_COMMIT)
-    info = next((one for one in every if is_finished(one)), None)
-    if info is None:
-        raise CommitNotFinishedError(f"{commit}: Pachyderm did not validate it in time; give it more time")
-    if info.error:
-        raise WriteBackError(f"{commit} did not take the files: {info.error}")
-    patient, file = pachd.patient(deadline - time.monotonic()), pfs.File(commit=handle, path="/")
+    close(pachd, commit, deadline, tell)
+    patient, file = (
+        pachd.patient(deadline - time.monotonic()),
+        pfs.File(commit=commit_message(commit), path="/"),
+    )
     walked = patient.repeated(lambda: list(patient.pfs.walk_file(file=file)), "WalkFile")
     held = {one.file.path: one.size_bytes for one in walked if one.file_type == pfs.FileType.FILE}
     wrong = [path for path, file in files.items() if held.get(path) != file.stat().st_size]
@@ -142,6 +138,23 @@ def finish(
             f"{commit} holds {len(wrong)} of {len(files)} files otherwise than they were put, "
             f"first {wrong[0]!r}"
         )
+
+
+def close(pachd: Pachd, commit: Reference, deadline: float, tell: Callable[[str], None]) -> None:
+    """Finishes the commit and waits until Pachyderm has validated it.
+
+    Raises:
+        WriteBackError: it found something wrong.
+        CommitNotFinishedError: it was not done at the deadline.
+    """
+    handle = commit_message(commit)
+    pachd.repeated(lambda: _finish_once(pachd, handle), "FinishCommit")
+    every = looks(pachd, lambda: pachd.pfs.inspect_commit(commit=handle), deadline, tell, LOOK_AT_COMMIT)
+    info = next((one for one in every if is_finished(one)), None)
+    if info is None:
+        raise CommitNotFinishedError(f"{commit}: Pachyderm did not validate it in time; give it more time")
+    if info.error:
+        raise WriteBackError(f"{commit} did not take the files: {info.error}")
 
 
 def _finish_once(pachd: Pachd, commit: pfs.Commit) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
@@ -17,6 +17,9 @@ _MOST_DIGITS = 19
 def _uuid(digits: str) -> str:
     # the module uuid takes longer to import than a step's start can spare
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def _nothing() -> None: ...
 
 
 class Source(Protocol):
@@ -45,6 +48,7 @@ class S3Request:
         length: Content-Length, None when not given or chunked.
         raw_query: as sent, without the question mark.
         id: made up here, for the answer's x-amz-request-id: a UUID, as s2's are.
+        tell_signed: to be called when the signature is right: the server lets its sender do more then.
     """
 
     method: str
@@ -58,6 +62,7 @@ class S3Request:
     length: int | None
     raw_query: str = ""
     id: str = field(default_factory=lambda: _uuid(os.urandom(16).hex()))
+    tell_signed: Callable[[], None] = _nothing
 
     def has(self, name: str) -> bool:
         """Whether the query names this parameter, with or without a value."""
@@ -153,4 +158,5 @@ def from_environ(environ: Mapping[str, Any]) -> S3Request:
         body=environ["wsgi.input"],
         length=_length(headers),
         raw_query=raw_query,
+        tell_signed=environ.get("s3.signed", _nothing),
     )

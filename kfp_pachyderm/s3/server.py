@@ -1,89 +1,39 @@
-"""A threaded HTTP server on loopback: cheroot, made fast for large objects and patient with slow clients."""
+"""A threaded HTTP server: cheroot, made fast for large objects and patient with slow clients."""
 
 from __future__ import annotations
 
-import io
+import contextlib
 import logging
 import socket
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 from cheroot import wsgi
 from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.workers.threadpool import ThreadPool
 
+from kfp_pachyderm.s3.peers import Peers
+from kfp_pachyderm.s3.streams import makefile
 from kfp_pachyderm.s3.transfer import TransferReader
 from kfp_pachyderm.s3.wsgi import WSGIApplication
 
 log = logging.getLogger(__name__)
 
-#: Each connection keeps one; large reads go past it.
-_READ_BUFFER = 2**16
 _IDLE = 300
 #: Seconds in which a request's head must be there: a trickle of bytes would keep its thread for ever.
 _HEAD = 30.0
 _HEADERS = 2**17
 #: A client that stalls within a body keeps a thread, and may only go on after another request (a merge of
 #: many objects reads them in turns), so there are as many threads as anybody needs; they are made on demand.
-_THREADS, _MOST_THREADS = 8, 512
-
-
-class _Writer:
-    """What cheroot needs of a socket's file; its own copies every answer several times in Python."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.bytes_written = 0
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        self._sock.sendall(data)
-        self.bytes_written += len(data)
-        return len(data)
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class _Raw(socket.SocketIO):
-    """Reads from the socket until a deadline, whatever comes in little by little."""
-
-    deadline: float | None = None
-    asleep = False
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self.asleep:
-            return None
-        if self.deadline is not None:
-            left = self.deadline - time.monotonic()
-            self._sock.settimeout(max(left, 0.001))  # type: ignore[attr-defined]
-        return super().readinto(buffer)
-
-
-class _Reader(io.BufferedReader):
-    """What cheroot needs of it; its own is written in Python, and copies large bodies several times."""
-
-    raw: _Raw
-    bytes_read = 0
-
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(_Raw(sock, "rb"), _READ_BUFFER)
-
-    def has_data(self) -> bool:
-        """Whether there is something to read without waiting for the client."""
-        self.raw.asleep = True
-        try:
-            return bool(self.peek(1))
-        finally:
-            self.raw.asleep = False
-
-
-def _makefile(sock: socket.socket, mode: str, _bufsize: int) -> Any:
-    return _Reader(sock) if "r" in mode else _Writer(sock)
-
+_THREADS, MOST_THREADS = 8, 512
+#: Connections that the kernel has ready for us; cheroot's five make others wait a second each.
+_BACKLOG = 1024
+#: Seconds after which a thread counts as waiting for its client.
+_STALLED = 0.1
+#: Seconds that answers under way have when the server refuses more.
+_LAST_WORDS = 5.0
 
 #: What Go's net/http says to requests that it can't read; Pachyderm's gateway is one of its servers.
 _UNREADABLE = (
@@ -123,7 +73,40 @@ class _Connection(HTTPConnection):
     RequestHandlerClass = _Request
 
     def __init__(self, server: Any, sock: socket.socket, _makefile_of_server: Any = None) -> None:
-        super().__init__(server, sock, _makefile)
+        super().__init__(server, sock, makefile)
+        self._closing = threading.Lock()
+
+    def counted(self) -> bool:
+        """Counts it as its peer's; False: the peer has too many."""
+        counted = self.server.peers is None or self.server.peers.connect(self.remote_addr)
+        if counted:
+            self.server.open.add(self)
+        return bool(counted)
+
+    def communicate(self) -> bool:
+        try:
+            return bool(super().communicate())  # type: ignore[no-untyped-call]
+        finally:
+            self.server.requests.done(self)
+
+    def close(self) -> None:
+        if not self._closing.acquire(blocking=False):
+            return  # the end of the server and that of the connection's thread may meet
+        if self in self.server.open:
+            self.server.open.discard(self)
+            if self.server.peers:
+                self.server.peers.disconnect(self.remote_addr)
+        super().close()
+
+    def stalled(self, since: float) -> bool:
+        """Whether it has been waiting for its client since before that time."""
+        began = self.rfile.raw.since or self.wfile.since
+        return began is not None and began < since
+
+    def signed(self) -> None:
+        """Its peer has shown that it has the keys."""
+        if self.server.peers:
+            self.server.requests.begin(self.server.peers.know(self.remote_addr))
 
 
 class _Gateway(wsgi.Gateway_10):
@@ -138,17 +121,32 @@ class _Gateway(wsgi.Gateway_10):
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in self.req.inheaders.items()
         }
+        environ["s3.signed"] = self.req.conn.signed
         return environ
 
 
 class _Threads(ThreadPool):
-    """Threads as they are needed; they stay."""
+    """Threads as they are needed, and as their connection's peer may have them; they stay."""
 
     def put(self, conn: Any) -> None:
+        peers: Peers | None = self.server.peers
+        if peers is None or peers.begin(conn.remote_addr, conn):
+            self.begin([conn])
+
+    def begin(self, connections: list[Any]) -> None:
+        """Gives each a thread."""
         threads: list[Any] = self._threads  # type: ignore[attr-defined]
-        if self.qsize >= self.idle and len(threads) < self.max:
-            threads.append(self._spawn_worker())  # type: ignore[attr-defined]
-        super().put(conn)
+        for conn in connections:
+            self.server.busy.add(conn)
+            if self.qsize >= self.idle and len(threads) < self.max:
+                threads.append(self._spawn_worker())  # type: ignore[attr-defined]
+            super().put(conn)
+
+    def done(self, conn: Any) -> None:
+        """Its thread is free for another connection."""
+        self.server.busy.discard(conn)
+        if self.server.peers:
+            self.begin(self.server.peers.end(conn.remote_addr))
 
 
 class _Server(wsgi.Server):
@@ -156,17 +154,60 @@ class _Server(wsgi.Server):
     keep_alive_conn_limit = 1000
     max_request_header_size = _HEADERS
     expiration_interval = 0.05
+    peers: Peers | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.open: set[_Connection] = set()
+        self.busy: set[_Connection] = set()
 
     def process_conn(self, conn: Any) -> None:
-        if conn.last_used is None:
+        if conn.last_used is not None:
+            super().process_conn(conn)
+        elif conn.counted():
             # cheroot gives a new connection a thread at once, whether the client says anything or not
             self.put_conn(conn)
         else:
-            super().process_conn(conn)
+            conn.close()
+
+    def watch_stalled(self) -> None:
+        """Sees now and then which threads wait for their clients."""
+        while self.ready and self.peers:
+            time.sleep(_STALLED)
+            since = time.monotonic() - _STALLED
+            stalled = Counter(conn.remote_addr for conn in list(self.busy) if conn.stalled(since))
+            self.requests.begin(self.peers.stalled(stalled))
+
+    def refuse(self) -> None:
+        """Takes no more connections and requests; what is under way hears no more from its client."""
+        self.ready = False
+        self._connections.stop()  # type: ignore[attr-defined]
+        self.socket.close()
+        for conn in self.peers.forget_waiting() if self.peers else ():
+            conn.close()
+        for conn in list(self.open):
+            if conn in self.busy:
+                _shut(conn.socket, socket.SHUT_RD)
+            else:
+                conn.close()
+
+    def end_threads(self) -> None:
+        """After `refuse`: cuts what does not end by itself, and ends the threads."""
+        deadline = time.monotonic() + _LAST_WORDS
+        while self.busy and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for conn in list(self.busy):
+            _shut(conn.socket, socket.SHUT_RDWR)
+        self.requests.stop(_LAST_WORDS)
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         # mostly clients that go away, which is no error of ours
         log.log(min(level, logging.INFO), "%s", msg.strip(), exc_info=traceback)
+
+
+def _shut(sock: socket.socket, how: int) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(how)
 
 
 class S3Server:
@@ -175,26 +216,51 @@ class S3Server:
     Args:
         app: the application.
         port: 0 for any free one.
-        host: the IPv4 address to listen on.
+        host: the IP address to listen on.
+        peers: what each address that talks to it may take; None: all.
 
     Attributes:
         port: the port it listens on.
+
+    Raises:
+        OSError: it can't listen there.
     """
 
-    def __init__(self, app: WSGIApplication, port: int = 0, host: str = "127.0.0.1") -> None:
-        server = _Server((host, port), app, server_name="s3", timeout=_IDLE, shutdown_timeout=1)
+    def __init__(
+        self,
+        app: WSGIApplication,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        peers: Peers | None = None,
+    ) -> None:
+        server = _Server(
+            (host, port),
+            app,
+            server_name="s3",
+            timeout=_IDLE,
+            shutdown_timeout=1,
+            request_queue_size=_BACKLOG,
+        )
+        server.peers = peers
         server.gateway = _Gateway
-        server.requests = _Threads(server, min=_THREADS, max=_MOST_THREADS)
+        server.requests = _Threads(server, min=_THREADS, max=MOST_THREADS)
         server.prepare()
         self._server = server
         self.port: int = server.bind_addr[1]
         self._thread = threading.Thread(target=server.serve, name=f"s3-{self.port}", daemon=True)
         self._thread.start()
+        if peers:
+            threading.Thread(target=server.watch_stalled, name="s3-stalled", daemon=True).start()
 
     def close(self) -> None:
         """Stops listening and ends the threads."""
         self._server.stop()
         self._thread.join()
+
+    def refuse(self) -> None:
+        """Stops at once: who connects is refused, uploads under way fail, answers go on for some seconds."""
+        self._server.refuse()
+        threading.Thread(target=self._server.end_threads, name="s3-end", daemon=True).start()
 
     def __enter__(self) -> S3Server:
         return self

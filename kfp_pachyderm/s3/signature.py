@@ -277,13 +277,27 @@ def query_v2(request: S3Request, secrets: Secrets, now: datetime) -> Signed | No
     return _check_v2(access_key, signature, _v2_text(request, expires), secrets)
 
 
-def verify(request: S3Request, secrets: Secrets, now: datetime | None = None) -> Signed:
+def verify(
+    request: S3Request, secrets: Secrets, now: datetime | None = None, v4_only: bool = False
+) -> Signed:
     """Checks whatever signature the request carries.
+
+    Args:
+        request: the request.
+        secrets: knows the secret keys.
+        now: the time; None: the clock's.
+        v4_only: refuses Signature Version 2, which says nothing of the content and, in headers, of the host.
 
     Raises:
         S3Error: AccessDenied without one, else what is wrong with it.
     """
     now = now or datetime.now(UTC)
+    if v4_only and (request.header("authorization").startswith("AWS ") or request.has("AWSAccessKeyId")):
+        raise S3Error(
+            "InvalidRequest",
+            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256: "
+            'a step with share=True takes Signature Version 4 alone (botocore: signature_version="s3v4").',
+        )
     _check_v2_date(request, now)
     signed = (
         header_v4(request, secrets, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,16 +47,40 @@ class S3Input(_Input):
             "out";
             None: the repo's name. A parameter with dashes is passed with underscores: `my_images=...`.
         project: the repo's project; None: the step's own.
+        many: whether the parameter takes a list of commits: `dsl.Collected(...)`, a Python list of
+            references, a parameter of type list. The bucket has a folder for each, in the list's order:
+            `0/`, `1/`, ...
+        merge: with `many`: whether their keys are in one flat bucket instead; a key that two of them hold
+            fails the step before its job is made.
 
     Raises:
         BucketNameError: S3 clients refuse the name.
-        SpecError: Pachyderm or KFP refuses one of the names.
+        SpecError: Pachyderm or KFP refuses one of the names; `merge` without `many`.
     """
 
+    many: bool
+    merge: bool
+
     def __init__(
-        self, repo: str, branch: str = "master", *, name: str | None = None, project: str | None = None
+        self,
+        repo: str,
+        branch: str = "master",
+        *,
+        name: str | None = None,
+        project: str | None = None,
+        many: bool = False,
+        merge: bool = False,
     ) -> None:
-        Model.__init__(self, repo=repo, branch=branch, name=name, project=project)
+        Model.__init__(self, repo=repo, branch=branch, name=name, project=project, many=many, merge=merge)
+
+    @model_validator(mode="after")
+    def _merges_many(self) -> S3Input:
+        if self.merge and not self.many:
+            raise SpecError(
+                "merge=True puts the keys of many commits into one flat bucket, and needs many=True. Write "
+                f'S3Input("{self.repo}", many=True, merge=True), or leave out merge.'
+            )
+        return self
 
     @field_validator("name", mode="before")
     @classmethod
@@ -64,7 +89,14 @@ class S3Input(_Input):
 
     def config(self) -> InputConfig:
         """The input as the launcher reads it."""
-        return InputConfig(name=self.name, repo=self.repo, branch=self.branch, project=self.project)
+        return InputConfig(
+            name=self.name,
+            repo=self.repo,
+            branch=self.branch,
+            project=self.project,
+            many=self.many,
+            merge=self.merge,
+        )
 
 
 class FileInput(_Input):
@@ -138,7 +170,20 @@ def configs(inputs: Iterable[S3Input | FileInput]) -> tuple[InputConfig, ...]:
             raise InputNameError(
                 f'name "{one.name}" was used more than once. Give one of the inputs another "name".'
             )
+    _refuse_names_of_folders(found)
     return found
+
+
+def _refuse_names_of_folders(found: tuple[InputConfig, ...]) -> None:
+    """The variables `<input>_0_COMMIT` of an input that takes many must not be another's `<input>_COMMIT`."""
+    for one in found:
+        alike = re.compile(rf"{re.escape(one.name)}[_-]\d+")
+        taken = next((other.name for other in found if one.many and alike.fullmatch(other.name)), None)
+        if taken:
+            raise InputNameError(
+                f'Input "{taken}" is named like a commit of "{one.name}", which takes many. Give it another '
+                '"name".'
+            )
 
 
 def _config(one: object) -> InputConfig:

@@ -17,6 +17,8 @@ _MAX_PIPELINE = 51
 _MAX_DNS_LABEL = 63
 #: Pachyderm src/pfs/pfs.go: projectNameLimit.
 _MAX_PROJECT = 51
+#: Each has a worker pod, which asks for a gibibyte and stays; and each step looks at all of them.
+_MAX_CONCURRENCY = 32
 
 
 def nonempty(argument: str, value: object) -> str:
@@ -104,8 +106,27 @@ def pipeline(value: object, in_project: str) -> str:
     return name
 
 
-def step_pipeline(value: object, in_project: str) -> str:
+def concurrency(value: object) -> int:
+    """How many Pachyderm pipelines a step may have.
+
+    Raises:
+        SpecError: no whole number from 1 to the maximum.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_CONCURRENCY:
+        raise SpecError(
+            f'Argument for "concurrency" must be a whole number from 1 to {_MAX_CONCURRENCY}: each of these '
+            f"jobs has a pipeline and a worker pod of its own. Got {value!r}."
+        )
+    return value
+
+
+def step_pipeline(value: object, in_project: str, at_once: int = 1) -> str:
     """A name for the pipeline of a step: names that differ in case or `_` only are one to Kubernetes.
+
+    Args:
+        value: the name.
+        in_project: its project.
+        at_once: the step's concurrency; the last of its pipelines has the longest name.
 
     Raises:
         SpecError: no such name.
@@ -117,6 +138,8 @@ def step_pipeline(value: object, in_project: str) -> str:
             f"{name!r}: "
             f'pass "name", for example {re.sub("[^a-z0-9]+", "-", name.lower())!r}.'
         )
+    if at_once > 1:
+        pipeline(f"{name}-{at_once}", in_project)
     return name
 
 

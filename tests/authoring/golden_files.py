@@ -18,10 +18,12 @@ SAMPLES = HERE.parents[1] / "samples"
 #: The samples are what users read: they name no FUNCTION for us.
 SAMPLE_FUNCTIONS = {
     "cross/pipeline.py": "filters",
+    "dask/pipeline.py": "rides",
     "digits/pipeline.py": "digits",
     "edges/pipeline.py": "edge_detection",
     "existing/in_place.py": "in_place",
     "existing/pipeline.py": "documented",
+    "fan/pipeline.py": "fan",
     "minio/pipeline.py": "word_count",
 }
 SOURCES = [*sorted((HERE / "pipelines").glob("*.py")), *(SAMPLES / one for one in SAMPLE_FUNCTIONS)]

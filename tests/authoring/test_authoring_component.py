@@ -126,6 +126,18 @@ def test_command_that_kfp_puts_values_into_is_kept_as_it_was() -> None:
     assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES)).command == ()
 
 
+def test_share() -> None:
+    assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES)).share is False
+    assert step_config(pachyderm.s3_enabled(work, inputs=IMAGES, share=True)).share is True
+    off = pachyderm.s3_enabled(work, inputs=IMAGES, share=False)
+    assert off.component_yaml == pachyderm.s3_enabled(work, inputs=IMAGES).component_yaml
+    for wrong in ("yes", None, 1):
+        with pytest.raises(pachyderm.SpecError, match='"share" must be True or False'):
+            pachyderm.s3_enabled(share=wrong)  # type: ignore[call-overload]
+    with pytest.raises(pachyderm.SpecError, match=r'needs gateway="adapter".*docs/share\.md'):
+        pachyderm.s3_enabled(share=True, gateway="direct")
+
+
 def test_original_is_untouched() -> None:
     before = compiled(work)
     pachyderm.s3_enabled(work, inputs=IMAGES)
@@ -282,6 +294,22 @@ REFUSED = [
     (one, {"inputs": IMAGES, "name": "A_b"}, pachyderm.SpecError, "lower-case"),
     (one, {"inputs": IMAGES, "name": "a" * 52}, pachyderm.SpecError, "1 characters longer than the 51 max"),
     (one, {"inputs": IMAGES, "name": "a" * 50, "project": "b" * 20}, pachyderm.SpecError, "Kubernetes name"),
+    *(
+        (one, {"inputs": IMAGES, "concurrency": value}, pachyderm.SpecError, f"from 1 to 32.*Got {value!r}")
+        for value in (0, -1, 1.5, 2.0, True, "4", None, 33)
+    ),
+    (
+        one,
+        {"inputs": IMAGES, "name": "a" * 49, "concurrency": 10},
+        pachyderm.SpecError,
+        f'pipeline name "{"a" * 49}-10" is 1 characters longer than the 51 max',
+    ),
+    (
+        one,
+        {"inputs": IMAGES, "name": "a" * 37, "project": "b" * 20, "concurrency": 2},
+        pachyderm.SpecError,
+        "Kubernetes name",
+    ),
     (one, {"inputs": IMAGES, "project": "a b"}, pachyderm.SpecError, "underscores, and dashes"),
     (one, {"inputs": IMAGES, "spec": pachyderm.PipelineSpec.load(SPEC)}, pachyderm.SpecError, "not both"),
     (one, {"spec": SPEC}, pachyderm.SpecError, "PipelineSpec.load"),

@@ -239,3 +239,29 @@ def test_module_can_be_called_like_its_decorator() -> None:
         look(images=COMMIT)
 
     assert config_of(run, "look").project == "vision"
+
+
+def test_steps_of_two_components_can_not_share_the_pipelines_of_one() -> None:
+    @dsl.component(base_image="python:3.11")
+    def first():
+        pass
+
+    @dsl.component(base_image="python:3.11")
+    def first_2():
+        pass
+
+    wide = pachyderm.s3_enabled(first, inputs=[pachyderm.S3Input("images")], concurrency=3)
+    other = pachyderm.s3_enabled(first_2, inputs=[pachyderm.S3Input("images")])
+
+    def both():
+        wide()
+        other()
+
+    def twice():
+        wide()
+        wide()
+
+    said = r'"first" and "first-2" both need the Pachyderm pipeline "first-2".*s3_enabled\(name='
+    with pytest.raises(pachyderm.SpecError, match=said):
+        dsl.pipeline(name="both")(pachyderm.pipeline(both))
+    dsl.pipeline(name="twice")(pachyderm.pipeline(twice))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 from embedded_bench import without_auth
 from pachyderm_sdk.api import pfs, pps
@@ -189,3 +190,10 @@ def test_a_command_that_does_not_exist_fails_the_job_with_a_reason_in_its_log(be
     assert bench.ended(job).state == State.JOB_FAILURE
     lines = [one.message for one in bench.client.pps.get_logs(job=job)]
     assert any("user code can't be started" in line and "/no/such/program" in line for line in lines)
+
+
+def test_jobs_of_a_pipeline_that_does_not_exist_can_not_be_listed(bench):
+    with pytest.raises(grpc.RpcError) as refused:
+        _jobs(bench, "nowhere", history=-1)
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert refused.value.details() == f'pipeline "{bench.pipeline("nowhere").project.name}/nowhere" not found'

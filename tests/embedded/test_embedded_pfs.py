@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 from embedded_bench import without_auth
-from pachyderm_sdk.api import pfs
+from pachyderm_sdk.api import pfs, transaction
 from pachyderm_sdk.errors import AuthServiceNotActivated
 
 
@@ -158,3 +158,35 @@ def test_auth_is_off_and_absent_calls_are_named(bench):
     assert bench.client.get_version().major == 2
     cluster = bench.client.admin.inspect_cluster()
     assert cluster.deployment_id
+
+
+def test_branches_of_one_repo_can_not_hang_together_but_their_commits_can(bench):
+    first, second = bench.put("part", {"/x": b"1"}), bench.put("part", {"/x": b"2"})
+    bench.client.pfs.create_repo(repo=bench.repo("all"))
+    sources = [bench.branch("part", "one"), bench.branch("part", "two")]
+    for branch, head in zip(sources, (first, second), strict=True):
+        bench.client.pfs.create_branch(branch=branch, head=head)
+    with pytest.raises(grpc.RpcError) as error:
+        bench.client.pfs.create_branch(branch=bench.branch("all"), provenance=sources)
+    assert error.value.code() is grpc.StatusCode.UNKNOWN
+    assert error.value.details() == (
+        "validate DAG at end of transaction: multiple branches from the same repo, "
+        f'"{bench.project.name}/part", cannot participate in a DAG'
+    )
+    joined, alone = (
+        pfs.CreateBranchRequest(branch=bench.branch("all"), provenance=one) for one in (sources, [])
+    )
+    requests = [transaction.TransactionRequest(create_branch=one) for one in (joined, alone)]
+    made = bench.commit("all", bench.client.transaction.batch_transaction(requests=requests).transaction.id)
+    for branch in sources:
+        bench.client.pfs.delete_branch(branch=branch)
+    changes = [
+        pfs.ModifyFileRequest(copy_file=pfs.CopyFile(dst=f"/{index}/", src=pfs.File(commit=one, path="/")))
+        for index, one in enumerate((first, second))
+    ]
+    bench.client.pfs.modify_file(iter([pfs.ModifyFileRequest(set_commit=made), *changes]))
+    bench.client.pfs.finish_commit(commit=made)
+    assert bench.paths(made) == ["/0/x", "/1/x"]
+    info = bench.client.pfs.inspect_commit(commit=made)
+    assert {one.id for one in info.direct_provenance} == {first.id, second.id}
+    assert info.parent_commit.id == ""

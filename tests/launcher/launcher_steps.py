@@ -24,13 +24,15 @@ numbers = itertools.count(1)
 LEASE = 6.0
 
 
-def put(pachd: Pachd, repo: str, contents: dict[str, bytes], project: str = "default") -> str:
+def put(
+    pachd: Pachd, repo: str, contents: dict[str, bytes], project: str = "default", branch: str = "master"
+) -> str:
     message = repo_message(project, repo)
     try:
         pachd.pfs.inspect_repo(repo=message)
     except NotFoundError:
         pachd.pfs.create_repo(repo=message)
-    commit = pachd.pfs.start_commit(branch=pfs.Branch(repo=message, name="master"))
+    commit = pachd.pfs.start_commit(branch=pfs.Branch(repo=message, name=branch))
     added = [
         pfs.ModifyFileRequest(add_file=pfs.AddFile(path=f"/{name}", raw=data))
         for name, data in contents.items()
@@ -81,7 +83,7 @@ class Runner:
     def fill(self, **contents: bytes) -> str:
         return put(self.pachd, f"in-{self.name}", contents or {"a": b"A"})
 
-    def executor_input(self, **parameters: str) -> str:
+    def executor_input(self, **parameters: Any) -> str:
         root = self.folder
         return json.dumps(
             {
@@ -101,7 +103,7 @@ class Runner:
         code: str,
         config: StepConfig | None = None,
         env: dict[str, str] | None = None,
-        **parameters: str,
+        **parameters: Any,
     ) -> subprocess.Popen[str]:
         argv = [dumps(config or self.config()), "--executor-input", self.executor_input(**parameters), "--"]
         process = subprocess.Popen(
@@ -126,7 +128,7 @@ class Runner:
         folder.mkdir(parents=True)
         return replace(self, folder=folder, output_file="output_metadata.json")
 
-    def run(self, code: str, config: StepConfig | None = None, **parameters: str) -> Ended:
+    def run(self, code: str, config: StepConfig | None = None, **parameters: Any) -> Ended:
         return self.end(self.start(code, config, **parameters))
 
     def job(self, ended: Ended | str) -> pps.JobInfo:
@@ -144,4 +146,7 @@ class Runner:
 
     def jobs(self) -> list[pps.JobInfo]:
         pipeline = pps.Pipeline(project=pfs.Project(name="default"), name=self.name)
-        return list(self.pachd.pps.list_job(pipeline=pipeline, history=-1))
+        try:
+            return list(self.pachd.pps.list_job(pipeline=pipeline, history=-1))
+        except NotFoundError:
+            return []

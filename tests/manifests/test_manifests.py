@@ -16,6 +16,7 @@ import pytest
 import yaml
 from pod_security import violations
 
+from kfp_pachyderm.adapter.shared import PORT
 from kfp_pachyderm.component.connection import DEFAULT_NAME
 from kfp_pachyderm.pachyderm.address import DEFAULT_ADDRESS
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
@@ -121,6 +122,21 @@ def test_network_policies_open_the_ports_that_the_launcher_uses():
     workers = found("pachyderm", "NetworkPolicy", "kfp-pachyderm-workers")
     assert workers["spec"]["podSelector"]["matchLabels"] == worker
     assert {port["port"] for port in workers["spec"]["ingress"][1]["ports"]} == used
+
+
+def test_a_shared_endpoint_is_for_workers_alone():
+    steps = found("steps", "NetworkPolicy", "kfp-pachyderm-steps")
+    share = found("share", "NetworkPolicy", "kfp-pachyderm-share")
+    assert share["spec"]["podSelector"] == steps["spec"]["podSelector"]
+    (inwards,), (outwards,) = share["spec"]["ingress"], share["spec"]["egress"]
+    # of the same namespace: no namespaceSelector
+    workers = [{"podSelector": {"matchLabels": {"kfp-pachyderm/worker": "true"}}}]
+    assert inwards["from"] == outwards["to"] == workers
+    (ports,) = inwards["ports"]
+    assert ports["port"] <= PORT <= ports["endPort"]
+    # a policy that some apply, and others leave out
+    names = [one["metadata"]["name"] for one in built("steps") if one["kind"] == "NetworkPolicy"]
+    assert names == ["kfp-pachyderm-steps"]
 
 
 @pytest.mark.parametrize("app", ["pachd", "pachyderm-proxy"])

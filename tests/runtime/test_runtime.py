@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +73,44 @@ def test_settings_for_others(step: Step) -> None:
     conf = step.spark_conf()
     assert conf["spark.hadoop.fs.s3a.path.style.access"] == "true"
     assert conf["spark.hadoop.fs.s3a.connection.ssl.enabled"] == "false"
+
+
+def test_environment_is_what_a_process_elsewhere_needs(step: Step, tmp_path: Path) -> None:
+    environment = step.environment()
+    assert environment["AWS_ENDPOINT_URL"] == DATA["endpoint"]
+    assert environment["images_COMMIT"] == "a" * 32
+    code = (
+        "import boto3\nfrom kfp_pachyderm.runtime import current_step\nstep = current_step()\n"
+        "print(step.files, step.secret_key, step.boto3_client().meta.endpoint_url)\n"
+        "print(boto3.client('s3').meta.endpoint_url)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=Path(kfp_pachyderm.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f" SECRET {DATA['endpoint']}\n{DATA['endpoint']}\n"
+
+
+def test_what_is_printed_of_settings_shows_no_secret(step: Step) -> None:
+    for settings in (step.environment(), step.storage_options(), step.spark_conf()):
+        assert "SECRET" in "".join(settings.values())
+        shown = f"{settings} {settings!r} {[settings]}"
+        assert "SECRET" not in shown.replace("AWS_SECRET_ACCESS_KEY", "")
+        assert "KEY" in repr(settings)
+        # what gets it elsewhere needs no class of ours
+        for again in (pickle.loads(pickle.dumps(settings)), copy.deepcopy(settings)):  # noqa: S301
+            assert type(again) is dict
+            assert again == settings
+        assert json.loads(json.dumps(settings)) == settings
+
+
+def test_presigned_addresses_are_of_version_4(step: Step) -> None:
+    url = step.boto3_client().generate_presigned_url("get_object", {"Bucket": "images", "Key": "a"})
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url
 
 
 def test_standard_library_only() -> None:

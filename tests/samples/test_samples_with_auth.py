@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pachyderm_sdk.api import pfs, pps
 from sklearn.datasets import load_digits
 from test_edges_by_sdk import photograph
 from test_existing import square
+from test_fan import digits
 
 from samples import load_sample
 from tests.documented import DOCUMENTED
@@ -54,6 +56,15 @@ def test_digits(guarded: GuardedPachyderm) -> None:
     )
 
 
+def test_dask(guarded: GuardedPachyderm) -> None:
+    guarded.allow(rides="projectWriter")
+    content = io.BytesIO()
+    pd.DataFrame({"hour": [1, 2], "borough": ["Bronx", "Queens"], "fare": [9.5, 8.0]}).to_parquet(content)
+    guarded.put_for("repoWriter", "rides/rides", {"/0.parquet": content.getvalue()})
+    assert load_sample("dask").rides(workers=1).output.startswith("rides/by-hour@")
+    assert jobs(guarded, "rides") == {"by-hour": pps.JobState.JOB_SUCCESS}
+
+
 def test_minio(guarded: GuardedPachyderm) -> None:
     guarded.allow(words="projectWriter")
     guarded.put_for("repoWriter", "words/texts", {"/a.txt": "to be"})
@@ -67,6 +78,14 @@ def test_cross(guarded: GuardedPachyderm) -> None:
     load_sample("cross").filters()
     job = next(guarded.client.pps.list_job(projects=[pfs.Project(name="studio")]))
     assert (job.data_processed, job.state) == (2, pps.JobState.JOB_SUCCESS)
+
+
+def test_fan(guarded: GuardedPachyderm) -> None:
+    guarded.allow(fan="projectWriter")
+    guarded.put_for("repoWriter", "fan/scans", {"/digits.csv": digits()})
+    assert load_sample("fan").fan(gammas=[0.1, 0.001]).output.startswith("fan/pick@")
+    every = guarded.client.pps.list_job(projects=[pfs.Project(name="fan")])
+    assert {one.state for one in every} == {pps.JobState.JOB_SUCCESS}
 
 
 def test_existing(guarded: GuardedPachyderm) -> None:

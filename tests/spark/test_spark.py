@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
@@ -22,6 +23,8 @@ PYTHON = Path(sys.prefix) / "spark" / "bin" / "python"
 PROGRAM = Path(__file__).with_name("spark_step.py")
 ROWS, PARTS = 3000, ["a", "b", "c"]
 DEADLINE = 900
+#: As the program calls them, and what they call themselves.
+COMMITTERS = [("default", "default"), ("itself", "magic"), ("magic", "magic")]
 
 
 def table() -> pyarrow.Table:
@@ -44,17 +47,26 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 
 @pytest.mark.timeout(2 * DEADLINE)
-@pytest.mark.parametrize(
-    ("committer", "seen"), [("default", "default"), ("itself", "magic"), ("magic", "magic")]
-)
+@pytest.mark.parametrize(("committer", "seen"), COMMITTERS)
 def test_parquet(bed: Bed, committer: str, seen: str) -> None:
     with bed.step(f"spark-{committer}") as (job, environment):
-        command = [str(PYTHON), str(PROGRAM), "written", committer]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False
-        )
-        assert done.returncode == 0, done.stderr[-5000:]
-    found = json.loads(done.stdout.partition("FOUND ")[2].splitlines()[0])
+        found = copied(environment, committer, "local[2]")
+    assert found["executors"] == ["127.0.0.1"]
+    check(bed, job, found, seen)
+
+
+def copied(environment: dict[str, str], committer: str, master: str) -> dict[str, Any]:
+    """What the program says of a step in which it copies the table."""
+    command = [str(PYTHON), str(PROGRAM), "written", committer, master]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    return dict(json.loads(done.stdout.partition("FOUND ")[2].splitlines()[0]))
+
+
+def check(bed: Bed, job: Job, found: dict[str, Any], seen: str) -> None:
+    """The finished commit holds what the program read, and nothing else; `seen` is the committer."""
     assert (found["rows"], found["parts"]) == (ROWS, PARTS)
     stored = bed.hashes(job)
     del stored["written/_SUCCESS"]

@@ -13,6 +13,7 @@ from kfp_pachyderm.testing import Pachyderm
 
 assert_type(pachyderm.__version__, str)
 images = pachyderm.S3Input("images", "master", name="pictures", project=None)
+parts = pachyderm.S3Input("parts", many=True, merge=True)
 lists = pachyderm.FileInput("lists", "/*", "master", name=None, project="vision")
 connection = pachyderm.Connection("grpc://pachd:30650", token_secret="auth", ca_secret="tls/ca.crt")
 spec = pachyderm.PipelineSpec.load("spec.yaml")
@@ -20,13 +21,14 @@ assert_type(spec, pachyderm.PipelineSpec)
 
 
 @pachyderm.s3_enabled(
-    inputs=[images, lists],
+    inputs=[images, parts, lists],
     holder=pachyderm.HolderOptions(image=None, lease=5),
     gateway="direct",
     timeout=1,
     verify="size",
     keys="refuse",
     private=("size",),
+    concurrency=4,
 )
 @dsl.component  # type: ignore[untyped-decorator]
 def step(size: int) -> int:
@@ -36,6 +38,14 @@ def step(size: int) -> int:
 assert_type(step, S3EnabledComponent)
 assert_type(pachyderm.s3_enabled(step, spec=spec), S3EnabledComponent)
 assert_type(pachyderm.s3_enabled(spec=spec), Callable[[Any], S3EnabledComponent])
+
+
+assert_type(pachyderm.s3_enabled(step, share=True), S3EnabledComponent)
+pachyderm.s3_enabled(step, share="yes")  # type: ignore[call-overload]
+here = pachyderm.runtime.current_step()
+assert_type(here.environment(), dict[str, str])
+assert_type(here.spark_conf(), dict[str, str])
+assert_type(here.storage_options(), dict[str, str])
 
 
 @pachyderm.pipeline(project="vision", connection=connection)
@@ -52,7 +62,9 @@ assert_type(first(1), int)
 assert_type(second(size=1), str)
 first("1")  # type: ignore[arg-type]
 pachyderm.S3Input(5)  # type: ignore[arg-type]
+pachyderm.S3Input("parts", many="yes")  # type: ignore[arg-type]
 pachyderm.s3_enabled(step, gateway="master")  # type: ignore[call-overload]
+pachyderm.s3_enabled(step, concurrency=1.5)  # type: ignore[call-overload]
 
 verified = pachyderm.provenance.verify("vision/edges@master", deep=True, client="grpc://pachd:30650")
 assert_type(verified, pachyderm.provenance.Verified)

@@ -141,6 +141,7 @@ class JobService:
         if request.pipeline.name:
             key = key_of(request.pipeline)
             guard.check_repo(db, key.repo(), "PIPELINE_LIST_JOB")
+            pipelines.get(db, key)
             where, values = "WHERE (project, pipeline) = (?, ?)", tuple(key)
         else:
             where, values = "", ()

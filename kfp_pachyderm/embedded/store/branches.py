@@ -238,6 +238,8 @@ def propagate(txn: Txn) -> None:
     """Gives every branch downstream of a moved one a new open commit: the invariant that jobs come from."""
     if not txn.moved:
         return
+    for branch_id in dict.fromkeys(txn.moved):
+        _check_structure(txn.db, branch_id)
     order: dict[int, Branch] = {}
     for branch_id in txn.moved:
         _collect(txn.db, branch_id, order)
@@ -245,6 +247,24 @@ def propagate(txn: Txn) -> None:
     for branch in sorted(order.values(), key=lambda one: len(all_upstream(txn.db, one.id))):
         _follow(txn, branch)
     txn.propagate_jobs = True
+
+
+def _check_structure(db: sqlite3.Connection, branch_id: int) -> None:
+    """Refuses two branches of one repo that hang together, in whatever direction (validateDAGStructure)."""
+    together = """WITH RECURSIVE near(id) AS (
+      SELECT ? UNION
+      SELECT CASE WHEN p.branch = near.id THEN p.upstream ELSE p.branch END
+        FROM branch_provenance p JOIN near ON near.id IN (p.branch, p.upstream))"""
+    query = (
+        f"{together} SELECT r.project, r.name, r.type FROM near JOIN branches b ON b.id = near.id "  # noqa: S608
+        "JOIN repos r ON r.id = b.repo GROUP BY r.id HAVING count(*) > 1 LIMIT 1"
+    )
+    twice = db.execute(query, (branch_id,)).fetchone()
+    if twice:
+        raise Refused(
+            f'validate DAG at end of transaction: multiple branches from the same repo, "{RepoKey(*twice)}", '
+            "cannot participate in a DAG"
+        )
 
 
 def _collect(db: sqlite3.Connection, branch_id: int, order: dict[int, Branch]) -> None:

@@ -62,6 +62,7 @@ class Check:
         if not self._is_record(stored, info):
             return Looked(self._commit, True, behind, digest=stored.actual)
         record = stored.record
+        behind = self._ungathered(record, behind)
         self._compare_inputs(record, behind)
         self._look_at_job(record)
         count, size = self._compare_files(record, info)
@@ -95,6 +96,17 @@ class Check:
                 found = info.metadata.get(key, "")
                 self._fault("record", f"its metadata say {key} is {found!r}, its record says {value!r}")
         return True
+
+    def _ungathered(self, record: StepRecord, behind: tuple[Reference, ...]) -> tuple[Reference, ...]:
+        """What it was made from, with the commits that were gathered into one (`pachyderm.gathering`)."""
+        known, found = set(record.inputs.values()), list[Reference]()
+        for commit in behind:
+            try:
+                inside = () if commit in known else commits.inspect(self._pachd, commit).inputs
+            except (NotFoundError, AuthenticationError):
+                inside = ()
+            found.extend(inside if inside and known.issuperset(inside) else [commit])
+        return tuple(dict.fromkeys(found))
 
     def _compare_inputs(self, record: StepRecord, behind: tuple[Reference, ...]) -> None:
         for name, commit in record.inputs.items():
