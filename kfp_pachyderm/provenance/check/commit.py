@@ -101,12 +101,17 @@ class Check:
         """What it was made from, with the commits that were gathered into one (`pachyderm.gathering`)."""
         known, found = set(record.inputs.values()), list[Reference]()
         for commit in behind:
-            try:
-                inside = () if commit in known else commits.inspect(self._pachd, commit).inputs
-            except (NotFoundError, AuthenticationError):
-                inside = ()
+            inside = () if commit in known else self._gathered(commit)
             found.extend(inside if inside and known.issuperset(inside) else [commit])
         return tuple(dict.fromkeys(found))
+
+    def _gathered(self, commit: Reference) -> tuple[Reference, ...]:
+        """What a commit was gathered from; nothing of one that a pipeline made, or that can't be seen."""
+        try:
+            facts = commits.inspect(self._pachd, commit)
+        except (NotFoundError, AuthenticationError):
+            return ()
+        return () if facts.by_pipeline else facts.inputs
 
     def _compare_inputs(self, record: StepRecord, behind: tuple[Reference, ...]) -> None:
         for name, commit in record.inputs.items():
