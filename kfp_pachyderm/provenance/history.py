@@ -13,7 +13,7 @@ from kfp_pachyderm.pachyderm import commits
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.record import PREFIX, RUN_KEY
+from kfp_pachyderm.provenance.task import PREFIX, RUN_KEY
 from kfp_pachyderm.sdk import pfs
 
 #: Repos that are listed at once, and seconds for one of them.

@@ -67,6 +67,13 @@ pachyderm.S3Input("parts", many="yes")  # type: ignore[arg-type]
 pachyderm.s3_enabled(step, gateway="master")  # type: ignore[call-overload]
 pachyderm.s3_enabled(step, concurrency=1.5)  # type: ignore[call-overload]
 
+verified = pachyderm.provenance.verify("vision/edges@master", deep=True, client="grpc://pachd:30650")
+assert_type(verified, pachyderm.provenance.Verified)
+assert_type(verified.faults[0].kind == "file", bool)
+changed = pachyderm.provenance.diff("run", "run", project="vision", client=None)
+assert_type(changed, pachyderm.provenance.Diff)
+assert_type(changed.steps, tuple[pachyderm.provenance.StepDiff, ...])
+
 with pachyderm.local.init("data", raise_on_error=False) as running:
     assert_type(running.address, str)
 with pachyderm.local.init(address="grpc://pachd.pachyderm:30650", token="", port_forward=True) as there:
