@@ -20,10 +20,14 @@ from kfp_pachyderm.errors import (
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.open import kfp_task, open_step
+from kfp_pachyderm.pachyderm import commits
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.gathering import PREFIX
 from kfp_pachyderm.pachyderm.job import write_metadata
-from kfp_pachyderm.pachyderm.lineage import direct_inputs, lineage
+from kfp_pachyderm.pachyderm.lineage import direct_inputs
 from kfp_pachyderm.pachyderm.references import GATHERED, KEYS, Reference, commit_message, repo_message
+from kfp_pachyderm.provenance import verify
 from kfp_pachyderm.sdk import pfs, pps
 from tests.waiting import PATIENCE, wait_for
 
@@ -65,6 +69,12 @@ def parts(step: Runner, *contents: dict[str, bytes]) -> list[str]:
     ]
 
 
+def lineage(pachd: Pachd, commit: Reference) -> list[CommitFacts]:
+    """The commit, and all that it was made from."""
+    behind = commits.walk(pachd, commit, down=False, depth=0)
+    return [commits.inspect(pachd, commit), *(one for one in behind if one.repo_type == "user")]
+
+
 def seen(ended: Any) -> dict[str, Any]:
     assert ended.code == 0
     line = next(line for line in ended.out.splitlines() if line.startswith("SEEN "))
@@ -90,7 +100,11 @@ def test_each_commit_is_a_folder_and_provenance_names_each(step: Runner) -> None
     output = Reference("default", step.name, job.job.id)
     every = {str(one.commit): one for one in lineage(step.pachd, output)}
     assert {a, b} <= set(every)
-    assert {str(one) for one in every[str(output)].inputs} == {a, b}
+    (gathered,) = every[str(output)].inputs
+    assert {str(one) for one in every[str(gathered)].inputs} == {a, b}
+    verified = verify(str(output), deep=True, client=step.pachd)
+    assert (verified.faults, verified.unseen) == ((), ())
+    assert {str(one.commit) for one in verified.commits} == {str(output), a, b}
     described = json.loads((step.folder / "executor_output.json").read_text())
     metadata = described["artifacts"]["pachyderm"]["artifacts"][0]["metadata"]
     assert metadata["input_commits"] == ", ".join([a, b, a])
