@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import adapter, embedded, fan, imports, steps
+from benchmarks import adapter, embedded, fan, imports, lineage, steps
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
         ("the sidecar's S3", embedded.measure),
         ("a fresh embedded Pachyderm per test", embedded.measure_fresh),
         ("growth of the embedded Pachyderm", embedded.measure_growth),
+        ("lineages", lineage.measure),
     ):
         print(f"\n{title}")
         for name, value in measure().items():

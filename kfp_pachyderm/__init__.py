@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from kfp_pachyderm import local, runtime, testing
+    from kfp_pachyderm import local, provenance, runtime, testing
     from kfp_pachyderm.component import s3_enabled
     from kfp_pachyderm.errors import (
         AttachError,
@@ -95,12 +95,13 @@ __all__ = [
     "__version__",
     "local",
     "pipeline",
+    "provenance",
     "runtime",
     "s3_enabled",
     "testing",
 ]
 
-_MODULES = ("local", "runtime", "testing")
+_MODULES = ("local", "provenance", "runtime", "testing")
 _HOME = {
     "s3_enabled": "component",
     "pipeline": "pipeline",

@@ -21,6 +21,7 @@ from kfp_pachyderm.pachyderm.locator import Places
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.process import AdapterProcess
+    from kfp_pachyderm.provenance.record import StepRecord
 
 #: Seconds for what the opening writes.
 _SIGNED = 2.0
@@ -96,7 +97,9 @@ class Attached:
         info = work.run()
         self._signals.session = None
         sidecar = session.places.recorded if session.places else ""
-        write_record(self._pachd, self._opened.record, self._execution, info, sidecar, gateway.objects)
+        write_record(
+            self._pachd, self._opened.signed.result(), self._execution, info, sidecar, gateway.objects
+        )
 
     def _gateway(self, session: Session) -> Gateway:
         assert session.places
@@ -118,9 +121,16 @@ class Attached:
             session.stop_beating()
             told = session.abandon(code, reason)
         if told or withdraw(self._pachd, self._opened.job, reason):
-            # what the opening still writes must not come after it
-            wait([self._opened.signed], _SIGNED)
-            write_failure(self._pachd, self._opened.record, "FAILURE" if told else "KILLED", reason)
+            record = self._signed()
+            write_failure(
+                self._pachd, self._opened.job.output, record, "FAILURE" if told else "KILLED", reason
+            )
+
+    def _signed(self) -> StepRecord | None:
+        """What the opening wrote, which must not come after what is written next; None: it could not."""
+        signed = self._opened.signed
+        wait([signed], _SIGNED)
+        return signed.result() if signed.done() and not signed.exception() else None
 
 
 def _reason(error: BaseException) -> tuple[int, str]:

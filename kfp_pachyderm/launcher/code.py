@@ -1,4 +1,4 @@
-"""What a step's record says of its code: the command, the parameters, and what compiled the pipeline."""
+"""What a record says from the start: the command, the parameters, and what compiled the pipeline."""
 
 from __future__ import annotations
 
@@ -9,8 +9,39 @@ from typing import Any
 
 from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, StepConfig
 from kfp_pachyderm.launcher.execution import Execution
-from kfp_pachyderm.provenance.record import Code, Source
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.record import OPEN, Code, Source, StepRecord
 from kfp_pachyderm.provenance.stored import bounded
+from kfp_pachyderm.provenance.task import KfpTask
+
+
+def begun(
+    task: KfpTask,
+    output: Reference,
+    inputs: dict[str, Reference],
+    code: Code,
+    job: ClaimedJob | None = None,
+    sibling_of: str = "",
+) -> StepRecord:
+    """What is known when a step's output commit has been made, by a job or not."""
+    return StepRecord(
+        task=task,
+        project=output.project,
+        pipeline=job.pipeline if job else "",
+        version=0,
+        job=job.id if job else "",
+        state=OPEN,
+        inputs=inputs,
+        output=output,
+        sidecar="",
+        started="",
+        finished="",
+        duration=0.0,
+        size=0,
+        code=code,
+        sibling_of=sibling_of,
+    )
 
 
 def code_of(config: StepConfig, execution: Execution, env: Mapping[str, str] = os.environ) -> Code:

@@ -12,11 +12,9 @@ import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
 from kfp_pachyderm.errors import AttachError, JobFailedError, PachydermError
 from kfp_pachyderm.launcher.beside import beside
-from kfp_pachyderm.launcher.code import code_of
 from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.plan import make_plan
-from kfp_pachyderm.launcher.record import begun
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.launcher.siblings import claim_free
 from kfp_pachyderm.launcher.sources import Source, about, pinned, read_sources
@@ -31,19 +29,13 @@ from kfp_pachyderm.pachyderm.pipelines import (
     is_current,
     spec,
 )
-from kfp_pachyderm.provenance.record import (
-    ATTEMPT_KEY,
-    RUN_KEY,
-    SALT_KEY,
-    TASK_KEY,
-    KfpTask,
-    StepRecord,
-)
-from kfp_pachyderm.provenance.stored import entries
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.task import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
 from kfp_pachyderm.sdk import pps
 
 if TYPE_CHECKING:
     from kfp_pachyderm.pachyderm.gathering import Gathering
+    from kfp_pachyderm.provenance.record import StepRecord
 
 #: Seconds for which a look at the pipeline is as good as a new one.
 _FRESH = 1.0
@@ -55,19 +47,17 @@ class Opened:
 
     Args:
         config: the step's config.
-        record: what is known of the step now.
         plan: the pipeline and its pinned inputs.
         sources: what the inputs stand for.
         job: the job.
-        signed: done when the job's output commit says which task it is of.
+        signed: what the job's output commit says of the step, once it does.
     """
 
     config: StepConfig
-    record: StepRecord
     plan: PipelinePlan
     sources: tuple[Source, ...]
     job: ClaimedJob
-    signed: Future[None]
+    signed: Future[StepRecord]
 
 
 def kfp_task(config: StepConfig | ReusableConfig, identity: Identity) -> KfpTask:
@@ -133,13 +123,29 @@ def open_step(
         for line in (line for one in sources for line in about(config, one)):
             say(line)
         inputs = {name: commit for one in sources for name, commit in one.named.items()}
-        record = begun(task, job.output, inputs, code_of(config, execution), job, plan.sibling_of)
-        signs = {**task.commit_metadata(), **entries(record)}
-        signed = beside(lambda: jobs.write_metadata(pachd, job.output, signs))
+        signed = beside(lambda: _sign(pachd, config, execution, task, inputs, job, plan.sibling_of))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
-    return Opened(config, record, plan, sources, job, signed)
+    return Opened(config, plan, sources, job, signed)
+
+
+def _sign(
+    pachd: Pachd,
+    config: StepConfig,
+    execution: Execution,
+    task: KfpTask,
+    inputs: dict[str, Reference],
+    job: ClaimedJob,
+    sibling_of: str,
+) -> StepRecord:
+    # Loaded only now, while Pachyderm starts the job.
+    from kfp_pachyderm.launcher.code import begun, code_of
+    from kfp_pachyderm.provenance.stored import entries
+
+    record = begun(task, job.output, inputs, code_of(config, execution), job, sibling_of)
+    jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
+    return record
 
 
 def _prepare(pachd: Pachd, project: str, sources: tuple[Source, ...]) -> list[Gathering | None]:

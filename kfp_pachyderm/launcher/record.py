@@ -14,14 +14,14 @@ from kfp_pachyderm.launcher.beside import beside
 from kfp_pachyderm.launcher.execution import Execution, local_path
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import job as jobs
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.behind import inputs_tree
 from kfp_pachyderm.provenance.files import FileList, file_list
 from kfp_pachyderm.provenance.page import page
-from kfp_pachyderm.provenance.record import FAILURE_KEY, OPEN, Code, KfpTask, StepRecord
+from kfp_pachyderm.provenance.record import StepRecord
 from kfp_pachyderm.provenance.stored import DIGEST_KEY, entries
+from kfp_pachyderm.provenance.task import FAILURE_KEY
 from kfp_pachyderm.provenance.walk import files_of
 from kfp_pachyderm.sdk import pps
 
@@ -32,34 +32,6 @@ COMMIT, ARTIFACT = "commit", "pachyderm"
 WALK = 600.0
 #: Characters of a failure's reason.
 _REASON = 4000
-
-
-def begun(
-    task: KfpTask,
-    output: Reference,
-    inputs: dict[str, Reference],
-    code: Code,
-    job: ClaimedJob | None = None,
-    sibling_of: str = "",
-) -> StepRecord:
-    """What is known when a step's output commit has been made, by a job or not."""
-    return StepRecord(
-        task=task,
-        project=output.project,
-        pipeline=job.pipeline if job else "",
-        version=0,
-        job=job.id if job else "",
-        state=OPEN,
-        inputs=inputs,
-        output=output,
-        sidecar="",
-        started="",
-        finished="",
-        duration=0.0,
-        size=0,
-        code=code,
-        sibling_of=sibling_of,
-    )
 
 
 def write_record(
@@ -151,17 +123,20 @@ def _write(file: Path, text: str) -> None:
     os.replace(draft, file)
 
 
-def write_failure(pachd: Pachd, record: StepRecord, state: str, reason: str) -> None:
+def write_failure(
+    pachd: Pachd, output: Reference, record: StepRecord | None, state: str, reason: str
+) -> None:
     """Leaves the reason on the output commit, best effort: the job itself only says which datum failed.
 
     Args:
         pachd: the connection.
-        record: what was known when the job was made.
+        output: the commit.
+        record: what was known when the job was made; None: that could not be written.
         state: what the job is going to be.
         reason: why.
     """
-    ended = replace(record, state=state, reason=reason[:_REASON])
+    said = entries(replace(record, state=state, reason=reason[:_REASON])) if record else {}
     try:
-        jobs.write_metadata(pachd.patient(2.0), record.output, {FAILURE_KEY: reason, **entries(ended)})
+        jobs.write_metadata(pachd.patient(2.0), output, {FAILURE_KEY: reason, **said})
     except PachydermError as error:
-        say(f"the reason could not be written on {record.output}: {error}")
+        say(f"the reason could not be written on {output}: {error}")

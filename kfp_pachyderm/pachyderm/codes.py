@@ -48,6 +48,8 @@ _BY_TEXT: tuple[tuple[str, type[PachydermError]], ...] = (
     ("is not authorized", AuthenticationError),
     ("no role binding exists", NotFoundError),  # with auth on, for a repo or project that is not there
     ("not found", NotFoundError),
+    # with auth on, of a repo that is not there (src/auth/auth.go, ErrNoRoleBinding)
+    ("no role binding exists", NotFoundError),
 )
 
 #: Pachyderm src/auth/auth.go, ErrNoMetadata and ErrExpiredToken.

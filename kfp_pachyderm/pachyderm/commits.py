@@ -29,7 +29,7 @@ class CommitFacts:
         started: when it was begun; None where that is not known.
         finished: when it was closed and validated; None: not yet.
         error: what went wrong; "".
-        size: bytes of its files, at most.
+        size: bytes of its files; 0 while it is open.
         inputs: commits of users' repos that it was made from directly.
         below: commits of users' repos that were made from it directly.
         by_pipeline: whether a pipeline made it.
@@ -101,7 +101,8 @@ def decode(data: bytes) -> CommitFacts:
         timestamp(found.get(6, [None])[0]),
         timestamp(found.get(8, [None])[0]),
         found.get(10, [b""])[0].decode(),
-        found.get(11, [0])[0],
+        # details: size 1; open commits have none
+        _number(dict(fields(found.get(12, [b""])[0])).get(1)),
         tuple(one for one, kind in above if kind == "user"),
         tuple(one for one, kind in map(_commit, found.get(15, ())) if kind == "user"),
         any(kind == "spec" for _, kind in above),
@@ -126,6 +127,10 @@ def _entry(data: bytes) -> tuple[str, str]:
 
 def _bytes(value: int | bytes | None) -> bytes:
     return value if isinstance(value, bytes) else b""
+
+
+def _number(value: int | bytes | None) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def timestamp(data: bytes | None) -> datetime | None:

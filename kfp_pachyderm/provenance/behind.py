@@ -28,7 +28,8 @@ def inputs_tree(pachd: Pachd, record: StepRecord) -> list[str]:
     facts: Facts = {}
     try:
         found = commits.walk(pachd.patient(_SECONDS), record.output, down=False, depth=_DEPTH)
-        facts.update((one.commit, one) for one in islice(found, _COMMITS))
+        # the spec of a pipeline that was made with its first job has that job's ID, too
+        facts.update((one.commit, one) for one in islice(found, _COMMITS) if one.repo_type == "user")
     except PachydermError:
         pass  # a page is no reason to fail a step
     lines = [f"{record.output}  {plain(record.task.task)}"]

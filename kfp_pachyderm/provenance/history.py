@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from kfp_pachyderm.pachyderm import commits
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.record import PREFIX, RUN_KEY
+from kfp_pachyderm.provenance.task import PREFIX, RUN_KEY
 from kfp_pachyderm.sdk import pfs
 
 #: Repos that are listed at once, and seconds for one of them.
@@ -40,8 +40,8 @@ class Run:
     id: str
     pipeline: str
     state: str
-    started: datetime | None
-    finished: datetime | None
+    started: datetime | None = field(repr=False)
+    finished: datetime | None = field(repr=False)
     commits: int
     failed: int
     size: int

@@ -13,7 +13,8 @@ from typing import Any
 
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.graph.wording import size
-from kfp_pachyderm.provenance.record import Code, CommitRecord, Hashed, KfpTask, StepRecord
+from kfp_pachyderm.provenance.record import Code, CommitRecord, Hashed, StepRecord
+from kfp_pachyderm.provenance.task import KfpTask
 
 #: Characters of a parameter, and of the command, that the page shows.
 _VALUE, _COMMAND = 200, 4000

@@ -8,78 +8,10 @@ from typing import Any
 
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.files import FileList
+from kfp_pachyderm.provenance.task import KfpTask
 
-#: Prefix of everything that kfp-pachyderm writes on a commit.
-PREFIX = "kfp-pachyderm/"
-RUN_KEY, TASK_KEY, SALT_KEY, ATTEMPT_KEY = (PREFIX + name for name in ("run", "task", "salt", "attempt"))
-FAILURE_KEY = PREFIX + "failure"
 #: The state of a step that has not ended, or whose launcher never could say how it did.
 OPEN = "OPEN"
-
-
-@dataclass(frozen=True)
-class KfpTask:
-    """KFP's side of a record: which task made the commit, out of which component.
-
-    Args:
-        pipeline: KFP pipeline.
-        run: run ID.
-        task: task name.
-        salt: tells executions of the task in the run apart; "" with kfp.local.
-        attempt: tells retries apart.
-        component: the component's name.
-        digest: digest of the component before it was wrapped.
-        image: the component's image.
-        package: version of kfp-pachyderm.
-        keys: how keys are encoded as names of files (`adapter.encoding`); "": not at all.
-    """
-
-    pipeline: str
-    run: str
-    task: str
-    salt: str
-    attempt: str
-    component: str
-    digest: str
-    image: str
-    package: str
-    keys: str = ""
-
-    def commit_metadata(self) -> dict[str, str]:
-        """What stands on the output commit from the moment that the job is opened."""
-        every = {
-            "pipeline": self.pipeline,
-            "run": self.run,
-            "task": self.task,
-            "salt": self.salt,
-            "attempt": self.attempt,
-            "component": self.component,
-            "component-digest": self.digest,
-            "image": self.image,
-            "version": self.package,
-            "keys": self.keys,
-        }
-        return {PREFIX + name: value for name, value in every.items() if value}
-
-    def identity(self) -> dict[str, str]:
-        """Whose a commit is, as far as its metadata says it."""
-        every = {RUN_KEY: self.run, TASK_KEY: self.task, SALT_KEY: self.salt, ATTEMPT_KEY: self.attempt}
-        return {key: value for key, value in every.items() if value}
-
-    def artifact_metadata(self) -> dict[str, str]:
-        """What stands in the artifact `pachyderm`; without empty values."""
-        every = {
-            "kfp_pipeline": self.pipeline,
-            "kfp_run": self.run,
-            "kfp_task": self.task,
-            "kfp_attempt": self.attempt,
-            "component": self.component,
-            "component_digest": self.digest,
-            "image": self.image,
-            "kfp_pachyderm_version": self.package,
-            "keys": self.keys,
-        }
-        return {name: value for name, value in every.items() if value}
 
 
 @dataclass(frozen=True)

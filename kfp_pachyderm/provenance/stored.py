@@ -18,16 +18,8 @@ from typing import Any
 from kfp_pachyderm.errors import CommitReferenceError
 from kfp_pachyderm.pachyderm.references import Reference, parse
 from kfp_pachyderm.provenance.files import FileEntry, FileList
-from kfp_pachyderm.provenance.record import (
-    FAILURE_KEY,
-    OPEN,
-    PREFIX,
-    Code,
-    Hashed,
-    KfpTask,
-    Source,
-    StepRecord,
-)
+from kfp_pachyderm.provenance.record import OPEN, Code, Hashed, Source, StepRecord
+from kfp_pachyderm.provenance.task import FAILURE_KEY, PREFIX, KfpTask
 
 RECORD_KEY, DIGEST_KEY = PREFIX + "record", PREFIX + "record-digest"
 VERSION = 1

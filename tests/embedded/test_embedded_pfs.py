@@ -115,6 +115,13 @@ def test_downstream_branches_follow_in_the_same_commit_set(bench):
     found = list(bench.client.pfs.inspect_commit_set(commit_set=pfs.CommitSet(id=commit.id)))
     assert [one.commit.repo.name for one in found] == ["images", "derived"]
     assert found[1].direct_provenance[0].id == commit.id
+    # of a set that comes from others Pachyderm gives those, too
+    bench.client.pfs.create_repo(repo=bench.repo("later"))
+    bench.client.pfs.create_branch(branch=bench.branch("later"), provenance=[bench.branch("derived")])
+    later = bench.client.pfs.inspect_branch(branch=bench.branch("later")).head
+    assert later.id != commit.id
+    found = list(bench.client.pfs.inspect_commit_set(commit_set=pfs.CommitSet(id=later.id)))
+    assert [one.commit.repo.name for one in found] == ["images", "derived", "later"]
     with pytest.raises(grpc.RpcError, match="cannot start a commit on an output branch"):
         bench.client.pfs.start_commit(branch=bench.branch("derived"))
     with pytest.raises(grpc.RpcError, match="cannot be deleted"):

@@ -14,6 +14,7 @@ from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.job import inspect_output
 from kfp_pachyderm.pachyderm.lineage import direct_inputs
 from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance import verify
 from kfp_pachyderm.provenance.graph.walk import walk
 from kfp_pachyderm.sdk import pfs, pps
 from tests.waiting import PATIENCE
@@ -115,11 +116,15 @@ for b in ("images", "again", "far"): print(b, s3.list_objects_v2(Bucket=b)["KeyC
     assert "images 1\nagain 1\nfar 1" in ended.out
     assert len(step.jobs()) == 1
     output = Reference("default", step.name, ended.job)
-    assert set(walk(step.pachd, [output])) == {
-        output,
-        Reference("default", f"in-{step.name}", one),
-        Reference(f"far-{step.name}", "far", two),
+    found = {(each.project, each.repo): each for each in walk(step.pachd, [output])}
+    assert found == {
+        ("default", step.name): output,
+        ("default", f"in-{step.name}"): Reference("default", f"in-{step.name}", one),
+        (f"far-{step.name}", "far"): Reference(f"far-{step.name}", "far", two),
+        # a repo that is read twice is gathered for the second time
+        ("default", f"{step.name}_again"): found["default", f"{step.name}_again"],
     }
+    assert verify(str(output), client=step.pachd).ok
 
 
 def test_child_that_fails(step: Runner) -> None:

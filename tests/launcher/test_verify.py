@@ -23,6 +23,7 @@ from kfp_pachyderm.pachyderm.client import Pachd, connect
 from kfp_pachyderm.pachyderm.job import _picker, inspect_output, write_metadata
 from kfp_pachyderm.pachyderm.references import Reference, repo_message
 from kfp_pachyderm.provenance import Verified, verify
+from kfp_pachyderm.provenance.behind import inputs_tree
 from kfp_pachyderm.provenance.files import file_list
 from kfp_pachyderm.provenance.record import StepRecord
 from kfp_pachyderm.provenance.stored import DIGEST_KEY, RECORD_KEY, entries, read
@@ -52,6 +53,7 @@ class Chain:
         made = second.run(WRITE, config, before=str(self.first))
         assert made.code == 0
         self.second = Reference("default", second.name, made.job)
+        self.page = (second.folder / "pachyderm").read_text()
 
     def runner(self, folder: Path) -> Runner:
         runner = Runner(self.address, self.pachd, folder / f"{next(numbers)}-2026-01-02-03-04-05-678901")
@@ -109,6 +111,31 @@ class Chain:
 def chain(embedded: EmbeddedProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     with connect(parse_address(embedded.address)) as pachd:
         yield Chain(embedded, pachd, tmp_path_factory.mktemp("chain"))
+
+
+def test_the_page_shows_what_it_was_made_from_and_how_to_ask_on(chain: Chain) -> None:
+    lines = chain.page.splitlines()
+    tree = lines[lines.index("What it was made from:") + 3 :]
+    assert tree[: tree.index("```")] == [
+        f"{chain.second}  {chain.second.repo}",
+        f"  {chain.first}  {chain.first.repo}",
+        f"    {chain.data}  data",
+    ]
+    for line in (
+        f"kfp-pachyderm lineage {chain.second} --open",
+        f"kfp-pachyderm lineage {chain.first} --down",
+        f"kfp-pachyderm verify {chain.second} --deep",
+    ):
+        assert line in lines
+        command, x = line.split()[1:3]
+        told = CliRunner().invoke(main, [command, x, "--address", chain.address])
+        assert told.exit_code == 0, told.output
+
+
+def test_a_page_without_what_pachyderm_does_not_say(chain: Chain) -> None:
+    gone = replace(chain.record(chain.second), output=replace(chain.second, version="0" * 32))
+    first, second = inputs_tree(chain.pachd, gone)
+    assert (first.startswith(str(gone.output)), second) == (True, f"  {chain.first}")
 
 
 def shown(chain: Chain, *arguments: str) -> Any:

@@ -14,8 +14,9 @@ from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.store.database import Txn, new_id
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.record import Code, KfpTask, StepRecord
+from kfp_pachyderm.provenance.record import Code, StepRecord
 from kfp_pachyderm.provenance.stored import entries
+from kfp_pachyderm.provenance.task import KfpTask
 
 
 @dataclass

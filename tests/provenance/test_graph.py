@@ -83,6 +83,7 @@ def test_from_anything(server: EmbeddedServer, history: History) -> None:
         history.step("montage", [edges, images], f"run-of-{history.project}")
     whole = {"montage", "edges", "images"}
     by_job = ask(server, edges.version)
+    # its commit set holds what it was made from, too
     assert (by_job.roots, titles(by_job)) == ((edges,), ["edges", "images"])
     by_run = ask(server, f"run-of-{history.project}")
     assert set(titles(by_run)) == whole

@@ -14,6 +14,7 @@ from kfp_pachyderm import provenance
 from kfp_pachyderm.cli import main
 from kfp_pachyderm.errors import NotFoundError
 from kfp_pachyderm.testing import Pachyderm
+from tests.waiting import wait_for
 
 component = functools.partial(dsl.component, base_image="python:3.11", install_kfp_package=False)
 
@@ -109,7 +110,9 @@ def test_a_task_shows_its_card_and_a_failed_one_is_found(pachyderm: Pachyderm) -
         assert said in card
     with pytest.raises(Exception, match=r"flip"):
         flip(fail=True)
-    (failed,) = (one for one in provenance.lineage(photos, down=True).nodes if one.failed)
+    (failed,) = wait_for(
+        lambda: [one for one in provenance.lineage(photos, down=True).nodes if one.failed], "the job's end"
+    )
     assert failed.error
     pipeline = pps.Pipeline(name="flip", project=pfs.Project(name="default"))
     pachyderm.client.pps.delete_pipeline(pipeline=pipeline, force=True, keep_repo=True)

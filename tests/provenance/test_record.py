@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.page import page
-from kfp_pachyderm.provenance.record import KfpTask, StepRecord
+from kfp_pachyderm.provenance.record import StepRecord
+from kfp_pachyderm.provenance.task import KfpTask
 
 TASK = KfpTask(
     pipeline="edge-detection",

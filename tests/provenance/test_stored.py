@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.files import LISTED, FileEntry, file_list
-from kfp_pachyderm.provenance.record import OPEN, Code, Hashed, KfpTask, Source, StepRecord
+from kfp_pachyderm.provenance.record import OPEN, Code, Hashed, Source, StepRecord
 from kfp_pachyderm.provenance.stored import DIGEST_KEY, RECORD_KEY, bounded, digest, entries, read
+from kfp_pachyderm.provenance.task import KfpTask
 
 OUTPUT = Reference("vision", "edges", "b" * 32)
 TASK = KfpTask(

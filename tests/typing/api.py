@@ -8,6 +8,7 @@ from typing import Any, assert_type
 from kfp import dsl
 
 import kfp_pachyderm as pachyderm
+from kfp_pachyderm import provenance
 from kfp_pachyderm.component.step import S3EnabledComponent
 from kfp_pachyderm.testing import Pachyderm
 
@@ -66,10 +67,27 @@ pachyderm.S3Input("parts", many="yes")  # type: ignore[arg-type]
 pachyderm.s3_enabled(step, gateway="master")  # type: ignore[call-overload]
 pachyderm.s3_enabled(step, concurrency=1.5)  # type: ignore[call-overload]
 
+verified = pachyderm.provenance.verify("vision/edges@master", deep=True, client="grpc://pachd:30650")
+assert_type(verified, pachyderm.provenance.Verified)
+assert_type(verified.faults[0].kind == "file", bool)
+changed = pachyderm.provenance.diff("run", "run", project="vision", client=None)
+assert_type(changed, pachyderm.provenance.Diff)
+assert_type(changed.steps, tuple[pachyderm.provenance.StepDiff, ...])
+
 with pachyderm.local.init("data", raise_on_error=False) as running:
     assert_type(running.address, str)
 with pachyderm.local.init(address="grpc://pachd.pachyderm:30650", token="", port_forward=True) as there:
     assert_type(there, pachyderm.local.LocalPachyderm)
+
+found = provenance.lineage("images@master", down=True, depth=1, project="vision", client="grpc://pachd:30650")
+assert_type(found, provenance.Lineage)
+assert_type(found.nodes, tuple[provenance.Node, ...])
+assert_type(found.nodes[0].job, provenance.Job | None)
+assert_type(found.text(), str)
+assert_type(provenance.runs("vision", limit=3, client=None), list[provenance.Run])
+assert_type(provenance.runs(None), list[provenance.Run])
+assert_type(provenance.of_run(running, "run"), provenance.Lineage)
+provenance.lineage(5)  # type: ignore[arg-type]
 
 try:
     pass

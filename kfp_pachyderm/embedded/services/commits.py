@@ -93,7 +93,7 @@ class CommitService:
             if number == 0:
                 return
             number -= 1
-            yield messages.commit_bytes(db, commit)
+            yield messages.commit_bytes(db, commit, listed=True)
 
     def _listed(self, request: pfs.ListCommitRequest) -> Iterator[Commit]:
         db = self._store.read()
@@ -140,7 +140,7 @@ class CommitService:
                 yield messages.commit_bytes(self._store.read(), commit)
 
     def _inspect_commit_set(self, request: pfs.InspectCommitSetRequest, context: Context) -> Iterator[bytes]:
-        found = commits.in_set(self._store.read(), request.commit_set.id)
+        found = commits.set_and_provenance(self._store.read(), request.commit_set.id)
         if not found:
             raise not_found(f"no commits found for commitset {request.commit_set.id}")
         for commit in found:
@@ -151,7 +151,7 @@ class CommitService:
         db = self._store.read()
         query = "SELECT set_id, max(id) AS newest FROM commits GROUP BY set_id ORDER BY newest DESC"
         for set_id, _newest in db.execute(query).fetchall():
-            found = commits.in_set(db, set_id)
+            found = commits.set_and_provenance(db, set_id)
             if request.project.name and all(one.repo.project != request.project.name for one in found):
                 continue
             infos = [messages.commit_info(db, one) for one in found]
@@ -203,10 +203,10 @@ class CommitService:
         return found.hash if found else None
 
     def _walk_provenance(self, request: pfs.WalkCommitProvenanceRequest, _: Context) -> Iterator[bytes]:
-        yield from self._walk(request, commits.provenance)
+        yield from self._walk(request, commits.provenance_ids)
 
     def _walk_subvenance(self, request: pfs.WalkCommitSubvenanceRequest, _: Context) -> Iterator[bytes]:
-        yield from self._walk(request, commits.subvenance)
+        yield from self._walk(request, commits.subvenance_ids)
 
     def _walk(self, request: Any, step: Any) -> Iterator[bytes]:
         db = self._store.read()
@@ -215,13 +215,13 @@ class CommitService:
             # the start itself is not sent, and nobody's right to it is looked at
             level, seen, depth, sent = step(db, start.id), {start.id}, 1, 0
             while level and (not request.max_depth or depth <= request.max_depth):
-                fresh = list({one.id: one for one in level if one.id not in seen}.values())
-                seen.update(one.id for one in fresh)
-                for commit in fresh:
+                fresh = [one for one in dict.fromkeys(level) if one not in seen]
+                seen.update(fresh)
+                for commit in (commits.by_id(db, one) for one in fresh):
                     guard.check_repo(db, commit.repo, "REPO_INSPECT_COMMIT")
                     if request.max_commits and sent >= request.max_commits:
                         break
                     sent += 1
                     yield messages.commit_bytes(db, commit)
-                level = [one for commit in fresh for one in step(db, commit.id)]
+                level = [one for commit in fresh for one in step(db, commit)]
                 depth += 1

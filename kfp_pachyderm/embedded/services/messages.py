@@ -106,10 +106,11 @@ def commit_info(db: sqlite3.Connection, row: Commit) -> pfs.CommitInfo:
     return pfs.CommitInfo().parse(commit_bytes(db, row))
 
 
-def commit_bytes(db: sqlite3.Connection, row: Commit) -> bytes:
+def commit_bytes(db: sqlite3.Connection, row: Commit, listed: bool = False) -> bytes:
     """The same on the wire, by hand: histories have many, and betterproto takes milliseconds for each.
 
-    Fields: Pachyderm src/pfs/pfs.proto, CommitInfo.
+    Fields: Pachyderm src/pfs/pfs.proto, CommitInfo; of the sizes ListCommit alone gives the upper bound, too
+    (src/server/pfs/server/server_commit.go, listCommit; measured).
     """
     times = ((6, row.started), (7, row.finishing), (8, row.finished), (17, row.started), (18, row.updated))
     entries = (field(1, key.encode()) + field(2, value.encode()) for key, value in row.metadata.items())
@@ -122,7 +123,7 @@ def commit_bytes(db: sqlite3.Connection, row: Commit) -> bytes:
             *(field(5, one) for one in _family(db, "c.parent = ?", row.id)),
             *(field(number, _moment(micros)) for number, micros in times if micros is not None),
             field(10, row.error.encode()) if row.error else b"",
-            b"\x58" + varint(row.size) if row.size else b"",
+            b"\x58" + varint(row.size) if row.size and listed else b"",
             field(12, b"\x08" + varint(row.size) if row.size else b"") if row.finished is not None else b"",
             *(field(13, one) for one in _family(db, _ABOVE, row.id)),
             *(field(14, one) for one in entries),

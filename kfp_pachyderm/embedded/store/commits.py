@@ -89,6 +89,18 @@ def in_set(db: sqlite3.Connection, set_id: str) -> list[Commit]:
     return sorted_by_provenance(db, select(db, "WHERE c.set_id = ? ORDER BY c.id", (set_id,)))
 
 
+def set_and_provenance(db: sqlite3.Connection, set_id: str) -> list[Commit]:
+    """All commits of a commit set and all that they come from, upstream first; none: no such set.
+
+    Source: Pachyderm src/server/pfs/server/server_commit_set.go (inspectCommitSetImmediateTx); measured.
+    """
+    above = """WITH RECURSIVE up(id) AS (
+        SELECT id FROM commits WHERE set_id = ?
+        UNION SELECT p.upstream FROM commit_provenance p JOIN up ON p.commit_id = up.id) SELECT id FROM up"""
+    # a commit is made after those that it comes from
+    return select(db, f"WHERE c.id IN ({above}) ORDER BY c.id", (set_id,))
+
+
 def sorted_by_provenance(db: sqlite3.Connection, commits: list[Commit]) -> list[Commit]:
     """The same commits, each after those it comes from."""
     left = {commit.id: commit for commit in commits}
@@ -124,6 +136,14 @@ def subvenance(db: sqlite3.Connection, commit_id: int) -> list[Commit]:
     """The commits that come from this one directly."""
     where = "WHERE c.id IN (SELECT commit_id FROM commit_provenance WHERE upstream = ?) ORDER BY c.id"
     return select(db, where, (commit_id,))
+
+
+def subvenance_ids(db: sqlite3.Connection, commit_id: int) -> list[int]:
+    """Rows of the commits that come from this one directly."""
+    rows = db.execute(
+        "SELECT commit_id FROM commit_provenance WHERE upstream = ? ORDER BY commit_id", (commit_id,)
+    )
+    return [row[0] for row in rows]
 
 
 def children(db: sqlite3.Connection, commit_id: int) -> list[Commit]:

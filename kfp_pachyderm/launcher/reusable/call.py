@@ -11,7 +11,8 @@ from kfp_pachyderm.launcher.say import announce
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference, parse
 from kfp_pachyderm.provenance.page import commit_page
-from kfp_pachyderm.provenance.record import CommitRecord, KfpTask
+from kfp_pachyderm.provenance.record import CommitRecord
+from kfp_pachyderm.provenance.task import KfpTask
 
 #: The project of references that name none.
 PROJECT = "default"

@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from kfp_pachyderm.errors import CommitReferenceError, EmptyInputError, PermanentError
+from kfp_pachyderm.launcher.code import begun
 from kfp_pachyderm.launcher.execution import local_path
-from kfp_pachyderm.launcher.record import begun
 from kfp_pachyderm.launcher.reusable.call import Call
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import writing
 from kfp_pachyderm.pachyderm.job import write_metadata
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.files import file_list
-from kfp_pachyderm.provenance.record import PREFIX, Code, StepRecord
+from kfp_pachyderm.provenance.record import Code, StepRecord
 from kfp_pachyderm.provenance.stored import entries
+from kfp_pachyderm.provenance.task import PREFIX
 from kfp_pachyderm.provenance.walk import files_of
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kfp_pachyderm.errors import CommitReferenceError
+from kfp_pachyderm.launcher.code import begun
 from kfp_pachyderm.launcher.open import withdraw
-from kfp_pachyderm.launcher.record import begun, write_failure, write_record
+from kfp_pachyderm.launcher.record import write_failure, write_record
 from kfp_pachyderm.launcher.reusable.call import PROJECT, Call
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.existing import ExistingInput, ExistingPipeline, inspect_existing, job_on
 from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
-from kfp_pachyderm.provenance.record import RUN_KEY, Code, StepRecord
+from kfp_pachyderm.provenance.record import Code, StepRecord
 from kfp_pachyderm.provenance.stored import entries
+from kfp_pachyderm.provenance.task import RUN_KEY
 
 
 def run(call: Call) -> None:
@@ -33,7 +35,7 @@ def run(call: Call) -> None:
     except BaseException as error:
         if ours:
             withdraw(call.pachd, job, f"the step ended: {error}")
-            write_failure(call.pachd, record, "KILLED", str(error))
+            write_failure(call.pachd, job.output, record, "KILLED", str(error))
         raise
     write_record(call.pachd, record, call.execution, info)
 

@@ -11,17 +11,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError
-from kfp_pachyderm.pachyderm import job as jobs
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm import commits, job_facts
 from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.lineage import direct_inputs
-from kfp_pachyderm.pachyderm.references import Reference, commit_message, is_finished
+from kfp_pachyderm.pachyderm.commits import CommitFacts
+from kfp_pachyderm.pachyderm.job_facts import JobFacts
+from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.check.files import file_faults
 from kfp_pachyderm.provenance.check.model import Fault, Kind, Looked, Unseen
 from kfp_pachyderm.provenance.record import OPEN, StepRecord
 from kfp_pachyderm.provenance.stored import Stored, read
 from kfp_pachyderm.provenance.walk import files_of
-from kfp_pachyderm.sdk import pfs, pps
 
 #: Seconds for the files of one commit.
 _WALK = 600.0
@@ -44,40 +43,41 @@ class Check:
         """What is to be said of it; never a PachydermError of what is missing or may not be seen."""
         looked = Looked(self._commit)
         try:
-            looked = self._looked(self._pachd.pfs.inspect_commit(commit=commit_message(self._commit)))
+            looked = self._looked(commits.inspect(self._pachd, self._commit))
         except NotFoundError:
             self._fault("missing", "it is gone: dropped, squashed, or deleted with its repo")
         except AuthenticationError as error:
             self._not_seen(f"it may not be looked at: {error}")
         return replace(looked, faults=tuple(self._faults), unseen=tuple(self._unseen))
 
-    def _looked(self, info: pfs.CommitInfo) -> Looked:
+    def _looked(self, info: CommitFacts) -> Looked:
         if info.error:
             self._fault("unfinished", f"it ended with an error: {info.error}")
-        elif not is_finished(info):
+        elif not info.finished:
             self._fault("unfinished", "it is still open")
-        stored, behind = read(self._commit, info.metadata), direct_inputs(info)
+        stored, behind = read(self._commit, info.metadata), info.inputs
         if stored is None:
             self._say_whose(info)
             return Looked(self._commit, inputs=behind)
         if not self._is_record(stored, info):
             return Looked(self._commit, True, behind, digest=stored.actual)
         record = stored.record
+        behind = self._ungathered(record, behind)
         self._compare_inputs(record, behind)
         self._look_at_job(record)
         count, size = self._compare_files(record, info)
         inputs = tuple(dict.fromkeys([*record.inputs.values(), *behind]))
         return Looked(self._commit, True, inputs, count, size, stored.actual)
 
-    def _say_whose(self, info: pfs.CommitInfo) -> None:
-        made = any(one.repo.type == "spec" for one in info.direct_provenance)
+    def _say_whose(self, info: CommitFacts) -> None:
+        made = info.by_pipeline or bool(info.inputs)
         who = f"pipeline {self._commit.project}/{self._commit.repo} made it" if made else "somebody put it"
         if self._first:
             self._fault("foreign", f"no step of kfp-pachyderm wrote it, so that it has no record: {who}")
         elif made:
             self._not_seen(f"{who}, which is no step of kfp-pachyderm: it has no record")
 
-    def _is_record(self, stored: Stored, info: pfs.CommitInfo) -> bool:
+    def _is_record(self, stored: Stored, info: CommitFacts) -> bool:
         """Whether there is a record to compare with; whatever is wrong with it is told."""
         if not stored.actual:
             self._fault("record", "it has no record: that was removed, or an older release wrote none")
@@ -97,6 +97,22 @@ class Check:
                 self._fault("record", f"its metadata say {key} is {found!r}, its record says {value!r}")
         return True
 
+    def _ungathered(self, record: StepRecord, behind: tuple[Reference, ...]) -> tuple[Reference, ...]:
+        """What it was made from, with the commits that were gathered into one (`pachyderm.gathering`)."""
+        known, found = set(record.inputs.values()), list[Reference]()
+        for commit in behind:
+            inside = () if commit in known else self._gathered(commit)
+            found.extend(inside if inside and known.issuperset(inside) else [commit])
+        return tuple(dict.fromkeys(found))
+
+    def _gathered(self, commit: Reference) -> tuple[Reference, ...]:
+        """What a commit was gathered from; nothing of one that a pipeline made, or that can't be seen."""
+        try:
+            facts = commits.inspect(self._pachd, commit)
+        except (NotFoundError, AuthenticationError):
+            return ()
+        return () if facts.by_pipeline else facts.inputs
+
     def _compare_inputs(self, record: StepRecord, behind: tuple[Reference, ...]) -> None:
         for name, commit in record.inputs.items():
             if commit not in behind:
@@ -107,7 +123,7 @@ class Check:
 
     def _say_of_input(self, name: str, commit: Reference) -> None:
         try:
-            self._pachd.pfs.inspect_commit(commit=commit_message(commit))
+            commits.inspect(self._pachd, commit)
         except NotFoundError:
             text = f"its input {name}, {commit}, is gone: dropped, squashed, or deleted with its repo"
             self._fault("missing", text)
@@ -123,29 +139,28 @@ class Check:
             reason = f": {record.reason}" if record.reason else ""
             how = "never said how it ended" if record.state == OPEN else f"ended as {record.state}{reason}"
             self._fault("job", f"its step {record.task.task} {how}")
-        job = ClaimedJob(self._commit.project, self._commit.repo, self._commit.version)
         try:
-            info = jobs.inspect(self._pachd, job)
+            facts = job_facts.inspect(self._pachd, self._commit)
         except NotFoundError:
             self._not_seen("its job is not known any more: the pipeline was deleted, or the job was")
         except AuthenticationError as error:
             self._not_seen(f"its job may not be looked at: {error}")
         else:
-            self._compare_job(record, info)
+            self._compare_job(record, facts)
 
-    def _compare_job(self, record: StepRecord, info: pps.JobInfo) -> None:
-        if info.state != pps.JobState.JOB_SUCCESS:
-            reason = f": {info.reason}" if info.reason else ""
-            self._fault("job", f"its job is {jobs.state_name(info)}{reason}")
-        elif record.version not in (0, info.pipeline_version):
-            text = (
-                f"version {info.pipeline_version} of the pipeline made it, its record says {record.version}"
-            )
-            self._fault("job", text)
+    def _compare_job(self, record: StepRecord, facts: JobFacts) -> None:
+        if facts.state != "SUCCESS":
+            reason = f": {facts.reason}" if facts.reason else ""
+            self._fault("job", f"its job is {facts.state}{reason}")
+        elif record.version not in (0, facts.version):
+            by = f"version {facts.version} of the pipeline made it"
+            self._fault("job", f"{by}, its record says {record.version}")
 
-    def _compare_files(self, record: StepRecord, info: pfs.CommitInfo) -> tuple[int, int]:
+    def _compare_files(self, record: StepRecord, info: CommitFacts) -> tuple[int, int]:
         """How many files were compared, and their bytes."""
-        if record.files is None or not is_finished(info):
+        if record.files is None and record.state == "SUCCESS":
+            self._not_seen("its record does not say which files it had: its step might not list them")
+        if record.files is None or not info.finished:
             return 0, 0
         try:
             found = files_of(self._pachd, self._commit, _WALK)

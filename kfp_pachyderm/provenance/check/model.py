@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any, Literal
 
 from kfp_pachyderm.pachyderm.references import Reference
@@ -101,6 +102,9 @@ class Verified:
         from kfp_pachyderm.provenance.check.text import lines
 
         return "".join(f"{line}\n" for line in lines(self))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text())}</pre>"
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain dicts, lists, texts and numbers."""

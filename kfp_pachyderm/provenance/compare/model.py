@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any, Literal
 
 
@@ -114,6 +115,9 @@ class Diff:
         from kfp_pachyderm.provenance.compare.text import lines
 
         return "".join(f"{line}\n" for line in lines(self))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text())}</pre>"
 
     def html(self) -> str:
         """The same as one page that needs nothing else."""

@@ -30,7 +30,8 @@ def _step(step: StepDiff) -> Iterator[str]:
     same = " (the same)" if step.before == step.after else ""
     yield f"{name}{step.before} -> {step.after}{same}"
     for one in step.inputs:
-        yield f"  input {plain(one.name)}: {one.before or 'none'} -> {one.after or 'none'}"
+        sides = (plain(side or "none") for side in (one.before, one.after))
+        yield f"  input {plain(one.name)}: {' -> '.join(sides)}"
         yield from (f"    {line}" for line in _files(one.files))
     yield from _changes("code", step.code)
     yield from _cut("command", step.command)

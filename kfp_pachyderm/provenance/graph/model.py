@@ -70,13 +70,13 @@ class Node:
     commit: Reference
     kind: Kind
     state: str
-    inputs: tuple[Reference, ...] = ()
-    size: int | None = None
-    created: datetime | None = None
-    finished: datetime | None = None
+    inputs: tuple[Reference, ...] = field(default=(), repr=False)
+    size: int | None = field(default=None, repr=False)
+    created: datetime | None = field(default=None, repr=False)
+    finished: datetime | None = field(default=None, repr=False)
     error: str = ""
-    job: Job | None = None
-    record: StepRecord | None = None
+    job: Job | None = field(default=None, repr=False)
+    record: StepRecord | None = field(default=None, repr=False)
     cached: bool = False
     bare: str = ""
     metadata: dict[str, str] = field(default_factory=dict, repr=False)
@@ -115,7 +115,7 @@ class Lineage:
     of: str
     roots: tuple[Reference, ...]
     down: bool
-    nodes: tuple[Node, ...]
+    nodes: tuple[Node, ...] = field(repr=False)
     file: str = ""
     run: str = ""
 

@@ -10,8 +10,8 @@ from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.job_facts import JobFacts
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.graph.model import Job, Kind, Node
-from kfp_pachyderm.provenance.record import FAILURE_KEY
 from kfp_pachyderm.provenance.stored import Stored, read
+from kfp_pachyderm.provenance.task import FAILURE_KEY
 
 
 def node(

@@ -54,9 +54,10 @@ def target(pachd: Pachd, text: str, project: str) -> Target:
     if "@" in text:
         return _commit_or_file(pachd, text, project)
     if _JOB.fullmatch(text):
-        found = _of_job(pachd, text)
-        if found:
-            return Target(text, tuple(found), known=found)
+        known = _of_job(pachd, text)
+        of_it = tuple(one for one in known if one.version == text)
+        if of_it:
+            return Target(text, of_it, known=known)
     found, told = of_run(pachd, text)
     if found:
         return Target(text, tuple(found), run=text, known=found, told=tuple(told))
@@ -103,7 +104,7 @@ def _commit_or_file(pachd: Pachd, text: str, project: str) -> Target:
 
 
 def _of_job(pachd: Pachd, job: str) -> dict[Reference, CommitFacts]:
-    """The commits of users' repos in the commit set of that ID; none where there is no such set."""
+    """The users' commits in the commit set of that ID and all that they come from; none: no such set."""
     try:
         return {one.commit: one for one in commits.of_set(pachd, job) if one.repo_type == "user"}
     except NotFoundError:

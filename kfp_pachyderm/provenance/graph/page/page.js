@@ -197,8 +197,11 @@
   function reveal(number) {
     const { width, height } = graph.getBoundingClientRect();
     const x = places[number].x * seen.scale + seen.x, y = places[number].y * seen.scale + seen.y;
-    const across = WIDTH / 2 * seen.scale, down = HEIGHT / 2 * seen.scale;
-    if (x < across || y < down || x > width - across || y > height - down) centre(number);
+    const across = WIDTH / 2 * seen.scale + 12, down = HEIGHT / 2 * seen.scale + 12;
+    // no farther than it takes: what is around it stays in view
+    seen.x += Math.max(across - x, 0) + Math.min(width - across - x, 0);
+    seen.y += Math.max(down - y, 0) + Math.min(height - down - y, 0);
+    show();
   }
 
   function go(number, opens) {
