@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import adapter, embedded, imports, lineage, steps
+from benchmarks import adapter, embedded, fan, imports, lineage, steps
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
         return
     for title, measure in (
         ("a step", steps.measure),
+        ("a loop of eight steps", fan.measure),
         ("imports", imports.measure),
         ("the sidecar's S3", embedded.measure),
         ("a fresh embedded Pachyderm per test", embedded.measure_fresh),

@@ -60,19 +60,21 @@ class FileHash:
         self._chunks: list[bytes] = []
         self._chunk = blake2b()
 
-    def update(self, data: bytes | memoryview) -> None:
-        """Takes the next piece.
+    def update(self, data: bytes | memoryview) -> list[int]:
+        """Takes the next piece; answers at which sizes of the file chunks end in it.
 
         Raises:
             ImportError: the file is large, and there is no numpy.
         """
-        view, start = memoryview(data), 0
-        for end in self._cutter.cuts(view):
+        view, start, before = memoryview(data), 0, self.size
+        ends = self._cutter.cuts(view)
+        for end in ends:
             self._chunk.update(view[start:end])
             self._chunks.append(self._chunk.digest())
             self._chunk, start = blake2b(), end
         self._chunk.update(view[start:])
         self.size += len(view)
+        return [before + end for end in ends]
 
     def digest(self) -> bytes:
         """The hash of what has come."""

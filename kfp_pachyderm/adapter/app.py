@@ -9,13 +9,14 @@ from pathlib import Path
 from kfp_pachyderm.adapter.buckets import Buckets
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.describe import describe_object
+from kfp_pachyderm.adapter.failure import CallFailedError
 from kfp_pachyderm.adapter.listing import list_buckets, list_objects
 from kfp_pachyderm.adapter.multipart import Multipart
 from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.reads import read_object
-from kfp_pachyderm.adapter.remote import CallFailedError
 from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.adapter.spool import Spool
+from kfp_pachyderm.adapter.staged import Segment, Staged
 from kfp_pachyderm.adapter.subresources import Subresources
 from kfp_pachyderm.adapter.versions import check_version, list_versions
 from kfp_pachyderm.adapter.writes import Writes
@@ -36,11 +37,12 @@ class Adapter:
 
     def __init__(self, config: AdapterConfig, sidecar: Sidecar) -> None:
         self.buckets = Buckets(config, sidecar)
-        self._config = config
+        self._config, self._sidecar = config, sidecar
         self._started = datetime.now(UTC)
         self.spool = Spool(Path(config.spool) / "written", config.spool_limit)
         beside = Subresources(self.buckets)
-        writes, multipart = Writes(self.buckets, self.spool), Multipart(self.buckets, self.spool)
+        writes = Writes(self.buckets, self.spool, self._staged)
+        multipart = Multipart(self.buckets, self.spool, self._staged)
         self._reads: dict[str, Callable[[S3Request], Response]] = {
             "NotImplemented": self._not_implemented,
             "ListBuckets": self._list_buckets,
@@ -73,6 +75,13 @@ class Adapter:
             "DeleteObjects": writes.delete_many,
             "CompleteMultipartUpload": multipart.complete,
         }
+
+    def _staged(self, key: str) -> Staged:
+        return Staged(key, self._stage)
+
+    def _stage(self, key: str, segment: Segment, first: bool) -> str:
+        assert self._config.output
+        return self._sidecar.remote().stage(self._config.output, key, segment, first)
 
     def _secret(self, access_key: str) -> str | None:
         return self._config.secret_key if access_key == self._config.access_key else None

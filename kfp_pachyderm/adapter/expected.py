@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from concurrent.futures import Future
 from typing import Any
 
-from kfp_pachyderm.adapter.objects import Piece, Stored
+from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.piece import Piece
+from kfp_pachyderm.adapter.staged import hasher, stages
 from kfp_pachyderm.filehash import SMALL, FileHash
-
-
-@cache
-def _thread() -> ThreadPoolExecutor:
-    """One is faster than any stream."""
-    return ThreadPoolExecutor(1, thread_name_prefix="hash")
 
 
 class Expected:
@@ -29,7 +24,7 @@ class Expected:
         for file in files:
             if file.spooled and file.size >= SMALL and not self._known(file):
                 self._drop(file.key)
-                self._hashes[file.key] = (file.pieces, _thread().submit(told, file))
+                self._hashes[file.key] = (file.pieces, hasher().submit(told, file))
 
     def _drop(self, key: str) -> None:
         """An object that has been written over is not hashed, and its content not held, for nothing."""
@@ -55,7 +50,7 @@ class Expected:
 def told(file: Stored) -> bytes | None:
     """The hash of what the client sent; None without numpy, and if the spool holds something else by now."""
     try:
-        return _hash(file)
+        return file.staged.hash(file.pieces) if file.staged and stages(file.size) else _hash(file)
     except (ImportError, OSError, EOFError):
         # what can't be sent either says so there
         return None

@@ -9,8 +9,9 @@ from functools import partial
 
 from kfp_pachyderm.adapter.cache import ReadCache
 from kfp_pachyderm.adapter.config import CommitName
+from kfp_pachyderm.adapter.failure import CallFailedError
 from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.remote import CallFailedError, Found
+from kfp_pachyderm.adapter.remote import Found
 from kfp_pachyderm.adapter.sidecar import Sidecar
 
 _ATTEMPTS = 3

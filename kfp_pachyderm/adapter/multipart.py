@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from kfp_pachyderm.adapter.buckets import Buckets
 from kfp_pachyderm.adapter.listing import OWNER, limit, timestamp
 from kfp_pachyderm.adapter.objects import Attributes, Stored
 from kfp_pachyderm.adapter.spool import Spool
+from kfp_pachyderm.adapter.staged import Staged
 from kfp_pachyderm.adapter.upload_listing import list_uploads
 from kfp_pachyderm.adapter.uploads import Part, Upload, Uploads, assemble, wanted_parts
 from kfp_pachyderm.adapter.writes import PieceReader, copy_source, upload
@@ -52,11 +54,13 @@ class Multipart:
     Args:
         buckets: the step's.
         spool: where parts go.
+        staged: what takes a key's content to Pachyderm ahead.
     """
 
-    def __init__(self, buckets: Buckets, spool: Spool) -> None:
+    def __init__(self, buckets: Buckets, spool: Spool, staged: Callable[[str], Staged]) -> None:
         self._buckets = buckets
         self._spool = spool
+        self._staged = staged
         self._uploads = Uploads()
 
     def _upload(self, request: S3Request) -> Upload:
@@ -66,7 +70,7 @@ class Multipart:
     def create(self, request: S3Request) -> Response:
         """CreateMultipartUpload."""
         self._buckets.writable(request.bucket).check(request.key)
-        made = self._uploads.create(request.key, Attributes.of(request), *asked(request))
+        made = self._uploads.create(Attributes.of(request), *asked(request), staged=self._staged(request.key))
         fields = [("Bucket", request.bucket), ("Key", request.key), ("UploadId", made.id)]
         headers = ((PREFIX + "algorithm", made.algorithm.upper()), (TYPE, made.kind))
         return xml_response("InitiateMultipartUploadResult", fields, headers if made.algorithm else ())
@@ -77,7 +81,7 @@ class Multipart:
         file, body = upload(request, signed, self._spool, found.algorithm)
         checksum = dict(body.checksums).get(found.header, "")
         part = Part(file, body.md5, body.sha256, datetime.now(UTC), checksum)
-        found.parts[position] = part
+        found.add(position, part)
         return Response(200, (("ETag", f'"{part.etag}"'), *body.checksums))
 
     def copy_part(self, request: S3Request) -> Response:
@@ -93,7 +97,7 @@ class Multipart:
         start, length = (span.start, span.length) if span else (0, source.size)
         content = PieceReader(source.read(start, length), found.algorithm)
         part = Part(self._spool.write(content), b"", content.sha256, datetime.now(UTC), content.checksum)
-        found.parts[position] = part
+        found.add(position, part)
         fields = [("LastModified", timestamp(part.modified)), *self._sums(found, part)]
         return xml_response("CopyPartResult", fields)
 

@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import Protocol
 
 from kfp_pachyderm.adapter.encoding import encode
+from kfp_pachyderm.adapter.piece import Piece
+from kfp_pachyderm.adapter.staged import Staged
 from kfp_pachyderm.s3.request import S3Request
 
 DEFAULT_TYPE = "binary/octet-stream"
@@ -43,25 +45,6 @@ class Attributes:
         return cls(request.header("content-type") or DEFAULT_TYPE, tuple(headers))
 
 
-@dataclass(frozen=True)
-class Piece:
-    """What an object was uploaded in: one of its parts, or the whole of it.
-
-    Args:
-        number: of the part.
-        size: bytes.
-        md5: of the content, b"" when the SHA-256 is all that is known.
-        sha256: of the content, b"" where the MD5 will do.
-        checksums: headers for a read that asks for them.
-    """
-
-    number: int
-    size: int
-    md5: bytes
-    sha256: bytes = b""
-    checksums: tuple[tuple[str, str], ...] = ()
-
-
 def etag(md5: bytes, sha256: bytes) -> str:
     """The ETag of an object or part that came in one piece: its MD5, or what can't be taken for one.
 
@@ -90,6 +73,7 @@ class Stored:
         attributes: what the upload said about it.
         multipart: whether the pieces are the parts of a multipart upload.
         spooled: whether its content lies in the spool, for as long as this object is used.
+        staged: its way into Pachyderm if it is large.
     """
 
     key: str
@@ -101,6 +85,7 @@ class Stored:
     attributes: Attributes = Attributes()
     multipart: bool = False
     spooled: bool = True
+    staged: Staged | None = None
 
     @property
     def parts(self) -> tuple[Piece, ...]:
@@ -114,11 +99,12 @@ class Stored:
 
     def at(self, key: str, modified: datetime, attributes: Attributes) -> Stored:
         """The same content under another key."""
-        return replace(self, key=key, modified=modified, attributes=attributes)
+        staged = self.staged and self.staged.under(key)
+        return replace(self, key=key, modified=modified, attributes=attributes, staged=staged)
 
     def elsewhere(self, read: Reader) -> Stored:
         """The same object whose content is read by its key from somewhere else."""
-        return replace(self, read=read, spooled=False)
+        return replace(self, read=read, spooled=False, staged=None)
 
 
 class Bucket(Protocol):

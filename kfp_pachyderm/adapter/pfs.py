@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from kfp_pachyderm.adapter import wire
+from kfp_pachyderm.adapter.calls import SERVICE, send, told
 from kfp_pachyderm.adapter.config import CommitName
+from kfp_pachyderm.adapter.filesets import FileSets
 from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.remote import CallFailedError, Found
+from kfp_pachyderm.adapter.remote import Found
+from kfp_pachyderm.adapter.staged import Segment, stages
 from kfp_pachyderm.adapter.verify import Verifier
-from kfp_pachyderm.passing import passes
 
-_SERVICE = "/pfs_v2.API/"
 _MESSAGE = 64 * 2**20
 #: gRPC's own guess lets a read of 8 MiB fetch 26: what a range does not want must not be sent ahead.
 _AHEAD = 2**20
@@ -38,45 +38,6 @@ def split(address: str) -> tuple[bool, str, int]:
     scheme, _, rest = address.rpartition("://")
     host, _, port = rest.rstrip("/").rpartition(":")
     return scheme in ("grpcs", "https"), host, int(port)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """gRPC's errors as the adapter's."""
-    import grpc
-
-    code = grpc.StatusCode
-    temporary = (code.UNAVAILABLE, code.ABORTED, code.RESOURCE_EXHAUSTED, code.DEADLINE_EXCEEDED)
-    try:
-        yield
-    except grpc.RpcError as error:
-        found, details = error.code(), error.details() or ""
-        may_pass = found in temporary or (found is code.UNKNOWN and passes(details))
-        raise CallFailedError(f"{found.name}: {details}", may_pass) from error
-
-
-class _Watched:
-    """Requests on their way, and when the last one was taken."""
-
-    def __init__(self, requests: Iterator[Any]) -> None:
-        self._requests = requests
-        self._taken = time.monotonic()
-        self._ended = False
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        self._taken = time.monotonic()
-        try:
-            return next(self._requests)
-        except StopIteration:
-            self._ended = True
-            raise
-
-    def idle(self) -> float:
-        """Seconds since the last request was taken; 0 when there is nothing more to take."""
-        return 0.0 if self._ended else time.monotonic() - self._taken
 
 
 def _channel(address: str, authority: str) -> Any:
@@ -130,17 +91,18 @@ class Pfs:
         self._metadata = (("authn-token", token),) if token else ()
         self._channel = _channel(address, authority)
         # without serializers gRPC hands the bytes through
-        self._inspect = self._channel.unary_unary(_SERVICE + "InspectFile")
-        self._walk = self._channel.unary_stream(_SERVICE + "WalkFile")
-        self._get = self._channel.unary_stream(_SERVICE + "GetFile")
-        self._modify = self._channel.stream_unary(_SERVICE + "ModifyFile")
+        self._inspect = self._channel.unary_unary(SERVICE + "InspectFile")
+        self._walk = self._channel.unary_stream(SERVICE + "WalkFile")
+        self._get = self._channel.unary_stream(SERVICE + "GetFile")
+        self._modify = self._channel.stream_unary(SERVICE + "ModifyFile")
+        self._file_sets = FileSets(self._channel, self._metadata, patience)
         self._verifier = Verifier(self, contents)
 
     def inspect(self, name: CommitName, path: str, timeout: float | None = None) -> Found | None:
         """The regular file at the path; None when there is none."""
         import grpc
 
-        with _told():
+        with told():
             try:
                 request = wire.file_request(name, path)
                 info = self._inspect(request, metadata=self._metadata, timeout=timeout or self._patience)
@@ -153,7 +115,7 @@ class Pfs:
     def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
         """Every regular file of the commit."""
         request = wire.file_request(name, "/")
-        with _told():
+        with told():
             for info in self._walk(request, metadata=self._metadata, timeout=timeout):
                 found = wire.found(info)
                 if found:
@@ -168,7 +130,7 @@ class Pfs:
         request = wire.file_request(name, path, start)
         answers = self._get(request, metadata=self._metadata, timeout=timeout)
         try:
-            with _told():
+            with told():
                 for answer in answers:
                     piece = bytes(wire.content(answer)[:length])
                     length -= len(piece)
@@ -179,26 +141,32 @@ class Pfs:
             answers.cancel()
         raise EOFError(f"{path} ended {length} bytes early")
 
+    def stage(self, name: CommitName, key: str, segment: Segment, first: bool) -> str:
+        """A file set that holds a segment of a key's content, the first one in its old content's place.
+
+        Returns:
+            Its ID.
+
+        Raises:
+            CallFailedError: as `write`.
+        """
+        return self._file_sets.create(key, segment, first)
+
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
-        """The files in one ModifyFile stream: all of it is applied, or nothing.
+        """The files in one ModifyFile stream, applied as a whole or not; each large one in file sets.
 
         Raises:
             CallFailedError: also when nothing is taken for a while; a connection can die without a word.
         """
-        import grpc
-
+        until = time.monotonic() + timeout
         self._verifier.prepare(files)
-        watched = _Watched(requests(name, files, gone))
-        call = self._modify.future(watched, metadata=self._metadata, timeout=timeout)
-        with _told():
-            while True:
-                try:
-                    call.result(timeout=min(self._patience, 1.0))
-                    return
-                except grpc.FutureTimeoutError:
-                    if watched.idle() > self._patience:
-                        call.cancel()
-                        raise CallFailedError(f"took nothing for {self._patience:.0f} s", True) from None
+        large = {file.key: file.staged for file in files if file.staged and stages(file.size)}
+        others = [file for file in files if file.key not in large]
+        if others or gone:
+            sent = requests(name, others, gone)
+            send(self._modify, sent, self._metadata, timeout=timeout, patience=self._patience)
+        for key, staged in large.items():
+            self._file_sets.add(name, key, staged, until)
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
         """Those of the files that the commit does not hold."""

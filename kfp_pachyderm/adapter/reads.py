@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kfp_pachyderm.adapter.objects import Piece, Stored
+from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.piece import Piece
 from kfp_pachyderm.s3.checksums import TYPE
 from kfp_pachyderm.s3.conditions import Conditions, Span, http_date, names_etag, parse_date, parse_range
 from kfp_pachyderm.s3.errors import S3Error

@@ -9,19 +9,7 @@ from typing import Protocol
 
 from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.objects import Stored
-
-
-class CallFailedError(Exception):
-    """A call to Pachyderm failed.
-
-    Args:
-        words: what it answered.
-        temporary: whether the same call may work a moment later.
-    """
-
-    def __init__(self, words: str, temporary: bool) -> None:
-        super().__init__(words)
-        self.temporary = temporary
+from kfp_pachyderm.adapter.staged import Segment
 
 
 @dataclass(frozen=True)
@@ -56,6 +44,9 @@ class Remote(Protocol):
 
     def read(self, name: CommitName, path: str, start: int, length: int) -> Iterator[bytes]:
         """`length` bytes of a file from `start`."""
+
+    def stage(self, name: CommitName, key: str, segment: Segment, first: bool) -> str:
+        """Sends a segment of an object ahead of its being written; the ID by which it is known there."""
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
         """Puts the files into the open commit and removes what is gone; doing it twice does no harm."""

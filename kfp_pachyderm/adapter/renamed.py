@@ -9,6 +9,7 @@ from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.encoding import decode, encode
 from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.remote import Found, Remote
+from kfp_pachyderm.adapter.staged import Segment
 
 
 class Renamed:
@@ -36,6 +37,10 @@ class Renamed:
     def read(self, name: CommitName, path: str, start: int, length: int) -> Iterator[bytes]:
         """`length` bytes of a file from `start`."""
         return self._remote.read(name, self._path(name, path), start, length)
+
+    def stage(self, name: CommitName, key: str, segment: Segment, first: bool) -> str:
+        """Sends a segment of an object ahead of its being written."""
+        return self._remote.stage(name, self._path(name, "/" + key)[1:], segment, first)
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
         """Puts the files into the open commit and removes what is gone."""

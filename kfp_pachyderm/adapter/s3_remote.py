@@ -14,8 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
+from kfp_pachyderm.adapter.failure import CallFailedError
 from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.remote import CallFailedError, Found
+from kfp_pachyderm.adapter.remote import Found
+from kfp_pachyderm.adapter.staged import Segment
 from kfp_pachyderm.adapter.verify import content
 from kfp_pachyderm.filehash import SMALL, small
 from kfp_pachyderm.s3.client import Answer, S3Client
@@ -111,6 +113,10 @@ class S3Remote:
                 raise CallFailedError(str(error), True) from error
         if length:
             raise CallFailedError(f"{path} ended {length} bytes early", True)
+
+    def stage(self, name: CommitName, key: str, segment: Segment, first: bool) -> str:
+        """Not by S3."""
+        raise CallFailedError("its S3 takes whole objects only", False)
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
         """One PUT after the other: several at a time only make the gateway slower."""

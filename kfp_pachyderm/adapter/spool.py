@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -27,7 +27,7 @@ class Content(Protocol):
 
 
 class SpoolFile:
-    """A piece of content that does not change any more.
+    """A piece of content; it grows until it has been written, and does not change any more.
 
     Args:
         path: where it lies.
@@ -81,27 +81,33 @@ class Spool:
         self._pressed = threading.Event()
         self._numbers = itertools.count()
 
-    def write(self, content: Content) -> SpoolFile:
+    def write(self, content: Content, grown: Callable[[SpoolFile], None] = lambda _: None) -> SpoolFile:
         """All of the content as a file.
+
+        Args:
+            content: the content.
+            grown: told of the file whenever more of it can be read.
 
         Raises:
             S3Error: EntityTooLarge when the spool is full and stays so.
         """
-        path = self._folder / f"{next(self._numbers):08x}"
-        size = 0
+        file = SpoolFile(self._folder / f"{next(self._numbers):08x}", 0)
+        taken = 0
         try:
-            with path.open("xb") as target:
+            with file.path.open("xb") as target:
                 while piece := content.read(_PIECE):
-                    self._take(len(piece), size + len(piece))
-                    size += len(piece)
+                    self._take(len(piece), taken + len(piece))
+                    taken += len(piece)
                     target.write(piece)
+                    target.flush()
+                    file.size = taken
+                    grown(file)
         except BaseException as error:
-            self._remove(path, size)
+            self._remove(file.path, taken)
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
                 raise self._disk_full(error) from error
             raise
-        file = SpoolFile(path, size)
-        weakref.finalize(file, self._remove, path, size).atexit = False
+        weakref.finalize(file, self._remove, file.path, taken).atexit = False
         return file
 
     def _take(self, size: int, whole: int) -> None:

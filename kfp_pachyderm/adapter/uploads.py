@@ -10,9 +10,11 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from kfp_pachyderm.adapter.objects import Attributes, Piece, Stored, etag
+from kfp_pachyderm.adapter.objects import Attributes, Stored, etag
 from kfp_pachyderm.adapter.outputs import reader
+from kfp_pachyderm.adapter.piece import Piece
 from kfp_pachyderm.adapter.spool import SpoolFile
+from kfp_pachyderm.adapter.staged import STEP, Staged
 from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.checksums import PREFIX, TYPE, element, whole
 from kfp_pachyderm.s3.errors import S3Error
@@ -58,6 +60,7 @@ class Upload:
         attributes: what it will say of itself.
         algorithm: of the checksums of its parts, "" for none.
         kind: of the whole object's checksum.
+        staged: what takes the parts to Pachyderm ahead.
     """
 
     id: str
@@ -66,7 +69,20 @@ class Upload:
     algorithm: str
     kind: str
     started: datetime
+    staged: Staged
     parts: dict[int, Part] = field(default_factory=dict)
+    _together: int = 0
+    _size: int = 0
+
+    def add(self, number: int, part: Part) -> None:
+        """Takes a part; those that follow each other from the first on are perhaps the object's beginning."""
+        self.parts[number] = part
+        before = self._size // STEP
+        while self._together + 1 in self.parts:
+            self._together += 1
+            self._size += self.parts[self._together].file.size
+        if self._size // STEP > before:
+            self.staged.grown(*(self.parts[one].file for one in range(1, self._together + 1)))
 
     @property
     def header(self) -> str:
@@ -127,10 +143,10 @@ class Uploads:
         self._uploads: dict[str, Upload] = {}
         self._completed: dict[str, tuple[str, xml.Fields]] = {}
 
-    def create(self, key: str, attributes: Attributes, algorithm: str, kind: str) -> Upload:
+    def create(self, attributes: Attributes, algorithm: str, kind: str, staged: Staged) -> Upload:
         """A new upload; its ID sorts behind those of earlier ones, as listings want it."""
         upload_id = f"{time.time_ns():016x}{os.urandom(8).hex()}"
-        upload = Upload(upload_id, key, attributes, algorithm, kind, datetime.now(UTC))
+        upload = Upload(upload_id, staged.key, attributes, algorithm, kind, datetime.now(UTC), staged)
         with self._lock:
             self._uploads[upload.id] = upload
         return upload
@@ -149,7 +165,9 @@ class Uploads:
     def drop(self, upload_id: str) -> None:
         """Forgets an upload and its parts."""
         with self._lock:
-            self._uploads.pop(upload_id, None)
+            dropped = self._uploads.pop(upload_id, None)
+        if dropped:
+            dropped.staged.forget()
 
     def complete(self, upload: Upload, answer: xml.Fields) -> None:
         """Forgets the parts, but not what was answered: clients ask again after a lost answer."""
@@ -190,6 +208,7 @@ def assemble(upload: Upload, wanted: list[Wanted]) -> Stored:
     digest = hashlib.md5(
         b"".join(part.md5 or part.sha256 for part in parts), usedforsecurity=False
     ).hexdigest()
+    upload.staged.grown(*(part.file for part in parts))
     return Stored(
         key=upload.key,
         size=sum(part.file.size for part in parts),
@@ -199,4 +218,5 @@ def assemble(upload: Upload, wanted: list[Wanted]) -> Stored:
         pieces=tuple(part.piece(number, upload.header) for number, part in zip(numbers, parts, strict=True)),
         attributes=replace(upload.attributes, checksums=_checksums(upload, parts)),
         multipart=True,
+        staged=upload.staged,
     )

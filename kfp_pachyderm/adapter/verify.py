@@ -9,7 +9,8 @@ from typing import Protocol
 
 from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.expected import Expected, digest_of
-from kfp_pachyderm.adapter.objects import Piece, Stored
+from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.piece import Piece
 from kfp_pachyderm.adapter.remote import Found
 from kfp_pachyderm.filehash import SMALL, small
 from kfp_pachyderm.s3.digests import Digests

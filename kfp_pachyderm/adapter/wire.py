@@ -50,6 +50,22 @@ def add_file(path: str, data: bytes) -> bytes:
     return b"".join((request, start, value, raw, data))
 
 
+def file_set_id(data: bytes) -> str:
+    """The ID that a CreateFileSetResponse tells."""
+    return next((str(value, "utf-8") for number, _, value in _fields(memoryview(data)) if number == 1), "")
+
+
+def compose_file_sets(ids: list[str], seconds: int) -> bytes:
+    """A ComposeFileSetRequest for a compact one that is kept for so long."""
+    parts = b"".join(field(1, one.encode()) for one in ids)
+    return parts + varint(2 << 3) + varint(seconds) + varint(3 << 3) + varint(1)
+
+
+def add_file_set(name: CommitName, id_: str) -> bytes:
+    """An AddFileSetRequest."""
+    return field(1, commit(name)) + field(2, id_.encode())
+
+
 def _fields(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """Number, integer and bytes of each field; only one of the two means anything."""
     at, end = 0, len(data)

@@ -12,9 +12,10 @@ from functools import partial
 from typing import TypeVar
 
 from kfp_pachyderm.adapter.config import CommitName, Flushed
+from kfp_pachyderm.adapter.failure import CallFailedError
 from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket
-from kfp_pachyderm.adapter.remote import CallFailedError, Remote
+from kfp_pachyderm.adapter.remote import Remote
 from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.errors import WriteBackError
@@ -173,6 +174,8 @@ class WriteBack:
         if wrong:
             # the worker may have been replaced behind our back
             again = [file for file in wrong if file.key not in self._evicted]
+            for staged in filter(None, (file.staged for file in again)):
+                staged.forget()
             self._send_all(again, deadline)
             wrong = self._wrong(files, deadline)
         if wrong:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
 
 from kfp_pachyderm.adapter.buckets import Buckets
 from kfp_pachyderm.adapter.listing import timestamp
-from kfp_pachyderm.adapter.objects import Attributes, Piece, Stored, etag
+from kfp_pachyderm.adapter.objects import Attributes, Stored, etag
 from kfp_pachyderm.adapter.outputs import reader
+from kfp_pachyderm.adapter.piece import Piece
 from kfp_pachyderm.adapter.spool import Spool, SpoolFile
+from kfp_pachyderm.adapter.staged import Staged
 from kfp_pachyderm.adapter.versions import NULL, check_version
 from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.body import Body, document
@@ -57,7 +61,16 @@ class PieceReader:
         return self._digest.digest()
 
 
-def upload(request: S3Request, signed: Signed, spool: Spool, algorithm: str = "") -> tuple[SpoolFile, Body]:
+class Grown(Protocol):
+    """Is told of content in the spool."""
+
+    def __call__(self, file: SpoolFile, /, *, expected: int) -> None:
+        """There is more of it, and so many bytes will be there in the end if that is known."""
+
+
+def upload(
+    request: S3Request, signed: Signed, spool: Spool, algorithm: str = "", grown: Grown | None = None
+) -> tuple[SpoolFile, Body]:
     """The request's content in the spool, checked.
 
     Args:
@@ -65,6 +78,7 @@ def upload(request: S3Request, signed: Signed, spool: Spool, algorithm: str = ""
         signed: its signature.
         spool: where it goes.
         algorithm: of a checksum to compute whether or not the request brings it.
+        grown: told while the content comes, which may turn out to be wrong.
 
     Raises:
         S3Error: MissingContentLength, a digest that differs, a spool that is full.
@@ -72,7 +86,7 @@ def upload(request: S3Request, signed: Signed, spool: Spool, algorithm: str = ""
     if request.length is None and "transfer-encoding" not in request.headers:
         raise S3Error("MissingContentLength")
     body = Body(request, signed, named(request) | {algorithm} - {""})
-    file = spool.write(body)
+    file = spool.write(body, partial(grown, expected=body.expected or 0)) if grown else spool.write(body)
     body.finish()
     return file, body
 
@@ -127,22 +141,29 @@ class Writes:
     Args:
         buckets: the step's.
         spool: where content goes.
+        staged: what takes a key's content to Pachyderm ahead.
     """
 
-    def __init__(self, buckets: Buckets, spool: Spool) -> None:
+    def __init__(self, buckets: Buckets, spool: Spool, staged: Callable[[str], Staged]) -> None:
         self._buckets = buckets
         self._spool = spool
+        self._staged = staged
 
     def put(self, request: S3Request, signed: Signed) -> Response:
         """PutObject."""
         bucket = self._buckets.writable(request.bucket)
         bucket.check(request.key)
-        file, body = upload(request, signed, self._spool)
+        staged = self._staged(request.key)
+        try:
+            file, body = upload(request, signed, self._spool, grown=staged.grown)
+        except BaseException:
+            staged.forget()
+            raise
         checksums = (*body.checksums, (TYPE, FULL_OBJECT)) if body.checksums else ()
         now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=checksums)
         pieces = (Piece(1, file.size, body.md5, body.sha256),)
         tag = etag(body.md5, body.sha256)
-        stored = Stored(request.key, file.size, tag, now, reader(file), pieces, attributes)
+        stored = Stored(request.key, file.size, tag, now, reader(file), pieces, attributes, staged=staged)
         bucket.put(stored, Conditions.of(request))
         return Response(200, (("ETag", f'"{stored.etag}"'), *checksums))
 
@@ -157,19 +178,19 @@ class Writes:
         attributes = source.attributes
         if replaced:
             attributes = replace(Attributes.of(request), checksums=attributes.checksums)
-        stored = self._own(source).at(request.key, datetime.now(UTC), attributes)
+        stored = self._own(source, request.key).at(request.key, datetime.now(UTC), attributes)
         bucket.put(stored)
         fields = [("LastModified", timestamp(stored.modified)), ("ETag", f'"{stored.etag}"')]
         return xml_response("CopyObjectResult", fields)
 
-    def _own(self, source: Stored) -> Stored:
+    def _own(self, source: Stored, key: str) -> Stored:
         """The source itself if its content is in the spool, else the same content there."""
         if source.spooled:
             return source
-        content = PieceReader(source.read(0, source.size))
-        file = self._spool.write(content)
+        content, staged = PieceReader(source.read(0, source.size)), self._staged(key)
+        file = self._spool.write(content, partial(staged.grown, expected=source.size))
         pieces, tag = (Piece(1, file.size, b"", content.sha256),), etag(b"", content.sha256)
-        return Stored(source.key, file.size, tag, source.modified, reader(file), pieces)
+        return Stored(key, file.size, tag, source.modified, reader(file), pieces, staged=staged)
 
     def delete(self, request: S3Request) -> Response:
         """DeleteObject."""

@@ -17,6 +17,7 @@ from kfp_pachyderm.embedded.auth.gate import Gate
 from kfp_pachyderm.embedded.services import auth, cluster, local, metadata, wire
 from kfp_pachyderm.embedded.services.context import Joining
 from kfp_pachyderm.embedded.services.files import FileService
+from kfp_pachyderm.embedded.services.filesets import file_set_calls
 from kfp_pachyderm.embedded.services.jobs import JobService
 from kfp_pachyderm.embedded.services.pfs import PfsService
 from kfp_pachyderm.embedded.services.pps import PipelineService
@@ -97,8 +98,12 @@ class EmbeddedServer:
         """What stands in server.json."""
         return {"address": self.address, "pid": os.getpid(), "version": wire_version()}
 
+    def _files(self) -> wire.Calls:
+        files = FileService(self.store)
+        return files.calls() | file_set_calls(self.store, files)
+
     def _sidecar_services(self) -> dict[str, wire.Calls]:
-        pfs = PfsService(Joining(self.store)).calls() | FileService(self.store).calls()
+        pfs = PfsService(Joining(self.store)).calls() | self._files()
         return {
             "pfs_v2.API": pfs,
             "auth_v2.API": auth.AuthService(self.store).calls(),
@@ -115,7 +120,7 @@ class EmbeddedServer:
         jobs = JobService(joining, self._logs, self.manager.working)
         return {
             "pfs_v2.API": pfs.calls()
-            | FileService(self.store).calls()
+            | self._files()
             | auth.activation_calls(self.store, state.bind_existing, pfs_api.ActivateAuthResponse),
             "pps_v2.API": pipelines.calls()
             | jobs.calls()

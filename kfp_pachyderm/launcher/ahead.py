@@ -33,7 +33,9 @@ def make_pipelines(pachd: Pachd, config: SnapshotConfig, kfp_pipeline: str, foun
             return
         try:
             plan = _plan(one, kfp_pipeline, found)
-            if make_ahead(pachd, plan, deadline):
+            # What a repo's second input reads is gathered by the step (`pachyderm.gathering`).
+            repos = [(read.commit.project, read.commit.repo) for read in plan.inputs]
+            if len(set(repos)) == len(repos) and make_ahead(pachd, plan, deadline):
                 say(f"pipeline {plan} is made ahead, its worker starts")
         except PachydermError as error:
             say(f"the pipeline of step {one.task} could not be made ahead, the step makes it: {error}")

@@ -22,6 +22,7 @@ def begun(
     inputs: dict[str, Reference],
     code: Code,
     job: ClaimedJob | None = None,
+    sibling_of: str = "",
 ) -> StepRecord:
     """What is known when a step's output commit has been made, by a job or not."""
     return StepRecord(
@@ -39,6 +40,7 @@ def begun(
         duration=0.0,
         size=0,
         code=code,
+        sibling_of=sibling_of,
     )
 
 

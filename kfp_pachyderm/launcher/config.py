@@ -155,21 +155,21 @@ class SnapshotConfig:
     Args:
         project: the project of references that name none.
         references: output parameter's name → reference, or "" to read the input parameter of the same name.
-        lists: the outputs that are lists of commits, from input parameters that are lists of references.
         optional: outputs that only steps read which may not run: what can't be resolved at once is left to
             them.
         ahead: the steps whose pipelines are made ahead, in the order in which they read from each other.
         address: as in StepConfig.
         timeout: as in StepConfig.
+        lists: the outputs that are lists of commits, from input parameters that are lists of references.
     """
 
     project: str
     references: dict[str, str]
-    lists: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     ahead: tuple[AheadConfig, ...] = ()
     address: str | None = None
     timeout: float | None = None
+    lists: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from pathlib import Path
 import kfp_pachyderm
 from kfp_pachyderm.runtime import VARIABLE, Step
 
-#: pachd's token is not the user's; the others would beat the keys of this step in S3 clients.
+#: pachd's token, and the way there by the Kubernetes API, are not the user's; the others would beat the keys
+#: of this step in S3 clients.
 _REMOVED = (
     "KFP_PACHYDERM_TOKEN",
+    "KFP_PACHYDERM_FORWARDER",
     "AWS_SESSION_TOKEN",
     "AWS_SECURITY_TOKEN",
     "AWS_PROFILE",

@@ -88,7 +88,11 @@ def gather_all(
     Raises:
         PachydermError: what pachd answered at last.
     """
-    return [
-        one.commit(project) if wanted is None else gather(pachd, wanted, deadline, say)
-        for one, wanted in zip(sources, prepared, strict=True)
-    ]
+    found = []
+    for one, wanted in zip(sources, prepared, strict=True):
+        if wanted is None:
+            found.append(one.commit(project))
+            continue
+        say(f"input {one.config.name}: gathering {len(wanted.commits)} commits in {wanted}")
+        found.append(gather(pachd, wanted, deadline, say))
+    return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
-from kfp_pachyderm.errors import AttachError, PachydermError
+from kfp_pachyderm.errors import AttachError, JobFailedError, PachydermError
 from kfp_pachyderm.launcher.beside import beside
 from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
@@ -77,9 +77,14 @@ def kfp_task(config: StepConfig | ReusableConfig, identity: Identity) -> KfpTask
 
 
 def open_step(
-    pachd: Pachd, config: StepConfig, execution: Execution, task: KfpTask, deadline: float
+    pachd: Pachd,
+    config: StepConfig,
+    execution: Execution,
+    task: KfpTask,
+    deadline: float,
+    failed: JobFailedError | None = None,
 ) -> Opened:
-    """Makes the step's job, or changes nothing at all.
+    """Makes the step's job, or changes nothing at all; `failed` as in `claim_free`.
 
     Raises:
         PermanentError: an input, the name or a pipeline of that name is not usable.
@@ -112,13 +117,13 @@ def open_step(
         plan = plans[0]
         job = claim(pachd, plan, _wait_for_turn(pachd, plan, found[0], deadline), deadline)
     else:
-        plan, job = claim_free(pachd, plans, deadline)
+        plan, job = claim_free(pachd, plans, deadline, failed)
     try:
         announce(f"job={job.id} pipeline={plan} commit={job.output}")
         for line in (line for one in sources for line in about(config, one)):
             say(line)
         inputs = {name: commit for one in sources for name, commit in one.named.items()}
-        signed = beside(lambda: _sign(pachd, config, execution, task, inputs, job))
+        signed = beside(lambda: _sign(pachd, config, execution, task, inputs, job, plan.sibling_of))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
@@ -132,12 +137,13 @@ def _sign(
     task: KfpTask,
     inputs: dict[str, Reference],
     job: ClaimedJob,
+    sibling_of: str,
 ) -> StepRecord:
     # Loaded only now, while Pachyderm starts the job.
     from kfp_pachyderm.launcher.code import begun, code_of
     from kfp_pachyderm.provenance.stored import entries
 
-    record = begun(task, job.output, inputs, code_of(config, execution), job)
+    record = begun(task, job.output, inputs, code_of(config, execution), job, sibling_of)
     jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
     return record
 

@@ -6,12 +6,19 @@ import random
 from dataclasses import dataclass
 from functools import partial
 
-from kfp_pachyderm.errors import AttachError, AuthenticationError, NotFoundError, TemporaryError
+from kfp_pachyderm.errors import (
+    AttachError,
+    AuthenticationError,
+    JobFailedError,
+    NotFoundError,
+    TemporaryError,
+)
 from kfp_pachyderm.launcher.beside import beside
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
 from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.crashes import can_not_run
 from kfp_pachyderm.pachyderm.ownership import find_pipeline, inspect_owned, new_claims
 from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, check_rights, is_current, spec
 from kfp_pachyderm.pachyderm.turns import TakenError, Turns, make, turns
@@ -48,8 +55,15 @@ class _Sibling:
         # One that reads another repo is as it should be for another commit of this very step's input.
         return 3 if new_claims(self.plan, self.found) else 1
 
+    @property
+    def ill(self) -> bool:
+        """Whether it would not run, as it was not changed either."""
+        return self.found is not None and can_not_run(self.found) and not self.effort
 
-def claim_free(pachd: Pachd, plans: list[PipelinePlan], deadline: float) -> tuple[PipelinePlan, ClaimedJob]:
+
+def claim_free(
+    pachd: Pachd, plans: list[PipelinePlan], deadline: float, failed: JobFailedError | None = None
+) -> tuple[PipelinePlan, ClaimedJob]:
     """Makes exactly one job, of the first of the pipelines that is free.
 
     No job is made that would queue, so none waits behind one job while another pipeline is free.
@@ -58,32 +72,44 @@ def claim_free(pachd: Pachd, plans: list[PipelinePlan], deadline: float) -> tupl
         pachd: the connection.
         plans: the step's pipelines; all that exist are known to be ours.
         deadline: `time.monotonic()` until which it is waited.
+        failed: why one that this step took could not run; then only one that does run is taken.
 
     Raises:
         AttachError: none became free.
+        JobFailedError: `failed`, where none runs.
         PachydermError: what pachd answered at last.
     """
-    told = False
-    every: list[_Sibling] = []
+    told, every = False, list[_Sibling]()
     for every in looks(pachd, lambda: _look(pachd, plans), deadline, say, _PAUSE):
-        for one in _by_effort(every):
-            try:
-                job = claim(pachd, one.plan, one.found, deadline, one.seen)
-            except TakenError:
-                continue
-            if one.effort:
-                # Who looks for a free pipeline next makes it, should this fail.
-                beside(partial(make, pachd, one.plan))
-            return one.plan, job
-        if all(one.busy for one in every):
-            if not told:
-                say(f"{_busy(every)}; waiting for the first that ends")
-                told = True
-            _wait_for_one(pachd, every, deadline)
+        able = _able(every, failed is not None)
+        job = _claim_one(pachd, able, deadline)
+        if job:
+            return job
+        if able:
+            continue  # others were quicker with each of them
+        if failed and not any(one.busy for one in every):
+            raise failed
+        if not told:
+            say(f"{_busy(every)}; waiting for the first that ends")
+            told = True
+        _wait_for_one(pachd, every, deadline)
     raise AttachError(
         f"none of the step's pipelines became free in time: {_busy(every)}; give it more time by "
         "s3_enabled(timeout=...), or more pipelines by s3_enabled(concurrency=...)"
     )
+
+
+def _claim_one(pachd: Pachd, able: list[_Sibling], deadline: float) -> tuple[PipelinePlan, ClaimedJob] | None:
+    for one in _by_effort(able):
+        try:
+            job = claim(pachd, one.plan, one.found, deadline, one.seen)
+        except TakenError:
+            continue
+        if one.effort:
+            # Who looks for a free pipeline next makes it, should this fail.
+            beside(partial(make, pachd, one.plan))
+        return one.plan, job
+    return None
 
 
 def _look(pachd: Pachd, plans: list[PipelinePlan]) -> list[_Sibling]:
@@ -114,19 +140,30 @@ def _look_at(pachd: Pachd, plan: PipelinePlan) -> _Sibling:
     return _Sibling(plan, seen, found=found)
 
 
-def _by_effort(every: list[_Sibling]) -> list[_Sibling]:
-    """The free ones, in any order where many steps at once would all try the same.
+def _able(every: list[_Sibling], running: bool) -> list[_Sibling]:
+    """Those that may be taken: free ones that run, or (unless `running`) can be made."""
+    free = [one for one in every if not one.busy]
+    able = [one for one in free if not one.ill and not (running and one.found is None)]
+    # Where none of them runs, the job says why.
+    return able if able or running or len(free) < len(every) else free
+
+
+def _by_effort(able: list[_Sibling]) -> list[_Sibling]:
+    """In any order where many steps at once would all try the same.
 
     Only the first to be made is the same for all, so that a step alone makes `edges`, then `edges-2`.
     """
-    free = [one for one in every if not one.busy]
-    lowest = next((one for one in free if one.found is None), None)
-    return sorted(random.sample(free, len(free)), key=lambda one: (one.effort, one is not lowest))
+    lowest = next((one for one in able if one.found is None), None)
+    return sorted(random.sample(able, len(able)), key=lambda one: (one.effort, one is not lowest))
 
 
 def _busy(every: list[_Sibling]) -> str:
+    if not every:
+        return "pachd did not say what they do"
     ahead = ", ".join(f"job {one.busy.id} of {one.busy.pipeline}" for one in every if one.busy)
-    return f"all {len(every)} pipelines of {every[0].plan} are busy: {ahead}" if every else "no look at them"
+    ill = ", ".join(f"{one.plan.name} ({one.found.reason})" for one in every if one.found and one.ill)
+    idle = f", or can't run: {ill}" if ill else ""
+    return f"all {len(every)} pipelines of {every[0].plan} are busy: {ahead}{idle}"
 
 
 def _wait_for_one(pachd: Pachd, every: list[_Sibling], deadline: float) -> None:

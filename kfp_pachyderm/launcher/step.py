@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_pachyderm.errors import PachydermUnreachableError, TemporaryError
+from kfp_pachyderm.errors import JobFailedError, PachydermUnreachableError, TemporaryError
 from kfp_pachyderm.importing import uncollected
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.execution import Execution
@@ -18,6 +18,8 @@ from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.launcher.signals import Signals
 from kfp_pachyderm.pachyderm import address
 from kfp_pachyderm.pachyderm.client import CONNECT_TIMEOUT, Pachd, connect
+from kfp_pachyderm.pachyderm.crashes import can_not_run
+from kfp_pachyderm.pachyderm.ownership import find_pipeline
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.process import AdapterProcess
@@ -62,11 +64,12 @@ def run_step(
             connect(where, min(timeout, CONNECT_TIMEOUT), config.holder.lease + UNREACHABLE_GRACE)
         )
         deadline, pauses = time.monotonic() + timeout, iter(_PAUSES)
+        failed: JobFailedError | None = None
         while True:
             opened = attached = None
             try:
                 task = kfp_task(config, execution.identity)
-                opened = open_step(pachd, config, execution, task, deadline)
+                opened = open_step(pachd, config, execution, task, deadline, failed)
                 kind = _attached(pachd, opened)
                 attached = kind(pachd, opened, execution, signals, adapter, folder, timeout)
                 return attached.run(command)
@@ -74,6 +77,17 @@ def run_step(
                 if attached is not None and attached.begun:
                     raise
                 _pause(pachd, opened, error, pauses, deadline)
+            except JobFailedError as error:
+                begun = attached is None or attached.begun
+                if failed or begun or config.concurrency == 1 or not _is_ill(pachd, opened):
+                    raise
+                failed = error
+                say(f"{error}; looking for another one of the step's pipelines")
+
+
+def _is_ill(pachd: Pachd, opened: Opened | None) -> bool:
+    found = find_pipeline(pachd, opened.plan.project, opened.plan.name) if opened else None
+    return found is not None and can_not_run(found)
 
 
 def _pause(

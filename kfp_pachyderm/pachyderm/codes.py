@@ -47,6 +47,8 @@ _BY_TEXT: tuple[tuple[str, type[PachydermError]], ...] = (
     ("no authentication token", AuthenticationError),
     ("is not authorized", AuthenticationError),
     ("not found", NotFoundError),
+    # with auth on, of a repo that is not there (src/auth/auth.go, ErrNoRoleBinding)
+    ("no role binding exists", NotFoundError),
 )
 
 #: Pachyderm src/auth/auth.go, ErrNoMetadata and ErrExpiredToken.

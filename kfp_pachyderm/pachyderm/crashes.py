@@ -20,6 +20,11 @@ def times(seen: Counter[str]) -> str:
     return "; ".join(f"{reason} ({count} times)" for reason, count in seen.items())
 
 
+def can_not_run(pipeline: pps.PipelineInfo) -> bool:
+    """Whether no job of the pipeline would run just now."""
+    return pipeline.state in (_States.PIPELINE_CRASHING, _States.PIPELINE_FAILURE)
+
+
 class Crashes:
     """What a pipeline says while it does not run.
 
@@ -35,7 +40,7 @@ class Crashes:
 
     def add(self, pipeline: pps.PipelineInfo) -> bool:
         """Takes the pipeline as it is now; whether it has to be described, too."""
-        if pipeline.state not in (_States.PIPELINE_CRASHING, _States.PIPELINE_FAILURE):
+        if not can_not_run(pipeline):
             self.since = 0.0
             return False
         self.since = self.since or time.monotonic()

@@ -9,9 +9,10 @@ an input branch has its job already; for the heads another one can be had.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
-from kfp_pachyderm.errors import NotFoundError, PermanentError, TemporaryError
+from kfp_pachyderm.errors import NotFoundError, PachydermError, PermanentError, TemporaryError
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, in_transaction, trying
 from kfp_pachyderm.pachyderm.client import Pachd
@@ -182,7 +183,13 @@ def _run_again(
     job = trying(
         pachd, pipeline, deadline, lambda _: in_transaction(pachd, pipeline.project, pipeline.name, touch)
     )
-    if not _reads(pachd, job, commits):
+    try:
+        right = _reads(pachd, job, commits)
+    except BaseException as error:
+        with suppress(PachydermError):
+            jobs.stop(pachd, job, f"nobody knows what it reads: {error}")
+        raise
+    if not right:
         jobs.stop(pachd, job, "a branch moved before the job was made")
         raise TemporaryError(f"a branch that pipeline {pipeline} reads moved meanwhile; run the step again")
     return job

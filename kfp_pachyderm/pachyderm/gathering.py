@@ -25,7 +25,7 @@ from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ensure_project
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.codes import code_of
-from kfp_pachyderm.pachyderm.references import KEYS, Reference, commit_message, repo_message
+from kfp_pachyderm.pachyderm.references import GATHERED, KEYS, Reference, commit_message, repo_message
 from kfp_pachyderm.pachyderm.writing import close, undo
 from kfp_pachyderm.sdk import pfs, transaction
 
@@ -77,8 +77,11 @@ class Gathering:
         return f"{self.project}/{self.repo}"
 
 
-def refuse_foreign(pachd: Pachd, project: str, repo: str) -> None:
+def refuse_foreign(pachd: Pachd, project: str, repo: str) -> bool:
     """Refuses a repo that was made by others.
+
+    Returns:
+        Whether it is there.
 
     Raises:
         PipelineNotOwnedError: it is theirs; nothing is changed.
@@ -86,13 +89,14 @@ def refuse_foreign(pachd: Pachd, project: str, repo: str) -> None:
     try:
         info = pachd.pfs.inspect_repo(repo=repo_message(project, repo))
     except NotFoundError:
-        return
+        return False
     if info.description != MADE:
         raise PipelineNotOwnedError(
             f"repo {project}/{repo} exists and was not made by kfp-pachyderm, which would gather an input's "
             "commits there; give the step another name by s3_enabled(name=...), or the input by "
             "S3Input(..., name=...)"
         )
+    return True
 
 
 def gather(pachd: Pachd, wanted: Gathering, deadline: float, tell: Callable[[str], None]) -> Reference:
@@ -107,63 +111,76 @@ def gather(pachd: Pachd, wanted: Gathering, deadline: float, tell: Callable[[str
     Raises:
         PachydermError: what pachd answered at last; nothing is left behind.
     """
-    _ensure_repo(pachd, wanted)
     branch = pfs.Branch(repo=repo_message(wanted.project, wanted.repo), name=PREFIX + os.urandom(8).hex())
     patient = pachd.patient(max(deadline - time.monotonic(), 1.0))
-    made = None
+    ensure_project(pachd, wanted.project)
     try:
         made = _begin(patient, wanted, branch)
         patient.repeated(lambda: patient.pfs.modify_file(_changes(made, wanted)), "ModifyFile")
         close(pachd, made, deadline, tell)
-        if wanted.encoding:
-            jobs.write_metadata(pachd, made, {KEYS: wanted.encoding})
+        encoding = {KEYS: wanted.encoding} if wanted.encoding else {}
+        jobs.write_metadata(pachd, made, {GATHERED: str(len(wanted.commits)), **encoding})
     except BaseException as error:
-        if made:
-            undo(pachd, made, f"the step ended before it was gathered: {error}", tell)
+        _undo(pachd, wanted, branch, f"the step ended before it was gathered: {error}", tell)
         raise
-    finally:
-        _forget(pachd, [branch])
+    _forget(pachd, [branch])
     return made
-
-
-def _ensure_repo(pachd: Pachd, wanted: Gathering) -> None:
-    refuse_foreign(pachd, wanted.project, wanted.repo)
-    ensure_project(pachd, wanted.project)
-    try:
-        pachd.pfs.create_repo(repo=repo_message(wanted.project, wanted.repo), description=MADE)
-    except PachydermError as error:
-        if code_of(error) is not grpc.StatusCode.ALREADY_EXISTS:
-            raise
 
 
 def _begin(pachd: Pachd, wanted: Gathering, branch: pfs.Branch) -> Reference:
     """An open commit on the branch, without parent, that comes from all the commits."""
-    heads = {
-        f"{branch.name}-{index}": one for index, one in enumerate(wanted.commits)
-    }  # unlike what other runs make at the same time
-    sources = [pfs.Branch(repo=repo_message(one.project, one.repo), name=name) for name, one in heads.items()]
-    moves = [
-        pfs.CreateBranchRequest(branch=source, head=commit_message(one))
-        for source, one in zip(sources, wanted.commits, strict=True)
-    ]
+    moves, begun = _moves(wanted, branch.name), 0
+    sources = [one.branch for one in moves]
     joined = [
         pfs.CreateBranchRequest(branch=branch, provenance=sources),
         pfs.CreateBranchRequest(branch=branch),
     ]
     try:
-        for start in range(0, len(moves), _AT_ONCE):
-            part = moves[start : start + _AT_ONCE]
-            pachd.repeated(partial(_together, pachd, part), "BatchTransaction")
+        while begun < len(moves):
+            part, first = moves[begun : begun + _AT_ONCE], begun == 0
+            begun += len(part)
+            begin = partial(_with_repo, pachd, wanted, part) if first else partial(_together, pachd, part)
+            pachd.repeated(begin, "BatchTransaction")
         pachd.repeated(lambda: _once(pachd, branch, joined), "BatchTransaction")
         head = pachd.pfs.inspect_branch(branch=branch).head
     finally:
-        _forget(pachd, sources)
+        _forget(pachd, sources[:begun])
     return Reference(wanted.project, wanted.repo, head.id, wanted.encoding)
 
 
-def _together(pachd: Pachd, requests: list[pfs.CreateBranchRequest]) -> None:
+def _moves(wanted: Gathering, name: str) -> list[pfs.CreateBranchRequest]:
+    """A branch for each commit, unlike those of other runs; each repo's first comes first.
+
+    A right that is missing then shows in the first transaction, which makes the repo too, or nothing at all.
+    """
+    first = {(one.project, one.repo): one for one in reversed(wanted.commits)}
+    return [
+        pfs.CreateBranchRequest(
+            branch=pfs.Branch(repo=repo_message(one.project, one.repo), name=f"{name}-{index}"),
+            head=commit_message(one),
+        )
+        for index, one in enumerate(dict.fromkeys([*first.values(), *wanted.commits]))
+    ]
+
+
+def _with_repo(pachd: Pachd, wanted: Gathering, requests: list[pfs.CreateBranchRequest]) -> None:
+    """The requests, and the repo with them, where it is missing."""
+    repo = repo_message(wanted.project, wanted.repo)
+    create = transaction.TransactionRequest(create_repo=pfs.CreateRepoRequest(repo=repo, description=MADE))
+    there = refuse_foreign(pachd, wanted.project, wanted.repo)
+    try:
+        _together(pachd, requests, *([] if there else [create]))
+    except PachydermError as error:
+        if there or code_of(error) is not grpc.StatusCode.ALREADY_EXISTS:
+            raise
+        _together(pachd, requests)  # another run was quicker
+
+
+def _together(
+    pachd: Pachd, requests: list[pfs.CreateBranchRequest], *before: transaction.TransactionRequest
+) -> None:
     every = [transaction.TransactionRequest(create_branch=one) for one in requests]
-    pachd.transactions.batch_transaction(requests=every)
+    pachd.transactions.batch_transaction(requests=[*before, *every])
 
 
 def _once(pachd: Pachd, branch: pfs.Branch, requests: list[pfs.CreateBranchRequest]) -> None:
@@ -179,6 +196,18 @@ def _changes(commit: Reference, wanted: Gathering) -> Iterator[pfs.ModifyFileReq
     for one in wanted.copies:
         source = pfs.File(commit=commit_message(one.commit), path=one.source)
         yield pfs.ModifyFileRequest(copy_file=pfs.CopyFile(dst=one.target, src=source))
+
+
+def _undo(
+    pachd: Pachd, wanted: Gathering, branch: pfs.Branch, reason: str, tell: Callable[[str], None]
+) -> None:
+    """Removes the commit, if there is one yet, and its branch; best effort."""
+    try:
+        head = pachd.patient(5.0).pfs.inspect_branch(branch=branch).head
+    except PachydermError:
+        return
+    _forget(pachd, [branch])
+    undo(pachd, Reference(wanted.project, wanted.repo, head.id), reason, tell)
 
 
 def _forget(pachd: Pachd, branches: list[pfs.Branch]) -> None:

@@ -23,6 +23,8 @@ from kfp_pachyderm.sdk import pfs
 
 #: What says in a commit's metadata how the names of its files are encoded.
 KEYS = "kfp-pachyderm/keys"
+#: What says in a commit's metadata that it holds nothing of its own, but so many commits for one input.
+GATHERED = "kfp-pachyderm/gathered"
 _NAME = r"[A-Za-z0-9_-]+"
 _REFERENCE = re.compile(rf"(?:(?P<project>{_NAME})/)?(?P<repo>{_NAME})@(?P<version>{_NAME})")
 #: Longest pause between two looks at an open commit, in seconds.

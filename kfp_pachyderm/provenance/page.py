@@ -28,10 +28,11 @@ def page(record: StepRecord, tree: Sequence[str] = ()) -> str:
         tree: lines that show what its inputs were made from.
     """
     sent = "" if record.objects is None else f" in {record.objects:,} objects"
+    sibling = f", one of those of `{record.sibling_of}`" if record.sibling_of else ""
     rows = [
         ("State", record.state),
         ("Job", f"`{record.job}`"),
-        ("Pipeline", f"`{record.project}/{record.pipeline}`, version {record.version}"),
+        ("Pipeline", f"`{record.project}/{record.pipeline}`, version {record.version}{sibling}"),
         *((f"Input `{name}`", f"`{commit}`") for name, commit in record.inputs.items()),
         ("Output", f"`{record.output}`, {size(record.size)}{sent}"),
         ("Time", f"{record.duration:.1f} s, {record.started} to {record.finished}"),

@@ -122,6 +122,7 @@ class StepRecord:
         code: what ran.
         files: the files in the output commit; None: the step has not ended well.
         reason: why it failed.
+        sibling_of: the first of the step's pipelines, where another one ran the job.
     """
 
     task: KfpTask
@@ -141,6 +142,7 @@ class StepRecord:
     code: Code = field(default_factory=Code)
     files: FileList | None = None
     reason: str = ""
+    sibling_of: str = ""
 
     def metadata(self) -> dict[str, str | int | float]:
         """Flat, no nulls: KFP takes nothing else as an artifact's metadata."""
@@ -149,6 +151,7 @@ class StepRecord:
             "project": self.project,
             "pipeline": self.pipeline,
             "pipeline_version": self.version,
+            "sibling_of": self.sibling_of,
             "state": self.state,
             "output_commit": str(self.output),
             "input_commits": ", ".join(map(str, self.inputs.values())),

@@ -124,6 +124,7 @@ def _data(record: StepRecord) -> dict[str, Any]:
         "project": record.project,
         "pipeline": record.pipeline,
         "pipeline_version": record.version,
+        "sibling_of": record.sibling_of,
         "job": record.job,
         "state": record.state,
         "reason": record.reason,
@@ -179,6 +180,7 @@ def _record(data: dict[str, Any]) -> StepRecord:
         code=_code(data),
         files=_file_list(data["files"]) if "files" in data else None,
         reason=_text(data, "reason"),
+        sibling_of=_text(data, "sibling_of"),
     )
 
 

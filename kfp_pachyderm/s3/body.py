@@ -40,6 +40,7 @@ class Body:
 
     Attributes:
         size: bytes of content read so far.
+        expected: bytes that the request says there will be.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class Body:
     ) -> None:
         self._request = request
         declared = request.header("x-amz-content-sha256")
-        self._reader, self._expected = self._open(request, signed, declared)
+        self._reader, self.expected = self._open(request, signed, declared)
         self._declared = declared if self._hex_digest(declared) else ""
-        spares_md5 = (self._expected or 0) >= _LARGE and not request.header("content-md5")
+        spares_md5 = (self.expected or 0) >= _LARGE and not request.header("content-md5")
         self._md5 = None if spares_md5 else hashlib.md5(usedforsecurity=False)
         # twice as fast as MD5, which such content would have for its ETag alone
         self._sha256 = hashlib.sha256() if self._declared or spares_md5 else None
@@ -101,7 +102,7 @@ class Body:
         Raises:
             S3Error: IncompleteBody, BadDigest, InvalidDigest, XAmzContentSHA256Mismatch.
         """
-        if self._expected is not None and self.size != self._expected:
+        if self.expected is not None and self.size != self.expected:
             raise S3Error("IncompleteBody")
         self._digests.settle()
         content_md5 = self._request.header("content-md5")

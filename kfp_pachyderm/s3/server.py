@@ -32,7 +32,7 @@ _THREADS, MOST_THREADS = 8, 512
 _BACKLOG = 1024
 #: Seconds after which a thread counts as waiting for its client.
 _STALLED = 0.1
-#: Seconds that answers under way have when the server refuses more.
+#: Seconds that answers have which are still under way when the server refuses more.
 _LAST_WORDS = 5.0
 
 #: What Go's net/http says to requests that it can't read; Pachyderm's gateway is one of its servers.
@@ -179,7 +179,10 @@ class _Server(wsgi.Server):
             self.requests.begin(self.peers.stalled(stalled))
 
     def refuse(self) -> None:
-        """Takes no more connections and requests; what is under way hears no more from its client."""
+        """Takes no more connections and requests; what is under way hears no more from its client.
+
+        What can be answered has been answered when this returns: who is told that something is done hears it.
+        """
         self.ready = False
         self._connections.stop()  # type: ignore[attr-defined]
         self.socket.close()
@@ -190,12 +193,17 @@ class _Server(wsgi.Server):
                 _shut(conn.socket, socket.SHUT_RD)
             else:
                 conn.close()
+        self._wait_for_answers()
+
+    def _wait_for_answers(self) -> None:
+        deadline = time.monotonic() + _LAST_WORDS
+        while (now := time.monotonic()) < deadline:
+            if all(conn.stalled(now - _STALLED) for conn in list(self.busy)):
+                return
+            time.sleep(0.005)
 
     def end_threads(self) -> None:
-        """After `refuse`: cuts what does not end by itself, and ends the threads."""
-        deadline = time.monotonic() + _LAST_WORDS
-        while self.busy and time.monotonic() < deadline:
-            time.sleep(0.01)
+        """After `refuse`: cuts those who do not take their answers, and ends the threads."""
         for conn in list(self.busy):
             _shut(conn.socket, socket.SHUT_RDWR)
         self.requests.stop(_LAST_WORDS)
@@ -258,7 +266,7 @@ class S3Server:
         self._thread.join()
 
     def refuse(self) -> None:
-        """Stops at once: who connects is refused, uploads under way fail, answers go on for some seconds."""
+        """Stops: who connects is refused, uploads under way fail, and answers have some seconds to end."""
         self._server.refuse()
         threading.Thread(target=self._server.end_threads, name="s3-end", daemon=True).start()
 

@@ -23,10 +23,11 @@ from benchmarks.clients.run import Bed, Job
 from kfp_pachyderm.adapter import s3_remote
 from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
 from kfp_pachyderm.adapter.encoding import encode
-from kfp_pachyderm.adapter.objects import Piece, Stored
+from kfp_pachyderm.adapter.failure import CallFailedError
+from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket, reader
+from kfp_pachyderm.adapter.piece import Piece
 from kfp_pachyderm.adapter.process import AdapterProcess, Flushed
-from kfp_pachyderm.adapter.remote import CallFailedError
 from kfp_pachyderm.adapter.sidecar import Sidecar
 from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.adapter.writeback import WriteBack

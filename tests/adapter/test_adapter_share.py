@@ -297,6 +297,18 @@ def test_what_is_acknowledged_is_in_and_the_rest_is_refused(
         loopback.close()
 
 
+def test_who_does_not_take_an_answer_holds_up_no_end(new_step: Any, hosts: Hosts) -> None:
+    with shared(new_step, hosts.here) as step, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(place(step))
+        slow.sendall(request("GET", "images/big.bin"))
+        assert slow.recv(1)
+        step.process.unshare(deadline())
+        # it ends before all of it is there
+        slow.settimeout(PATIENCE)
+        assert len(receive(slow)) < len(INPUT_FILES["/big.bin"])
+
+
 def test_it_can_be_shared_again(new_step: Any, hosts: Hosts, pachyderm: Pachyderm) -> None:
     """A step whose input makes several datums runs its command several times."""
     with shared(new_step, hosts.here) as step:

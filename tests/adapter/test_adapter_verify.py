@@ -19,11 +19,13 @@ from adapter_steps import INPUT_FILES, Pachyderm, Step
 from pachyderm_sdk.api import pfs
 
 from kfp_pachyderm.adapter.config import CommitName
-from kfp_pachyderm.adapter.objects import Piece, Stored
+from kfp_pachyderm.adapter.failure import CallFailedError
+from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket, reader
 from kfp_pachyderm.adapter.pfs import Pfs
+from kfp_pachyderm.adapter.piece import Piece
 from kfp_pachyderm.adapter.process import Flushed
-from kfp_pachyderm.adapter.remote import CallFailedError, Found
+from kfp_pachyderm.adapter.remote import Found
 from kfp_pachyderm.adapter.spool import Spool
 from kfp_pachyderm.adapter.writeback import WriteBack
 from kfp_pachyderm.errors import WriteBackError

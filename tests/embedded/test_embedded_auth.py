@@ -17,8 +17,9 @@ from pachyderm_sdk.api import auth, metadata, pfs, pps, transaction
 from pachyderm_sdk.errors import AuthServiceNotActivated
 
 from kfp_pachyderm.adapter.config import AdapterConfig
-from kfp_pachyderm.adapter.objects import Piece, Stored
-from kfp_pachyderm.adapter.remote import CallFailedError
+from kfp_pachyderm.adapter.failure import CallFailedError
+from kfp_pachyderm.adapter.objects import Stored
+from kfp_pachyderm.adapter.piece import Piece
 from kfp_pachyderm.adapter.s3_remote import S3Remote
 
 NO_TOKEN = "no authentication token (try logging in)"

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ class _Step:
     def bind_output(self, *roles):
         self.office.bind(self.robot.robot_name, f"{self.project}/step", *roles)
 
-    def run(self, token=None, front=None, authority=None, address=None, as_text=False):
+    def run(self, token=None, front=None, authority=None, address=None, as_text=False, code=COPY):
         """Runs the launcher; straight at the server, or by TLS, trusting the right authority or another."""
         address = address or (front.address if front else self.office.address)
         trusted = self.folder / "ca.pem"
@@ -113,7 +114,7 @@ class _Step:
             "KFP_PACHYDERM_CA_TEXT": text.decode() if as_text else "",
         }
         done = subprocess.run(
-            [*command, request, "--", sys.executable, "-c", COPY],
+            [*command, request, "--", sys.executable, "-c", code],
             env=os.environ | env,
             capture_output=True,
             text=True,
@@ -159,6 +160,30 @@ def test_step_passes_with_exactly_its_roles(office, front, tmp_path, gateway):
     assert len(step.jobs()) == 2
     assert "CreatePipelineV2" in front.calls
     assert front.calls - {"Locate"} <= set(CALLS)
+
+
+def test_many_commits_are_gathered_with_exactly_the_steps_roles(office, front, tmp_path):
+    step = _Step(office, tmp_path)
+    (one,) = step.config.inputs
+    code = COPY.replace('"a"', '"0/a"')
+    step.config = replace(step.config, inputs=(replace(one, many=True),))
+    for input_role, project_role in (
+        ("repoReader", NEEDED["project"]),
+        (NEEDED["input repo"], "projectViewer"),
+    ):
+        step.bind(input_role, project_role)
+        before = step.everything()
+        done = step.run(code=code)
+        assert "AuthenticationError" in done.stderr
+        assert "needs permissions [" in done.stderr
+        assert step.everything() == before
+    step.bind(NEEDED["input repo"], NEEDED["project"])
+    front.calls.clear()
+    assert step.run(front=front, code=code).returncode == 0
+    assert {"BatchTransaction", "ModifyFile"} <= front.calls <= {*CALLS, "Locate"}
+    step.bind(NEEDED["input repo"], None)
+    assert step.run(code=code).returncode == 0
+    assert {step.output(job.job.id) for job in step.jobs()} == {b"A!"}
 
 
 def test_step_has_the_certificate_authority_as_text(office, front, tmp_path):

@@ -51,9 +51,17 @@ def test_variables_of_the_design(tmp_path: Path) -> None:
 
 def test_what_would_beat_or_leak_is_removed(tmp_path: Path) -> None:
     env = made(
-        tmp_path, KFP_PACHYDERM_TOKEN="t", AWS_SESSION_TOKEN="s", AWS_PROFILE="p", AWS_REGION="x", MINE="m"
+        tmp_path,
+        KFP_PACHYDERM_TOKEN="t",
+        KFP_PACHYDERM_FORWARDER="f",
+        AWS_SESSION_TOKEN="s",
+        AWS_PROFILE="p",
+        AWS_REGION="x",
+        MINE="m",
     )
-    assert not {"KFP_PACHYDERM_TOKEN", "AWS_SESSION_TOKEN", "AWS_PROFILE"} & set(env)
+    assert not {"KFP_PACHYDERM_TOKEN", "KFP_PACHYDERM_FORWARDER", "AWS_SESSION_TOKEN", "AWS_PROFILE"} & set(
+        env
+    )
     assert env["AWS_REGION"] == "us-east-1"
     assert env["MINE"] == "m"
 

@@ -25,7 +25,8 @@ from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.gathering import PREFIX
 from kfp_pachyderm.pachyderm.job import write_metadata
-from kfp_pachyderm.pachyderm.references import KEYS, Reference, commit_message, repo_message
+from kfp_pachyderm.pachyderm.lineage import direct_inputs
+from kfp_pachyderm.pachyderm.references import GATHERED, KEYS, Reference, commit_message, repo_message
 from kfp_pachyderm.provenance import verify
 from kfp_pachyderm.sdk import pfs, pps
 from tests.waiting import PATIENCE, wait_for
@@ -276,9 +277,13 @@ def test_a_step_that_is_killed_while_it_gathers_is_in_nobodys_way(step: Runner) 
     assert set(leftovers(step)) <= set(left)
 
 
-def test_files_of_the_gathered_commit_are_as_they_are(step: Runner) -> None:
+def test_pachyderm_has_one_commit_between_that_holds_them_as_they_are(step: Runner) -> None:
     a, b = parts(step, {"x": b"1"}, {"x": b"22"})
     ended = step.run("pass", many(step), part=[a, b])
-    (gathered,) = lineage(step.pachd, Reference("default", step.name, ended.job))[0].inputs
+    output = commit_message(Reference("default", step.name, ended.job))
+    (gathered,) = direct_inputs(step.pachd.pfs.inspect_commit(commit=output))
     assert gathered.repo == f"{step.name}_part"
     assert files(step.pachd, "default", gathered.repo, gathered.version) == {"/0/x": 1, "/1/x": 2}
+    info = step.pachd.pfs.inspect_commit(commit=commit_message(gathered))
+    assert {str(one) for one in direct_inputs(info)} == {a, b}
+    assert info.metadata == {GATHERED: "2"}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +48,9 @@ class Held:
         return process
 
     def began(self) -> bool:
+        if self.process.poll() is not None and not self._began.exists():
+            self.step.end(self.process)
+            raise AssertionError("it ended before its command began")
         return self._began.exists()
 
     def let_go(self) -> None:
@@ -202,13 +205,13 @@ def test_what_is_idle_is_found_again_and_marked_as_ours(step: Runner) -> None:
 
 def test_a_pipeline_that_knows_no_turns_is_used_on(step: Runner) -> None:
     step.fill()
-    assert step.run("pass").code == 0
+    assert step.iteration("before").run("pass", step.config()).code == 0
     for one in held(step, 3):
         one.end()
     assert none_waited(step) == 4
     assert {suffix: one.version for suffix, one in pipelines(step).items()} == {"": 1, "-2": 1, "-3": 1}
     # and the other way round
-    assert step.run("pass").code == 0
+    assert step.iteration("after").run("pass", step.config()).code == 0
     assert pipelines(step)[""].version == 1
 
 
@@ -217,9 +220,7 @@ def test_the_second_task_of_a_component_shares_what_has_its_name(step: Runner) -
     step.fill()
     for one in two(step):
         one.end()
-    task = replace(step, folder=step.folder.parent / f"{step.name}-2")
-    task.folder.mkdir()
-    ended = task.run("pass", step.config(name=f"{step.name}-2"))
+    ended = step.iteration("task-2").run("pass", step.config(name=f"{step.name}-2"))
     assert (ended.code, ran_in(ended)) == (0, f"{step.name}-2")
     assert {suffix: one.version for suffix, one in pipelines(step).items()} == {"": 1, "-2": 1}
 
@@ -254,13 +255,19 @@ def test_the_steps_own_name_is_the_output_in_each_of_its_pipelines(step: Runner)
     ended = step.iteration("second").run(code, config(step, gateway="adapter"))
     assert (ended.code, ran_in(ended)) == (0, f"{step.name}-2")
     first.end()
+    written = json.loads((ended.folder / "output_metadata.json").read_text())
+    (record,) = written["artifacts"]["pachyderm"]["artifacts"]
+    known = record["metadata"]
+    assert (known["pipeline"], known["sibling_of"]) == (f"{step.name}-2", step.name)
+    assert known["output_commit"] == (ended.folder / "commit").read_text()
+    assert f"one of those of `{step.name}`" in (ended.folder / "pachyderm").read_text()
 
 
 @pytest.fixture
 def proxy(step: Runner) -> Iterator[FaultyPachd]:
     """In front of pachd for steps whose pipeline is there, and its turn is."""
     step.fill()
-    assert step.run("pass", config(step)).code == 0
+    assert step.iteration("before").run("pass", config(step)).code == 0
     with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as one:
         step.address = f"grpc://{one.address}"
         yield one
@@ -286,3 +293,33 @@ def test_a_step_that_waits_ends_on_a_signal_and_has_made_nothing(step: Runner) -
     for one in every:
         one.end()
     assert none_waited(step) == 2
+
+
+def test_a_pipeline_that_can_not_run_is_left_alone(step: Runner) -> None:
+    name = f"{step.name}-2"
+
+    def rewrite(method: str, answer: bytes) -> bytes:
+        if method == "InspectPipeline" and (info := pps.PipelineInfo().parse(answer)).pipeline.name == name:
+            info.state, info.reason = pps.PipelineState.PIPELINE_FAILURE, "no room"
+            return bytes(info)
+        if method == "InspectJob" and (job := pps.JobInfo().parse(answer)).job.pipeline.name == name:
+            job.details.worker_status = []
+            return bytes(job)
+        return answer
+
+    step.fill()
+    first = Held(step, "first")
+    wait_for(first.began)
+    with FaultyPachd(step.address.removeprefix("grpc://"), rewrite) as proxy:
+        step.address = f"grpc://{proxy.address}"
+        second = Held(step, "second", holder=HolderConfig(attach_timeout=600.0))
+        second.hear(f"pipeline default/{name} can't run: no room; looking for another")
+        assert f"of {step.name}, or can't run: {name} (no room); waiting" in second.hear("are busy")
+        first.end()
+        wait_for(second.began)
+        third = step.iteration("third").run("pass", config(step, holder=HolderConfig(attach_timeout=600.0)))
+        assert (third.code, ran_in(third)) == (0, f"{step.name}-3")
+        second.let_go()
+        assert step.end(second.process).code == 0
+    ended = {suffix: [job.state for job in made] for suffix, made in jobs(step).items()}
+    assert ended == {"": [State.JOB_SUCCESS] * 2, "-2": [State.JOB_KILLED], "-3": [State.JOB_SUCCESS]}

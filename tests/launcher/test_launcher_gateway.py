@@ -7,28 +7,31 @@ from concurrent.futures import Future
 import pytest
 
 from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
-from kfp_pachyderm.launcher.config import StepConfig
+from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Identity
 from kfp_pachyderm.launcher.gateway import DirectGateway, _aliases, sidecar_endpoint
 from kfp_pachyderm.launcher.open import Opened, kfp_task
+from kfp_pachyderm.launcher.sources import Source
 from kfp_pachyderm.pachyderm.address import parse
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.locator import Places, service_name
-from kfp_pachyderm.pachyderm.pipelines import ClaimedInput, PipelinePlan
+from kfp_pachyderm.pachyderm.pipelines import PipelinePlan
 from kfp_pachyderm.pachyderm.references import Reference
 
 ID = "0123456789abcdef" * 2
 
 
-def opened(*inputs: ClaimedInput) -> Opened:
+def opened(*inputs: Source) -> Opened:
     config = StepConfig(component="edges")
-    plan = PipelinePlan("default", "edges", inputs, True, "python", 1.0, 1.0, {})
-    return Opened(config, kfp_task(config, Identity()), plan, ClaimedJob("default", "edges", ID), Future())
+    plan = PipelinePlan("default", "edges", (), True, "python", 1.0, 1.0, {})
+    task, job = kfp_task(config, Identity()), ClaimedJob("default", "edges", ID)
+    return Opened(config, task, plan, inputs, job, Future())
 
 
-def s3(name: str, repo: str) -> ClaimedInput:
-    return ClaimedInput(name, Reference("default", repo, ID), "kfp_edges")
+def s3(name: str, repo: str, written: str = "", many: bool = False) -> Source:
+    config = InputConfig(name, written or repo, many=many)
+    return Source(config, (Reference("default", repo, ID),))
 
 
 def test_what_is_beside_the_jobs_holder_is_taken() -> None:
@@ -57,6 +60,8 @@ def test_documented_names_work_where_they_are_free() -> None:
     assert _aliases(opened(s3("pictures", "images"))) == {"images": "pictures", "edges": "out"}
     assert _aliases(opened(s3("a", "images"), s3("b", "images"))) == {"images": "a", "edges": "out"}
     assert _aliases(opened(s3("edges", "images"), s3("images", "other"))) == {"other": "images"}
+    assert _aliases(opened(s3("a", "part-2", "part"))) == {"part": "a", "part-2": "a", "edges": "out"}
+    assert _aliases(opened(s3("a", "part-2", "part", many=True))) == {"part": "a", "edges": "out"}
 
 
 def test_direct_gateway_can_not_send_again() -> None:

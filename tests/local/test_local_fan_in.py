@@ -73,3 +73,25 @@ def test_a_parameter_that_is_no_list_of_commits_fails_before_anything_exists(
         lists(commits=["theirs@master", bad])
     assert "as number 1 of its list: each must be one commit reference" in capfd.readouterr().out
     assert not list(pachyderm.client.pps.list_pipeline(details=False))
+
+
+@pach.s3_enabled(inputs=[pach.S3Input("letters", name="old"), pach.S3Input("letters", name="new")])
+@component()
+def both() -> str:
+    import boto3
+
+    s3 = boto3.client("s3")
+    return "".join(s3.get_object(Bucket=one, Key="a")["Body"].read().decode() for one in ("old", "new"))
+
+
+@dsl.pipeline(name="twice")
+@pach.pipeline
+def twice(old: str) -> str:
+    return both(old=old).output
+
+
+def test_one_repo_as_two_inputs(pachyderm: Pachyderm) -> None:
+    first = pachyderm.put("letters", {"a": "A"})
+    pachyderm.put("letters", {"a": "B"})
+    assert twice(old=first).output == "AB"
+    assert [one.version for one in pachyderm.client.pps.list_pipeline(details=False)] == [1]

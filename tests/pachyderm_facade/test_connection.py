@@ -36,6 +36,7 @@ def test_every_grpc_code_has_an_error() -> None:
         ("UNIMPLEMENTED", "", errors.ProtocolError),
         ("UNKNOWN", "SQLSTATE 25P02: current transaction is aborted", errors.TemporaryError),
         ("UNKNOWN", "repo default/x not found", errors.NotFoundError),
+        ("UNKNOWN", "no role binding exists for REPO default/nope", errors.NotFoundError),
         ("UNKNOWN", "robot:x is not authorized to perform this", errors.AuthenticationError),
         ("UNKNOWN", "something else", errors.UnknownAnswerError),
     ],

@@ -12,8 +12,8 @@ import grpc
 import pytest
 
 from kfp_pachyderm import errors
+from kfp_pachyderm.adapter.failure import CallFailedError
 from kfp_pachyderm.adapter.pfs import Pfs
-from kfp_pachyderm.adapter.remote import CallFailedError
 from kfp_pachyderm.errors import PachydermUnreachableError, TemporaryError, UnknownAnswerError
 from kfp_pachyderm.pachyderm import client
 from kfp_pachyderm.pachyderm.address import parse

@@ -55,7 +55,7 @@ RECORD = StepRecord(
         replace(RECORD, code=Code(), files=None, objects=None, inputs={}, state=OPEN, reason="no"),
         replace(RECORD, code=replace(CODE, source=Source("c"), command=(), command_hash=Hashed("x", 3))),
         replace(RECORD, code=replace(CODE, parameters={"large": Hashed("sha256:1", 9999)})),
-        replace(RECORD, files=file_list([])),
+        replace(RECORD, files=file_list([]), pipeline="edges-2", sibling_of="edges"),
     ],
 )
 def test_what_is_written_is_read(record: StepRecord) -> None:

@@ -24,14 +24,14 @@ def hosts() -> Iterator[Hosts]:
 def address(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("pachyderm")
     token = {"KFP_PACHYDERM_ROOT_TOKEN": ROOT}
-    with server(folder, "--auth", "--host", "0.0.0.0", **token) as found, pytest.MonkeyPatch.context() as env:
-        env.setenv("KFP_PACHYDERM_TOKEN", ROOT)
+    with server(folder, "--auth", "--host", "0.0.0.0", **token) as found:
         # a step finds its own address by the route to this one
         yield f"grpc://{hosts.here}:{found.rpartition(':')[2]}"
 
 
 @pytest.fixture
-def step(address: str, tmp_path: Path) -> Iterator[Runner]:
+def step(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
+    monkeypatch.setenv("KFP_PACHYDERM_TOKEN", ROOT)
     with connect(parse(address, ROOT)) as pachd:
         runner = Runner(address, pachd, tmp_path / f"{next(numbers)}-2026-01-02-03-04-05-678901")
         runner.folder = runner.folder / runner.name

@@ -64,8 +64,7 @@ class FileService:
             # An open commit takes files of everybody who is signed in; a new one needs the right to start it.
             guard.check_repo(self._store.read(), pick.repo_of(handle), "REPO_WRITE")
         changes = self._store.changes(commit)
-        for change in requests:
-            self._collect(changes, change)
+        self.collect(changes, requests)
         if branch:
             repo = repos.get_repo(self._store.read(), pick.repo_of(handle))
             self._store.modify_branch(repo, branch, changes)
@@ -93,6 +92,11 @@ class FileService:
         if handle.id and handle.id != branch:
             raise Refused(f"commit {commit} has already finished")
         return commit, branch
+
+    def collect(self, changes: Changes, requests: Iterator[modify.Change]) -> None:
+        """Takes a stream's changes, but for the commit that they are made to."""
+        for change in requests:
+            self._collect(changes, change)
 
     def _collect(self, changes: Changes, change: modify.Change) -> None:
         if isinstance(change, Add):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import commits, layers, paths
@@ -92,7 +93,7 @@ class Changes:
         self._spool.settle()
 
     def apply(self, txn: Txn, commit: Commit) -> None:
-        """Makes the changes to an open commit."""
+        """Makes the changes to an open commit; to another one, too, if it is called again."""
         commit = commits.reload(txn.db, commit)
         if commit.finishing is not None:
             raise Refused(f"commit {commit} has already finished")
@@ -102,27 +103,34 @@ class Changes:
         layers.put(txn, commits.own_layer(txn, commit), self._contents(txn, shown))
 
     def _contents(self, txn: Txn, shown: tuple[int, ...]) -> dict[str, Content | None]:
-        for path in self._appended:
-            before = layers.inspect(txn.db, shown, path)
-            if before is not None:
-                self._parts[path] = [before.refs, *(self._parts[path] or [])]
         found = {
-            path: None if parts is None else self._joined(txn, parts) for path, parts in self._parts.items()
+            path: None if parts is None else self._joined(txn, [*self._before(txn, shown, path), *parts])
+            for path, parts in self._parts.items()
         }
         self._spool.settle()
         _keep(txn, self._spool.small)
         return found
 
+    def _before(self, txn: Txn, shown: tuple[int, ...], path: str) -> list[bytes]:
+        before = layers.inspect(txn.db, shown, path) if path in self._appended else None
+        return [before.refs] if before else []
+
     def _joined(self, txn: Txn, parts: list[bytes]) -> Content:
         """Cut as if it had come at once: that is how Pachyderm hashes it (fileset/merge.go)."""
-        first, *more = [refs for refs in parts if refs] or [b""]
-        if not more:
-            return content(first)
-        *kept, last = references(first)
-        rest = reference(*last) + b"".join(more)
-        size = sum(length for _, length in references(rest))
-        pieces = self._chunks.read(txn.db, rest, 0, size)
-        return content(self._spool.join(b"".join(reference(*one) for one in kept), pieces))
+        found = [references(refs) for refs in parts if refs]
+        chunks = [chunk for part in found for chunk in part]
+        if len(found) < 2:
+            return content(b"".join(reference(*chunk) for chunk in chunks))
+        ends = itertools.accumulate(len(part) for part in found)
+        return content(
+            self._spool.join(chunks, {end - 1 for end in ends} - {len(chunks) - 1}, self._reader(txn))
+        )
+
+    def _reader(self, txn: Txn) -> Callable[[bytes], Iterator[bytes]]:
+        def read(refs: bytes) -> Iterator[bytes]:
+            return self._chunks.read(txn.db, refs, 0, sum(size for _, size in references(refs)))
+
+        return read
 
 
 def _keep(txn: Txn, small: dict[bytes, bytes]) -> None:

@@ -72,17 +72,47 @@ class Spool:
         self._pending = bytearray()
         return self._keep_small(digest(data), data) if data else b""
 
-    def join(self, whole_chunks: bytes, rest: Iterable[bytes]) -> bytes:
-        """References of a file that begins with these chunks.
+    def join(
+        self, chunks: list[tuple[bytes, int]], unsure: set[int], read: Callable[[bytes], Iterable[bytes]]
+    ) -> bytes:
+        """References of a file of several parts, cut as if all of it had come at once.
+
+        Only what follows a part's end is cut again, until ends of chunks fall together (Pachyderm
+        src/internal/storage/chunk/uploader.go, align).
 
         Args:
-            whole_chunks: references of chunks that are not the last of their file.
-            rest: the content after them.
+            chunks: of all parts, hashes and sizes.
+            unsure: positions of those that end because their part does.
+            read: the content of references.
         """
-        self._begin(whole_chunks)
-        for piece in rest:
-            self.write(piece)
-        return self.end_file()
+        self._begin(b"")
+        at = 0
+        while at < len(chunks):
+            if at in unsure:
+                at = self._cut_again(chunks, at, unsure, read)
+            else:
+                self._refs += reference(*chunks[at])
+                at += 1
+        refs = bytes(self._refs)
+        self._begin(b"")
+        return refs
+
+    def _cut_again(
+        self,
+        chunks: list[tuple[bytes, int]],
+        start: int,
+        unsure: set[int],
+        read: Callable[[bytes], Iterable[bytes]],
+    ) -> int:
+        """Where what is cut already can be taken again."""
+        self._cutter = Cutter()
+        for at in range(start, len(chunks)):
+            for piece in read(reference(*chunks[at])):
+                self._grow(memoryview(piece))
+            if not self._growing.size and at not in unsure:
+                return at + 1
+        self._cut()
+        return len(chunks)
 
     def _pass_on(self) -> None:
         """A large file is looked through and written while more of it comes."""

@@ -13,6 +13,7 @@ from kfp_pachyderm.embedded.store.changes import Changes
 from kfp_pachyderm.embedded.store.chunks import Chunks
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.database import Database
+from kfp_pachyderm.embedded.store.filesets import FileSets
 from kfp_pachyderm.embedded.store.layers import File
 from kfp_pachyderm.embedded.store.repos import Repo
 from kfp_pachyderm.errors import StoreError
@@ -36,6 +37,7 @@ class Store:
         self.folder = folder
         self.database = Database(folder / "pachyderm.db")
         self.chunks = Chunks(folder / "chunks")
+        self.file_sets = FileSets()
         self.database.before_commit += [triggers.fire, branches.propagate]
         self._prepare()
 
@@ -83,11 +85,13 @@ class Store:
 
         return Changes(self.database, self.chunks, existing)
 
-    def modify(self, commit: Commit, changes: Changes) -> None:
-        """Makes a stream's changes to an open commit."""
-        changes.settle()
+    def modify(self, commit: Commit, *streams: Changes) -> None:
+        """Makes the changes of streams to an open commit, all or none."""
+        for changes in streams:
+            changes.settle()
         with self.database.write(durable=False) as txn:
-            changes.apply(txn, commit)
+            for changes in streams:
+                changes.apply(txn, commit)
 
     def modify_branch(self, repo: Repo, branch: str, changes: Changes) -> Commit:
         """Makes a stream's changes in a commit of their own on a branch."""

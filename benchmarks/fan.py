@@ -1,0 +1,70 @@
+"""Iterations of a loop with four pipelines against the same with one, all begun at once, as KFP does it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
+
+ITERATIONS, AT_ONCE = 8, 4
+#: Seconds that the command of each takes.
+WORK = 5.0
+
+
+def _start(address: str, folder: Path, config: StepConfig) -> subprocess.Popen[bytes]:
+    folder.mkdir(parents=True)
+    files = {"parameters": {"commit": {"outputFile": str(folder / "commit")}}}
+    text = json.dumps({"outputs": {**files, "outputFile": str(folder / "output_metadata.json")}})
+    launcher = [sys.executable, "-m", "kfp_pachyderm.launcher", dumps(config), "--executor-input", text, "--"]
+    return subprocess.Popen(
+        [*launcher, "sleep", str(WORK)],
+        env={**os.environ, "KFP_PACHYDERM_ADDRESS": address},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _loop(server: Any, client: Any, folder: Path, concurrency: int, run: str) -> tuple[float, float]:
+    """Seconds of the whole loop; and from its first job to the end of its last."""
+    name = f"step-{concurrency}"
+    config = StepConfig(
+        component=name, inputs=(InputConfig("images", "images"),), concurrency=concurrency, gateway="direct"
+    )
+    before = {one.job.id for one in client.pps.list_job()}
+    begun = time.perf_counter()
+    salts = [folder / "loop" / run / name / f"salt-{one}" for one in range(ITERATIONS)]
+    every = [_start(server.address, one, config) for one in salts]
+    if sum(process.wait() for process in every):
+        raise RuntimeError(f"an iteration of {name} failed")
+    seconds = time.perf_counter() - begun
+    made = [one for one in client.pps.list_job() if one.job.id not in before]
+    return seconds, (max(one.finished for one in made) - min(one.created for one in made)).total_seconds()
+
+
+def measure() -> dict[str, float]:
+    """The loop in a row and side by side, on pipelines that do not exist yet and on the same again."""
+    from benchmarks.fixtures import make_repo
+    from kfp_pachyderm.embedded.process import start
+    from kfp_pachyderm.local_real import sdk_client
+    from kfp_pachyderm.pachyderm.address import parse
+
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as text, start(Path(text) / "data") as server:
+        client = sdk_client(parse(server.address))
+        make_repo(client, "default", "images", {"/a.txt": b"a"})
+        for run in ("new pipelines", "again"):
+            row, fan = (_loop(server, client, Path(text), one, run) for one in (1, AT_ONCE))
+            found |= {
+                f"{ITERATIONS} in a row, {run}, s": row[0],
+                f"{ITERATIONS}, {AT_ONCE} at once, {run}, s": fan[0],
+                f"at once : in a row, {run}": fan[0] / row[0],
+                f"at once : in a row, {run}, jobs alone": fan[1] / row[1],
+            }
+    return found

@@ -1,0 +1,123 @@
+"""File sets: changes that wait for their commit; what a real pachd 2.12 answered stands beside each."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from pachyderm_sdk import Client
+from pachyderm_sdk.api import pfs
+
+from kfp_pachyderm.embedded.process import start
+from kfp_pachyderm.filehash import FileHash
+
+CONTENT = random.Random(4).randbytes(20 * 2**20)
+NOBODY = "0" * 32
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with start(tmp_path_factory.mktemp("pachyderm")) as server:
+        host, port = server.address.removeprefix("grpc://").split(":")
+        yield Client(host=host, port=int(port))
+
+
+@pytest.fixture
+def commit(client: Client) -> pfs.Commit:
+    repo = pfs.Repo(name=f"r{next(_numbers)}", type="user", project=pfs.Project(name="default"))
+    client.pfs.create_repo(repo=repo)
+    return client.pfs.start_commit(branch=pfs.Branch(name="master", repo=repo))
+
+
+def made(client: Client, data: bytes, anew: bool = False) -> str:
+    deleted = [pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path="/f"))] if anew else []
+    pieces = (data[at : at + 2**20] for at in range(0, len(data), 2**20))
+    added = (pfs.ModifyFileRequest(add_file=pfs.AddFile(path="/f", raw=piece)) for piece in pieces)
+    return client.pfs.create_file_set(itertools.chain(deleted, added)).file_set_id
+
+
+def look(client: Client, commit: pfs.Commit) -> tuple[int, bytes]:
+    found = client.pfs.inspect_file(file=pfs.File(commit=commit, path="/f"))
+    return found.size_bytes, found.hash
+
+
+@pytest.mark.parametrize(
+    "cut", [[], [1], [7565018], [16249536], [5, 8_000_000], [7565018, 16249536, 20_000_000]]
+)
+def test_parts_make_the_file_that_one_stream_makes(
+    client: Client, commit: pfs.Commit, cut: list[int]
+) -> None:
+    client.pfs.modify_file(
+        iter(
+            [
+                pfs.ModifyFileRequest(set_commit=commit),
+                pfs.ModifyFileRequest(add_file=pfs.AddFile(path="/f", raw=b"before")),
+            ]
+        )
+    )
+    spans = itertools.pairwise([0, *cut, len(CONTENT)])
+    sets = [made(client, CONTENT[start:end], anew=start == 0) for start, end in spans]
+    whole = client.pfs.compose_file_set(file_set_ids=sets, ttl_seconds=60, compact=True).file_set_id
+    assert look(client, commit)[0] == len(b"before")
+    expected = FileHash()
+    expected.update(CONTENT)
+    for _ in range(2):
+        client.pfs.add_file_set(commit=commit, file_set_id=whole)
+        assert look(client, commit) == (len(CONTENT), expected.digest())
+    assert (
+        b"".join(one.value for one in client.pfs.get_file(file=pfs.File(commit=commit, path="/f"))) == CONTENT
+    )
+
+
+def test_it_outlives_an_erasure(client: Client, commit: pfs.Commit) -> None:
+    one = made(client, b"content", anew=True)
+    for _ in range(2):
+        client.pfs.add_file_set(commit=commit, file_set_id=one)
+        assert look(client, commit)[0] == len(b"content")
+        client.pfs.clear_commit(commit=commit)
+
+
+def refused(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    return caught.value.code(), caught.value.details()
+
+
+def test_what_is_refused(client: Client, commit: pfs.Commit) -> None:
+    known, code, api = made(client, b"x"), grpc.StatusCode, client.pfs
+    assert refused(lambda: api.add_file_set(commit=commit, file_set_id=NOBODY)) == (
+        code.UNKNOWN,
+        "add file set: path does not exist",
+    )
+    assert refused(lambda: api.compose_file_set(file_set_ids=[known, NOBODY], ttl_seconds=60)) == (
+        code.UNKNOWN,
+        "the operation would create a dangling reference",
+    )
+    assert refused(lambda: api.renew_file_set(file_set_id=NOBODY, ttl_seconds=60)) == (
+        code.NOT_FOUND,
+        f"tracker does not contain item: (fileset/{NOBODY})",
+    )
+    assert refused(lambda: api.create_file_set(iter([pfs.ModifyFileRequest(set_commit=commit)]))) == (
+        code.UNKNOWN,
+        "cannot set commit",
+    )
+    api.renew_file_set(file_set_id=known, ttl_seconds=60)
+    assert refused(lambda: api.renew_file_set(file_set_id=known, ttl_seconds=1801))[0] is code.UNKNOWN
+    api.finish_commit(commit=commit)
+    assert "has already finished" in refused(lambda: api.add_file_set(commit=commit, file_set_id=known))[1]
+
+
+def test_it_is_gone_when_nobody_renews_it(client: Client, commit: pfs.Commit) -> None:
+    one = made(client, b"x")
+    client.pfs.renew_file_set(file_set_id=one, ttl_seconds=1)
+
+    def until_gone() -> None:
+        while True:
+            client.pfs.add_file_set(commit=commit, file_set_id=one)
+
+    assert refused(until_gone)[1] == "add file set: path does not exist"
