@@ -59,6 +59,7 @@ class History:
         state: pps.JobState = pps.JobState.JOB_SUCCESS,
         parameters: dict[str, Any] | None = None,
         recorded: bool = True,
+        named: Sequence[Reference] = (),
         repo: str = "",
         reason: str = "",
     ) -> Reference:
@@ -76,13 +77,18 @@ class History:
             "python:3.11",
             "0.1.0",
         )
+        read = {one.repo: one for one in named or inputs}
         record = StepRecord(
-            said, self.project, name, 1, commit.version, "SUCCESS", {one.repo: one for one in inputs}, commit,
+            said, self.project, name, 1, commit.version, "SUCCESS", read, commit,
             "", "2026-01-01T00:00:00+00:00", "2026-01-01T00:00:02+00:00", 2.0, 1234,
             code=Code(parameters=parameters or {}, kfp="2.14.0"),
         )  # fmt: skip
         metadata = {**said.commit_metadata(), **(entries(record) if recorded else {})}
         return self._made(name, commit, inputs, metadata, state, reason)
+
+    def gathered(self, repo: str, inputs: Sequence[Reference]) -> Reference:
+        """Commits that became one for an input of a step."""
+        return self._commit(repo, inputs, {})
 
     def foreign(self, repo: str, inputs: Sequence[Reference]) -> Reference:
         """A commit that somebody else's pipeline made."""

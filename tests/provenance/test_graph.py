@@ -161,6 +161,20 @@ def test_a_pipeline_of_others_in_the_middle(server: EmbeddedServer, history: His
     )
 
 
+def test_commits_that_were_gathered_for_one_input(server: EmbeddedServer, history: History) -> None:
+    with history:
+        parts = [history.step(f"part-{number}", [history.data(f"data-{number}")]) for number in range(3)]
+        gathered = history.gathered("last-parts", parts)
+        last = history.step("last", [gathered], named=parts)
+    found = ask(server, last)
+    whole = node(found, "last-parts")
+    assert (whole.kind, whole.inputs, whole.bare, whole.job) == ("gathered", tuple(parts), "", None)
+    assert node(found, "last").inputs == (gathered,), "what is behind it is said once"
+    assert len(found.nodes) == 1 + 1 + 3 + 3
+    assert titles(ask(server, last, depth=1)) == ["last", "last-parts"]
+    assert node(ask(server, parts[0], down=True), "last-parts").kind == "gathered"
+
+
 def test_a_deleted_pipeline(server: EmbeddedServer, history: History) -> None:
     with history:
         edges = history.step("edges", [history.data()], recorded=False)

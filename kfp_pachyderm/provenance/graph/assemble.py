@@ -13,8 +13,9 @@ from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.job_facts import JobFacts
 from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.graph.links import Links
 from kfp_pachyderm.provenance.graph.model import Lineage, Node
-from kfp_pachyderm.provenance.graph.node import inputs, is_derived, node, stored_on
+from kfp_pachyderm.provenance.graph.node import is_derived, node, stored_on
 from kfp_pachyderm.provenance.graph.target import Target, target
 from kfp_pachyderm.provenance.graph.walk import Asker, Seen, walk
 from kfp_pachyderm.provenance.record import StepRecord
@@ -39,8 +40,10 @@ def of_target(pachd: Pachd, start: Target, down: bool, depth: int | None) -> Lin
 
 def _forgotten(pachd: Pachd, seen: Mapping[Reference, Seen]) -> dict[Reference, Seen]:
     """The inputs that only the steps' records name: dropped, or gone with their repo."""
+    stored = {commit: stored_on(one) for commit, one in seen.items()}
+    links = Links(seen, stored)
     walked = (one for one in seen.values() if isinstance(one, CommitFacts) and seen.keys() >= set(one.inputs))
-    every = (one for facts in walked for one in inputs(facts, stored_on(facts)) if one not in seen)
+    every = (one for facts in walked for one in links.inputs(facts.commit) if one not in seen)
     named = list(dict.fromkeys(every))
     asked = Asker().ask(lambda one: commits.inspect(pachd, one), named)
     return dict(zip(named, asked, strict=True))
@@ -49,10 +52,15 @@ def _forgotten(pachd: Pachd, seen: Mapping[Reference, Seen]) -> dict[Reference, 
 def nodes(pachd: Pachd, seen: Mapping[Reference, Seen]) -> list[Node]:
     """A node for each commit."""
     stored = {commit: stored_on(one) for commit, one in seen.items()}
-    jobs = _jobs(pachd, seen, stored)
-    return [
-        node(commit, one, stored[commit], jobs.get(commit), pachd.address) for commit, one in seen.items()
-    ]
+    links = Links(seen, stored)
+    jobs = _jobs(pachd, {one: facts for one, facts in seen.items() if one not in links.gathered}, stored)
+
+    def made(commit: Reference) -> Node:
+        found = node(commit, seen[commit], stored[commit], jobs.get(commit), links.inputs(commit))
+        found = replace(found, where=pachd.address)
+        return replace(found, kind="gathered", bare="") if commit in links.gathered else found
+
+    return [made(commit) for commit in seen]
 
 
 def _jobs(

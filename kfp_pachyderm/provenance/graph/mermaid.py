@@ -8,6 +8,7 @@ from kfp_pachyderm.provenance.graph.wording import plain, size
 _CLASSES = """\
   classDef source fill:#e8f0fe,stroke:#3367d6,color:#111
   classDef step fill:#e6f4ea,stroke:#1e7e34,color:#111
+  classDef gathered fill:#fff8e1,stroke:#8a6100,color:#111
   classDef pipeline fill:#f1f3f4,stroke:#5f6368,color:#111
   classDef unknown fill:#fff,stroke:#5f6368,color:#111,stroke-dasharray:4
   classDef cached fill:#e0f7fa,stroke:#00838f,color:#111,stroke-dasharray:4

@@ -12,9 +12,9 @@ from kfp_pachyderm.pachyderm.address import Address
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.record import StepRecord
 
-#: "source": data that somebody put; "step": what a KFP step made; "pipeline": what a pipeline of somebody
-#: else made; "unknown": a commit that could not be looked at.
-Kind = Literal["source", "step", "pipeline", "unknown"]
+#: "source": data that somebody put; "step": what a KFP step made; "gathered": commits that became one for an
+#: input of a step; "pipeline": what a pipeline of somebody else made; "unknown": could not be looked at.
+Kind = Literal["source", "step", "gathered", "pipeline", "unknown"]
 
 
 @dataclass(frozen=True)

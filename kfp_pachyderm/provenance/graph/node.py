@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PachydermError, PachydermUnreachableError
-from kfp_pachyderm.pachyderm.address import Address
 from kfp_pachyderm.pachyderm.commits import CommitFacts
 from kfp_pachyderm.pachyderm.job_facts import JobFacts
 from kfp_pachyderm.pachyderm.references import Reference
@@ -19,7 +18,7 @@ def node(
     seen: CommitFacts | PachydermError,
     stored: Stored | None,
     job: JobFacts | PachydermError | None,
-    where: Address,
+    inputs: tuple[Reference, ...],
 ) -> Node:
     """The node of one commit.
 
@@ -28,17 +27,17 @@ def node(
         seen: what Pachyderm says of it.
         stored: what the step that made it has written on it.
         job: what is said of its job; None: no pipeline made it.
-        where: the Pachyderm.
+        inputs: what it was made from.
     """
     if isinstance(seen, PachydermError):
-        return Node(commit, "unknown", "UNKNOWN", bare=_why(seen, commit), where=where)
+        return Node(commit, "unknown", "UNKNOWN", bare=_why(seen, commit))
     kind: Kind = "step" if stored else "pipeline" if is_derived(seen) else "source"
     known = job if isinstance(job, JobFacts) else None
     return Node(
         commit,
         kind,
         known.state if known else _state(seen),
-        inputs=inputs(seen, stored),
+        inputs=inputs,
         size=seen.size if seen.finished else None,
         created=seen.started,
         finished=seen.finished,
@@ -47,7 +46,6 @@ def node(
         record=stored.record if stored else None,
         bare="; ".join(_bare(commit, kind, stored, job)),
         metadata=seen.metadata,
-        where=where,
     )
 
 
@@ -61,9 +59,9 @@ def is_derived(seen: CommitFacts) -> bool:
     return seen.by_pipeline or bool(seen.inputs)
 
 
-def inputs(seen: CommitFacts, stored: Stored | None) -> tuple[Reference, ...]:
-    """What it was made from, also what Pachyderm has forgotten since its step wrote it down."""
-    return tuple(dict.fromkeys((*seen.inputs, *(stored.record.inputs.values() if stored else ()))))
+def recorded(stored: Stored | None) -> tuple[Reference, ...]:
+    """The inputs that the step has written down."""
+    return tuple(stored.record.inputs.values()) if stored else ()
 
 
 def _state(seen: CommitFacts) -> str:

@@ -75,6 +75,14 @@ def fitted(text: str, columns: int) -> str:
     return f"{kept}…" if columns > 0 else ""
 
 
+_MADE_BY = {
+    "source": "data",
+    "gathered": "gathered for one input",
+    "pipeline": "pipeline of others",
+    "unknown": "unknown",
+}
+
+
 def made_by(node: Node) -> str:
     """Which step, pipeline or person made a commit, in a few words."""
     if node.record:
@@ -82,7 +90,7 @@ def made_by(node: Node) -> str:
         run = f", run {task.run}" if task.run else ""
         of = f" of {task.pipeline}" if task.pipeline else ""
         return plain(f"{task.task or task.component}{of}{run}")
-    return {"source": "data", "pipeline": "pipeline of others", "unknown": "unknown"}[node.kind]
+    return _MADE_BY.get(node.kind, "")
 
 
 def details(node: Node) -> list[tuple[str, str]]:

@@ -304,7 +304,7 @@
 
   // ---- begin
 
-  const said = { source: "data that somebody put", step: "a KFP step", cached: "from an earlier run (↺)", failed: "failed (✗)", pipeline: "a pipeline of others", unknown: "could not be looked at (?)" };
+  const said = { source: "data that somebody put", step: "a KFP step", gathered: "gathered for one input", cached: "from an earlier run (↺)", failed: "failed (✗)", pipeline: "a pipeline of others", unknown: "could not be looked at (?)" };
   for (const [look, text] of Object.entries(said)) {
     if (!data.nodes.some((one) => one.look === look)) continue;
     const sample = drawn("svg", { class: `node ${look}`, viewBox: "0 0 32 20", "aria-hidden": "true" },
