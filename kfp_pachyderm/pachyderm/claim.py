@@ -83,7 +83,11 @@ def claim(
     def attempt(again: bool) -> ClaimedJob:
         nonlocal found
         if again:
-            found = inspect_owned(pachd, plan)
+            now = inspect_owned(pachd, plan)
+            if seen is not None and (now is None) != (found is None):
+                # made meanwhile, by a step whose job runs in it: there were no turns to give up
+                raise TakenError(str(plan))
+            found = now
         try:
             if seen and found and is_current(found, wanted):
                 return _in_one_call(pachd, plan, seen, own)

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -323,3 +324,22 @@ def test_a_pipeline_that_can_not_run_is_left_alone(step: Runner) -> None:
         assert step.end(second.process).code == 0
     ended = {suffix: [job.state for job in made] for suffix, made in jobs(step).items()}
     assert ended == {"": [State.JOB_SUCCESS] * 2, "-2": [State.JOB_KILLED], "-3": [State.JOB_SUCCESS]}
+
+
+def test_a_pipeline_that_another_step_made_while_its_own_making_failed_is_taken(step: Runner) -> None:
+    step.fill()
+    address = step.address
+    others: list[Held] = []
+
+    def be_quicker() -> None:
+        others.append(Held(replace(step, address=address), "quicker"))
+        wait_for(others[0].began)
+
+    with FaultyPachd(address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        proxy.before("CreateBranch", be_quicker)
+        proxy.lose("CreateBranch", [False])
+        step.address = f"grpc://{proxy.address}"
+        slower = step.iteration("slower").run("pass", config(step))
+    assert (slower.code, ran_in(slower)) == (0, f"{step.name}-2")
+    others[0].end()
+    assert none_waited(step) == 2

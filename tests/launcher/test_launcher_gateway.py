@@ -8,9 +8,8 @@ import pytest
 
 from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
-from kfp_pachyderm.launcher.execution import Identity
 from kfp_pachyderm.launcher.gateway import DirectGateway, _aliases, sidecar_endpoint
-from kfp_pachyderm.launcher.open import Opened, kfp_task
+from kfp_pachyderm.launcher.open import Opened
 from kfp_pachyderm.launcher.sources import Source
 from kfp_pachyderm.pachyderm.address import parse
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
@@ -25,8 +24,7 @@ ID = "0123456789abcdef" * 2
 def opened(*inputs: Source) -> Opened:
     config = StepConfig(component="edges")
     plan = PipelinePlan("default", "edges", (), True, "python", 1.0, 1.0, {})
-    task, job = kfp_task(config, Identity()), ClaimedJob("default", "edges", ID)
-    return Opened(config, task, plan, inputs, job, Future())
+    return Opened(config, plan, inputs, ClaimedJob("default", "edges", ID), Future())
 
 
 def s3(name: str, repo: str, written: str = "", many: bool = False) -> Source:
