@@ -118,7 +118,7 @@ def _texts(one: InputConfig, execution: Execution) -> list[str]:
     if len(value) > MOST:
         raise CommitReferenceError(
             f"input {one.name!r} takes {MOST} commits at most, and got {len(value)}: Pachyderm joins them "
-            "in one transaction, whose time grows faster than their number; gather them in two levels of steps"
+            "in one transaction, whose time grows faster than their number; gather in two steps"
         )
     return [
         without_mark(checked(one.name, index, _resolved(each, execution))) for index, each in enumerate(value)
