@@ -187,7 +187,7 @@ def opened(step: Runner, config: StepConfig, value: Any) -> None:
         ([None], "got an empty reference as number 0 of its list"),
         ([["in@master"]], 'got ["in@master"] as number 0 of its list'),
         ([7], "got 7 as number 0 of its list"),
-        (["in@master"] * 501, "takes 500 commits at most, and got 501"),
+        (["in@master"] * 201, "takes 200 commits at most, and got 201"),
         (["no reference"], "'no reference' is no commit reference"),
         (["nothing-there@master"], "project default has no repo 'nothing-there'"),
     ],
