@@ -340,6 +340,7 @@ def test_a_pipeline_that_another_step_made_while_its_own_making_failed_is_taken(
         proxy.lose("CreateBranch", [False])
         step.address = f"grpc://{proxy.address}"
         slower = step.iteration("slower").run("pass", config(step))
-    assert (slower.code, ran_in(slower)) == (0, f"{step.name}-2")
+    assert slower.code == 0
+    assert ran_in(slower) in {f"{step.name}-2", f"{step.name}-3"}
     others[0].end()
     assert none_waited(step) == 2
