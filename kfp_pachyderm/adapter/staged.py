@@ -104,8 +104,10 @@ class _Look:
 
     def segments(self, files: tuple[SpoolFile, ...], whole: bool) -> list[Segment]:
         """Those that are complete; `whole`: and the last."""
-        ends = [*self.ends, self.hash.size] if whole and self.hash.size not in self.ends else self.ends
-        return [(files, start, end - start) for start, end in pairwise([0, *ends])]
+        ends = [0, *self.ends]
+        if whole and self.hash.size > ends[-1]:
+            ends.append(self.hash.size)
+        return [(files, start, end - start) for start, end in pairwise(ends)]
 
     @property
     def digests(self) -> list[bytes]:
@@ -199,6 +201,12 @@ class Staged:
         other = Staged(key, self._create)
         other.files = self.files
         return other
+
+    def drop(self) -> None:
+        """There will be no such object: nothing more is looked through or sent."""
+        with self._lock:
+            self.files = ()
+        self.forget()
 
     def forget(self) -> None:
         """Lets go of its file sets; those that nobody makes yet are not made."""

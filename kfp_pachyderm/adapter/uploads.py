@@ -167,7 +167,7 @@ class Uploads:
         with self._lock:
             dropped = self._uploads.pop(upload_id, None)
         if dropped:
-            dropped.staged.forget()
+            dropped.staged.drop()
 
     def complete(self, upload: Upload, answer: xml.Fields) -> None:
         """Forgets the parts, but not what was answered: clients ask again after a lost answer."""

@@ -157,7 +157,7 @@ class Writes:
         try:
             file, body = upload(request, signed, self._spool, grown=staged.grown)
         except BaseException:
-            staged.forget()
+            staged.drop()
             raise
         checksums = (*body.checksums, (TYPE, FULL_OBJECT)) if body.checksums else ()
         now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=checksums)

@@ -142,7 +142,7 @@ def test_what_a_checksum_refuses_leaves_nothing(steps: Steps) -> None:
     steps.s3.put_object(Bucket="out", Key="k", Body=b"before")
     with pytest.raises(ClientError, match="BadDigest"):
         steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT, ContentMD5="1B2M2Y8AsgTpgAmY7PhCfg==")
-    steps.wait_for(1)
+    staged.hasher().submit(int).result()
     steps.writeback.flush(PATIENCE)
     assert steps.files() == {"/k": b"before"}
 
@@ -267,6 +267,17 @@ def test_content_that_is_found_wrong_is_sent_anew(steps: Steps, monkeypatch: pyt
     steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT)
     steps.writeback.flush(PATIENCE)
     assert steps.files() == {"/k": CONTENT}
+
+
+def test_what_is_dropped_is_not_looked_through_any_more(steps: Steps) -> None:
+    steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT)
+    steps.wait_for(len(SEGMENTS) - 1)
+    stored = steps.writeback._bucket.find("k")
+    assert stored
+    assert stored.staged
+    stored.staged.drop()
+    assert staged.hasher().submit(stored.staged._through, stored.staged._create, True).result() == []
+    assert stored.staged._sets == []
 
 
 def test_without_numpy_it_goes_in_one_stream(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
