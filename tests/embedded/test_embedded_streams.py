@@ -102,7 +102,7 @@ START = pps.StartCreateDatumRequest(input=pps.Input(pfs=pps.PfsInput(repo="nowhe
     [
         ("pfs_v2.API/ModifyFile", SET_COMMIT, "NOT_FOUND"),
         ("pps_v2.API/CreateDatum", bytes(pps.CreateDatumRequest(start=START)), "NOT_FOUND"),
-        ("pfs_v2.API/CreateFileSet", SET_COMMIT, "UNIMPLEMENTED"),
+        ("storage.Fileset/CreateFileset", SET_COMMIT, "UNIMPLEMENTED"),
     ],
     ids=["ModifyFile", "CreateDatum", "absent"],
 )
