@@ -74,7 +74,8 @@ class Steps:
         adapter = Adapter(config, sidecar)
         assert adapter.buckets.output
         self.writeback = WriteBack(sidecar, name, adapter.buckets.output, adapter.spool)
-        endpoint = f"http://127.0.0.1:{S3Server(adapter.wsgi()).port}"
+        self.server = S3Server(adapter.wsgi())
+        endpoint = f"http://127.0.0.1:{self.server.port}"
         keys = {"aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
         self.s3: Any = boto3.client(
             "s3", endpoint_url=endpoint, **keys, config=Config(retries={"max_attempts": 0})
@@ -103,7 +104,7 @@ class Steps:
 @pytest.fixture
 def steps(pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
     made = Steps(pachyderm, tmp_path, monkeypatch)
-    with closing(made.s3):
+    with closing(made.server), closing(made.s3):
         yield made
 
 
