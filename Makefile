@@ -44,9 +44,13 @@ rooms: .venv/.dev  ## the arrows between the rooms
 	$(BIN)/lint-imports
 
 .PHONY: unit
-unit: .venv/.gsutil  ## the tests, with coverage of child processes too
+unit: .venv/.dev  ## the tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+.PHONY: test-all
+test-all: .venv/.gsutil  ## the tests, also those that take long, with coverage of child processes too; an hour
 	$(BIN)/coverage erase
-	$(BIN)/coverage run --parallel-mode -m pytest -n 2 --dist loadfile
+	KFP_PACHYDERM_TEST_ALL=1 $(BIN)/coverage run --parallel-mode -m pytest -n 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=80
 

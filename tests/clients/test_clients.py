@@ -10,8 +10,10 @@ import pytest
 
 from benchmarks.clients.run import CLIENTS, Bed
 from benchmarks.matrix import client_version
+from tests.long import long
 
 #: Of each kind of client one that puts 200 MiB, in the environment KFP_PACHYDERM_TEST_ALL all of them.
+SLOW = {"awscli", "gsutil", "s3cmd", "obstore", "mountpoint"}
 LARGE = CLIENTS if os.environ.get("KFP_PACHYDERM_TEST_ALL") else ["boto3", "pyarrow"]
 
 
@@ -23,6 +25,8 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 def _client(name: str) -> Any:
     """The client, where it is installed: `make unit` makes gsutil's venv."""
+    if name in SLOW:
+        return pytest.param(name, marks=long)
     return pytest.param(
         name, marks=[] if client_version(name) else pytest.mark.skip(reason="make .venv/.gsutil")
     )

@@ -163,6 +163,8 @@ def test_a_running_step_shows_the_way_to_jobs_and_its_memory(real: EmbeddedServe
         while found["job's name"]["state"] != "ok":
             assert process.poll() is None
             found = lines(real.address)
+        # The pipelines were asked for before the job was there.
+        found = lines(real.address)
         assert [found[one]["state"] for one in WORKER] == ["ok"] * 3
         assert found["sidecar memory"]["text"].startswith("less than 1 GiB: seen;")
 

@@ -28,6 +28,7 @@ from kfp_pachyderm.sdk import pfs
 from tests.faults.fault_answers import AnsweringPachd, Plan, Wrong
 from tests.faults.fault_pachd import announced
 from tests.launcher.launcher_steps import Runner, files, put
+from tests.long import long
 from tests.passing_texts import SAMPLES
 from tests.waiting import PATIENCE
 
@@ -293,6 +294,10 @@ CASES: dict[str, tuple[Callable[[Bench, str, Planned, int], None], Callable[[], 
 }
 
 
+#: What others have, too, with other places or seeds.
+LONG = {"step, at random, seed 2", "components, at random", "12 datums, left alone"}
+
+
 @pytest.fixture(scope="module")
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -314,6 +319,6 @@ def running(
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(one, marks=long if one in LONG else ()) for one in CASES])
 def test_it_succeeds(case: str, running: dict[str, Future[None]]) -> None:
     running[case].result(PATIENCE)

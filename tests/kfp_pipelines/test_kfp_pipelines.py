@@ -10,6 +10,8 @@ import pytest
 from compiling import sources
 from twins import difference
 
+from tests.long import long
+
 HERE = Path(__file__).parent
 #: A folder as KFP's repository has it in `test_data`.
 VARIABLE = "KFP_PACHYDERM_TEST_PIPELINES"
@@ -53,6 +55,7 @@ def test_every_shape_compiles_to_what_it_is_plain() -> None:
     assert set(found.values()) == {"passes"}
 
 
+@long
 def test_shapes_that_need_no_cluster_give_the_same_outputs() -> None:
     folder = HERE / "shapes" / LOCAL
     assert measured(folder, "--run") == dict.fromkeys(sources(folder), "passes")

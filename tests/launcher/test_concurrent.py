@@ -24,6 +24,8 @@ urllib.request.urlopen(put).close()
 """
 COPY = """
 import boto3
+from tests.long import long
+from tests.long import long
 s3 = boto3.client("s3")
 bucket = {bucket!r}
 body = s3.get_object(Bucket=bucket, Key="said")["Body"].read()
@@ -85,6 +87,7 @@ def peak_memory(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
+@long
 def test_fifty_steps_at_once(step: Runner, embedded: EmbeddedProcess) -> None:
     put(step.pachd, f"in-{step.name}", {"a": b"A"})
     inputs = (InputConfig("images", f"in-{step.name}"),)

@@ -23,6 +23,8 @@ State = pps.JobState
 #: Says that it runs, then waits until it may end.
 HOLD = """
 import os, time
+from tests.long import long
+from tests.long import long
 open({began!r}, "w").close()
 while not os.path.exists({gate!r}):
     time.sleep(0.02)
@@ -137,6 +139,7 @@ def test_as_many_run_at_once_as_there_may_be_and_the_next_says_what_it_waits_for
     assert none_waited(step) == 4
 
 
+@long
 def test_two_runs_of_ten_with_three_pipelines(step: Runner) -> None:
     step.fill()
     salts = [f"run-{run}-{number}" for run in range(2) for number in range(10)]

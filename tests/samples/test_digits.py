@@ -9,11 +9,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.long import long
 from tests.waiting import PATIENCE
 
 RUN = Path(__file__).parents[2] / "samples" / "digits" / "run.py"
 
 
+@long
 def test_runs_on_every_commit_anew(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(RUN)],

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.long import long
 from tests.waiting import PATIENCE, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +123,9 @@ def demo_with_a_job(folder: Path) -> Iterator[subprocess.Popen[str]]:
             demo.kill()
 
 
-@pytest.mark.parametrize("victim", ["demo", "server", "launcher"])
+@pytest.mark.parametrize(
+    "victim", [pytest.param("demo", marks=long), "server", pytest.param("launcher", marks=long)]
+)
 def test_demo_works_after_kill_9(tmp_path: Path, victim: str) -> None:
     with demo_with_a_job(tmp_path) as demo:
         os.kill(_pid_of(victim, demo.pid, tmp_path), signal.SIGKILL)

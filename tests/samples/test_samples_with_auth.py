@@ -19,6 +19,7 @@ from test_fan import digits
 from samples import load_sample
 from tests.documented import DOCUMENTED
 from tests.embedded.embedded_auth import ROOT, Office, server
+from tests.long import long
 from tests.with_auth import GuardedPachyderm, guarded_pachyderm
 
 
@@ -56,6 +57,7 @@ def test_digits(guarded: GuardedPachyderm) -> None:
     )
 
 
+@long
 def test_dask(guarded: GuardedPachyderm) -> None:
     guarded.allow(rides="projectWriter")
     content = io.BytesIO()
@@ -80,6 +82,7 @@ def test_cross(guarded: GuardedPachyderm) -> None:
     assert (job.data_processed, job.state) == (2, pps.JobState.JOB_SUCCESS)
 
 
+@long
 def test_fan(guarded: GuardedPachyderm) -> None:
     guarded.allow(fan="projectWriter")
     guarded.put_for("repoWriter", "fan/scans", {"/digits.csv": digits()})
