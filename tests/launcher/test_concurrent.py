@@ -14,6 +14,7 @@ from kfp_pachyderm.pachyderm.job import inspect_output
 from kfp_pachyderm.pachyderm.lineage import direct_inputs
 from kfp_pachyderm.pachyderm.references import Reference, commit_message
 from kfp_pachyderm.sdk import pfs, pps
+from tests.long import long
 from tests.waiting import PATIENCE
 
 #: Writes a text without an S3 client: fifty of those take their time to start.
@@ -24,8 +25,6 @@ urllib.request.urlopen(put).close()
 """
 COPY = """
 import boto3
-from tests.long import long
-from tests.long import long
 s3 = boto3.client("s3")
 bucket = {bucket!r}
 body = s3.get_object(Bucket=bucket, Key="said")["Body"].read()

@@ -17,14 +17,13 @@ from kfp_pachyderm.launcher.config import HolderConfig, StepConfig
 from kfp_pachyderm.pachyderm.pipelines import SIBLING_KEY
 from kfp_pachyderm.sdk import pps
 from tests.faults.fault_pachd import FaultyPachd
+from tests.long import long
 from tests.waiting import wait_for
 
 State = pps.JobState
 #: Says that it runs, then waits until it may end.
 HOLD = """
 import os, time
-from tests.long import long
-from tests.long import long
 open({began!r}, "w").close()
 while not os.path.exists({gate!r}):
     time.sleep(0.02)
