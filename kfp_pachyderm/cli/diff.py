@@ -17,13 +17,7 @@ from kfp_pachyderm.cli import connection, output
 @click.option("--project", default="default", show_default=True, help="Where A or B names none.")
 @click.option("--json", "form", flag_value="json", help="JSON instead of lines.")
 @click.option("--html", "form", flag_value="html", help="One page that needs nothing else.")
-@click.option(
-    "-o",
-    "--output",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A file, not the terminal.",
-)
+@output.file_option
 def diff(
     a: str,
     b: str,

@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 @click.option("--mermaid", "form", flag_value="mermaid", help="A Mermaid flowchart.")
 @click.option("--html", "form", flag_value="html", help="One page that needs nothing else.")
 @click.option("--open", "opens", is_flag=True, help="Show the page in the browser.")
-@click.option(
-    "-o",
-    "--output",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A file, not the terminal.",
-)
+@output.file_option
 def lineage(
     x: str,
     address: str | None,

@@ -12,6 +12,15 @@ from typing import Any
 
 import click
 
+#: For commands that print by `written`.
+file_option = click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file, not the terminal.",
+)
+
 
 def columns() -> int | None:
     """Of the terminal; None where the output goes into a file or a pipe."""

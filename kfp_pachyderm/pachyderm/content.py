@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kfp_pachyderm.errors import NotFoundError, PermanentError, ProtocolError
 from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.file_entry import FileEntry
 from kfp_pachyderm.pachyderm.references import Reference, commit_message
 from kfp_pachyderm.protobuf import fields
 from kfp_pachyderm.sdk import pfs
@@ -18,22 +18,7 @@ from kfp_pachyderm.sdk import pfs
 _LIST_TIMEOUT, _READ_TIMEOUT = 120.0, 3600.0
 
 
-@dataclass(frozen=True)
-class File:
-    """One file of a commit.
-
-    Args:
-        path: its path, which starts with "/".
-        size: bytes.
-        hash: Pachyderm's hash of its content, hexadecimal.
-    """
-
-    path: str
-    size: int
-    hash: str
-
-
-def walk(pachd: Pachd, commit: Reference, path: str = "/") -> Iterator[File]:
+def walk(pachd: Pachd, commit: Reference, path: str = "/") -> Iterator[FileEntry]:
     """The files below a folder of a commit, or the file itself, in Pachyderm's order.
 
     Raises:
@@ -45,7 +30,7 @@ def walk(pachd: Pachd, commit: Reference, path: str = "/") -> Iterator[File]:
         # FileInfo: file 1 (path 2), type 2, size 4, hash 5 (src/pfs/pfs.proto)
         for info in (_latest(data) for data in answers):
             if info.get(2) == pfs.FileType.FILE:
-                yield File(_latest(info[1])[2].decode(), info.get(4, 0), info.get(5, b"").hex())
+                yield FileEntry(_latest(info[1])[2].decode(), info.get(4, 0), info.get(5, b"").hex())
     except NotFoundError as error:
         raise _no_file(commit, path) from error
 
@@ -58,7 +43,7 @@ def _no_file(commit: Reference, path: str) -> NotFoundError:
     return NotFoundError(f"{commit} has no file {path!r}; see what it has: kfp-pachyderm files {commit}")
 
 
-def inspect(pachd: Pachd, commit: Reference, path: str) -> File:
+def inspect(pachd: Pachd, commit: Reference, path: str) -> FileEntry:
     """A file as it is listed.
 
     Raises:
@@ -73,7 +58,7 @@ def inspect(pachd: Pachd, commit: Reference, path: str) -> File:
         raise PermanentError(
             f"{commit}:{path} is a folder; name a file of it: kfp-pachyderm files {commit}:{path}"
         )
-    return File(info.file.path, info.size_bytes, info.hash.hex())
+    return FileEntry(info.file.path, info.size_bytes, info.hash.hex())
 
 
 def read(pachd: Pachd, commit: Reference, path: str) -> Iterator[bytes]:
@@ -84,7 +69,7 @@ def read(pachd: Pachd, commit: Reference, path: str) -> Iterator[bytes]:
         yield _latest(data).get(1, b"")
 
 
-def save(pachd: Pachd, commit: Reference, file: File, target: Path) -> None:
+def save(pachd: Pachd, commit: Reference, file: FileEntry, target: Path) -> None:
     """Writes a file of a commit to a path, whole or not at all.
 
     Raises:

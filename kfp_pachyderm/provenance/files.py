@@ -6,23 +6,10 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kfp_pachyderm.pachyderm.file_entry import FileEntry
+
 #: Bytes that paths and hashes may take in a record; more are kept by their digest alone.
 LISTED = 32 * 2**10
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """One file.
-
-    Args:
-        path: its path, which starts with "/".
-        size: bytes.
-        hash: Pachyderm's hash of its content, hexadecimal.
-    """
-
-    path: str
-    size: int
-    hash: str
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from kfp_pachyderm.errors import CommitReferenceError
+from kfp_pachyderm.pachyderm.file_entry import FileEntry
 from kfp_pachyderm.pachyderm.references import Reference, parse
-from kfp_pachyderm.provenance.files import FileEntry, FileList
+from kfp_pachyderm.provenance.files import FileList
 from kfp_pachyderm.provenance.record import OPEN, Code, Hashed, Source, StepRecord
 from kfp_pachyderm.provenance.task import FAILURE_KEY, PREFIX, KfpTask
 

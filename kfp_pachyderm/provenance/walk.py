@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kfp_pachyderm.adapter import wire
 from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.file_entry import FileEntry
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.protobuf import field
-from kfp_pachyderm.provenance.files import FileEntry
 
 #: Pachyderm src/pfs/pfs.proto. Not WalkFile: that tells the hash of the root folder, too, for which Pachyderm
 #: hashes every file twice (src/server/pfs/server/source.go); of 512 MiB in one file, 1.7 s instead of 0.8.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from kfp_pachyderm.pachyderm.file_entry import FileEntry
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.check.files import file_faults
 from kfp_pachyderm.provenance.check.model import Fault, Looked, Verified
@@ -13,7 +14,7 @@ from kfp_pachyderm.provenance.compare.model import Change, Diff, FileChange, Inp
 from kfp_pachyderm.provenance.compare.runs import _pairs
 from kfp_pachyderm.provenance.compare.step import _parameters
 from kfp_pachyderm.provenance.compare.text import SHOWN
-from kfp_pachyderm.provenance.files import FileEntry, file_list
+from kfp_pachyderm.provenance.files import file_list
 from kfp_pachyderm.provenance.record import Code
 from kfp_pachyderm.provenance.stored import bounded
 from tests.provenance.test_stored import RECORD

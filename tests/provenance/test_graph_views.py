@@ -13,7 +13,7 @@ from pachyderm_sdk.api import pps
 
 from kfp_pachyderm import provenance
 from kfp_pachyderm.embedded.server import EmbeddedServer
-from kfp_pachyderm.pachyderm.content import File
+from kfp_pachyderm.pachyderm.file_entry import FileEntry
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance import Lineage, Node
 from kfp_pachyderm.provenance.graph import wording
@@ -79,7 +79,7 @@ def test_a_terminal_obeys_nothing(evil: Lineage) -> None:
 
 def test_a_page_obeys_nothing(evil: Lineage) -> None:
     (commit, _) = (one.commit for one in evil.nodes)
-    files = Contents((File(EVIL, 3, ""),), "", ((EVIL, "data:image/png;base64,"),))
+    files = Contents((FileEntry(EVIL, 3, ""),), "", ((EVIL, "data:image/png;base64,"),))
     made = page(evil, {commit: files})
     assert "<img" not in made
     assert made.count("</script>") == 3

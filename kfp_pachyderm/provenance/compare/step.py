@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError
 from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.file_entry import FileEntry
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.compare.made import Made
 from kfp_pachyderm.provenance.compare.model import Change, FileChange, InputDiff, StepDiff
-from kfp_pachyderm.provenance.files import FileEntry
 from kfp_pachyderm.provenance.page import shown
 from kfp_pachyderm.provenance.record import Code, Source, StepRecord
 from kfp_pachyderm.provenance.stored import hashed

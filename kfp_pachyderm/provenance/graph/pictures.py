@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.pachyderm import content
 from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.content import File
+from kfp_pachyderm.pachyderm.file_entry import FileEntry
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.graph.model import Node
 from kfp_pachyderm.provenance.graph.walk import Asker
@@ -39,7 +39,7 @@ class Contents:
         pictures: path and data URI.
     """
 
-    files: tuple[File, ...] = ()
+    files: tuple[FileEntry, ...] = ()
     more: str = ""
     pictures: tuple[tuple[str, str], ...] = ()
 
@@ -50,7 +50,7 @@ def contents(pachd: Pachd, nodes: Iterable[Node]) -> dict[Reference, Contents]:
     closed = [one.commit for one in nodes if one.finished and one.size]
     listed = asker.ask(lambda commit: _files(pachd, commit), closed)
     every = dict(zip(closed, listed, strict=True))
-    wanted, room = dict[Reference, list[File]](), _TOGETHER
+    wanted, room = dict[Reference, list[FileEntry]](), _TOGETHER
     for commit, files in every.items():
         for file in [] if isinstance(files, PachydermError) else _pictures(files):
             if file.size <= min(room, _LARGEST):
@@ -65,20 +65,20 @@ def contents(pachd: Pachd, nodes: Iterable[Node]) -> dict[Reference, Contents]:
     return {commit: _contents(files, seen.get(commit, ())) for commit, files in every.items()}
 
 
-def _files(pachd: Pachd, commit: Reference) -> list[File]:
+def _files(pachd: Pachd, commit: Reference) -> list[FileEntry]:
     return list(islice(content.walk(pachd, commit), _FILES + 1))
 
 
-def _pictures(files: list[File]) -> list[File]:
+def _pictures(files: list[FileEntry]) -> list[FileEntry]:
     return [one for one in files if PurePosixPath(one.path).suffix.lower() in _TYPES][:_PICTURES]
 
 
-def _shown(pachd: Pachd, commit: Reference, file: File) -> tuple[str, str]:
+def _shown(pachd: Pachd, commit: Reference, file: FileEntry) -> tuple[str, str]:
     data = base64.b64encode(b"".join(content.read(pachd, commit, file.path))).decode()
     return file.path, f"data:{_TYPES[PurePosixPath(file.path).suffix.lower()]};base64,{data}"
 
 
-def _contents(files: list[File] | PachydermError, pictures: tuple[tuple[str, str], ...]) -> Contents:
+def _contents(files: list[FileEntry] | PachydermError, pictures: tuple[tuple[str, str], ...]) -> Contents:
     if isinstance(files, PachydermError):
         return Contents(more=f"the files could not be listed: {files}")
     more = "and more: kfp-pachyderm files" if len(files) > _FILES else ""
