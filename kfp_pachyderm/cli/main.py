@@ -1,4 +1,4 @@
-"""The command line: `dev` runs the embedded Pachyderm, `doctor` helps, the others ask what came from what."""
+"""The command line: `dev` runs the embedded Pachyderm, `doctor` helps, `gc` cleans up, the others ask."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from kfp_pachyderm.cli.diff import diff
 from kfp_pachyderm.cli.doctor import doctor
+from kfp_pachyderm.cli.gc import gc
 from kfp_pachyderm.cli.history import files, get, jobs, runs
 from kfp_pachyderm.cli.lineage import lineage
 from kfp_pachyderm.cli.verify import verify
@@ -50,5 +51,5 @@ def dev(data: Path, port: int, host: str, auth: bool) -> None:
     os.execv(sys.executable, [*command, "--port", str(port), *(["--auth"] if auth else [])])  # noqa: S606
 
 
-for command in (diff, doctor, files, get, jobs, lineage, runs, verify):
+for command in (diff, doctor, files, gc, get, jobs, lineage, runs, verify):
     main.add_command(command)

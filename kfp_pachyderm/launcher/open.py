@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
-from kfp_pachyderm.errors import AttachError, JobFailedError, PachydermError
+from kfp_pachyderm.errors import AttachError, JobFailedError, NotFoundError, PachydermError
 from kfp_pachyderm.launcher.beside import beside
 from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.execution import Execution, Identity
@@ -178,7 +179,10 @@ def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> N
     ours = {RUN_KEY: identity.run, TASK_KEY: identity.task, SALT_KEY: identity.salt}
     for info in jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, "")):
         old = ClaimedJob(plan.project, plan.name, info.job.id)
-        written = jobs.inspect_output(pachd, old.output).metadata
+        try:
+            written = jobs.inspect_output(pachd, old.output).metadata
+        except NotFoundError:
+            continue  # deleted, perhaps with its pipeline
         if all(written.get(key) == value for key, value in ours.items()):
             say(f"stopping job {old.id} of the earlier attempt {written.get(ATTEMPT_KEY)}")
             jobs.stop(pachd, old, f"replaced by attempt {identity.attempt} of the same KFP task")
@@ -202,8 +206,11 @@ def _wait_for_turn(
             break
         oldest = ClaimedJob(plan.project, plan.name, others[-1].job.id)
         say(f"pipeline {plan} has to be changed for this step, waiting for its job {oldest.id} to end")
-        if not jobs.wait_for_end(pachd, oldest, deadline, say):
-            raise AttachError(f"pipeline {plan} can't be changed for this step: job {oldest.id} still runs")
+        with suppress(NotFoundError):  # deleted, perhaps with its pipeline
+            if not jobs.wait_for_end(pachd, oldest, deadline, say):
+                raise AttachError(
+                    f"pipeline {plan} can't be changed for this step: job {oldest.id} still runs"
+                )
         found = inspect_owned(pachd, plan)
     return found
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_pachyderm.errors import JobFailedError, PachydermUnreachableError, TemporaryError
+from kfp_pachyderm.errors import JobFailedError, JobLostError, PachydermUnreachableError, TemporaryError
 from kfp_pachyderm.importing import uncollected
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.execution import Execution
+from kfp_pachyderm.launcher.folder import private_folder
 from kfp_pachyderm.launcher.open import Opened, kfp_task, open_step, withdraw
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.launcher.signals import Signals
 from kfp_pachyderm.pachyderm import address
 from kfp_pachyderm.pachyderm.client import CONNECT_TIMEOUT, Pachd, connect
 from kfp_pachyderm.pachyderm.crashes import can_not_run
-from kfp_pachyderm.pachyderm.ownership import find_pipeline
+from kfp_pachyderm.pachyderm.ownership import find_pipeline, mark_claims
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.process import AdapterProcess
@@ -58,7 +57,7 @@ def run_step(
     """
     timeout = config.timeout or DEFAULT_TIMEOUT
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kfp-pachyderm-")))
+        folder = stack.enter_context(private_folder())
         where = address.from_environment(config.address)
         pachd = stack.enter_context(
             connect(where, min(timeout, CONNECT_TIMEOUT), config.holder.lease + UNREACHABLE_GRACE)
@@ -97,6 +96,9 @@ def _pause(
     pause = next(pauses, None)
     if pause is None or time.monotonic() + pause >= deadline:
         raise error
+    if opened and isinstance(error, JobLostError):
+        # A gc that deletes an idle pipeline deletes its claim branches too, perhaps before this claim.
+        mark_claims(pachd, opened.plan)
     if isinstance(error, PachydermUnreachableError):
         pachd.wait_for_answer(error)
         if opened:

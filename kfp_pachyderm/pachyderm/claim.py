@@ -95,6 +95,8 @@ def claim(
         except PachydermError as error:
             if seen is not None and _was_taken(pachd, plan, seen, error):
                 raise TakenError(str(plan)) from error
+            if isinstance(error, NotFoundError) and not _has_project(pachd, plan.project):
+                raise TemporaryError(f"project {plan.project} was empty, and has been deleted") from error
             raise
 
     job = trying(pachd, plan, deadline, attempt)
@@ -281,11 +283,16 @@ def _kill(pachd: Pachd, job: ClaimedJob, started: transaction.Transaction | None
 
 def ensure_project(pachd: Pachd, name: str) -> None:
     """Makes the project where it is missing."""
-    project = pfs.Project(name=name)
+    if not _has_project(pachd, name):
+        _create_project(pachd, pfs.Project(name=name))
+
+
+def _has_project(pachd: Pachd, name: str) -> bool:
     try:
-        pachd.pfs.inspect_project(project=project)
+        pachd.pfs.inspect_project(project=pfs.Project(name=name))
     except NotFoundError:
-        _create_project(pachd, project)
+        return False
+    return True
 
 
 def _create_project(pachd: Pachd, project: pfs.Project) -> None:

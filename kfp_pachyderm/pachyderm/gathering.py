@@ -170,6 +170,10 @@ def _with_repo(pachd: Pachd, wanted: Gathering, requests: list[pfs.CreateBranchR
     there = refuse_foreign(pachd, wanted.project, wanted.repo)
     try:
         _together(pachd, requests, *([] if there else [create]))
+    except NotFoundError:
+        if not there:
+            raise
+        _together(pachd, requests, create)  # it was empty, and has been deleted meanwhile
     except PachydermError as error:
         if there or code_of(error) is not grpc.StatusCode.ALREADY_EXISTS:
             raise

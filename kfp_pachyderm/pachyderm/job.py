@@ -30,9 +30,9 @@ State = pps.JobState
 _ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)
 _CRASHING = "the pipeline to recover, it is crashing"
 #: What Pachyderm says of jobs whose user code failed (src/server/worker/pipeline/transform/registry.go), and
-#: of those that an update killed (src/server/pps/server/api_server.go).
+#: of those that a change of their pipeline killed (src/server/pps/server/api_server.go).
 _DATUM_FAILED = re.compile(r"datum \w+ failed")
-_BY_UPDATE = "all jobs killed because pipeline was updated"
+_BY_CHANGE = re.compile("all jobs killed because pipeline was (updated|stopped)")
 _HOLDER_LOST = "; its holder was killed, or heard nothing of the step for as long as the lease: run it again"
 _LOOK_AT_LOGS = "; its user code says why: pachctl logs --project {0.project} --job {0.pipeline}@{0.id}"
 #: Seconds between looks at what a job waits for.
@@ -79,9 +79,18 @@ def wait_for_datum(
     Raises:
         EmptyInputError: the job ended without running user code.
         JobFailedError: somebody ended the job, or its pipeline can't run.
-        JobLostError: the job ended by itself, or by an update of its pipeline.
+        JobLostError: the job ended by itself, or by a change of its pipeline, or is not there.
         AttachError: the deadline passed.
     """
+    try:
+        return _wait_for_datum(pachd, job, deadline, tell)
+    except NotFoundError as error:
+        raise JobLostError(f"job {job.output} is not there: its pipeline was deleted meanwhile") from error
+
+
+def _wait_for_datum(
+    pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]
+) -> pps.JobInfo:
     why = _Reasons(pachd, job, tell)
     for info in watch(pachd, job, deadline, tell, _STARTING_PAUSE, details=True):
         if is_over(info):
@@ -131,7 +140,7 @@ def watch(
 def _ended_early(job: ClaimedJob, info: pps.JobInfo) -> Exception:
     if info.state == State.JOB_SUCCESS and not info.data_total:
         return EmptyInputError(f"job {job.output} ended without running user code: an input has no files")
-    lost = info.state == State.JOB_FAILURE or _BY_UPDATE in info.reason
+    lost = info.state == State.JOB_FAILURE or _BY_CHANGE.search(info.reason)
     return (JobLostError if lost else JobFailedError)(
         f"job {job.output} ended as {state_name(info)} before the step began: {_reason(info)}"
     )

@@ -125,9 +125,24 @@ def mark(pachd: Pachd, plan: PipelinePlan, claims: tuple[ClaimedInput, ...]) -> 
     No transaction takes metadata, so it comes after. While the pipeline exists its spec says the same: only
     what outlives a deleted pipeline needs the mark.
     """
-    key = metadata.EditEditKey(key=OWNER_KEY, value=OWNER)
-    edits = [metadata.Edit(branch=_picker(one), edit_key=key) for one in claims]
-    edits.append(metadata.Edit(repo=repo_picker(plan.project, plan.name), edit_key=key))
+    edit = metadata.Edit(repo=repo_picker(plan.project, plan.name), edit_key=_key())
+    _edit(pachd, plan, [*_marks(claims), edit])
+
+
+def mark_claims(pachd: Pachd, plan: PipelinePlan) -> None:
+    """Marks the claim branches that a step moved while their pipeline was being deleted: they may be new."""
+    _edit(pachd, plan, _marks(plan.inputs))
+
+
+def _marks(claims: tuple[ClaimedInput, ...]) -> list[metadata.Edit]:
+    return [metadata.Edit(branch=_picker(one), edit_key=_key()) for one in claims]
+
+
+def _key() -> metadata.EditEditKey:
+    return metadata.EditEditKey(key=OWNER_KEY, value=OWNER)
+
+
+def _edit(pachd: Pachd, plan: PipelinePlan, edits: list[metadata.Edit]) -> None:
     try:
         pachd.metadata.edit_metadata(edits=edits)
     except PachydermError as error:
@@ -141,6 +156,5 @@ def _picker(one: ClaimedInput) -> pfs.BranchPicker:
 
 def mark_project(pachd: Pachd, name: str) -> None:
     """Marks a project as made by us."""
-    key = metadata.EditEditKey(key=OWNER_KEY, value=OWNER)
-    edit = metadata.Edit(project=pfs.ProjectPicker(name=name), edit_key=key)
+    edit = metadata.Edit(project=pfs.ProjectPicker(name=name), edit_key=_key())
     pachd.metadata.edit_metadata(edits=[edit])

@@ -29,6 +29,8 @@ SIBLING_KEY = "kfp-pachyderm/sibling-of"
 SIDECAR_MEMORY = "1Gi"
 #: What a step needs on the output of a pipeline that exists: see its jobs, end them.
 _RIGHTS = ("PIPELINE_LIST_JOB", "REPO_WRITE")
+#: How claim branches begin.
+CLAIM_PREFIX = "kfp_"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -104,7 +106,8 @@ def check_name(project: str, name: str) -> str:
 
 def branch_name(project: str, pipeline: str, repo_project: str) -> str:
     """The claim branch of a pipeline in a repo that it reads; no two pipelines share one."""
-    return f"kfp_{pipeline}" if repo_project == project else f"kfp_{project}_{pipeline}"
+    name = pipeline if repo_project == project else f"{project}_{pipeline}"
+    return CLAIM_PREFIX + name
 
 
 def claim_branch(one: ClaimedInput) -> pfs.Branch:

@@ -11,6 +11,7 @@ that is killed has made its job or has not; nothing has to run out.
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from kfp_pachyderm.errors import NotFoundError
@@ -20,6 +21,7 @@ from kfp_pachyderm.pachyderm.references import commit_message, repo_message
 from kfp_pachyderm.sdk import pfs, transaction
 
 _PREFIX = "turn_"
+_TURN = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
 
 Turns = frozenset[str]
 
@@ -36,6 +38,11 @@ def turns(pachd: Pachd, plan: PipelinePlan) -> Turns:
     except NotFoundError:
         return frozenset()
     return frozenset(name for name in every if name.startswith(_PREFIX))
+
+
+def is_turn(name: str) -> bool:
+    """Whether a branch of that name is a turn."""
+    return bool(_TURN.fullmatch(name))
 
 
 def new_turn() -> str:

@@ -1,0 +1,57 @@
+"""Commits that steps gathered and never read, and the repos that held only such.
+
+Pachyderm refuses to drop a commit that another one comes from (src/server/pfs/server/api_server.go,
+dropCommit, without `recursive`): a step that has claimed it meanwhile keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.gc.leftover import Leftover, Search
+from kfp_pachyderm.gc.owned import all_repos, our_pipelines
+from kfp_pachyderm.pachyderm import commits
+from kfp_pachyderm.pachyderm.commits import CommitFacts
+from kfp_pachyderm.pachyderm.gathering import MADE
+from kfp_pachyderm.pachyderm.references import commit_message, repo_message
+from kfp_pachyderm.sdk import pfs, pps
+
+
+def unused(search: Search) -> Iterator[Leftover]:
+    """Gathered commits that no job has read, and empty repos of them."""
+    read = set(_read(our_pipelines(search)))
+    for repo in all_repos(search):
+        if repo.description != MADE:
+            continue
+        try:
+            yield from _of(search, repo, read)
+        except PachydermError as error:
+            search.told.append(f"repo {repo.repo.project.name}/{repo.repo.name}: {error}")
+
+
+def _read(infos: list[pps.PipelineInfo]) -> Iterator[tuple[str, str]]:
+    for info in infos:
+        given = info.details.input
+        for one in given.cross or [given]:
+            yield one.pfs.project, one.pfs.repo
+
+
+def _of(search: Search, repo: pfs.RepoInfo, read: set[tuple[str, str]]) -> Iterator[Leftover]:
+    key = (repo.repo.project.name, repo.repo.name)
+    every = [commits.decode(one) for one in commits.of_repo(search.pachd, *key)]
+    for one in every:
+        if not one.below and search.is_old(one.finished or one.started, sure=False):
+            yield _dropped(search, one)
+    if not every and not repo.branches and key not in read and search.is_old(repo.created, sure=False):
+        remove = partial(search.pachd.pfs.delete_repo, repo=repo_message(*key))
+        why = "it held gathered commits of a pipeline that is gone"
+        yield Leftover("repo", "/".join(key), repo.created, 0, why, "delete", remove)
+
+
+def _dropped(search: Search, one: CommitFacts) -> Leftover:
+    why = "gathered by a step, and no job has read it" if one.finished else "open: its step was killed"
+    remove = partial(search.pachd.pfs.drop_commit, commit=commit_message(one.commit))
+    since = one.finished or one.started
+    return Leftover("commit", str(one.commit), since, one.size, why, "delete", remove)

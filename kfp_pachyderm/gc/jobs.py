@@ -1,0 +1,58 @@
+"""Jobs that wait though their step is dead, and transactions that nobody finishes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from kfp_pachyderm.gc.leftover import Leftover, Search
+from kfp_pachyderm.gc.owned import our_pipelines
+from kfp_pachyderm.pachyderm import job as jobs
+from kfp_pachyderm.pachyderm.claim import ClaimedJob
+from kfp_pachyderm.pachyderm.pipelines import OWNER, OWNER_KEY
+from kfp_pachyderm.pachyderm.turns import is_turn
+from kfp_pachyderm.sdk import pfs, pps, transaction
+
+#: A job whose user code runs has a holder, whose lease ends it when its step is dead.
+_WAITING = (pps.JobState.JOB_CREATED, pps.JobState.JOB_STARTING)
+_REASON = "nothing has run in it for so long that its step is taken for dead (kfp-pachyderm gc)"
+
+
+def waiting(search: Search) -> Iterator[Leftover]:
+    """Jobs of steps that have not begun for so long that no step waits for them any more."""
+    for info in our_pipelines(search):
+        for job in jobs.newest(search.pachd, info.pipeline.project.name, info.pipeline.name):
+            if job.state in _WAITING and search.is_old(job.created, sure=False):
+                yield _stopped(search, job)
+
+
+def _stopped(search: Search, info: pps.JobInfo) -> Leftover:
+    job = ClaimedJob(info.job.pipeline.project.name, info.job.pipeline.name, info.job.id)
+    why = "it waits, and the next jobs of its pipeline wait behind it"
+    remove = partial(jobs.stop, search.pachd, job, _REASON)
+    return Leftover("job", str(job.output), info.created, 0, why, "stop", remove)
+
+
+def transactions(search: Search) -> Iterator[Leftover]:
+    """Transactions in which a step began to claim its job, and was killed."""
+    for one in search.pachd.transactions.list_transaction().transaction_info:
+        if _is_ours(one, search.project) and search.is_old(one.started, sure=False):
+            why = "a step began to claim its job in it, and never finished it"
+            remove = partial(search.pachd.transactions.delete_transaction, transaction=one.transaction)
+            yield Leftover("transaction", one.transaction.id, one.started, 0, why, "delete", remove)
+
+
+def _is_ours(info: transaction.TransactionInfo, project: str | None) -> bool:
+    """Whether it holds what steps put into one: a turn given up, or a pipeline with our mark."""
+    for one in info.requests:
+        given_up = one.delete_branch.branch
+        wanted = one.create_pipeline_v2.create_pipeline_request
+        if is_turn(given_up.name) and _is_in(given_up.repo.project, project):
+            return True
+        if wanted.metadata.annotations.get(OWNER_KEY) == OWNER and _is_in(wanted.pipeline.project, project):
+            return True
+    return False
+
+
+def _is_in(found: pfs.Project, project: str | None) -> bool:
+    return project is None or (found.name or "default") == project

@@ -1,0 +1,184 @@
+"""Pipelines of steps that nobody has used for long: deleted where they hold no result, else put to sleep.
+
+Pachyderm makes no pipeline whose output repo exists already (src/server/pps/server/api_server.go,
+CreatePipelineInTransaction): where a pipeline was deleted and its repo kept, the step could never run under
+its name again. So one whose repo holds results stays, and only its worker ends: its spec is changed to
+`autoscaling`, with which a worker runs only while there is a job. The next step finds another spec than it
+wants, and changes it back when it claims its job.
+
+A step may claim a job at any moment. Whether one has is looked at last of all, and what comes still later
+loses its job before its user code has begun: the launcher takes that as Pachyderm's doing, and claims anew.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from kfp_pachyderm.errors import NotFoundError, PachydermError, TemporaryError
+from kfp_pachyderm.gc.leftover import Leftover, Search
+from kfp_pachyderm.gc.owned import inspected, our_pipelines
+from kfp_pachyderm.pachyderm import commits
+from kfp_pachyderm.pachyderm import job as jobs
+from kfp_pachyderm.pachyderm.claim import ClaimedJob, in_transaction
+from kfp_pachyderm.pachyderm.commits import CommitFacts
+from kfp_pachyderm.pachyderm.pipelines import OWNER, OWNER_KEY, branch_name
+from kfp_pachyderm.pachyderm.references import repo_message
+from kfp_pachyderm.pachyderm.turns import is_turn
+from kfp_pachyderm.provenance.task import PREFIX
+from kfp_pachyderm.sdk import pfs, pps
+
+logger = logging.getLogger(__name__)
+
+#: The annotation of a pipeline that was put to sleep.
+ASLEEP_KEY = "kfp-pachyderm/asleep"
+
+
+class InUseError(TemporaryError):
+    """Somebody uses it now."""
+
+
+def idle(search: Search) -> Iterator[Leftover]:
+    """Pipelines of steps that nobody has used for long."""
+    for info in our_pipelines(search):
+        try:
+            found = _leftover(search, info)
+        except NotFoundError:
+            continue  # deleted meanwhile
+        except PachydermError as error:
+            search.told.append(f"pipeline {_name(info)}: {error}")
+            continue
+        if found:
+            yield found
+
+
+def _leftover(search: Search, info: pps.PipelineInfo) -> Leftover | None:
+    made = jobs.newest(search.pachd, info.pipeline.project.name, info.pipeline.name)
+    ended = [one.finished for one in made if one.finished.timestamp() > 0]
+    since = max([info.details.updated_at or info.details.created_at, *ended])
+    if not all(map(jobs.is_over, made)) or not search.is_old(since):
+        return None
+    name, repo = _name(info), _repo(search, info)
+    if any(map(_is_result, _commits(search, info))):
+        if (
+            info.stopped
+            or ASLEEP_KEY in info.details.metadata.annotations
+            or _readers(search, info, repo, False)
+        ):
+            return None
+        why = "idle, and its output holds results: its worker ends, the next step starts it again"
+        return Leftover("pipeline", name, since, 0, why, "sleep", partial(_remove, search, info, _sleep))
+    if _readers(search, info, repo, True):
+        return None
+    why = "idle, and no job of it has a result; with its claim branches"
+    size = repo.size_bytes_upper_bound
+    return Leftover("pipeline", name, since, size, why, "delete", partial(_remove, search, info, _delete))
+
+
+def _name(info: pps.PipelineInfo) -> str:
+    return f"{info.pipeline.project.name}/{info.pipeline.name}"
+
+
+def _repo(search: Search, info: pps.PipelineInfo) -> pfs.RepoInfo:
+    return search.pachd.pfs.inspect_repo(repo=repo_message(info.pipeline.project.name, info.pipeline.name))
+
+
+def _commits(search: Search, info: pps.PipelineInfo) -> Iterator[CommitFacts]:
+    every = commits.of_repo(search.pachd, info.pipeline.project.name, info.pipeline.name)
+    return map(commits.decode, every)
+
+
+def _is_result(one: CommitFacts) -> bool:
+    """Whether a step made it well, something was made from it, or it is not finished."""
+    good = not one.error and (one.size > 0 or any(key.startswith(PREFIX) for key in one.metadata))
+    return good or bool(one.below) or one.finished is None
+
+
+def _readers(search: Search, info: pps.PipelineInfo, repo: pfs.RepoInfo, any_branch: bool) -> bool:
+    """Whether other pipelines read its output branch, or any branch of its output repo."""
+    output = info.details.output_branch or "master"
+    wanted = [one for one in repo.branches if any_branch or one.name == output]
+    return any(one.subvenance for one in inspected(search, wanted))
+
+
+def _remove(search: Search, seen: pps.PipelineInfo, act: Callable[[Search, pps.PipelineInfo], None]) -> None:
+    """Acts, if the pipeline is still what it was."""
+    info = search.pachd.pps.inspect_pipeline(pipeline=seen.pipeline, details=True)
+    found = _leftover(search, info)
+    if info.version != seen.version or found is None or found.remove.args[-1] is not act:  # type: ignore[attr-defined]
+        raise InUseError(f"pipeline {_name(seen)} has been used meanwhile, and stays as it is")
+    act(search, info)
+
+
+def _require_idle(search: Search, info: pps.PipelineInfo, known: set[str]) -> None:
+    made = jobs.newest(search.pachd, info.pipeline.project.name, info.pipeline.name)
+    if not known.issuperset(one.job.id for one in made) or not all(map(jobs.is_over, made)):
+        raise InUseError(f"a step has claimed a job of pipeline {_name(info)} meanwhile; it stays as it is")
+
+
+def _known(search: Search, info: pps.PipelineInfo) -> set[str]:
+    made = jobs.newest(search.pachd, info.pipeline.project.name, info.pipeline.name)
+    return {one.job.id for one in made if jobs.is_over(one)}
+
+
+def _delete(search: Search, info: pps.PipelineInfo) -> None:
+    known = _known(search, info)
+    if any(map(_is_result, _commits(search, info))):
+        raise InUseError(f"pipeline {_name(info)} has a result by now, and stays as it is")
+    _require_idle(search, info, known)
+    search.pachd.pps.delete_pipeline(pipeline=info.pipeline)
+    for branch in _claim_branches(info):
+        # One that is read again stays; one that can't be deleted is found by the next gc.
+        with suppress(PachydermError):
+            search.pachd.pfs.delete_branch(branch=branch)
+
+
+def _claim_branches(info: pps.PipelineInfo) -> Iterator[pfs.Branch]:
+    given, pipeline = info.details.input, info.pipeline
+    for one in given.cross or [given]:
+        project = one.pfs.project or pipeline.project.name
+        # the pipeline may have been given another input by a person
+        if one.pfs.branch == branch_name(pipeline.project.name, pipeline.name, project):
+            yield pfs.Branch(repo=repo_message(project, one.pfs.repo), name=one.pfs.branch)
+
+
+def _sleep(search: Search, info: pps.PipelineInfo) -> None:
+    project, name = info.pipeline.project.name, info.pipeline.name
+    known = _known(search, info)
+    seen = [one for one in _repo(search, info).branches if is_turn(one.name)]
+    wanted = json.dumps(asleep(json.loads(info.user_spec_json), search.now.isoformat()))
+
+    def fill(inside: Any) -> None:
+        # Whoever has seen these turns, and claims later, looks again.
+        for one in seen:
+            inside.pfs.delete_branch(branch=one)
+        inside.pps.create_pipeline_v2(create_pipeline_request_json=wanted, update=True)
+        _require_idle(search, info, known)
+
+    _forget(search, in_transaction(search.pachd, project, name, fill))
+
+
+def asleep(spec: dict[str, Any], when: str) -> dict[str, Any]:
+    """A step's pipeline spec with which its worker runs only while there is a job."""
+    metadata = spec.get("metadata", {})
+    annotations = {**metadata.get("annotations", {}), OWNER_KEY: OWNER, ASLEEP_KEY: when}
+    return {**spec, "autoscaling": True, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _forget(search: Search, job: ClaimedJob) -> None:
+    """Removes the job that every change of a spec makes, and its commits: the branch shows the last result.
+
+    Where a step has claimed the next one already, its commit hangs on this one, which then stays, as failed.
+    """
+    project = pfs.Project(name=job.project)
+    repos = [pfs.Repo(name=job.pipeline, type=kind, project=project) for kind in ("user", "meta")]
+    try:
+        search.pachd.pps.delete_job(job=job.message())
+        for repo in repos:
+            search.pachd.pfs.drop_commit(commit=pfs.Commit(repo=repo, id=job.id))
+    except PachydermError as error:
+        logger.debug("job %s: %s", job.output, error)
