@@ -57,7 +57,7 @@ def _points_at_anothers_commit(search: Search, info: pfs.BranchInfo) -> bool:
     if info.direct_provenance or info.trigger.branch:
         return False
     head = search.pachd.pfs.inspect_commit(commit=pfs.Commit(repo=info.head.repo, id=info.head.id))
-    return 0 < head.finished.timestamp() < info.created_at.timestamp()
+    return bool(0 < head.finished.timestamp() < info.created_at.timestamp())
 
 
 def _deleted(search: Search, info: pfs.BranchInfo, why: str) -> Leftover:
