@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from kfp_pachyderm.doctor.case import TRIAL_PROJECT, Case, age
 from kfp_pachyderm.doctor.finding import Finding, not_looked, ok, warning
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError
+from kfp_pachyderm.gc.find import find
+from kfp_pachyderm.gc.leftover import Search
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.pipelines import OWNER, OWNER_KEY
 from kfp_pachyderm.sdk import pfs, pps
@@ -34,6 +36,8 @@ REMOVE = (
 )
 #: Seconds after which what is still open is taken for dead: a job that waits, a transaction.
 _OLD = 3600.0
+#: Seconds after which other things of dead runs are named.
+_WEEK = 7 * 86_400.0
 _BROKEN = (pps.PipelineState.PIPELINE_CRASHING, pps.PipelineState.PIPELINE_FAILURE)
 _BEGUN = (pps.JobState.JOB_CREATED, pps.JobState.JOB_STARTING, pps.JobState.JOB_RUNNING)
 
@@ -113,7 +117,7 @@ def _unfinished(case: Case) -> Iterator[pps.JobInfo]:
 
 def leftovers(case: Case) -> list[Finding]:
     """What runs that died have left behind."""
-    found = [*_old_jobs(case), *_old_transactions(case), *_trials(case)]
+    found = [*_old_jobs(case), *_old_transactions(case), *_trials(case), *_others(case)]
     return found or [ok("leftovers", "nothing of dead runs")]
 
 
@@ -142,6 +146,16 @@ def _trials(case: Case) -> Iterator[Finding]:
         if name.startswith(TRIAL_PROJECT) and age(one.created_at, now) > _OLD:
             text = f"project {name} of a doctor that died"
             yield warning("leftovers", text, REMOVE.format(name))
+
+
+def _others(case: Case) -> Iterator[Finding]:
+    """What `kfp-pachyderm gc` would list, but for what has a line of its own."""
+    every = find(Search(case.pachd, case.project, _WEEK))
+    found = [f"{one.kind} {one.name}" for one in every if one.kind not in ("job", "transaction")]
+    if found:
+        yield warning(
+            "leftovers", _some(found), f"kfp-pachyderm gc --project {case.project}; --yes removes it"
+        )
 
 
 def _some(names: list[str]) -> str:

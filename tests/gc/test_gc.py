@@ -345,16 +345,24 @@ def test_a_claim_between_gcs_last_look_and_its_deed(step: Runner, method: str) -
     step.fill()
     assert step.run(WRITE if method == "FinishTransaction" else "raise SystemExit(3)").code in (0, 3)
     started: list[subprocess.Popen[str]] = []
+    done, target = threading.Event(), step.address.removeprefix("grpc://")
+    with (
+        FaultyPachd(target, lambda _, answer: answer) as own,
+        FaultyPachd(target, lambda _, one: one) as proxy,
+    ):
+        # its user code has not begun by then, as on a real Pachyderm, which takes a second and more for it
+        own.before("InspectJob", lambda: wait_for(done.is_set))
+        runner = Runner(f"grpc://{own.address}", step.pachd, step.folder, step.processes, step.name)
 
-    def claim() -> None:
-        started.append(step.start(WRITE))
-        wait_for(lambda: len(step.jobs()) == 2, "the claim")
+        def claim() -> None:
+            started.append(runner.start(WRITE))
+            wait_for(lambda: len(step.jobs()) == 2, "the claim")
 
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
         proxy.before(method, claim)
         shown = gc(f"grpc://{proxy.address}", "--older-than", "0s", "--yes")
-    assert started
-    ended = step.end(started[0])
+        done.set()
+        assert started
+        ended = step.end(started[0])
     assert (ended.code, shown.exit_code) == (0, 0), (ended.err, shown.output)
     assert files(step.pachd, "default", step.name, "master") == {"/a": 6}
 
