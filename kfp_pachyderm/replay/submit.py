@@ -112,7 +112,7 @@ def commits_of(pachd: Pachd, plan: Plan, run: str) -> dict[Reference, Reference]
         if len(made.get(task, ())) != 1:
             raise PermanentError(
                 f"KFP run {run} succeeded, but left {len(made.get(task, ()))} commits of task {task} in "
-                f"project {step.config.project}: does the namespace's kfp-pachyderm ConfigMap name another Pachyderm?"
+                f"project {step.config.project}: does the namespace's default name another Pachyderm?"
             )
         found[step.original] = made[task][0]
     return found

@@ -23,6 +23,7 @@ class Api(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.root, self.runs = root, dict[str, dict[str, Any]]()
         self.states = ["RUNNING", "SUCCEEDED"]
+        self.tasks = dict[str, str]()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -40,7 +41,9 @@ class Api(ThreadingHTTPServer):
 
     def get(self, run: str) -> dict[str, Any] | None:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        return {**self.runs[run], "state": state} if run in self.runs else None
+        details = [{"display_name": name, "state": one} for name, one in self.tasks.items()]
+        found = self.runs.get(run)
+        return {**found, "state": state, "run_details": {"task_details": details}} if found else None
 
 
 class _Handler(BaseHTTPRequestHandler):
