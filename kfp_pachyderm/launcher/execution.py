@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+#: Outputs that every step has beside its component's own.
+COMMIT, ARTIFACT = "commit", "pachyderm"
 _LOCAL_OUTPUT_FILE = "executor_output.json"
 _LOCAL_RUN = re.compile(r"(?P<pipeline>.+)-\d{4}(-\d\d){5}-\d{6}")
 #: Where KFP's launcher keeps a bucket's artifact (KFP backend/src/v2/component/launcher_v2.go).

@@ -11,7 +11,7 @@ from typing import Any
 
 from kfp_pachyderm.errors import AuthenticationError, PachydermError
 from kfp_pachyderm.launcher.beside import beside
-from kfp_pachyderm.launcher.execution import Execution, local_path
+from kfp_pachyderm.launcher.execution import ARTIFACT, COMMIT, Execution, local_path
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.client import Pachd
@@ -24,9 +24,6 @@ from kfp_pachyderm.provenance.stored import DIGEST_KEY, entries
 from kfp_pachyderm.provenance.task import FAILURE_KEY
 from kfp_pachyderm.provenance.walk import files_of
 from kfp_pachyderm.sdk import pps
-
-COMMIT, ARTIFACT = "commit", "pachyderm"
-
 
 #: Seconds for a look at all files of the output; Pachyderm hashes large ones anew.
 WALK = 600.0

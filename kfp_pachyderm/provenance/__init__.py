@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kfp_pachyderm.provenance.compare.model import Diff, StepDiff
     from kfp_pachyderm.provenance.graph.model import Job, Lineage, Node
     from kfp_pachyderm.provenance.history import Run
+    from kfp_pachyderm.provenance.kfp_run import RunLineage, RunTask
 
 __all__ = [
     "Diff",
@@ -26,6 +27,8 @@ __all__ = [
     "Lineage",
     "Node",
     "Run",
+    "RunLineage",
+    "RunTask",
     "StepDiff",
     "Verified",
     "diff",
@@ -40,6 +43,7 @@ _HOME = {
     **dict.fromkeys(("Job", "Lineage", "Node"), "graph.model"),
     **dict.fromkeys(("Fault", "Verified"), "check.model"),
     **dict.fromkeys(("Diff", "StepDiff"), "compare.model"),
+    **dict.fromkeys(("RunLineage", "RunTask"), "kfp_run"),
     "Run": "history",
 }
 

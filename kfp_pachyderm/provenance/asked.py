@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard, cast
 
 from kfp_pachyderm.errors import CommitReferenceError, NotFoundError
 from kfp_pachyderm.pachyderm.address import Address, from_environment, parse
 from kfp_pachyderm.pachyderm.client import Pachd, connect
-from kfp_pachyderm.provenance import history
+from kfp_pachyderm.provenance import history, kfp_run
 from kfp_pachyderm.provenance.check import ancestry
 from kfp_pachyderm.provenance.check.model import Verified
 from kfp_pachyderm.provenance.compare import runs as compared
@@ -20,6 +20,7 @@ from kfp_pachyderm.provenance.graph.assemble import of_target
 from kfp_pachyderm.provenance.graph.model import Lineage
 from kfp_pachyderm.provenance.graph.target import Target, target
 from kfp_pachyderm.provenance.history import Run
+from kfp_pachyderm.provenance.kfp_run import HasRuns, RunLineage
 
 
 class HasAddress(Protocol):
@@ -86,22 +87,42 @@ def runs(
         return history.runs(pachd, project, limit)[0]
 
 
-def of_run(client: Client, run_id: str) -> Lineage:
-    """What a KFP run made, and all that it was made from.
+def of_run(client: Client | HasRuns, run_id: str, *, pachyderm: Client = None) -> RunLineage:
+    """From a KFP run to the commits of its steps, and to all that they were made from.
+
+    `kfp.Client` names the run's steps and how they ended, also those that KFP took from its cache; which
+    commits are theirs is what stands on the commits. Where KFP does not know the run any more, or does not
+    answer, `told` says so, and the steps are those that have left commits.
 
     Args:
-        client: as `lineage` takes it.
+        client: `kfp.Client`; or a Pachyderm, as `lineage` takes it: then KFP is not asked.
         run_id: the run's ID, as KFP shows it.
+        pachyderm: which Pachyderm, with a `kfp.Client`; as `lineage` takes it.
+
+    Returns:
+        The lineage of all that the run made; `tasks` are its steps, `commits` is theirs by name.
 
     Raises:
-        NotFoundError: no commit says that this run made it.
+        NotFoundError: neither does a commit say that this run made it, nor does KFP know the run.
         PachydermUnreachableError, AuthenticationError: Pachyderm does not answer, or not to us.
     """
-    with _connected(client) as pachd:
-        found, told = history.of_run(pachd, run_id)
-        if not found:
+    details, told, where = None, list[str](), pachyderm
+    if _is_kfp(client):
+        details, why = kfp_run.asked(client, run_id)
+        told += [why] if why else []
+    else:
+        where = cast(Client, client)
+    with _connected(where) as pachd:
+        found, unseen = history.of_run(pachd, run_id)
+        told += unseen
+        if not found and details is None:
             raise NotFoundError("; ".join([f"no commit says that KFP run {run_id!r} made it", *told]))
-        return of_target(pachd, Target(run_id, tuple(found), run=run_id, known=found), False, None)
+        start = Target(run_id, tuple(found), run=run_id, known=found)
+        return kfp_run.of_run(of_target(pachd, start, False, None), details, tuple(told))
+
+
+def _is_kfp(client: Client | HasRuns) -> TypeGuard[HasRuns]:
+    return hasattr(client, "get_run")
 
 
 def verify(of: str, *, deep: bool = False, project: str = "default", client: Client = None) -> Verified:

@@ -43,6 +43,34 @@ class Hashed:
 
 
 @dataclass(frozen=True)
+class Artifact:
+    """A KFP artifact that a step was given or has made.
+
+    Args:
+        type: its schema's title and version, "system.Model@0.0.1".
+        uri: where KFP keeps it.
+    """
+
+    type: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a component has beside parameters, without what `s3_enabled` adds.
+
+    Args:
+        outputs: names of its output parameters.
+        made: its output artifacts.
+        given: its input artifacts; several where the input takes a list.
+    """
+
+    outputs: tuple[str, ...] = ()
+    made: dict[str, Artifact] = field(default_factory=dict)
+    given: dict[str, tuple[Artifact, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Code:
     """What ran, and with which parameters.
 
@@ -55,6 +83,9 @@ class Code:
         command_hash: stands for a command that is too large.
         kfp: version of kfp that compiled the pipeline; "" where it is not known.
         source: where the pipeline's file stood; None: in no git work tree, or not known.
+        settings: what `s3_enabled` was told, as the launcher reads it (launcher/config.py, without what else
+            stands here); empty: not known, of an older release or of a reusable component.
+        interface: what the component has beside parameters, known where the settings are.
     """
 
     command: tuple[str, ...] = ()
@@ -63,6 +94,8 @@ class Code:
     command_hash: Hashed | None = None
     kfp: str = ""
     source: Source | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    interface: Interface = field(default_factory=Interface)
 
     def artifact_metadata(self) -> dict[str, str]:
         """What stands in the artifact `pachyderm`; without empty values."""

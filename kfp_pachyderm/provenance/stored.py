@@ -19,13 +19,14 @@ from kfp_pachyderm.errors import CommitReferenceError
 from kfp_pachyderm.pachyderm.file_entry import FileEntry
 from kfp_pachyderm.pachyderm.references import Reference, parse
 from kfp_pachyderm.provenance.files import FileList
-from kfp_pachyderm.provenance.record import OPEN, Code, Hashed, Source, StepRecord
+from kfp_pachyderm.provenance.record import OPEN, Artifact, Code, Hashed, Interface, Source, StepRecord
 from kfp_pachyderm.provenance.task import FAILURE_KEY, PREFIX, KfpTask
 
 RECORD_KEY, DIGEST_KEY = PREFIX + "record", PREFIX + "record-digest"
 VERSION = 1
-#: Bytes of JSON that one parameter, all parameters, and the command may take.
-ONE_VALUE, ALL_VALUES, COMMAND = 4 * 2**10, 24 * 2**10, 16 * 2**10
+#: Bytes of JSON that one parameter, all parameters, the command, and the settings may take. Linux takes no
+#: argument above 128 KiB (MAX_ARG_STRLEN): a component's function, which is one, is kept whole.
+ONE_VALUE, ALL_VALUES, COMMAND, SETTINGS = 4 * 2**10, 24 * 2**10, 128 * 2**10, 16 * 2**10
 #: What reading a text that somebody else wrote may raise.
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
@@ -90,6 +91,8 @@ def bounded(code: Code) -> Code:
         room -= sizes[name]
         if sizes[name] > ONE_VALUE or room < 0:
             parameters[name] = hashed(parameters[name])
+    if len(_dumps(code.settings)) > SETTINGS:
+        code = replace(code, settings={})
     if len(_dumps(code.command)) <= COMMAND:
         return replace(code, parameters=parameters)
     return replace(code, parameters=parameters, command=(), command_hash=hashed(code.command))
@@ -144,6 +147,10 @@ def _data(record: StepRecord) -> dict[str, Any]:
         "private_parameters": list(code.private),
         "kfp": code.kfp,
         "source": asdict(code.source) if code.source else None,
+        "settings": code.settings,
+        "outputs": list(code.interface.outputs),
+        "artifacts_made": {name: asdict(one) for name, one in code.interface.made.items()},
+        "artifacts_given": {name: [*map(asdict, every)] for name, every in code.interface.given.items()},
         "files": _files(record.files) if record.files else None,
     }
     return {"version": VERSION, **_known(every)}
@@ -197,7 +204,22 @@ def _code(data: dict[str, Any]) -> Code:
         source=Source(_text(source, "commit"), source.get("dirty"), _text(source, "file"))
         if source
         else None,
+        settings=dict(data.get("settings", {})),
+        interface=_interface(data),
     )
+
+
+def _interface(data: dict[str, Any]) -> Interface:
+    made, given = data.get("artifacts_made", {}), data.get("artifacts_given", {})
+    return Interface(
+        _texts(data, "outputs"),
+        {name: _artifact(one) for name, one in made.items()},
+        {name: tuple(map(_artifact, every)) for name, every in given.items()},
+    )
+
+
+def _artifact(data: dict[str, Any]) -> Artifact:
+    return Artifact(_text(data, "type"), _text(data, "uri"))
 
 
 def _file_list(data: dict[str, Any]) -> FileList:

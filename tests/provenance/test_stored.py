@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kfp_pachyderm.pachyderm.file_entry import FileEntry
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.files import LISTED, file_list
-from kfp_pachyderm.provenance.record import OPEN, Code, Hashed, Source, StepRecord
+from kfp_pachyderm.provenance.record import OPEN, Artifact, Code, Hashed, Interface, Source, StepRecord
 from kfp_pachyderm.provenance.stored import DIGEST_KEY, RECORD_KEY, bounded, digest, entries, read
 from kfp_pachyderm.provenance.task import KfpTask
 
@@ -28,6 +28,12 @@ CODE = Code(
     private=("token",),
     kfp="2.17.0",
     source=Source("c" * 40, True, "pipelines/edges.py"),
+    settings={"version": 1, "kind": "step", "inputs": [{"name": "images", "repo": "images"}]},
+    interface=Interface(
+        ("Output",),
+        {"model": Artifact("system.Model@0.0.1", "minio://b/model")},
+        {"data": (Artifact("system.Dataset@0.0.1", "/data"),)},
+    ),
 )
 RECORD = StepRecord(
     task=TASK,
@@ -130,7 +136,7 @@ def test_a_commit_of_others_has_no_record(metadata: dict[str, str]) -> None:
 
 def test_large_values_are_kept_by_hash() -> None:
     text = "x" * 5_000_000
-    code = bounded(Code(parameters={"text": text, "small": 1}, command=("sh", "-c", "y" * 100_000)))
+    code = bounded(Code(parameters={"text": text, "small": 1}, command=("sh", "-c", "y" * 200_000)))
     assert code.parameters == {"small": 1, "text": Hashed(digest(json.dumps(text)), len(text) + 2)}
     assert code.command == ()
     assert code.command_hash is not None

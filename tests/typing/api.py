@@ -86,7 +86,7 @@ assert_type(found.nodes[0].job, provenance.Job | None)
 assert_type(found.text(), str)
 assert_type(provenance.runs("vision", limit=3, client=None), list[provenance.Run])
 assert_type(provenance.runs(None), list[provenance.Run])
-assert_type(provenance.of_run(running, "run"), provenance.Lineage)
+assert_type(provenance.of_run(running, "run"), provenance.RunLineage)
 provenance.lineage(5)  # type: ignore[arg-type]
 
 try:

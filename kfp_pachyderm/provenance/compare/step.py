@@ -68,7 +68,7 @@ class Comparison:
         if before == after:
             return ()
         try:
-            return tuple(_differences(self._listed(before), self._listed(after)))
+            return tuple(differences(self._listed(before), self._listed(after)))
         except (NotFoundError, AuthenticationError) as error:
             unseen.append(f"files of {what}: {error}")
             return ()
@@ -143,7 +143,8 @@ def _whose_is_missing(before: Made, after: Made) -> str:
     return f"{' and '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no record of them"
 
 
-def _differences(before: dict[str, FileEntry], after: dict[str, FileEntry]) -> Iterator[FileChange]:
+def differences(before: dict[str, FileEntry], after: dict[str, FileEntry]) -> Iterator[FileChange]:
+    """The files that differ, of two lists by their paths."""
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
         if old is None and new is not None:

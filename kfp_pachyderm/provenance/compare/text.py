@@ -32,12 +32,12 @@ def _step(step: StepDiff) -> Iterator[str]:
     for one in step.inputs:
         sides = (plain(side or "none") for side in (one.before, one.after))
         yield f"  input {plain(one.name)}: {' -> '.join(sides)}"
-        yield from (f"    {line}" for line in _files(one.files))
+        yield from (f"    {line}" for line in file_lines(one.files))
     yield from _changes("code", step.code)
     yield from _cut("command", step.command)
     yield from _changes("parameter", step.parameters)
     yield from _changes("version", step.versions)
-    yield from (f"  file {line}" for line in _files(step.files))
+    yield from (f"  file {line}" for line in file_lines(step.files))
     yield from (f"  not compared: {plain(text)}" for text in step.unseen)
 
 
@@ -53,7 +53,8 @@ def _cut(kind: str, every: tuple[str, ...]) -> Iterator[str]:
         yield f"  {kind} and {len(every) - SHOWN} lines more"
 
 
-def _files(files: tuple[FileChange, ...]) -> Iterator[str]:
+def file_lines(files: tuple[FileChange, ...]) -> Iterator[str]:
+    """A line for each file, as long as they are not too many."""
     for one in files[:SHOWN]:
         yield f"{SIGNS[one.kind]} {plain(one.path)} ({sizes(one)})"
     if len(files) > SHOWN:

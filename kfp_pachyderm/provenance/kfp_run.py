@@ -1,0 +1,142 @@
+"""A KFP run as KFP tells of it, and the commits that its S3-enabled steps have left.
+
+KFP's API names a run's tasks and their states, but of their outputs no values (backend/src/apiserver/server/
+api_converter.go, toApiPipelineTaskDetail): which commits they are is what stands on the commits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
+
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.graph.model import Lineage, Node
+
+#: What follows the launcher's config in a step's command.
+_FLAG = "--executor-input"
+
+
+class HasRuns(Protocol):
+    """KFP's client, `kfp.Client`."""
+
+    def get_run(self, run_id: str) -> Any:
+        """The run's details, a `kfp_server_api.V2beta1Run`."""
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """A step of a KFP run.
+
+    Args:
+        name: the KFP task's name.
+        state: KFP's word for it ("SUCCEEDED", "FAILED", ...); where KFP was not asked, the job's.
+        commits: its output commits; several of a loop or of attempts.
+        note: why there are none, or that KFP took them from its cache; "".
+    """
+
+    name: str
+    state: str
+    commits: tuple[Reference, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RunLineage(Lineage):
+    """What a KFP run made, and all that it was made from.
+
+    Args:
+        tasks: its S3-enabled steps, also those that have left no commit, as far as KFP was asked.
+        told: lines on what could not be looked at.
+    """
+
+    tasks: tuple[RunTask, ...] = ()
+    told: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def commits(self) -> dict[str, tuple[Reference, ...]]:
+        """Task's name → its commits."""
+        return {one.name: one.commits for one in self.tasks}
+
+
+def asked(client: HasRuns, run: str) -> tuple[Any | None, str]:
+    """The run's details; None and why, where KFP does not know it any more, or does not answer."""
+    from kfp_server_api import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return client.get_run(run), ""
+    except ApiException as error:
+        return None, f"KFP does not tell of run {run}: {error.status} {error.reason}"
+    except HTTPError as error:
+        return None, f"KFP does not answer: {error}"
+
+
+def of_run(found: Lineage, details: Any | None, told: tuple[str, ...]) -> RunLineage:
+    """The lineage with the run's steps.
+
+    Args:
+        found: the lineage of the commits that the run has made.
+        details: what KFP says of the run; None: nothing.
+        told: lines on what could not be looked at.
+    """
+    made: dict[str, list[Node]] = {}
+    for commit in reversed(found.roots):  # the oldest first
+        made.setdefault(found.by_commit[commit].title, []).append(found.by_commit[commit])
+    tasks = list(_tasks(found, made, details) if details else _recorded(made))
+    return RunLineage(
+        **{one.name: getattr(found, one.name) for one in fields(Lineage)}, tasks=tuple(tasks), told=told
+    )
+
+
+def _recorded(made: dict[str, list[Node]]) -> Iterator[RunTask]:
+    for name, nodes in made.items():
+        yield RunTask(name, nodes[-1].state, tuple(one.commit for one in nodes))
+
+
+def _tasks(found: Lineage, made: dict[str, list[Node]], details: Any) -> Iterator[RunTask]:
+    task_details = details.run_details.task_details if details.run_details else None
+    states = {one.display_name: str(one.state or "") for one in task_details or ()}
+    spec = details.pipeline_spec or {}
+    spec = spec.get("pipeline_spec", spec)
+    pipeline = spec.get("pipelineInfo", {}).get("name", "")
+    for name in dict.fromkeys([*_steps(spec), *made]):
+        state = states.get(name, "")
+        if name in made:
+            yield RunTask(name, state or made[name][-1].state, tuple(one.commit for one in made[name]))
+            continue
+        cached = tuple(one.commit for one in found.nodes if one.cached and _is_of(one, pipeline, name))
+        if state == "SUCCEEDED":
+            where = (
+                ""
+                if cached
+                else "; no step of this run reads its commit, which its output `commit` in KFP names"
+            )
+            yield RunTask(name, state, cached, f"KFP took it from its cache{where}")
+        else:
+            yield RunTask(name, state, (), "it has left no commit")
+
+
+def _is_of(node: Node, pipeline: str, task: str) -> bool:
+    return bool(node.record and (node.record.task.pipeline, node.record.task.task) == (pipeline, task))
+
+
+def _steps(spec: dict[str, Any]) -> Iterator[str]:
+    """Names of the S3-enabled tasks, in nested pipelines and loops, too."""
+    components = spec.get("components", {})
+    executors = spec.get("deploymentSpec", {}).get("executors", {})
+    for one in (spec.get("root", {}), *components.values()):
+        for name, task in one.get("dag", {}).get("tasks", {}).items():
+            label = components.get(task.get("componentRef", {}).get("name"), {}).get("executorLabel")
+            if _is_step(executors.get(label, {}).get("container", {}).get("command", [])):
+                yield name
+
+
+def _is_step(command: list[str]) -> bool:
+    if _FLAG not in command:
+        return False
+    try:
+        return bool(json.loads(command[command.index(_FLAG) - 1])["kind"] == "step")
+    except (ValueError, TypeError, KeyError):
+        return False

@@ -1,0 +1,92 @@
+"""The component of a recorded step, made again: what the record says of it, as KFP's IR."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import kfp
+import yaml
+from kfp import components
+
+from kfp_pachyderm.component.ir import ComponentIR
+from kfp_pachyderm.component.step import S3EnabledComponent, Step
+from kfp_pachyderm.provenance.record import Artifact
+from kfp_pachyderm.replay.model import ReplayStep
+from kfp_pachyderm.spec import Connection
+
+
+def component(step: ReplayStep, connection: Connection | None) -> S3EnabledComponent:
+    """The step's component, with the recorded command before which the launcher stands.
+
+    Args:
+        step: the step.
+        connection: how it reaches Pachyderm; None: the namespace's default.
+    """
+    documents = [_ir(step)]
+    original = components.load_component_from_text(yaml.safe_dump(documents[0]))
+    ir = ComponentIR(documents)
+    config = replace(step.config, command=ir.own_command())
+    return S3EnabledComponent(
+        Step(original, ir, config, config.project, connection), config.project, connection
+    )
+
+
+def _ir(step: ReplayStep) -> dict[str, Any]:
+    record, name = step.record, step.task
+    interface, label = _interface(step), f"exec-{name}"
+    given = {
+        key: list(interface.get("inputDefinitions", {}).get(key, {})) for key in ("parameters", "artifacts")
+    }
+    task = {
+        "componentRef": {"name": f"comp-{name}"},
+        "inputs": {
+            "parameters": {one: {"componentInputParameter": one} for one in given["parameters"]},
+            "artifacts": {one: {"componentInputArtifact": one} for one in given["artifacts"]},
+        },
+        "taskInfo": {"name": name},
+    }
+    container = {"image": record.task.image, "command": list(record.code.command)}
+    return {
+        "components": {f"comp-{name}": {"executorLabel": label, **interface}},
+        "deploymentSpec": {"executors": {label: {"container": container}}},
+        "pipelineInfo": {"name": name},
+        "root": {"dag": {"tasks": {name: task}}, **interface},
+        "schemaVersion": "2.1.0",
+        "sdkVersion": f"kfp-{kfp.__version__}",
+    }
+
+
+def _interface(step: ReplayStep) -> dict[str, Any]:
+    recorded = step.record.code.interface
+    inputs = {
+        "parameters": {name: {"parameterType": _type(one)} for name, one in step.parameters.items()},
+        "artifacts": {name: _schema(one) for name, one in step.artifacts.items()},
+    }
+    # The outputs' types are not recorded: nothing in a replay reads them but as text.
+    outputs = {
+        "parameters": {name: {"parameterType": "STRING"} for name in recorded.outputs},
+        "artifacts": {name: _schema(one) for name, one in recorded.made.items()},
+    }
+    return {"inputDefinitions": _filled(inputs), "outputDefinitions": _filled(outputs)}
+
+
+def _filled(every: dict[str, Any]) -> dict[str, Any]:
+    return {name: one for name, one in every.items() if one}
+
+
+def _type(value: Any) -> str:
+    """KFP's type for which the backend and kfp.local give the component this very JSON."""
+    kinds = (
+        (bool, "BOOLEAN"),
+        (int, "NUMBER_INTEGER"),
+        (float, "NUMBER_DOUBLE"),
+        (str, "STRING"),
+        (list, "LIST"),
+    )
+    return next((kind for type_, kind in kinds if isinstance(value, type_)), "STRUCT")
+
+
+def _schema(artifact: Artifact) -> dict[str, Any]:
+    title, _, version = artifact.type.partition("@")
+    return {"artifactType": {"schemaTitle": title or "system.Artifact", "schemaVersion": version or "0.0.1"}}

@@ -1,0 +1,68 @@
+"""The records of the steps that are to be made again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kfp_pachyderm.errors import NotFoundError
+from kfp_pachyderm.pachyderm import commits
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.graph.target import target
+from kfp_pachyderm.provenance.history import of_run
+from kfp_pachyderm.provenance.record import StepRecord
+from kfp_pachyderm.provenance.stored import Stored, read
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of what was asked for.
+
+    Args:
+        run: the KFP run, if all of it is meant; "".
+        steps: what the commits say of the steps that made them, in the order in which these began.
+        told: lines for the user: what is left out, and what could not be looked into.
+    """
+
+    run: str
+    steps: dict[Reference, Stored]
+    told: tuple[str, ...] = ()
+
+
+def find(pachd: Pachd, of: str, project: str, whole: bool) -> Found:
+    """The steps that a text means.
+
+    Args:
+        pachd: the connection.
+        of: as `lineage` takes it.
+        project: where it names none.
+        whole: whether all steps of the run are meant, of which a commit is named.
+
+    Raises:
+        NotFoundError: there is no such commit or run, or no step of ours made it.
+    """
+    start = target(pachd, of, project)
+    known = {one: start.known.get(one) or commits.inspect(pachd, one) for one in start.commits}
+    stored = {commit: found for commit, facts in known.items() if (found := read(commit, facts.metadata))}
+    run = start.run or (next((one.record.task.run for one in stored.values()), "") if whole else "")
+    if not stored:
+        raise NotFoundError(
+            f"no step of kfp-pachyderm made {of}, so there is no record to make it again from; see what did: "
+            f"kfp-pachyderm lineage {of}"
+        )
+    if not run:
+        return Found("", stored, start.told)
+    every, told = (start.known, list(start.told)) if start.run else of_run(pachd, run)
+    stored = {commit: found for commit, facts in every.items() if (found := read(commit, facts.metadata))}
+    left_out = [f"{commit}, {why}" for commit, one in stored.items() if (why := _left_out(one.record))]
+    steps = {commit: one for commit, one in stored.items() if not _left_out(one.record)}
+    by_start = sorted(steps.items(), key=lambda one: (one[1].record.started, str(one[0])))
+    return Found(run, dict(by_start), (*told, *(f"not made again: {one}" for one in left_out)))
+
+
+def _left_out(record: StepRecord) -> str:
+    if record.state != "SUCCESS":
+        return f"whose step {record.task.task} did not succeed ({record.state})"
+    if "/" in record.task.component:
+        return f"which the reusable component {record.task.component} made"
+    return ""

@@ -1,0 +1,44 @@
+"""A replay by kfp.local, on the given Pachyderm."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import redirect_stdout
+
+from kfp_pachyderm import local
+from kfp_pachyderm.errors import JobFailedError
+from kfp_pachyderm.pachyderm.address import Address
+from kfp_pachyderm.pachyderm.references import Reference, parse
+from kfp_pachyderm.replay.model import Plan
+from kfp_pachyderm.replay.pipeline import output_name, pipeline
+
+
+def run_here(plan: Plan, where: Address, port_forward: bool) -> dict[Reference, Reference]:
+    """Runs it; the steps' logs go to the standard error.
+
+    Args:
+        plan: the plan.
+        where: the Pachyderm.
+        port_forward: whether it is reached through the Kubernetes API.
+
+    Returns:
+        The original's commits and the replay's.
+
+    Raises:
+        JobFailedError: a step failed.
+    """
+    with (
+        redirect_stdout(sys.stderr),
+        tempfile.TemporaryDirectory(prefix="kfp-pachyderm-replay-") as folder,
+        local.init(folder, address=where.url, token=where.token, port_forward=port_forward),
+    ):
+        try:
+            task = pipeline(plan, in_cluster=False)()
+        except RuntimeError as error:
+            # kfp.local knows no other error for it
+            raise JobFailedError(f"the replay of {plan.of} failed, see its log above: {error}") from error
+        return {
+            step.original: parse(task.outputs[output_name(number)], step.config.project)
+            for number, step in enumerate(plan.steps)
+        }

@@ -1,0 +1,129 @@
+"""A replay by KFP's API."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import kfp
+from kfp_server_api import ApiException
+from urllib3.exceptions import HTTPError
+
+from kfp_pachyderm.errors import JobFailedError, PermanentError, TemporaryError
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.provenance.history import of_run
+from kfp_pachyderm.provenance.stored import read
+from kfp_pachyderm.replay.model import Plan
+from kfp_pachyderm.replay.pipeline import compiled, pipeline
+
+#: States in which KFP leaves a run (KFP backend/api/v2beta1/run.proto, RuntimeState).
+_ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+#: Seconds between two looks at a run, and for all of them.
+_PAUSE, _PATIENCE = 2.0, 24 * 3600.0
+
+
+def submit(
+    plan: Plan, host: str | None, namespace: str | None, tell: Callable[[str], None]
+) -> tuple[Any, str]:
+    """Starts it as a run of KFP.
+
+    Args:
+        plan: the plan.
+        host: of KFP's API; None: where `kfp.Client` looks.
+        namespace: of the run, with multi-user KFP.
+        tell: takes a line for the user.
+
+    Returns:
+        KFP's client, and the run's ID.
+
+    Raises:
+        PermanentError: KFP refuses.
+        TemporaryError: it does not answer.
+    """
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr), warnings.catch_warnings():
+        # of each client, that it is for KFP 2
+        warnings.simplefilter("ignore", FutureWarning)
+        file = Path(folder) / "replay.yaml"
+        file.write_text(compiled(pipeline(plan, in_cluster=True)), encoding="utf-8")
+        try:
+            client = kfp.Client(host=host)
+            made = client.create_run_from_pipeline_package(
+                str(file), run_name=f"replay of {plan.of}", enable_caching=False, namespace=namespace
+            )
+        except ApiException as error:
+            raise PermanentError(
+                f"KFP refuses the replay: {error.status} {error.reason}: {error.body}"
+            ) from error
+        except HTTPError as error:
+            raise TemporaryError(f"KFP does not answer: {error}; name its API by --host") from error
+    tell(f"submitted as KFP run {made.run_id}; if this is ended, see it by: kfp-pachyderm jobs {made.run_id}")
+    return client, str(made.run_id)
+
+
+def wait_for_run(client: Any, run: str, tell: Callable[[str], None]) -> None:
+    """Returns when the run has succeeded.
+
+    Raises:
+        JobFailedError: it ended otherwise.
+        TemporaryError: it did not end within a day.
+    """
+    until, said = time.monotonic() + _PATIENCE, ""
+    while time.monotonic() < until:
+        try:
+            state = str(client.get_run(run).state or "PENDING").upper()
+        except (ApiException, HTTPError) as error:
+            if getattr(error, "status", 500) == 404:
+                raise JobFailedError(f"KFP run {run} was deleted while it was waited for") from error
+            state = f"not known: {error}".splitlines()[0]
+        if state in _ENDED:
+            break
+        if state != said:
+            tell(f"waiting for KFP run {run}: {state}")
+            said = state
+        time.sleep(_PAUSE)
+    else:
+        raise TemporaryError(f"KFP run {run} did not end within {_PATIENCE:g} s; it goes on: {said}")
+    if state != "SUCCEEDED":
+        raise JobFailedError(
+            f"KFP run {run}, the replay, ended as {state}; see its steps: kfp-pachyderm jobs {run}"
+        )
+
+
+def commits_of(pachd: Pachd, plan: Plan, run: str) -> dict[Reference, Reference]:
+    """The original's commits and the replay's, found by what stands on the latter.
+
+    Raises:
+        PermanentError: one is not there.
+    """
+    found, made = {}, dict[str, list[Reference]]()
+    for project in {one.config.project for one in plan.steps}:
+        for commit, facts in of_run(pachd, run, project)[0].items():
+            stored = read(commit, facts.metadata)
+            if stored and stored.record.state == "SUCCESS":
+                made.setdefault(stored.record.task.task, []).append(commit)
+    for task, step in zip(_tasks(plan), plan.steps, strict=True):
+        if len(made.get(task, ())) != 1:
+            raise PermanentError(
+                f"KFP run {run} succeeded, but left {len(made.get(task, ()))} commits of task {task} in "
+                f"project {step.config.project}: does the namespace's default name another Pachyderm?"
+            )
+        found[step.original] = made[task][0]
+    return found
+
+
+def _tasks(plan: Plan) -> list[str]:
+    """The steps' names in the run: KFP numbers those that are called alike."""
+    names = list[str]()
+    for step in plan.steps:
+        base, number, name = step.task, 2, step.task
+        while name in names:
+            name, number = f"{base}-{number}", number + 1
+        names.append(name)
+    return names
