@@ -12,6 +12,7 @@ from kfp_pachyderm.cli.diff import diff
 from kfp_pachyderm.cli.doctor import doctor
 from kfp_pachyderm.cli.history import files, get, jobs, runs
 from kfp_pachyderm.cli.lineage import lineage
+from kfp_pachyderm.cli.trigger import trigger
 from kfp_pachyderm.cli.verify import verify
 from kfp_pachyderm.errors import PachydermError
 
@@ -50,5 +51,5 @@ def dev(data: Path, port: int, host: str, auth: bool) -> None:
     os.execv(sys.executable, [*command, "--port", str(port), *(["--auth"] if auth else [])])  # noqa: S606
 
 
-for command in (diff, doctor, files, get, jobs, lineage, runs, verify):
+for command in (diff, doctor, files, get, jobs, lineage, runs, trigger, verify):
     main.add_command(command)
