@@ -81,7 +81,6 @@ def _follow(
     from kfp_pachyderm.trigger.register import registered
     from kfp_pachyderm.trigger.start import Starter
 
-    stop = _stopped_by_signals()
     name = _name(name, runs, branch)
     try:
         runs.check()
@@ -89,6 +88,7 @@ def _follow(
         # its commits are followed from now on all the same
         _tell(f"{error}; looking again when there is something to start")
     beginning = registered(pachd, name, branch, first, _tell)
+    stop = _stopped_by_signals()
     _tell(f"trigger {name} follows {branch}")
     starter = Starter(pachd, runs, name, _tell)
     Follower(pachd, branch, beginning, starter, latest, _tell).follow(stop)

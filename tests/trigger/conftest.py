@@ -1,19 +1,15 @@
 """One embedded Pachyderm, one KFP, and triggers as processes."""
 
 import itertools
-import os
-import subprocess
-import sys
-import threading
 
 import pytest
 from kfp import compiler, dsl
+from trigger_steps import Trigger
 
 from kfp_pachyderm.embedded.process import start
 from kfp_pachyderm.pachyderm.address import parse
 from kfp_pachyderm.pachyderm.client import connect
 from tests.kfp_api import KfpApi
-from tests.waiting import PATIENCE
 
 _numbers = itertools.count(1)
 
@@ -56,43 +52,6 @@ def kfp_api():
 @pytest.fixture
 def repo():
     return f"images{next(_numbers)}"
-
-
-class Trigger:
-    """`kfp-pachyderm trigger` as a process."""
-
-    def __init__(self, server, kfp_url, lease, *arguments):
-        code = (
-            f"from kfp_pachyderm import cli; from kfp_pachyderm.trigger import start; start.LEASE = {lease}"
-        )
-        code += "; cli.main()"
-        command = [sys.executable, "-c", code, "trigger", *arguments, "--address", server, "--kfp", kfp_url]
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-        self.lines = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            print(line, end="")
-            self.lines.append(line)
-
-    def said(self, text):
-        return any(text in line for line in self.lines)
-
-    def end(self, kill=False):
-        if self.process.poll() is None:
-            (self.process.kill if kill else self.process.terminate)()
-        code = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        self.process.stdout.close()
-        return code
 
 
 @pytest.fixture
