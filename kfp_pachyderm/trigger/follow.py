@@ -41,6 +41,7 @@ class Follower:
     latest: bool
     tell: Callable[[str], None]
     _done: str = ""
+    _pause: float = AGAIN
     _told: set[str] = field(default_factory=set)
 
     def follow(self, stop: threading.Event) -> None:
@@ -49,17 +50,16 @@ class Follower:
         Raises:
             PachydermError: what does not pass: another token is needed, or another pipeline.
         """
-        pause = AGAIN
         while not stop.is_set():
             try:
                 self._look(stop)
                 self.starter.look_for_late_ones()
-                pause = AGAIN
+                self._pause = AGAIN
                 stop.wait(LOOK)
             except (TemporaryError, UnknownAnswerError) as error:
-                self.tell(f"{error}; trying again in {pause:g} s")
-                self._wait(stop, pause)
-                pause = min(2 * pause, LONGEST)
+                self.tell(f"{error}; trying again in {self._pause:g} s")
+                self._wait(stop, self._pause)
+                self._pause = min(2 * self._pause, LONGEST)
 
     def _wait(self, stop: threading.Event, pause: float) -> None:
         """A pause that ends early when there is something newer to be started."""
@@ -95,7 +95,11 @@ class Follower:
 
     def _start(self, wanted: list[Reference], stop: threading.Event) -> bool:
         """Whether the runs of all of them are known."""
-        return all(not stop.is_set() and self.starter.start(one) for one in wanted)
+        for one in wanted:
+            if stop.is_set() or not self.starter.start(one):
+                return False
+            self._pause = AGAIN
+        return True
 
     def _wanted(self, found: list[pfs.CommitInfo]) -> list[Reference]:
         wanted = []

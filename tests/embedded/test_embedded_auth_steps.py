@@ -253,7 +253,7 @@ def test_a_step_with_concurrency_needs_its_roles_on_each_of_its_pipelines(office
 
 
 def test_table_of_calls_is_complete():
-    """`.pfs.create_branch(` in the parts of steps and triggers is CreateBranch in the table, and the reverse."""
+    """`.pfs.create_branch(` in parts of steps and triggers is CreateBranch in the table; the reverse."""
     made = set()
     for file in (
         file for room in ("pachyderm", "launcher", "trigger") for file in PACKAGE.glob(f"{room}/*.py")

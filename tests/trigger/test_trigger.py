@@ -67,7 +67,7 @@ def test_from_a_commit_and_a_name_is_for_one_branch(pachd, kfp_api, repo, trigge
 
 def test_a_failed_start_is_told_and_tried_again(pachd, kfp_api, repo, trigger):
     make_repo(pachd, repo)
-    ready(one := trigger(lease=0.5))
+    ready(one := trigger(lease=1.5))
     answers = [Refused(13, "Internal Server Error"), HangUp(), Refused(14, "away")]
 
     def after(run):
@@ -87,6 +87,26 @@ def test_a_failed_start_is_told_and_tried_again(pachd, kfp_api, repo, trigger):
     wait_for(lambda: one.said(f"{more[1]}: run"))
     one.end()
     assert started(kfp_api) == [commit, *more]
+
+
+def test_pauses_grow_only_while_nothing_is_started(pachd, kfp_api, repo, trigger):
+    make_repo(pachd, repo)
+    ready(one := trigger())
+    refused = []
+
+    def first_time(run):
+        if run["display_name"] not in refused:
+            refused.append(run["display_name"])
+            raise Refused(3, "not now")
+
+    kfp_api.before_create = first_time
+    commits = [put(pachd, repo) for _ in range(3)]
+    wait_for(lambda: one.said(f"{commits[2]}: run"))
+    one.end()
+    assert started(kfp_api) == commits
+    assert len(refused) == 3
+    assert one.said("trying again in 1 s")
+    assert not one.said("trying again in 2 s")
 
 
 def test_two_triggers_start_each_commit_once(pachd, kfp_api, repo, trigger):
@@ -118,13 +138,13 @@ def die_somewhere(trigger, pachd, kfp_api, commits, dice):
 def test_killed_at_any_moment_each_commit_has_one_run(pachd, kfp_api, repo, trigger, kills):
     dice = random.Random(kills)
     make_repo(pachd, repo)
-    trigger_now = trigger(lease=0.3)
+    trigger_now = trigger(lease=1.5)
     ready(trigger_now)
     commits = []
     for _ in range(kills):
         commits += [put(pachd, repo) for _ in range(dice.randint(1, 2))]
         die_somewhere(trigger_now, pachd, kfp_api, commits, dice)
-        trigger_now = trigger(lease=0.3)
+        trigger_now = trigger(lease=1.5)
     wait_for(lambda: not metadata_open(pachd, commits))
     assert trigger_now.end() == 0
     assert started(kfp_api) == commits
