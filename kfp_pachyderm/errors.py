@@ -32,6 +32,7 @@ PachydermError
     ├── JobLostError                  the job ended before user code began, and not by the user's doing
     ├── LeaseLostError                the holder gave the lease up
     ├── HolderReplacedError           a new holder instance: what was written is gone
+    ├── KfpApiError                   KFP's API server does not answer, or refuses a request
     └── WriteBackError                the output commit did not take what the step wrote
 """
 
@@ -184,3 +185,15 @@ class HolderReplacedError(TemporaryError):
 
 class WriteBackError(TemporaryError):
     """The output commit did not take, or does not hold, what the step wrote."""
+
+
+class KfpApiError(TemporaryError):
+    """KFP's API server does not answer, or refuses a request; another try may go better.
+
+    Attributes:
+        maybe_done: whether it may have done, or may yet do, what it was asked for.
+    """
+
+    def __init__(self, message: str, maybe_done: bool) -> None:
+        super().__init__(message)
+        self.maybe_done = maybe_done

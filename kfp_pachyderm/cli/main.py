@@ -14,6 +14,7 @@ from kfp_pachyderm.cli.gc import gc
 from kfp_pachyderm.cli.history import files, get, jobs, runs
 from kfp_pachyderm.cli.lineage import lineage
 from kfp_pachyderm.cli.replay import replay
+from kfp_pachyderm.cli.trigger import trigger
 from kfp_pachyderm.cli.verify import verify
 from kfp_pachyderm.errors import PachydermError
 
@@ -52,5 +53,5 @@ def dev(data: Path, port: int, host: str, auth: bool) -> None:
     os.execv(sys.executable, [*command, "--port", str(port), *(["--auth"] if auth else [])])  # noqa: S606
 
 
-for command in (diff, doctor, files, gc, get, jobs, lineage, replay, runs, verify):
+for command in (diff, doctor, files, gc, get, jobs, lineage, replay, runs, trigger, verify):
     main.add_command(command)

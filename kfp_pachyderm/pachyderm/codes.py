@@ -57,6 +57,10 @@ _NO_TOKEN = ("no authentication metadata", "token expiration is in the past")
 #: google.golang.org/grpc/rpc_util.go, recv, and stream.go, SendMsg.
 _TOO_LARGE = "larger than max"
 
+#: pachd's answer for the ID of a commit that is not there: it panics while it writes the answer
+#: (src/server/pfs/pfs.go, ErrBranchNotFound.Error, of a commit that names no branch); a real one was asked.
+_NO_COMMIT = "ErrBranchNotFound.Error"
+
 _HINTS: dict[type[PachydermError], str] = {
     PachydermUnreachableError: "; is this pachd's address (grpcs:// with TLS), and is pachd up?",
     AuthenticationError: "; give a token with the needed role by Connection(token_secret=...)",
@@ -69,6 +73,8 @@ def error_class(code: grpc.StatusCode, details: str) -> type[PachydermError]:
         return _of_unknown(details)
     if code is Code.INTERNAL and any(text in details for text in _NO_TOKEN):
         return AuthenticationError
+    if code is Code.ABORTED and _NO_COMMIT in details:
+        return NotFoundError
     if code is Code.RESOURCE_EXHAUSTED and _TOO_LARGE in details:
         return PermanentError
     return BY_CODE.get(code, ProtocolError)

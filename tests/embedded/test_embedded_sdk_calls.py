@@ -290,3 +290,29 @@ def test_metadata_of_a_commit_is_read_back(bench):
     edit = metadata.Edit(commit=commit.as_picker(), add_key=metadata.EditAddKey(key="k", value="v"))
     bench.client.metadata.edit_metadata(edits=[edit])
     assert bench.client.pfs.inspect_commit(commit=commit).metadata == {"k": "v"}
+
+
+def test_all_edits_of_metadata_or_none(bench):
+    """As a real pachd answered (2.12): two triggers agree by it."""
+    commit = bench.put("images", {"/a": b"1"})
+
+    def add(key):
+        return metadata.Edit(commit=commit.as_picker(), add_key=metadata.EditAddKey(key=key, value="v"))
+
+    def delete(key):
+        return metadata.Edit(commit=commit.as_picker(), delete_key=metadata.EditDeleteKey(key=key))
+
+    edit = bench.client.metadata.edit_metadata
+    edit(edits=[add("a"), delete("nothing"), add("b"), delete("b"), add("c")])
+    with pytest.raises(grpc.RpcError) as error:
+        edit(edits=[add("z"), add("a"), add("c")])
+    assert error.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    lines = error.value.details().splitlines()
+    assert [line.split(": edit commit")[0] for line in lines] == ["apply edits: edit #1", "edit #2"]
+    assert lines[0].endswith('add_key target key "a" already exists; use edit_key instead')
+    assert bench.client.pfs.inspect_commit(commit=commit).metadata == {"a": "v", "c": "v"}
+    nowhere = metadata.Edit(project=pfs.ProjectPicker(name="nowhere"), add_key=metadata.EditAddKey(key="a"))
+    with pytest.raises(grpc.RpcError) as error:
+        edit(edits=[nowhere])
+    assert error.value.code() is grpc.StatusCode.UNKNOWN
+    assert "not found" in error.value.details()

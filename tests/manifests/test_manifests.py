@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import kfp
 import kubernetes_validate
 import pytest
 import yaml
+from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH
 from pod_security import violations
 
 from kfp_pachyderm.adapter.shared import PORT
 from kfp_pachyderm.component.connection import DEFAULT_NAME
-from kfp_pachyderm.pachyderm.address import DEFAULT_ADDRESS
+from kfp_pachyderm.pachyderm.address import ADDRESS_FILE, DEFAULT_ADDRESS, TOKEN_FILE
 from kfp_pachyderm.pachyderm.claim import ClaimedJob
 from kfp_pachyderm.pachyderm.locator import _by_dns
 from tests.waiting import PATIENCE
@@ -78,7 +80,8 @@ def test_a_misspelt_field_is_seen():
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_pod_security_restricted(folder):
     workloads = [one for one in built(folder) if "template" in one.get("spec", {})]
-    assert bool(workloads) == ("development" in folder and not folder.endswith("steps"))
+    with_pods = folder == "trigger" or ("development" in folder and not folder.endswith("steps"))
+    assert bool(workloads) == with_pods
     for one in workloads:
         assert violations(one["spec"]["template"]) == []
         for container in one["spec"]["template"]["spec"]["containers"]:
@@ -103,6 +106,34 @@ def test_role_allows_what_it_names_and_no_more():
     assert {one["kind"] for one in built("steps")} == {
         "ConfigMap", "NetworkPolicy", "Role", "RoleBinding", "ServiceAccount",
     }  # fmt: skip
+
+
+def test_a_trigger_may_use_kfp_and_nothing_else():
+    role = found("trigger", "Role", "kfp-pachyderm-trigger")
+    assert {group for rule in role["rules"] for group in rule["apiGroups"]} == {"pipelines.kubeflow.org"}
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {
+        "get",
+        "list",
+        "create",
+        "terminate",
+    }
+    pod = found("trigger", "Deployment", "kfp-pachyderm-trigger")["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    (container,) = pod["containers"]
+    mounted = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    assert Path(ADDRESS_FILE).parent == Path(mounted["connection"])
+    assert Path(TOKEN_FILE).parent == Path(mounted["token"])
+    (token,) = [one for one in container["env"] if one["name"] == KF_PIPELINES_SA_TOKEN_ENV]
+    assert token["value"] == KF_PIPELINES_SA_TOKEN_PATH == f"{mounted['kfp']}/token"
+    assert f"{mounted['namespace']}/namespace" == kfp.Client._NAMESPACE_PATH
+    # what steps may reach of Pachyderm, without its workers
+    policy, steps = (
+        found("trigger", "NetworkPolicy", "kfp-pachyderm-trigger"),
+        found("steps", "NetworkPolicy", "kfp-pachyderm-steps"),
+    )
+    for app in ("pachd", "pachyderm-proxy"):
+        assert ports_to(policy, "egress", "to", app=app) == ports_to(steps, "egress", "to", app=app)
+    assert ports_to(policy, "egress", "to", suite="pachyderm", component="worker") == set()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

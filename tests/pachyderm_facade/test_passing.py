@@ -228,3 +228,10 @@ def test_the_adapter_sends_again_what_met_something_that_passes(address: str, de
             remote.inspect(("default", "reads", "0" * 32), "/a")
         remote.close()
     assert caught.value.temporary
+
+
+def test_a_commit_that_is_not_there_makes_pachd_panic():
+    text = "panic: runtime error: invalid memory address or nil pointer dereference\ngoroutine 7 [running]:\n"
+    text += "github.com/pachyderm/pachyderm/v2/src/server/pfs.ErrBranchNotFound.Error({0x3d31986?})\n"
+    assert error_class(grpc.StatusCode.ABORTED, text) is errors.NotFoundError
+    assert error_class(grpc.StatusCode.ABORTED, "SQLSTATE 40001") is TemporaryError

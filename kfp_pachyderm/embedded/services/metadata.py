@@ -1,11 +1,13 @@
 """metadata.API: edits of users' key-value pairs.
 
-Source: Pachyderm src/server/metadata/server (EditMetadata).
+Source: Pachyderm src/server/metadata/metadata.go and src/server/metadata/server/api_server.go (EditMetadata).
+All edits are tried, each on what those before it made; with one that fails none is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import betterproto
 from pachyderm_sdk.api import metadata as api
@@ -15,11 +17,18 @@ from kfp_pachyderm.embedded.pps import pipelines
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
 from kfp_pachyderm.embedded.services import pick, wire
 from kfp_pachyderm.embedded.services.wire import Context
-from kfp_pachyderm.embedded.status import Refused, exists, invalid, not_found
+from kfp_pachyderm.embedded.status import Refused, invalid
 from kfp_pachyderm.embedded.store import branches, metadata, repos
 from kfp_pachyderm.embedded.store.database import Txn
 from kfp_pachyderm.embedded.store.metadata import Pairs
 from kfp_pachyderm.embedded.store.store import Store
+
+#: What the text of an error has in it, and the code that it gets.
+_CODES = (
+    ("SQLSTATE", "ABORTED"),
+    ("is not authorized", "PERMISSION_DENIED"),
+    ("already exists", "FAILED_PRECONDITION"),
+)
 
 
 def _change(edit: api.Edit) -> Callable[[Pairs], Pairs]:
@@ -51,13 +60,11 @@ def _check_text(*texts: str) -> None:
 
 def _added(pairs: Pairs, operation: api.EditAddKey) -> Pairs:
     if operation.key in pairs:
-        raise exists(f'key "{operation.key}" already exists; use edit_key to change it')
+        raise Refused(f'add_key target key "{operation.key}" already exists; use edit_key instead')
     return pairs | {operation.key: operation.value}
 
 
 def _without(pairs: Pairs, operation: api.EditDeleteKey) -> Pairs:
-    if operation.key not in pairs:
-        raise not_found(f'key "{operation.key}" not found')
     return {key: value for key, value in pairs.items() if key != operation.key}
 
 
@@ -67,34 +74,66 @@ def _apply(txn: Txn, edit: api.Edit) -> None:
     if kind == "cluster":
         guard.check_cluster(txn.db, "CLUSTER_EDIT_CLUSTER_METADATA")
         metadata.edit_cluster(txn, change)
-    elif kind == "project":
-        metadata.edit(txn, "projects", (repos.get_project(txn.db, target.name).name,), change)
-    elif kind == "repo":
+        return
+    table, row, name = _picked(txn, kind, target)
+    try:
+        metadata.edit(txn, table, row, change)
+    except Refused as refused:
+        raise Refused(f'edit {kind} "{name}": {refused.text}', refused.code) from None
+
+
+def _picked(txn: Txn, kind: str, target: Any) -> tuple[str, tuple[object, ...], str]:
+    """Table, row and name of what is edited; the caller may edit it."""
+    if kind == "project":
+        project = repos.get_project(txn.db, target.name).name
+        return "projects", (project,), project
+    if kind == "repo":
         repo = repos.get_repo(txn.db, pick.repo_by_picker(target))
         guard.check_repo(txn.db, repo.key, "REPO_WRITE")
-        metadata.edit(txn, "repos", (repo.id,), change)
-    elif kind == "branch":
+        return "repos", (repo.id,), str(repo.key)
+    if kind == "branch":
         branch = branches.get(txn.db, pick.branch_by_picker(target))
         guard.check_repo(txn.db, branch.repo, "REPO_CREATE_BRANCH")
-        metadata.edit(txn, "branches", (branch.id,), change)
-    elif kind == "commit":
-        metadata.edit(txn, "commits", (pick.by_picker(txn.db, target).id,), change)
-    elif kind == "pipeline":
+        return "branches", (branch.id,), f"{branch.repo}@{branch.name}"
+    if kind == "commit":
+        commit = pick.by_picker(txn.db, target)
+        return "commits", (commit.id,), f"{commit.repo}@{commit.id}"
+    if kind == "pipeline":
         key = PipelineKey(target.name.project.name or "default", target.name.name)
         found = pipelines.get(txn.db, key)
         guard.check_repo(txn.db, key.repo(), "REPO_WRITE")
-        metadata.edit(txn, "pipelines", tuple(found.key), change)
-    else:
-        raise invalid("edit has no target")
+        return "pipelines", tuple(found.key), str(key)
+    raise invalid("edit has no target")
+
+
+def _checked(edits: Sequence[api.Edit]) -> None:
+    """What pachd's validation refuses before anything is tried (metadata.proto, validate.rules)."""
+    for edit in edits:
+        _change(edit)
+
+
+def _code(text: str) -> str:
+    for part, code in _CODES:
+        if part in text:
+            return code
+    return "UNKNOWN"
 
 
 def calls(store: Store) -> wire.Calls:
     """metadata.API."""
 
     def edit_metadata(request: api.EditMetadataRequest, _: Context) -> api.EditMetadataResponse:
+        _checked(request.edits)
+        problems = []
         with store.database.write() as txn:
-            for edit in request.edits:
-                _apply(txn, edit)
+            for number, edit in enumerate(request.edits):
+                try:
+                    _apply(txn, edit)
+                except Refused as refused:
+                    problems.append(f"edit #{number}: {refused.text}")
+            if problems:
+                text = "\n".join(problems)
+                raise Refused(f"apply edits: {text}", _code(text))
         return api.EditMetadataResponse()
 
     return {"EditMetadata": wire.unary(edit_metadata, api.EditMetadataRequest)}

@@ -1,0 +1,1 @@
+"""Starts a KFP run for each new commit of a branch, once, whatever is killed."""

@@ -1,0 +1,133 @@
+"""Since when a trigger follows its branch: one entry in the project's metadata, made when it begins.
+
+On the commits alone it would not be known: of a branch that has no commit yet, the first one would look
+like the one from which a new trigger begins. Any user that Pachyderm knows may edit a project's metadata
+(src/server/metadata/metadata.go, editInTx), and of triggers that begin at once one makes the entry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kfp_pachyderm.errors import NotFoundError, PermanentError, RepoNotFoundError, SpecError
+from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachyderm.references import (
+    Reference,
+    commit_message,
+    is_finished,
+    missing,
+    repo_message,
+)
+from kfp_pachyderm.sdk import metadata, pfs
+from kfp_pachyderm.trigger.marks import PREFIX
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Which commits are old.
+
+    Args:
+        branch: that the trigger follows.
+        after: the newest commit that is old; "": none is known.
+        since: what was begun before it is old.
+    """
+
+    branch: str
+    after: str
+    since: datetime
+
+    def text(self) -> str:
+        """As it is stored."""
+        return json.dumps({"branch": self.branch, "after": self.after, "since": self.since.isoformat()})
+
+
+_ALWAYS = datetime.fromtimestamp(0, UTC)
+
+
+def registered(
+    pachd: Pachd, trigger: str, branch: Reference, start: Reference | None, tell: Callable[[str], None]
+) -> Beginning:
+    """Where the trigger begins; decided, and written down, by the first one of its name.
+
+    Args:
+        pachd: the connection.
+        trigger: its name.
+        branch: that it follows.
+        start: the first commit that is to start a run; None: the next one that there will be.
+        tell: takes one line for the user.
+
+    Raises:
+        RepoNotFoundError, CommitNotFoundError: what is missing.
+        SpecError: a trigger of this name follows another branch, or begins elsewhere.
+    """
+    found = _read(pachd, trigger, branch)
+    if found is None:
+        new = _from(pachd, branch, start) if start else _now(pachd, branch)
+        _write(pachd, trigger, branch, new)
+        found = _read(pachd, trigger, branch) or new
+        tell(f"trigger {trigger} is new; {branch} is followed from {found.after or 'its first commit'} on")
+    if found.branch != str(branch):
+        raise SpecError(f"trigger {trigger} follows {found.branch}; give this one another --name")
+    if start and found != _from(pachd, branch, start):
+        raise SpecError(
+            f"trigger {trigger} follows {branch} since {found.after or 'its first commit'}, not from {start} "
+            "on; leave --from out, or give a new one another --name"
+        )
+    return found
+
+
+def _read(pachd: Pachd, trigger: str, branch: Reference) -> Beginning | None:
+    info = pachd.pfs.inspect_project(project=pfs.Project(name=branch.project))
+    text = info.metadata.get(PREFIX + trigger)
+    if text is None:
+        return None
+    try:
+        facts = json.loads(text)
+        since = datetime.fromisoformat(facts["since"])
+        return Beginning(str(facts["branch"]), str(facts["after"]), since)
+    except (ValueError, TypeError, KeyError) as error:
+        raise SpecError(
+            f"project {branch.project}: the metadata {PREFIX + trigger} can't be read ({error}); "
+            "delete it (pachctl edit metadata), or give another --name"
+        ) from error
+
+
+def _write(pachd: Pachd, trigger: str, branch: Reference, new: Beginning) -> None:
+    add = metadata.EditAddKey(key=PREFIX + trigger, value=new.text())
+    edit = metadata.Edit(project=pfs.ProjectPicker(name=branch.project), add_key=add)
+    try:
+        pachd.metadata.edit_metadata(edits=[edit])
+    except PermanentError as error:
+        if "already exists" not in str(error):
+            raise
+
+
+def _from(pachd: Pachd, branch: Reference, start: Reference) -> Beginning:
+    try:
+        info = pachd.pfs.inspect_commit(commit=commit_message(start))
+    except NotFoundError as error:
+        raise missing(pachd, start) from error
+    return Beginning(str(branch), info.parent_commit.id, info.started)
+
+
+def _now(pachd: Pachd, branch: Reference) -> Beginning:
+    """After the newest finished commit; of a branch that is not there, after all that the repo has."""
+    repo = repo_message(branch.project, branch.repo)
+    try:
+        info = pachd.pfs.inspect_commit(commit=commit_message(branch))
+    except NotFoundError as error:
+        problem = missing(pachd, branch)
+        if isinstance(problem, RepoNotFoundError):
+            raise problem from error
+        newest = pachd.repeated(lambda: list(pachd.pfs.list_commit(repo=repo, number=1)), "ListCommit")
+        return _after(branch, newest[0]) if newest else Beginning(str(branch), "", _ALWAYS)
+    if not is_finished(info) and info.parent_commit.id:
+        info = pachd.pfs.inspect_commit(commit=info.parent_commit)
+    return _after(branch, info) if is_finished(info) else Beginning(str(branch), "", _ALWAYS)
+
+
+def _after(branch: Reference, info: pfs.CommitInfo) -> Beginning:
+    return Beginning(str(branch), info.commit.id, info.started)
