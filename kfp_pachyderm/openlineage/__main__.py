@@ -46,7 +46,7 @@ def main() -> None:
     tell, queue = Teller(), SimpleQueue[Facts | None]()
     threading.Thread(target=_listen, args=(queue,), daemon=True).start()
     # Loaded only now, as it takes long: the launcher's pipe is being read.
-    from kfp_pachyderm.openlineage.library import NoEvents, client
+    from kfp_pachyderm.openlineage.library import NoEvents, client, why
 
     with tempfile.TemporaryDirectory(
         prefix="kfp-pachyderm-openlineage-", ignore_cleanup_errors=True
@@ -55,6 +55,9 @@ def main() -> None:
             sending = client(Path(folder), tell)
         except NoEvents as error:
             tell(str(error))
+            return
+        except Exception as error:
+            tell(f"no events are sent: {why(error)}")
             return
         send_all(queue, sending, tell)
 
@@ -92,6 +95,8 @@ def send_all(queue: SimpleQueue[Facts | None], sending: OpenLineageClient, tell:
 
 
 if __name__ == "__main__":
-    main()
-    # Threads of the library must not hold up the end.
-    os._exit(0)
+    try:
+        main()
+    finally:
+        # Threads must not hold up the end: the library's, and the one that still reads.
+        os._exit(0)

@@ -107,7 +107,8 @@ def _require(folder: Path) -> None:
 def _install(folder: Path) -> None:
     """As the bootstrap installs the launcher, from where it did, but into a folder of this process's own."""
     *source, _ = (os.environ.get(_PACKAGE_VARIABLE) or "kfp-pachyderm").split()
-    asked = next(one for one in metadata.requires("kfp-pachyderm") or () if one.startswith(_DISTRIBUTION))
+    required = metadata.requires("kfp-pachyderm") or ()
+    asked = next((one for one in required if one.startswith(_DISTRIBUTION)), _DISTRIBUTION)
     command = [sys.executable, "-m", "pip", "install", "-qq", "--no-input", "--no-compile"]
     done = subprocess.run(
         [*command, "--target", str(folder), *source, asked.partition(";")[0].strip()],
