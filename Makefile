@@ -142,4 +142,4 @@ lock: .venv/.dev  ## write constraints.txt again, names and versions only
 
 .PHONY: clean
 clean:  ## remove what the other targets made
-	rm -rf .venv .demo .pachyderm dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .container .dask .demo .digits .fan .jax .yaml .pachyderm dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

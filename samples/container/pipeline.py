@@ -34,7 +34,7 @@ def frequent_words(count: int = 10):
     return dsl.ContainerSpec(image=IMAGE, command=["sh", "-ec", SCRIPT], args=[count])
 
 
-@dsl.pipeline(name="frequent-words")
+@dsl.pipeline(name="word-list")
 @pachyderm.pipeline(project="words")
 def words(count: int = 10) -> str:
     """Reads the repo `texts`; returns the commit that holds the words."""
