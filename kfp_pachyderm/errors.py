@@ -148,7 +148,15 @@ class StoreError(PermanentError):
 
 
 class JobFailedError(PermanentError):
-    """The Pachyderm job ended in FAILURE, KILLED or UNRUNNABLE."""
+    """The Pachyderm job ended in FAILURE, KILLED or UNRUNNABLE.
+
+    Attributes:
+        state: which of them; "" where that is not known.
+    """
+
+    def __init__(self, message: str, state: str = "") -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class PachydermUnreachableError(TemporaryError):

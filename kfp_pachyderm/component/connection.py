@@ -11,6 +11,7 @@ from kfp import kubernetes
 
 import kfp_pachyderm
 from kfp_pachyderm.launcher.holder_image import VARIABLE as HOLDER_IMAGE_VARIABLE
+from kfp_pachyderm.openlineage.configured import NAMESPACE_AUTH_VARIABLE
 from kfp_pachyderm.pachyderm.address import CA_FILE, TOKEN_FILE
 from kfp_pachyderm.spec import Connection
 
@@ -19,8 +20,8 @@ ADDRESS_VARIABLE = "KFP_PACHYDERM_ADDRESS"
 TOKEN_VARIABLE = "KFP_PACHYDERM_TOKEN"  # noqa: S105 - a variable's name
 CA_VARIABLE = "KFP_PACHYDERM_CA"
 CA_TEXT_VARIABLE = "KFP_PACHYDERM_CA_TEXT"
-#: The namespace's default: a ConfigMap with the keys "address", "ca.crt" and "holder_image", a Secret with
-#: the key "token".
+#: The namespace's default: a ConfigMap with the keys "address", "ca.crt", "holder_image" and
+#: "openlineage.yml", a Secret with the keys "token" and "openlineage_auth".
 DEFAULT_NAME = "kfp-pachyderm"
 _CA_FOLDER = str(PurePosixPath(CA_FILE).parent)
 _OWN_CA_FOLDER = f"{_CA_FOLDER}-own"
@@ -62,11 +63,13 @@ def connect(task: Any, connection: Connection | None, volumes: bool = True) -> N
     if default and _OPTIONAL:
         variables = {"address": ADDRESS_VARIABLE, "holder_image": HOLDER_IMAGE_VARIABLE}
         kubernetes.use_config_map_as_env(task, DEFAULT_NAME, variables, optional=True)
+        keys = {"openlineage_auth": NAMESPACE_AUTH_VARIABLE}
+        kubernetes.use_secret_as_env(
+            task, DEFAULT_NAME, keys if token else {"token": TOKEN_VARIABLE, **keys}, optional=True
+        )
     if token:
         kubernetes.use_secret_as_env(task, token[0], {token[1]: TOKEN_VARIABLE})
-    elif default and _OPTIONAL:
-        kubernetes.use_secret_as_env(task, DEFAULT_NAME, {"token": TOKEN_VARIABLE}, optional=True)
-    elif default:
+    elif default and not _OPTIONAL:
         folder = str(PurePosixPath(TOKEN_FILE).parent)
         kubernetes.use_secret_as_volume(task, DEFAULT_NAME, folder, optional=True)
     said = _authority_as_file if volumes else _authority_as_text

@@ -54,6 +54,9 @@ class Attached:
         self._signals, self._adapter, self._folder, self._timeout = signals, adapter, folder, timeout
         #: Whether the job was attached, so that user code may have begun.
         self.begun = False
+        #: The step's record, once it has succeeded; and why its command has not.
+        self.record: StepRecord | None = None
+        self.failure = ""
 
     def run(self, command: list[str]) -> int:
         """The command's exit code."""
@@ -66,6 +69,7 @@ class Attached:
             except ChildFailed as failed:
                 self._fail(session, failed.code, str(failed))
                 say(f"{failed}; so has its job {self._opened.job.output}")
+                self.failure = str(failed)
                 return failed.code
             except BaseException as error:
                 self._fail(session, *_reason(error))
@@ -97,7 +101,7 @@ class Attached:
         info = work.run()
         self._signals.session = None
         sidecar = session.places.recorded if session.places else ""
-        write_record(
+        self.record = write_record(
             self._pachd, self._opened.signed.result(), self._execution, info, sidecar, gateway.objects
         )
 

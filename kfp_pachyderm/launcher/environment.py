@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import kfp_pachyderm
+from kfp_pachyderm.openlineage.configured import NAMESPACE_AUTH_VARIABLE
 from kfp_pachyderm.runtime import VARIABLE, Step
 
-#: pachd's token, and the way there by the Kubernetes API, are not the user's; the others would beat the keys
-#: of this step in S3 clients.
+#: pachd's token, the way there by the Kubernetes API, and OpenLineage's key are not the user's; the others
+#: would beat the keys of this step in S3 clients.
 _REMOVED = (
     "KFP_PACHYDERM_TOKEN",
     "KFP_PACHYDERM_FORWARDER",
+    NAMESPACE_AUTH_VARIABLE,
     "AWS_SESSION_TOKEN",
     "AWS_SECURITY_TOKEN",
     "AWS_PROFILE",

@@ -38,7 +38,7 @@ def write_record(
     info: pps.JobInfo,
     sidecar: str = "",
     objects: int | None = None,
-) -> None:
+) -> StepRecord:
     """Writes the record onto the output commit, and the outputs `commit` and `pachyderm`.
 
     Args:
@@ -48,6 +48,9 @@ def write_record(
         info: the job, which ended well.
         sidecar: as in StepRecord.
         objects: as in StepRecord.
+
+    Returns:
+        The record as it is written.
     """
     looked = beside(lambda: _files(pachd, record.output))
     behind = beside(lambda: inputs_tree(pachd, record))
@@ -71,6 +74,7 @@ def write_record(
     metadata = {**ended.metadata(), "record_digest": said[DIGEST_KEY]}
     write_outputs(execution, record.output, page(ended, behind.result()), metadata)
     say(f"job {ended.job} {ended.state}: {ended.size} bytes in {ended.output}")
+    return ended
 
 
 def _files(pachd: Pachd, output: Reference) -> FileList | None:

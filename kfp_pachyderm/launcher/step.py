@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kfp_pachyderm.errors import JobFailedError, JobLostError, PachydermUnreachableError, TemporaryError
 from kfp_pachyderm.importing import uncollected
 from kfp_pachyderm.launcher.config import StepConfig
+from kfp_pachyderm.launcher.events import Events
 from kfp_pachyderm.launcher.execution import Execution
 from kfp_pachyderm.launcher.folder import private_folder
 from kfp_pachyderm.launcher.open import Opened, kfp_task, open_step, withdraw
@@ -62,6 +63,7 @@ def run_step(
         pachd = stack.enter_context(
             connect(where, min(timeout, CONNECT_TIMEOUT), config.holder.lease + UNREACHABLE_GRACE)
         )
+        events = stack.enter_context(Events(where))
         deadline, pauses = time.monotonic() + timeout, iter(_PAUSES)
         failed: JobFailedError | None = None
         while True:
@@ -69,9 +71,11 @@ def run_step(
             try:
                 task = kfp_task(config, execution.identity)
                 opened = open_step(pachd, config, execution, task, deadline, failed)
-                kind = _attached(pachd, opened)
-                attached = kind(pachd, opened, execution, signals, adapter, folder, timeout)
-                return attached.run(command)
+                with events.of_job(opened, task) as watched:
+                    kind = _attached(pachd, opened)
+                    attached = kind(pachd, opened, execution, signals, adapter, folder, timeout)
+                    watched.attached = attached
+                    return attached.run(command)
             except TemporaryError as error:
                 if attached is not None and attached.begun:
                     raise

@@ -234,7 +234,8 @@ def failed(job: ClaimedJob, info: pps.JobInfo, ours: bool = True) -> JobFailedEr
     reason = _reason(info)
     if info.state == State.JOB_FAILURE and _DATUM_FAILED.fullmatch(reason):
         reason += _HOLDER_LOST if ours else _LOOK_AT_LOGS.format(job)
-    return JobFailedError(f"job {job.output} ended as {state_name(info)}: {reason}")
+    state = state_name(info)
+    return JobFailedError(f"job {job.output} ended as {state}: {reason}", state)
 
 
 def stop(pachd: Pachd, job: ClaimedJob, reason: str) -> None:

@@ -25,8 +25,8 @@ class Connection(Model):
     """How the steps of a pipeline reach Pachyderm. Secrets are named, never written.
 
     The default of the namespace that a step runs in: ConfigMap "kfp-pachyderm" with the keys "address",
-    "ca.crt" and "holder_image", Secret "kfp-pachyderm" with the key "token", each of them optional
-    (docs/connection.md).
+    "ca.crt", "holder_image" and "openlineage.yml", Secret "kfp-pachyderm" with the keys "token" and
+    "openlineage_auth", each of them optional (docs/connection.md).
 
     Args:
         address: pachd's address, for example "grpc://pachd.pachyderm:30650" ("grpcs://" with TLS); None:

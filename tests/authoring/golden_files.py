@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "samples"
 #: The samples are what users read: they name no FUNCTION for us.
 SAMPLE_FUNCTIONS = {
+    "container/pipeline.py": "words",
     "cross/pipeline.py": "filters",
     "dask/pipeline.py": "rides",
     "digits/pipeline.py": "digits",
@@ -24,7 +25,9 @@ SAMPLE_FUNCTIONS = {
     "existing/in_place.py": "in_place",
     "existing/pipeline.py": "documented",
     "fan/pipeline.py": "fan",
+    "jax/pipeline.py": "digits",
     "minio/pipeline.py": "word_count",
+    "yaml/pipeline.py": "summaries",
 }
 SOURCES = [*sorted((HERE / "pipelines").glob("*.py")), *(SAMPLES / one for one in SAMPLE_FUNCTIONS)]
 

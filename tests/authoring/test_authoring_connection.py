@@ -54,6 +54,8 @@ ADDRESS = ("configMapAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_ADDRESS", True)
 IMAGE = ("configMapAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_HOLDER_IMAGE", True)
 AUTHORITY = ("configMapAsVolume", "kfp-pachyderm", "/kfp-pachyderm/ca", True)
 TOKEN = ("secretAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_TOKEN", True)
+LINEAGE = ("secretAsEnv", "kfp-pachyderm", "KFP_PACHYDERM_OPENLINEAGE_AUTH", True)
+BESIDE_OWN_TOKEN = {LINEAGE}
 OWN_AUTHORITY = OWN_BESIDE_DEFAULT = ("secretAsVolume", "mine", "/kfp-pachyderm/ca", False)
 if "optional" not in inspect.signature(kubernetes.use_secret_as_env).parameters:  # kfp-kubernetes 2.14
     ADDRESS, IMAGE, TOKEN = (
@@ -62,16 +64,20 @@ if "optional" not in inspect.signature(kubernetes.use_secret_as_env).parameters:
         ("secretAsVolume", "kfp-pachyderm", TOKEN_FILE.rpartition("/")[0], True),
     )
     OWN_BESIDE_DEFAULT = ("secretAsVolume", "mine", "/kfp-pachyderm/ca-own", False)
+    LINEAGE, BESIDE_OWN_TOKEN = TOKEN, set()
 OWN_TOKEN = ("secretAsEnv", "mine", "KFP_PACHYDERM_TOKEN", False)
 
 
 @pytest.mark.parametrize(
     ("connection", "expected"),
     [
-        (None, {ADDRESS, IMAGE, AUTHORITY, TOKEN}),
-        (pachyderm.Connection(), {ADDRESS, IMAGE, AUTHORITY, TOKEN}),
-        (pachyderm.Connection(token_secret="mine"), {ADDRESS, IMAGE, AUTHORITY, OWN_TOKEN}),
-        (pachyderm.Connection(ca_secret="mine"), {ADDRESS, IMAGE, OWN_BESIDE_DEFAULT, TOKEN}),
+        (None, {ADDRESS, IMAGE, AUTHORITY, TOKEN, LINEAGE}),
+        (pachyderm.Connection(), {ADDRESS, IMAGE, AUTHORITY, TOKEN, LINEAGE}),
+        (
+            pachyderm.Connection(token_secret="mine"),
+            {ADDRESS, IMAGE, AUTHORITY, OWN_TOKEN} | BESIDE_OWN_TOKEN,
+        ),
+        (pachyderm.Connection(ca_secret="mine"), {ADDRESS, IMAGE, OWN_BESIDE_DEFAULT, TOKEN, LINEAGE}),
         (pachyderm.Connection("grpc://there:30650", token_secret="mine"), {OWN_TOKEN}),
         (pachyderm.Connection("grpcs://there:30650", ca_secret="mine"), {OWN_AUTHORITY}),
     ],

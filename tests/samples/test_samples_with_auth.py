@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from kfp.local import subprocess_task_handler
 from pachyderm_sdk.api import pfs, pps
 from sklearn.datasets import load_digits
 from test_edges_by_sdk import photograph
 from test_existing import square
 from test_fan import digits
+from test_jax import shards
 
 from samples import load_sample
 from tests.documented import DOCUMENTED
@@ -71,6 +75,31 @@ def test_minio(guarded: GuardedPachyderm) -> None:
     guarded.allow(words="projectWriter")
     guarded.put_for("repoWriter", "words/texts", {"/a.txt": "to be"})
     assert load_sample("minio").word_count().output == 2
+
+
+def test_yaml(guarded: GuardedPachyderm) -> None:
+    guarded.allow(statistics="projectWriter")
+    guarded.put_for("repoWriter", "statistics/tables", {"/a.csv": "day,rides\n1,10\n"})
+    assert load_sample("yaml").summaries().output == 1
+
+
+@long
+def test_jax(guarded: GuardedPachyderm) -> None:
+    guarded.allow(jax="projectWriter")
+    guarded.put_for("repoWriter", "jax/digits", shards(2, 20))
+    load_sample("jax").digits(epochs=1)
+    assert jobs(guarded, "jax") == {"train": pps.JobState.JOB_SUCCESS}
+
+
+@long
+def test_container(guarded: GuardedPachyderm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As processes, without an engine: samples/container/run.py."""
+    handler = subprocess_task_handler.SubprocessTaskHandler
+    monkeypatch.setattr(handler, "validate_not_container_component", lambda *_: None)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    guarded.allow(words="projectWriter")
+    guarded.put_for("repoWriter", "words/texts", {"/a.txt": "to be"})
+    assert load_sample("container").words().output.startswith("words/frequent-words@")
 
 
 def test_cross(guarded: GuardedPachyderm) -> None:

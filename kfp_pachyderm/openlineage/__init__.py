@@ -1,0 +1,1 @@
+"""OpenLineage events of a step, sent by the official client library in a process of its own."""

@@ -1,0 +1,57 @@
+"""Whether somebody has configured OpenLineage, as the users of its client library do.
+
+Where the library looks: openlineage/client/client.py, `_resolve_transport` and `_find_yaml_config_path`. It
+prints events to the console where it finds nothing; a step sends none then.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from kfp_pachyderm.pachyderm.address import CA_FILE, TOKEN_FILE, mounted
+
+#: Each of them names a transport.
+_VARIABLES = (
+    "OPENLINEAGE_URL",
+    "OPENLINEAGE_CONFIG",
+    "OPENLINEAGE__TRANSPORT",
+    "OPENLINEAGE__TRANSPORT__TYPE",
+)
+_CONFIG = "OPENLINEAGE_CONFIG"
+_FILE_NAME = "openlineage.yml"
+#: The config file of the namespace, where its ConfigMap is mounted.
+NAMESPACE_FILE = f"{os.path.dirname(CA_FILE)}/{_FILE_NAME}"
+#: The `auth` of its HTTP transport as JSON, from the namespace's Secret: for the namespace's server only.
+NAMESPACE_AUTH_VARIABLE = "KFP_PACHYDERM_OPENLINEAGE_AUTH"
+#: The library joins it to the config file.
+_AUTH = "OPENLINEAGE__TRANSPORT__AUTH"
+#: The same where the namespace's Secret is mounted: kfp 2.14 knows no variable that may be missing.
+_AUTH_FILE = f"{os.path.dirname(TOKEN_FILE)}/openlineage_auth"
+#: pachd's token, and the way there by the Kubernetes API: the library can be told to send variables.
+_WITHHELD = ("KFP_PACHYDERM_TOKEN", "KFP_PACHYDERM_FORWARDER", NAMESPACE_AUTH_VARIABLE)
+
+
+def sender_environment(env: Mapping[str, str] = os.environ) -> dict[str, str] | None:
+    """The environment of the process that sends events; None: none are wanted.
+
+    Args:
+        env: the launcher's environment.
+    """
+    if env.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+        return None
+    if any(env.get(name) for name in _VARIABLES) or _has_file():
+        found = {}
+    elif os.path.isfile(NAMESPACE_FILE):
+        auth = env.get(NAMESPACE_AUTH_VARIABLE, "") or mounted(_AUTH_FILE)
+        found = {_CONFIG: NAMESPACE_FILE, **({_AUTH: auth} if auth else {})}
+    else:
+        return None
+    kept = {name: value for name, value in env.items() if name not in _WITHHELD}
+    # The process has to find the launcher's modules where the launcher did.
+    return {**kept, **found, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def _has_file() -> bool:
+    return os.path.isfile(_FILE_NAME) or os.path.isfile(os.path.expanduser(f"~/.openlineage/{_FILE_NAME}"))

@@ -1,0 +1,80 @@
+"""The launcher's side of the process that sends events: nothing here waits for it, but once at the end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import IO
+
+from kfp_pachyderm.openlineage.facts import Facts
+
+#: Seconds that a step waits at its end for its last event to be sent.
+WAIT = 0.9
+
+
+class Sender:
+    """A process with the client library.
+
+    A server that hangs, a name that nobody resolves, a library that can't be imported: all of it happens
+    there. It outlives the launcher for a while, to send what is left or that the launcher was killed.
+
+    Args:
+        env: the process's environment.
+        say: takes one line for the step's log.
+
+    Raises:
+        OSError: no process can be started.
+    """
+
+    def __init__(self, env: dict[str, str], say: Callable[[str], None]) -> None:
+        self._say = say
+        self._process = subprocess.Popen(
+            # Not a byte may be written below the launcher's own folder, which is deleted at the step's end.
+            [sys.executable, "-P", "-B", "-m", "kfp_pachyderm.openlineage"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # KFP waits until nobody has the step's own output open any more.
+            stderr=subprocess.DEVNULL,
+            env=env,
+            # The signals that end a step are not for it.
+            start_new_session=True,
+        )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._lines: SimpleQueue[bytes | None] = SimpleQueue()
+        threading.Thread(target=self._write, args=(self._process.stdin,), daemon=True).start()
+        self._heard = threading.Thread(target=self._hear, args=(self._process.stdout,), daemon=True)
+        self._heard.start()
+
+    def tell(self, facts: Facts) -> None:
+        """Hands one event over; returns at once."""
+        self._lines.put(facts.line())
+
+    def close(self) -> None:
+        """Waits a moment for what is not sent yet."""
+        self._lines.put(None)
+        self._heard.join(WAIT)
+        if self._heard.is_alive():
+            self._say(
+                "OpenLineage: the last events are not sent yet. The step does not wait for them; they are "
+                "lost if its container is gone before"
+            )
+        else:
+            self._process.wait()
+
+    def _write(self, pipe: IO[bytes]) -> None:
+        with suppress(OSError):
+            for line in iter(self._lines.get, None):
+                pipe.write(line)
+                pipe.flush()
+        with suppress(OSError):
+            pipe.close()
+
+    def _hear(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            for line in pipe:
+                self._say(f"OpenLineage: {line.decode(errors='replace').rstrip()}")
