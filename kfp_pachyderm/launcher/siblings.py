@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,22 +12,25 @@ from kfp_pachyderm.errors import (
     AuthenticationError,
     JobFailedError,
     NotFoundError,
+    PachydermUnreachableError,
     TemporaryError,
 )
 from kfp_pachyderm.launcher.beside import beside
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import job as jobs
-from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
+from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim_turn, kill_made
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.crashes import can_not_run
 from kfp_pachyderm.pachyderm.ownership import find_pipeline, inspect_owned, new_claims
 from kfp_pachyderm.pachyderm.pipelines import PipelinePlan, check_rights, is_current, spec
-from kfp_pachyderm.pachyderm.turns import TakenError, Turns, make, turns
+from kfp_pachyderm.pachyderm.turns import TakenError, Turns, job_of, make, new_turn, turns
 from kfp_pachyderm.pachyderm.waiting import looks
 from kfp_pachyderm.sdk import pps
 
 #: Longest pause between two looks while all are busy, in seconds.
 _PAUSE = 0.5
+#: Longest pauses after a claim that failed for Pachyderm's own reasons, at first and at last, in seconds.
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 2.0
 
 
 @dataclass(frozen=True)
@@ -79,37 +83,83 @@ def claim_free(
         JobFailedError: `failed`, where none runs.
         PachydermError: what pachd answered at last.
     """
-    told, every = False, list[_Sibling]()
+    told, every, claims = False, list[_Sibling](), _Claims(pachd)
     for every in looks(pachd, lambda: _look(pachd, plans), deadline, say, _PAUSE):
         able = _able(every, failed is not None)
-        job = _claim_one(pachd, able, deadline)
+        job = claims.late(every) or claims.make(able)
         if job:
             return job
         if able:
-            continue  # others were quicker with each of them
+            continue  # others were quicker with each of them, or Pachyderm could not do it just now
         if failed and not any(one.busy for one in every):
             raise failed
         if not told:
             say(f"{_busy(every)}; waiting for the first that ends")
             told = True
         _wait_for_one(pachd, every, deadline)
+    if claims.failure:
+        raise claims.failure
     raise AttachError(
         f"none of the step's pipelines became free in time: {_busy(every)}; give it more time by "
         "s3_enabled(timeout=...), or more pipelines by s3_enabled(concurrency=...)"
     )
 
 
-def _claim_one(pachd: Pachd, able: list[_Sibling], deadline: float) -> tuple[PipelinePlan, ClaimedJob] | None:
-    for one in _by_effort(able):
-        try:
-            job = claim(pachd, one.plan, one.found, deadline, one.seen)
-        except TakenError:
-            continue
-        if one.effort:
-            # Who looks for a free pipeline next makes it, should this fail.
-            beside(partial(make, pachd, one.plan))
-        return one.plan, job
-    return None
+class _Claims:
+    """This step's claims, one after the other, until one makes its job.
+
+    Claims of many steps at once get into each other's way in Pachyderm's database, and some would never come
+    to an end (measured: four minutes): whose claim fails looks again at all pipelines, after a random pause.
+
+    Args:
+        pachd: the connection.
+    """
+
+    def __init__(self, pachd: Pachd) -> None:
+        self._pachd, self._own, self._pause = pachd, new_turn(), _FIRST_PAUSE
+        self._doubtful: dict[str, PipelinePlan] = {}
+        self._told = set[str]()
+        #: What the last claim failed with, if another one has not found all busy since.
+        self.failure: TemporaryError | None = None
+
+    def late(self, every: list[_Sibling]) -> tuple[PipelinePlan, ClaimedJob] | None:
+        """The job of a claim that was given up, made all the same."""
+        plan = next((one.plan for one in every if self._own in one.seen), None)
+        made = plan and job_of(self._pachd, plan, self._own)
+        return self._only(plan, ClaimedJob(plan.project, plan.name, made)) if plan and made else None
+
+    def make(self, able: list[_Sibling]) -> tuple[PipelinePlan, ClaimedJob] | None:
+        """The job, if one of the pipelines is still free and Pachyderm can do it now."""
+        self.failure = None
+        for one in _by_effort(able):
+            try:
+                job = claim_turn(self._pachd, one.plan, one.found, one.seen, self._own)
+            except TakenError:
+                continue
+            except TemporaryError as error:
+                self._bear(one.plan, error)
+                return None
+            if one.effort:
+                # Who looks for a free pipeline next makes it, should this fail.
+                beside(partial(make, self._pachd, one.plan))
+            return self._only(one.plan, job)
+        return None
+
+    def _bear(self, plan: PipelinePlan, error: TemporaryError) -> None:
+        self._doubtful[plan.name], self.failure = plan, error
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            say(f"claiming {plan}: {error}; trying again")
+        if isinstance(error, PachydermUnreachableError):
+            self._pachd.wait_for_answer(error)
+        time.sleep(random.uniform(0, self._pause))  # noqa: S311 - a pause
+        self._pause = min(2 * self._pause, _LAST_PAUSE)
+
+    def _only(self, plan: PipelinePlan, job: ClaimedJob) -> tuple[PipelinePlan, ClaimedJob]:
+        self._doubtful.pop(plan.name, None)
+        for other in self._doubtful.values():
+            beside(partial(kill_made, self._pachd, other, self._own))
+        return plan, job
 
 
 def _look(pachd: Pachd, plans: list[PipelinePlan]) -> list[_Sibling]:

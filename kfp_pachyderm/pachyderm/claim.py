@@ -23,7 +23,6 @@ from kfp_pachyderm.pachyderm.turns import (
     give_up,
     job_in_one_call,
     job_of,
-    new_turn,
     turns,
 )
 from kfp_pachyderm.pachyderm.waiting import looks
@@ -61,45 +60,68 @@ def claim(
     plan: PipelinePlan,
     found: pps.PipelineInfo | None,
     deadline: float,
-    seen: Turns | None = None,
 ) -> ClaimedJob:
-    """Makes exactly one job of the plan's pipeline on the plan's commits.
+    """Makes exactly one job of the plan's pipeline on the plan's commits; it queues behind the others.
 
     Args:
         pachd: the connection.
         plan: the pipeline and its pinned inputs.
         found: what `inspect_owned` said of the pipeline just now.
         deadline: `time.monotonic()` until which it is tried.
-        seen: the pipeline's turns before it was seen that it is free: if another step has taken it since,
-            nothing is changed; None: the job queues behind the pipeline's others.
 
     Raises:
         PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
         PachydermError: what pachd answered at last.
-        TakenError: another step was quicker.
     """
-    wanted, own = spec(plan), new_turn()
+    wanted = spec(plan)
 
     def attempt(again: bool) -> ClaimedJob:
         nonlocal found
         if again:
-            now = inspect_owned(pachd, plan)
-            if seen is not None and (now is None) != (found is None):
-                # made meanwhile, by a step whose job runs in it: there were no turns to give up
-                raise TakenError(str(plan))
-            found = now
+            found = inspect_owned(pachd, plan)
         try:
-            if seen and found and is_current(found, wanted):
-                return _in_one_call(pachd, plan, seen, own)
-            return _try(pachd, plan, wanted, found, seen or frozenset())
-        except PachydermError as error:
-            if seen is not None and _was_taken(pachd, plan, seen, error):
-                raise TakenError(str(plan)) from error
-            if isinstance(error, NotFoundError) and not _has_project(pachd, plan.project):
-                raise TemporaryError(f"project {plan.project} was empty, and has been deleted") from error
+            return _try(pachd, plan, wanted, found, frozenset())
+        except NotFoundError as error:
+            _check_project(pachd, plan, error)
             raise
 
-    job = trying(pachd, plan, deadline, attempt)
+    return _marked(pachd, plan, found, trying(pachd, plan, deadline, attempt))
+
+
+def claim_turn(
+    pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, seen: Turns, own: str
+) -> ClaimedJob:
+    """Makes exactly one job of a pipeline that is free, or none; it is tried once.
+
+    Args:
+        pachd: the connection.
+        plan: the pipeline and its pinned inputs.
+        found: what `inspect_owned` said of the pipeline just now.
+        seen: the pipeline's turns before it was seen that it is free: if another step has taken it since,
+            nothing is changed.
+        own: the turn to take. Where what is raised may pass, a job that is made with it may still come.
+
+    Raises:
+        PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
+        PachydermError: what pachd answered.
+        TakenError: another step was quicker.
+    """
+    wanted = spec(plan)
+    try:
+        if seen and found and is_current(found, wanted):
+            job = _in_one_call(pachd, plan, seen, own)
+        else:
+            job = _try(pachd, plan, wanted, found, seen)
+    except PachydermError as error:
+        if _was_taken(pachd, plan, seen, error):
+            raise TakenError(str(plan)) from error
+        if isinstance(error, NotFoundError):
+            _check_project(pachd, plan, error)
+        raise
+    return _marked(pachd, plan, found, job)
+
+
+def _marked(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, job: ClaimedJob) -> ClaimedJob:
     try:
         claims = new_claims(plan, found)
         if claims:
@@ -225,13 +247,14 @@ def _in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> Cla
             raise
     except BaseException:
         # A signal: perhaps pachd made the job.
-        _kill_made(pachd, plan, own)
+        kill_made(pachd, plan, own)
         raise
     assert made is not None
     return ClaimedJob(plan.project, plan.name, made)
 
 
-def _kill_made(pachd: Pachd, plan: PipelinePlan, own: str) -> None:
+def kill_made(pachd: Pachd, plan: PipelinePlan, own: str) -> None:
+    """Stops the job that was made with this turn, if one was."""
     try:
         made = job_of(pachd.patient(1.0), plan, own)
     except PachydermError as error:
@@ -293,6 +316,12 @@ def _has_project(pachd: Pachd, name: str) -> bool:
     except NotFoundError:
         return False
     return True
+
+
+def _check_project(pachd: Pachd, plan: PipelinePlan, error: NotFoundError) -> None:
+    """The next attempt makes a project again that went meanwhile."""
+    if not _has_project(pachd, plan.project):
+        raise TemporaryError(f"project {plan.project} was empty, and has been deleted") from error
 
 
 def _create_project(pachd: Pachd, project: pfs.Project) -> None:

@@ -22,6 +22,9 @@ from kfp_pachyderm.sdk import pfs, transaction
 
 _PREFIX = "turn_"
 _TURN = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
+#: Seconds for a job's one call: pachd tries it again for ever, later after each failure, and who begins anew
+#: overtakes it (src/internal/dbutil/tx.go, WithTx).
+_LONGEST = 10.0
 
 Turns = frozenset[str]
 
@@ -82,7 +85,8 @@ def job_in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> 
     moved = [{"head": commit_message(one.commit), "branch": claim_branch(one)} for one in plan.inputs]
     requests = [move(delete_branch=one) for one in given_up]
     requests += [move(create_branch=pfs.CreateBranchRequest(**one)) for one in (*moved, _taken(plan, own))]
-    return str(pachd.transactions.batch_transaction(requests=requests).transaction.id)
+    made = pachd.patient(_LONGEST).transactions.batch_transaction(requests=requests)
+    return str(made.transaction.id)
 
 
 def job_of(pachd: Pachd, plan: PipelinePlan, own: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import threading
 import time
@@ -35,6 +36,8 @@ class FaultyPachd:
         self._lock = threading.Lock()
         self._before: dict[str, Callable[[], None]] = {}
         self._lost: dict[str, list[bool]] = {}
+        self._refused: dict[str, Callable[[bytes], bool]] = {}
+        self._late: dict[str, threading.Event] = {}
         self.delay = 0.0
         self.calls = 0
         self.transactions: set[str] = set()
@@ -47,6 +50,14 @@ class FaultyPachd:
     def lose(self, method: str, carried_out: list[bool]) -> None:
         """Fails one call after the other of this name; True: it is carried out, and only its answer lost."""
         self._lost[method] = carried_out
+
+    def refuse(self, method: str, refused: Callable[[bytes], bool]) -> None:
+        """Fails each call of this name whose request is refused."""
+        self._refused[method] = refused
+
+    def answer_too_early(self, method: str) -> threading.Event:
+        """The next call of this name met its deadline, it is said; it is carried out once this is set."""
+        return self._late.setdefault(method, threading.Event())
 
     def __enter__(self) -> FaultyPachd:
         return self
@@ -62,9 +73,18 @@ class FaultyPachd:
             act = self._before.pop(method, None)
             losses = self._lost.get(method)
             loss = losses.pop(0) if losses else None
+            late = self._late.pop(method, None)
         if act:
             act()
         time.sleep(self.delay)
+        if late:
+            first = next(requests)
+            threading.Thread(target=self._carry_out, args=(path, first, late), daemon=True).start()
+            context.abort(grpc.StatusCode.UNKNOWN, "context deadline exceeded")
+        if method in self._refused:
+            first = next(requests)
+            requests = itertools.chain([first], requests)
+            loss = False if self._refused[method](first) else loss
         if loss is False:
             text = "pq: SQLSTATE 25P02: current transaction is aborted"
             context.abort(grpc.StatusCode.UNKNOWN, text)
@@ -73,6 +93,11 @@ class FaultyPachd:
             list(answers)
             context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset by peer")
         yield from answers
+
+    def _carry_out(self, path: str, request: bytes, late: threading.Event) -> None:
+        late.wait()
+        list(self._channel.stream_stream(path)(iter([request])))
+        late.clear()
 
     def _ask(self, path: str, method: str, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         headers = [(key, value) for key, value in context.invocation_metadata() if key != "user-agent"]

@@ -15,7 +15,7 @@ from launcher_steps import LEASE, Ended, Runner, put  # type: ignore[import-not-
 
 from kfp_pachyderm.launcher.config import HolderConfig, StepConfig
 from kfp_pachyderm.pachyderm.pipelines import SIBLING_KEY
-from kfp_pachyderm.sdk import pps
+from kfp_pachyderm.sdk import pps, transaction
 from tests.faults.fault_pachd import FaultyPachd
 from tests.long import long
 from tests.waiting import wait_for
@@ -346,3 +346,54 @@ def test_a_pipeline_that_another_step_made_while_its_own_making_failed_is_taken(
     assert ran_in(slower) in {f"{step.name}-2", f"{step.name}-3"}
     others[0].end()
     assert none_waited(step) == 2
+
+
+@pytest.fixture
+def both(step: Runner) -> Iterator[FaultyPachd]:
+    """In front of pachd for steps that have two pipelines, both free."""
+    step.fill()
+    for one in two(step):
+        one.end()
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        step.address = f"grpc://{proxy.address}"
+        yield proxy
+
+
+def test_a_claim_that_fails_for_pachyderms_own_reasons_looks_at_the_other_pipelines(
+    step: Runner, both: FaultyPachd
+) -> None:
+    crowded: list[str] = []
+
+    def refused(request: bytes) -> bool:
+        asked = transaction.BatchTransactionRequest().parse(request).requests[0].delete_branch.branch
+        crowded[:] = crowded or [asked.repo.name]
+        return [asked.repo.name] == crowded
+
+    both.refuse("BatchTransaction", refused)
+    ended = step.iteration("salt").run("pass", config(step, concurrency=2))
+    assert ended.code == 0
+    assert {ran_in(ended), *crowded} == {step.name, f"{step.name}-2"}
+    assert "current transaction is aborted" in ended.err
+    assert none_waited(step) == 3
+
+
+def test_a_job_that_pachd_makes_after_it_was_given_up_is_the_only_one_or_is_stopped(
+    step: Runner, both: FaultyPachd
+) -> None:
+    late = both.answer_too_early("BatchTransaction")
+
+    def carry_out() -> None:
+        late.set()
+        wait_for(lambda: not late.is_set())
+
+    # by the second claim, when the first has been given up
+    both.before("BatchTransaction", lambda: both.before("BatchTransaction", carry_out))
+    ended = step.iteration("salt").run("pass", config(step, concurrency=2))
+    assert ended.code == 0
+
+    def states() -> list[State]:
+        return sorted(job.state for made in jobs(step).values() for job in made)
+
+    wait_for(lambda: set(states()) <= {State.JOB_SUCCESS, State.JOB_KILLED})
+    assert states().count(State.JOB_SUCCESS) == 3
+    assert len(states()) <= 4
