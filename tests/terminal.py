@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
+
+from tests.waiting import PATIENCE
 
 
 def read_line(terminal: int) -> str:
@@ -13,5 +16,6 @@ def read_line(terminal: int) -> str:
     """
     text = b""
     while not text.endswith(b"\n"):
+        assert select.select([terminal], [], [], PATIENCE)[0], text
         text += os.read(terminal, 65536)
     return text.decode()

@@ -24,7 +24,7 @@ class Delivery:
     def __init__(self) -> None:
         self._terminal = os.isatty(2)
         self._began = self._said = time.monotonic()
-        self._sent = 0
+        self._sent, self._drawn = 0, False
 
     def __enter__(self) -> Delivery:
         return self
@@ -32,8 +32,12 @@ class Delivery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._terminal:
+        self._wipe()
+
+    def _wipe(self) -> None:
+        if self._drawn:
             wipe()
+            self._drawn = False
 
     @property
     def _took(self) -> str:
@@ -47,6 +51,7 @@ class Delivery:
         if self._sent == now.total:
             text = f"{size(now.total)} sent, being verified"
         if self._terminal:
+            self._drawn = True
             redraw(f"delivering {_bar(self._sent, now.total)} {text}, {self._took}")
         elif time.monotonic() >= self._said + EVERY:
             self._said = time.monotonic()
@@ -54,8 +59,7 @@ class Delivery:
 
     def done(self, sent: Flushed, again: bool) -> None:
         """Says what is in the output commit now."""
-        if self._terminal:
-            wipe()
+        self._wipe()
         objects = f"{sent.objects} object{'' if sent.objects == 1 else 's'}"
         word = "delivered again" if again else "delivered"
         say(f"{word}: {objects}, {size(sent.bytes)}, verified, in {self._took}")
