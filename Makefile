@@ -140,6 +140,24 @@ format: .venv/.dev  ## format the code
 lock: .venv/.dev  ## write constraints.txt again, names and versions only
 	$(BIN)/python -m pip freeze --exclude-editable --exclude kfp-pachyderm | LC_ALL=C sort -f > constraints.txt
 
+# What builds and checks a release has a venv of its own: twine and cyclonedx-bom bring much that no test needs.
+.venv/.release: release/requirements.txt
+	$(PYTHON) -m venv .venv/release
+	.venv/release/bin/python -m pip install --quiet --disable-pip-version-check -r release/requirements.txt
+	@touch $@
+
+.PHONY: release
+release: .venv/.release  ## wheel, sdist and SBOM of HEAD in dist/, checked; VERSION=1.2.3 names it, TAG=1 commits and tags; never pushes
+	.venv/release/bin/python -m release $(if $(VERSION),--version $(VERSION)) $(if $(TAG),--tag)
+
+.PHONY: release-check
+release-check: .venv/.release  ## the same without a tag: whether HEAD could be released
+	.venv/release/bin/python -m release
+
+.PHONY: resolve
+resolve: .venv/.dev  ## how long pip needs to resolve each extra without constraints.txt, in seconds
+	$(BIN)/python -m release.resolve
+
 .PHONY: clean
 clean:  ## remove what the other targets made
 	rm -rf .venv .container .dask .demo .digits .fan .jax .yaml .pachyderm dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

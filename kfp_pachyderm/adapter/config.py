@@ -56,6 +56,19 @@ class AdapterConfig:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a flush is.
+
+    Args:
+        sent: bytes that have been sent.
+        total: bytes of all files.
+    """
+
+    sent: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Flushed:
     """What is in the output commit, verified.
 

@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
@@ -22,6 +23,8 @@ from kfp_pachyderm.s3.server import S3Server
 log = logging.getLogger("kfp_pachyderm.adapter")
 
 _LOOK_AFTER = 0.1
+#: Seconds between two words on how far a flush is.
+_TELL_EVERY = 0.5
 
 
 def _commit(value: Any) -> CommitName:
@@ -36,9 +39,14 @@ def _config(data: dict[str, Any]) -> AdapterConfig:
 
 
 class _Session:
-    """What the lines on stdin ask for, in the order in which they come."""
+    """What the lines on stdin ask for, in the order in which they come.
 
-    def __init__(self) -> None:
+    Args:
+        tell: takes what the launcher is told before the answer.
+    """
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._tell = tell
         self._adapter: Adapter | None = None
         self._sidecar: Sidecar | None = None
         self._writeback: WriteBack | None = None
@@ -74,7 +82,27 @@ class _Session:
     def flush(self, timeout: float) -> dict[str, Any]:
         if self._adapter is None:
             raise ProtocolError("the adapter was asked to flush before it was configured")
-        return vars(self._writeback.flush(timeout) if self._writeback else Flushed(0, 0))
+        if self._writeback is None:
+            return vars(Flushed(0, 0))
+        with self._telling(self._writeback):
+            return vars(self._writeback.flush(timeout))
+
+    @contextmanager
+    def _telling(self, writeback: WriteBack) -> Iterator[None]:
+        """Tells meanwhile, now and then, how far it is."""
+        over = threading.Event()
+
+        def tell() -> None:
+            while not over.wait(_TELL_EVERY):
+                self._tell({"progress": vars(writeback.progress())})
+
+        teller = threading.Thread(target=tell, name="progress", daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            over.set()
+            teller.join()
 
     def move(self, sidecar: str, sidecar_s3: str) -> None:
         if self._sidecar is not None:
@@ -108,11 +136,17 @@ def main() -> NoReturn:
     # stdout is the protocol's: whatever prints goes to the log
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    session = _Session()
+
+    def tell(said: dict[str, Any]) -> None:
+        # when the launcher is gone, so is this process in a moment
+        with suppress(BrokenPipeError):
+            print(json.dumps(said), file=answers, flush=True)
+
+    session = _Session(tell)
     asked: SimpleQueue[dict[str, Any]] = SimpleQueue()
     threading.Thread(target=_listen, args=(session, asked), daemon=True).start()
     while True:
-        print(json.dumps(session.answer(asked.get())), file=answers, flush=True)
+        tell(session.answer(asked.get()))
 
 
 def _listen(session: _Session, asked: SimpleQueue[dict[str, Any]]) -> None:

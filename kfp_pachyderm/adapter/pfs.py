@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kfp_pachyderm.adapter import wire
@@ -51,8 +51,17 @@ def _channel(address: str, authority: str) -> Any:
     return grpc.secure_channel(target, credentials, options=_OPTIONS)
 
 
-def requests(output: CommitName, files: list[Stored], gone: list[str]) -> Iterator[bytes]:
-    """One stream: each file is deleted first, so that sending it twice does not append."""
+def requests(
+    output: CommitName, files: list[Stored], gone: list[str], took: Callable[[int], None]
+) -> Iterator[bytes]:
+    """One stream: each file is deleted first, so that sending it twice does not append.
+
+    Args:
+        output: the open commit.
+        files: what is put into it.
+        gone: keys that are removed.
+        took: told the bytes of each piece of content.
+    """
     yield wire.set_commit(output)
     for key in gone:
         yield wire.delete_file("/" + key)
@@ -62,6 +71,7 @@ def requests(output: CommitName, files: list[Stored], gone: list[str]) -> Iterat
         if not file.size:
             yield wire.add_file(path, b"")
         for piece in file.read(0, file.size):
+            took(len(piece))
             yield wire.add_file(path, piece)
 
 
@@ -97,6 +107,8 @@ class Pfs:
         self._modify = self._channel.stream_unary(SERVICE + "ModifyFile")
         self._file_sets = FileSets(self._channel, self._metadata, patience)
         self._verifier = Verifier(self, contents)
+        #: Bytes of content that the `write` under way has sent by now, without the staged.
+        self.taken = 0
 
     def inspect(self, name: CommitName, path: str, timeout: float | None = None) -> Found | None:
         """The regular file at the path; None when there is none."""
@@ -159,14 +171,18 @@ class Pfs:
             CallFailedError: also when nothing is taken for a while; a connection can die without a word.
         """
         until = time.monotonic() + timeout
+        self.taken = 0
         self._verifier.prepare(files)
         large = {file.key: file.staged for file in files if file.staged and stages(file.size)}
         others = [file for file in files if file.key not in large]
         if others or gone:
-            sent = requests(name, others, gone)
+            sent = requests(name, others, gone, self._took)
             send(self._modify, sent, self._metadata, timeout=timeout, patience=self._patience)
         for key, staged in large.items():
             self._file_sets.add(name, key, staged, until)
+
+    def _took(self, count: int) -> None:
+        self.taken += count
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
         """Those of the files that the commit does not hold."""

@@ -15,10 +15,13 @@ from types import TracebackType
 from typing import Any
 
 from kfp_pachyderm import errors
-from kfp_pachyderm.adapter.config import AdapterConfig, Flushed
+from kfp_pachyderm.adapter.config import AdapterConfig, Flushed, Progress
 from kfp_pachyderm.adapter.spawn import spawn
 
-__all__ = ["AdapterConfig", "AdapterProcess", "Flushed"]
+__all__ = ["AdapterConfig", "AdapterProcess", "Flushed", "Progress", "Told"]
+
+#: Takes how far a flush is, now and then.
+Told = Callable[[Progress], None]
 
 _ENDING = 2.0
 _GRACE = 5.0
@@ -142,18 +145,19 @@ class AdapterProcess:
         """
         self._ask({"op": "unshare"}, deadline)
 
-    def flush(self, timeout: float) -> Flushed:
+    def flush(self, timeout: float, told: Told = lambda _: None) -> Flushed:
         """Everything that the step has written is in the output commit, and verified, when this returns.
 
         Args:
             timeout: seconds.
+            told: hears how far it is.
 
         Raises:
             WriteBackError: names the keys that are not there.
             PachydermUnreachableError: the process does not answer.
         """
-        answer = self._ask({"op": "flush", "timeout": timeout}, time.monotonic() + timeout + _GRACE)
-        return Flushed(**answer)
+        request = {"op": "flush", "timeout": timeout}
+        return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE, told))
 
     def move(self, sidecar: str, sidecar_s3: str) -> None:
         """Tells where the job's sidecar is from now on; from any thread, also while a flush is under way.
@@ -165,14 +169,10 @@ class AdapterProcess:
         with contextlib.suppress(BrokenPipeError):
             self._write({"op": "move", "sidecar": sidecar, "sidecar_s3": sidecar_s3})
 
-    def resend(self, timeout: float) -> Flushed:
-        """As `flush`, all of it again, because a new holder instance has an empty output commit.
-
-        Args:
-            timeout: seconds.
-        """
+    def resend(self, timeout: float, told: Told = lambda _: None) -> Flushed:
+        """As `flush`, all of it again, because a new holder instance has an empty output commit."""
         request = {"op": "resend", "timeout": timeout}
-        return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE))
+        return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE, told))
 
     def _write(self, request: dict[str, Any]) -> None:
         assert self._process.stdin
@@ -180,12 +180,13 @@ class AdapterProcess:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
 
-    def _ask(self, request: dict[str, Any], deadline: float) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any], deadline: float, told: Told = lambda _: None) -> dict[str, Any]:
         try:
             self._write(request)
         except BrokenPipeError as error:
             raise self._gone("ended") from error
-        answer = json.loads(self._line(deadline, request["op"]))
+        while "progress" in (answer := json.loads(self._line(deadline, request["op"]))):
+            told(Progress(**answer["progress"]))
         if "error" in answer:
             raise getattr(errors, answer["error"])(answer["message"])
         result: dict[str, Any] = answer["ok"]

@@ -36,6 +36,10 @@ class Remote(Protocol):
     #: whether the open output commit can be read
     shows_output: bool
 
+    @property
+    def taken(self) -> int:
+        """Bytes of content that the `write` under way has sent by now, without the staged."""
+
     def inspect(self, name: CommitName, path: str) -> Found | None:
         """The file at the path."""
 

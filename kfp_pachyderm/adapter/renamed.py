@@ -24,6 +24,11 @@ class Renamed:
         self._remote, self._commits = remote, commits
         self.address, self.shows_output = remote.address, remote.shows_output
 
+    @property
+    def taken(self) -> int:
+        """Bytes of content that the `write` under way has sent by now, without the staged."""
+        return self._remote.taken
+
     def inspect(self, name: CommitName, path: str) -> Found | None:
         """The file at the path."""
         found = self._remote.inspect(name, self._path(name, path))

@@ -65,6 +65,8 @@ class S3Remote:
         if config.output:
             self._buckets[config.output] = "out"
         self._confirmed: dict[str, Stored] = {}
+        #: Bytes of content that the `write` under way has sent by now.
+        self.taken = 0
 
     def _ask(self, method: str, name: CommitName, key: str = "", **more: Any) -> Answer:
         try:
@@ -120,12 +122,14 @@ class S3Remote:
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
         """One PUT after the other: several at a time only make the gateway slower."""
+        self.taken = 0
         for key in gone:
             self._ask("DELETE", name, key).close()
             self._confirmed.pop(key, None)
         for file in files:
             if self._confirmed.get(file.key) is not file:
                 self._put(name, file)
+            self.taken += file.size
 
     def _put(self, name: CommitName, file: Stored) -> None:
         if file.size > _LARGEST:

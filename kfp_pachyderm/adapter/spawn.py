@@ -15,6 +15,8 @@ def spawn() -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": search, "MALLOC_ARENA_MAX": "2"}
     # numpy is for large objects alone; its linear algebra would start a thread for each core
     environment["OPENBLAS_NUM_THREADS"] = "1"
+    # gRPC tells the step's log at each end of a job that the sidecar closes its connections
+    environment.setdefault("GRPC_VERBOSITY", "ERROR")
     # user code may look into the adapter's environment; the adapter works with the job's token
     environment.pop("KFP_PACHYDERM_TOKEN", None)
     return subprocess.Popen(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
@@ -33,8 +34,24 @@ LARGE = 2 * SEGMENT
 STEP = 16 * 2**20
 _AT_ONCE = 2
 
-#: Where content lies: files of the spool, and start and length of it in them.
-Segment = tuple[tuple[SpoolFile, ...], int, int]
+
+@dataclass(eq=False)
+class Segment:
+    """A part of a content, on its way into a file set.
+
+    Args:
+        files: of the spool, where the content lies.
+        start: the segment's first byte in the content.
+        size: bytes.
+        taken: bytes that have been read to be sent.
+    """
+
+    files: tuple[SpoolFile, ...]
+    start: int
+    size: int
+    taken: int = 0
+
+
 #: Makes a file set of a segment of a key's content, the first one removes what was there; answers its ID.
 Create = Callable[[str, Segment, bool], str]
 
@@ -57,7 +74,10 @@ def _senders() -> ThreadPoolExecutor:
 
 def read_segment(segment: Segment) -> Iterator[bytes]:
     """Its content, in pieces of at most 1 MiB."""
-    return read_files(*segment)
+    segment.taken = 0
+    for piece in read_files(segment.files, segment.start, segment.size):
+        segment.taken += len(piece)
+        yield piece
 
 
 class _Look:
@@ -107,7 +127,7 @@ class _Look:
         ends = [0, *self.ends]
         if whole and self.hash.size > ends[-1]:
             ends.append(self.hash.size)
-        return [(files, start, end - start) for start, end in pairwise(ends)]
+        return [Segment(files, start, end - start) for start, end in pairwise(ends)]
 
     @property
     def digests(self) -> list[bytes]:
@@ -130,7 +150,12 @@ class Staged:
         self._lock = threading.Lock()
         self._told = 0
         self._look = _Look()
-        self._sets: list[Future[str]] = []
+        self._sets: list[tuple[Segment, Future[str]]] = []
+
+    @property
+    def taken(self) -> int:
+        """Bytes of it that have been read to be sent."""
+        return sum(segment.taken for segment, _ in tuple(self._sets))
 
     def grown(self, *files: SpoolFile, expected: int = 0) -> None:
         """Says what there is of the content, so that the segments that are complete can be sent.
@@ -162,12 +187,13 @@ class Staged:
         with self._lock:
             for index, segment in enumerate(self._look.segments(files, whole)):
                 self._send(index, segment, create)
-            return list(self._sets)
+            return [made for _, made in self._sets]
 
     def _send(self, index: int, segment: Segment, create: Create) -> None:
-        made = self._sets[index] if index < len(self._sets) else None
+        made = self._sets[index][1] if index < len(self._sets) else None
         if made is None or (made.done() and (made.cancelled() or made.exception())):
-            self._sets[index : index + 1] = [_senders().submit(create, self.key, segment, index == 0)]
+            sent = _senders().submit(create, self.key, segment, index == 0)
+            self._sets[index : index + 1] = [(segment, sent)]
 
     def ids(self, create: Create, until: float) -> list[str]:
         """The file sets that hold all of it, in order.
@@ -211,7 +237,7 @@ class Staged:
     def forget(self) -> None:
         """Lets go of its file sets; those that nobody makes yet are not made."""
         with self._lock:
-            for made in self._sets:
+            for _, made in self._sets:
                 made.cancel()
             self._sets = []
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from kfp_pachyderm.adapter.config import CommitName, Flushed
+from kfp_pachyderm.adapter.config import CommitName, Flushed, Progress
 from kfp_pachyderm.adapter.failure import CallFailedError
 from kfp_pachyderm.adapter.objects import Stored
 from kfp_pachyderm.adapter.outputs import OutputBucket
@@ -75,6 +75,7 @@ class WriteBack:
         # also of streams whose fate is not known
         self._tried: set[str] = set()
         self._evicted: set[str] = set()
+        self._under_way: Remote | None = None
 
     def start(self) -> None:
         """From now on objects that lie untouched are sent beside the step's work."""
@@ -166,6 +167,13 @@ class WriteBack:
         finally:
             self._sending.release()
 
+    def progress(self) -> Progress:
+        """How much of what there is has been sent by now; from any thread."""
+        remote, unsent = self._under_way, self._unsent()
+        total = sum(file.size for file in self._bucket.files())
+        waiting = sum(file.size - (file.staged.taken if file.staged else 0) for file in unsent)
+        return Progress(total - waiting + (remote.taken if remote else 0), total)
+
     def _flush(self, deadline: float) -> Flushed:
         unsent, files = self._unsent(), self._bucket.files()
         if unsent or self._gone({file.key for file in files}):
@@ -193,7 +201,11 @@ class WriteBack:
         return f"{project}/{repo}@{commit_id}"
 
     def _send(self, batch: list[Stored], gone: list[str], target: Remote, timeout: float) -> None:
-        target.write(self._output, batch, gone, timeout)
+        self._under_way = target
+        try:
+            target.write(self._output, batch, gone, timeout)
+        finally:
+            self._under_way = None
 
     def _differing(self, files: list[Stored], target: Remote, timeout: float) -> list[Stored]:
         return target.differing(self._output, files, timeout)

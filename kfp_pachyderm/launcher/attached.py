@@ -11,7 +11,8 @@ from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.execution import Execution
 from kfp_pachyderm.launcher.gateway import DirectGateway, Gateway, sidecar_endpoint, start_adapter
 from kfp_pachyderm.launcher.open import Opened, withdraw
-from kfp_pachyderm.launcher.record import write_failure, write_record
+from kfp_pachyderm.launcher.quiet import quieted
+from kfp_pachyderm.launcher.record import look_further, write_failure, write_record
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.launcher.session import Session
 from kfp_pachyderm.launcher.signals import Interrupted, Signals
@@ -68,11 +69,13 @@ class Attached:
                 return 0
             except ChildFailed as failed:
                 self._fail(session, failed.code, str(failed))
-                say(f"{failed}; so has its job {self._opened.job.output}")
+                say(f"{failed}, and its job failed; {look_further(self._opened.job.output)}")
                 self.failure = str(failed)
                 return failed.code
             except BaseException as error:
                 self._fail(session, *_reason(error))
+                if self.begun and isinstance(error, PachydermError):
+                    say(look_further(self._opened.job.output))
                 raise
 
     def _attach(self, session: Session) -> None:
@@ -96,7 +99,14 @@ class Attached:
     def _work(self, session: Session, command: list[str]) -> None:
         gateway = self._gateway(session)
         work = Work(
-            self._pachd, self._opened, session, gateway, self._signals, command, self._folder, self._timeout
+            self._pachd,
+            self._opened,
+            session,
+            gateway,
+            self._signals,
+            quieted(command),
+            self._folder,
+            self._timeout,
         )
         info = work.run()
         self._signals.session = None

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
 from kfp_pachyderm.launcher.open import Opened
+from kfp_pachyderm.launcher.progress import Delivery
 from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.locator import Places, service_name
@@ -78,7 +79,7 @@ class AdapterGateway:
     def __init__(
         self, process: AdapterProcess, config: AdapterConfig, timeout: float, share: str = ""
     ) -> None:
-        self._process, self._share = process, share
+        self._process, self._share, self._writes = process, share, config.output is not None
         self.access_key, self.secret_key = config.access_key, config.secret_key
         self.endpoint = process.configure(config, time.monotonic() + timeout)
         self.objects: int | None = None
@@ -96,8 +97,12 @@ class AdapterGateway:
 
     def deliver(self, again: bool, timeout: float) -> None:
         """Sends what is not sent yet, or everything again to a new sidecar; verified."""
-        sent = self._process.resend(timeout) if again else self._process.flush(timeout)
-        self.objects = sent.objects
+        with Delivery() as delivery:
+            flush = self._process.resend if again else self._process.flush
+            sent = flush(timeout, delivery.told)
+            self.objects = sent.objects
+            if self._writes:
+                delivery.done(sent, again)
 
 
 def start_adapter(

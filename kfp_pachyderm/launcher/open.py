@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from kfp_pachyderm.launcher.execution import Execution, Identity
 from kfp_pachyderm.launcher.plan import make_plan
 from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.launcher.siblings import claim_free
-from kfp_pachyderm.launcher.sources import Source, about, pinned, read_sources
+from kfp_pachyderm.launcher.sources import Source, encoded, pinned, read_sources
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.claim import ClaimedJob, claim
 from kfp_pachyderm.pachyderm.client import Pachd
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 #: Seconds for which a look at the pipeline is as good as a new one.
 _FRESH = 1.0
+#: Commits that the log names.
+_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -120,15 +123,28 @@ def open_step(
         else _claim_in_turn(pachd, plans[0], found[0], deadline)
     )
     try:
-        announce(f"job={job.id} pipeline={plan} commit={job.output}")
-        for line in (line for one in sources for line in about(config, one)):
-            say(line)
         inputs = {name: commit for one in sources for name, commit in one.named.items()}
+        announce_job(job, inputs)
+        for line in encoded(config, sources):
+            say(line)
         signed = beside(lambda: _sign(pachd, config, execution, task, inputs, job, plan.sibling_of))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
     return Opened(config, plan, sources, job, signed)
+
+
+def announce_job(job: ClaimedJob, inputs: Mapping[str, Reference]) -> None:
+    """Says which job it is, and what it reads.
+
+    Args:
+        job: the job.
+        inputs: name → commit.
+    """
+    named = [f"{name}={commit}" for name, commit in inputs.items()]
+    more = [f"{len(named) - _TOLD} commits more, which the record names"] if len(named) > _TOLD else []
+    read = f" from {', '.join([*named[:_TOLD], *more])}" if named else ""
+    announce(f"job={job.id} pipeline={job.project}/{job.pipeline} commit={job.output}{read}")
 
 
 def _sign(

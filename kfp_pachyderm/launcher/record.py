@@ -18,6 +18,7 @@ from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference
 from kfp_pachyderm.provenance.behind import inputs_tree
 from kfp_pachyderm.provenance.files import FileList, file_list
+from kfp_pachyderm.provenance.graph.wording import duration, size
 from kfp_pachyderm.provenance.page import page
 from kfp_pachyderm.provenance.record import StepRecord
 from kfp_pachyderm.provenance.stored import DIGEST_KEY, entries
@@ -67,14 +68,20 @@ def write_record(
         objects=objects,
         files=looked.result(),
     )
-    said = entries(ended)
+    stored = entries(ended)
     # a job that somebody else's pipeline had made before stays the first one's
     if all(commit.metadata.get(key) == value for key, value in record.task.identity().items()):
-        jobs.write_metadata(pachd, record.output, said)
-    metadata = {**ended.metadata(), "record_digest": said[DIGEST_KEY]}
+        jobs.write_metadata(pachd, record.output, stored)
+    metadata = {**ended.metadata(), "record_digest": stored[DIGEST_KEY]}
     write_outputs(execution, record.output, page(ended, behind.result()), metadata)
-    say(f"job {ended.job} {ended.state}: {ended.size} bytes in {ended.output}")
+    said = f"{size(ended.size)} in {duration(ended.duration)}"
+    say(f"job {ended.job} {ended.state}: {said}; {look_further(ended.output)}")
     return ended
+
+
+def look_further(output: Reference) -> str:
+    """The command that shows what a job made, and from what."""
+    return f"look further: kfp-pachyderm lineage {output}"
 
 
 def _files(pachd: Pachd, output: Reference) -> FileList | None:

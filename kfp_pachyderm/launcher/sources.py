@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,8 +25,6 @@ from kfp_pachyderm.pachyderm.references import Reference, is_empty, parse, resol
 MOST = 200
 #: Commits that are asked for at once.
 _AT_ONCE = 16
-#: Commits of one input that the log names.
-_TOLD = 20
 #: How KFP writes a channel that stands in a list; kfp.local leaves it so (local/placeholder_utils.py).
 _CHANNEL = re.compile(r"\{\{\$\.inputs\.parameters\['(?P<name>[^']+)'\]\}\}")
 
@@ -197,15 +195,13 @@ def _gathered(pipeline: str, found: list[Source]) -> Iterator[Source]:
             yield one
 
 
-def about(config: StepConfig, one: Source) -> Iterator[str]:
-    """What the step's log says of an input."""
-    decoded = one.config.s3 and config.gateway == "adapter"
-    mark = f" (keys are percent-encoded in Pachyderm{'' if decoded else ', and shown so'})"
-    every = list(one.named.items())
-    for name, commit in every[:_TOLD]:
-        yield f"input {name}: {commit}{mark if commit.encoding else ''}"
-    if len(every) > _TOLD:
-        yield f"input {one.config.name}: {len(every) - _TOLD} commits more; the record names all {len(every)}"
+def encoded(config: StepConfig, sources: Iterable[Source]) -> Iterator[str]:
+    """What the log says of inputs whose keys are encoded in Pachyderm."""
+    for one in sources:
+        if any(commit.encoding for commit in one.named.values()):
+            decoded = one.config.s3 and config.gateway == "adapter"
+            shown = "" if decoded else ", and shown so"
+            yield f"input {one.config.name}: its keys are percent-encoded in Pachyderm{shown}"
 
 
 def pinned(plan: PipelinePlan, commits: list[Reference]) -> PipelinePlan:

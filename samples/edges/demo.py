@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import skimage
+from live import StepList
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs
 from pipeline import edge_detection  # the sample, in this folder
@@ -49,6 +51,22 @@ def _paths(client: Client, commit: pfs.Commit) -> list[str]:
     return [info.file.path for info in client.pfs.walk_file(file=pfs.File(commit=commit, path="/"))]
 
 
+def run_pipeline(log: Path) -> str:
+    """Runs the pipeline by kfp.local, whose log goes to a file.
+
+    Returns:
+        The montage's commit.
+
+    Raises:
+        SystemExit: a step failed.
+    """
+    try:
+        with StepList(log) as steps, redirect_stdout(steps):
+            return edge_detection(sigma=1.5).output
+    except RuntimeError as error:
+        raise SystemExit(f"{error}\nlog      {log}") from error
+
+
 def recorded_steps(kfp_root: Path) -> list[dict[str, object]]:
     """What KFP recorded of every step of the newest run: the metadata of its artifact `pachyderm`."""
     newest = max(kfp_root.iterdir(), key=lambda run: run.stat().st_mtime)
@@ -87,12 +105,12 @@ def show(record: dict[str, object]) -> None:
 def main() -> None:
     """Runs the demo in ./.demo."""
     demo = Path(".demo").resolve()
-    kfp_root = demo / "kfp"
+    kfp_root, log = demo / "kfp", demo / "demo.log"
     print(f"starting the embedded Pachyderm in {demo / 'pachyderm'} ...", flush=True)
     with pachyderm.local.init(demo / "pachyderm", pipeline_root=str(kfp_root)) as embedded:
         photographs = put_photographs(embedded.client)
-        print(f"photographs: {photographs}\nrunning samples/edges/pipeline.py with kfp.local ...", flush=True)
-        made = edge_detection(sigma=1.5).output
+        print(f"photographs: {photographs}\nrunning samples/edges/pipeline.py with kfp.local:\n", flush=True)
+        made = run_pipeline(log)
         steps = recorded_steps(kfp_root)
         behind = provenance.lineage(made)
         fetch_picture(embedded.client, made, demo / "montage.png")
@@ -107,7 +125,7 @@ def main() -> None:
         show(step)
     print("\nlineage of the montage")
     print("\n".join(f"  {line}" for line in behind.text().splitlines()))
-    print(f"\npicture  {demo / 'montage.png'}\nrecord   {demo / 'record.json'}")
+    print(f"\npicture  {demo / 'montage.png'}\nrecord   {demo / 'record.json'}\nlog      {log}")
 
 
 if __name__ == "__main__":

@@ -113,5 +113,5 @@ def test_a_stream_that_stands_still_is_given_up(proxy: Proxy, pachyderm: Pachyde
 
 
 def test_an_empty_stream_only_deletes() -> None:
-    made = [pfs.ModifyFileRequest().parse(one) for one in requests(("p", "r", "c"), [], ["gone"])]
+    made = [pfs.ModifyFileRequest().parse(one) for one in requests(("p", "r", "c"), [], ["gone"], [].append)]
     assert [one.delete_file.path for one in made[1:]] == ["/gone"]

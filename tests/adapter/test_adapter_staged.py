@@ -87,7 +87,7 @@ class Steps:
         def create(sets: FileSets, key: str, segment: Segment, first: bool) -> str:
             found = real(sets, key, segment, first)
             with self.ready:
-                self.made.append((key, segment[2], first))
+                self.made.append((key, segment.size, first))
                 self.ready.notify_all()
             return found
 

@@ -53,10 +53,14 @@ def test_a_file_and_a_folder_go_there_and_back(pachyderm: Pachyderm) -> None:
     assert metadata["kfp-pachyderm/artifact"].endswith("/make-table/table")
 
 
-def test_records_are_pages_with_metadata(pachyderm: Pachyderm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_pages_with_metadata(
+    pachyderm: Pachyderm, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     commit = pachyderm.put("vision/data", {"/a/b.txt": "four", "/c.txt": "five5"})
     got = get(commit=MASTER, path="/a/")
     assert got.outputs["commit"] == commit
+    said = rf"\[kfp-pachyderm\] got 1 file, 4 B, in .* s; look further: kfp-pachyderm lineage {commit}"
+    assert re.search(said, capfd.readouterr().out)
     assert got.outputs["artifact"].metadata == {"commit": commit, "path": "/a", "files": 1, "size_bytes": 4}
     record = got.outputs["pachyderm"]
     assert record.metadata["commit"] == commit

@@ -39,7 +39,7 @@ class Row:
     step: str = "0"
     jobs: str = "SUCCESS"
     output: str = "whole"
-    message: str = r"job … SUCCESS: 3245728 bytes in edges@…"
+    message: str = r"job … SUCCESS: 3.1 MiB in …; look further: kfp-pachyderm lineage edges@…"
     own_server: bool = False
     slow: bool = False
     lease: float = LEASE

@@ -91,7 +91,7 @@ def test_a_step_finds_its_pipeline_as_it_wants_it(step: Runner) -> None:
     assert (first.data_total, first.data_processed) == (0, 0)
     ended = step.run("pass")
     assert ended.code == 0
-    assert f"input images: default/in-{step.name}@{commit}" in ended.err
+    assert f" from images=default/in-{step.name}@{commit}\n" in ended.out
     assert pipeline(step).version == 1
     assert len(step.jobs()) == 2
     assert "made ahead" not in snapshot(step).stderr

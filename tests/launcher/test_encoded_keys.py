@@ -54,7 +54,7 @@ def test_a_step_that_reads_an_encoded_commit_sees_its_keys(step: Runner) -> None
     second = after(step)
     ended = second.run(READ, second.config(inputs=(InputConfig("before", step.name),)))
     assert ended.code == 0
-    assert "(keys are percent-encoded in Pachyderm)" in ended.out + ended.err
+    assert "input before: its keys are percent-encoded in Pachyderm\n" in ended.out + ended.err
     # its own keys are as they are
     assert files(step.pachd, "default", second.name, ended.job) == {"/seen%2B": 0}
     commit = Reference("default", second.name, ended.job)

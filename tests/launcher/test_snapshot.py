@@ -98,5 +98,5 @@ def test_a_step_resolves_what_was_left_open(step: Runner) -> None:
     commit = step.fill()
     there = step.run("pass", images=left)
     assert there.code == 0
-    assert f"input images: default/{repo}@{commit}" in there.err
+    assert f" from images=default/{repo}@{commit}\n" in there.out
     assert "?" not in (step.folder / "pachyderm").read_text()

@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from samples import load_sample
 from tests.long import long
+from tests.terminal import read_line
 from tests.waiting import PATIENCE, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +63,23 @@ def left_behind(folder: Path) -> list[str]:
     return found
 
 
+def check_list(output: str, log: Path) -> None:
+    """The steps are a few lines; the log has all that they said."""
+    assert f"log      {log}" in output
+    steps = re.findall(r"^([a-z-]+) +SUCCESS(?:, (.*))?, \d+\.\d s$", output, re.MULTILINE)
+    assert [(name, said.split(",")[0]) for name, said in steps] == [
+        ("pachyderm-snapshot", ""),
+        ("edges", "5 objects"),
+        ("montage", "1 object"),
+    ]
+    assert len(output.splitlines()) < 50
+    text = log.read_text()
+    assert "outlined coffee.png" in text
+    assert "[kfp-pachyderm] job=" in text
+    assert "\x1b" not in text
+    assert len(text.splitlines()) < 100
+
+
 def wait_until_gone(folder: Path) -> None:
     wait_for(lambda: not left_behind(folder), f"the end of what works in {folder}")
 
@@ -81,6 +100,7 @@ def test_demo_shows_where_the_montage_came_from_and_works_again(tmp_path: Path) 
     assert record["lineage"][first["output_commit"]] == [record["photographs"]]
     for shown in (first["job"], second["job"], record["photographs"], record["picture"]):
         assert shown in output
+    check_list(output, tmp_path / ".demo" / "demo.log")
 
     picture = np.asarray(Image.open(record["picture"]))
     assert picture.shape == (480, 5 * 320, 3)
@@ -114,13 +134,59 @@ def demo_with_a_job(folder: Path) -> Iterator[subprocess.Popen[str]]:
         try:
             assert demo.stdout
             for line in demo.stdout:
-                if "[kfp-pachyderm] job=" in line:
+                if re.match(r"edges +job ", line):
                     break
             yield demo
             demo.stdout.read()
             demo.wait(PATIENCE)
         finally:
             demo.kill()
+
+
+def test_a_demo_that_fails_shows_why(tmp_path: Path) -> None:
+    for file in ("demo.py", "live.py", "pipeline.py"):
+        shutil.copy(DEMO.with_name(file), tmp_path)
+    pipeline = tmp_path / "pipeline.py"
+    pipeline.write_text(pipeline.read_text().replace("    import io\n", "    import no_such_module\n", 1))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "demo.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.search(r"^edges +FAILURE, \d+\.\d s$", done.stdout, re.MULTILINE)
+    assert "    ModuleNotFoundError: No module named 'no_such_module'" in done.stdout
+    assert re.search(r"^    .*look further: kfp-pachyderm lineage", done.stdout, re.MULTILINE)
+    log = tmp_path / ".demo" / "demo.log"
+    assert done.stderr.splitlines()[-1] == f"log      {log}"
+    assert "no_such_module" in log.read_text()
+    wait_until_gone(tmp_path)
+
+
+def test_on_a_terminal_the_list_follows_the_step_that_runs(tmp_path: Path) -> None:
+    terminal, theirs = os.openpty()
+    live = load_sample("edges", "live")
+    with open(theirs, "w") as shown, live.StepList(tmp_path / "log", shown) as steps:
+        steps.write(
+            "10:00:00.1 - INFO - Executing task \x1b[96m'edges'\x1b[0m\n    [kfp-pachyderm] job=0e45 pipe"
+        )
+        steps.write("line=vision/edges\n    [kfp-pachyderm] job 0e45 is CREATED, waiting for the worker\n")
+        steps.write(
+            "    outlined a.png\n    [kfp-pachyderm] delivered: 5 objects, 54.0 KiB, verified, in 0.1 s\n"
+        )
+        steps.write("INFO - Task 'edges' finished with status SUCCESS\n")
+        text = read_line(terminal)
+    os.close(terminal)
+    *drawn, last = text.split("\r\x1b[K")[1:]
+    assert [" ".join(one.split()) for one in drawn] == [
+        "edges starts",
+        "edges job 0e45",
+        "edges job 0e45 is CREATED, waiting for the worker",
+    ]
+    assert re.fullmatch(r"edges +SUCCESS, 5 objects, 54.0 KiB, 0\.\d s\r\n", last)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kfp_pachyderm.launcher.execution import Execution
-from kfp_pachyderm.launcher.record import write_outputs
-from kfp_pachyderm.launcher.say import announce
+from kfp_pachyderm.launcher.record import look_further, write_outputs
+from kfp_pachyderm.launcher.say import announce, say
 from kfp_pachyderm.pachyderm.client import Pachd
 from kfp_pachyderm.pachyderm.references import Reference, parse
+from kfp_pachyderm.provenance.graph.wording import duration, size
 from kfp_pachyderm.provenance.page import commit_page
 from kfp_pachyderm.provenance.record import CommitRecord
 from kfp_pachyderm.provenance.task import KfpTask
@@ -27,12 +28,14 @@ class Call:
         execution: KFP's side: inputs and outputs.
         task: the same for the record.
         deadline: `time.monotonic()` until which Pachyderm is waited for.
+        began: `time.monotonic()` when it began.
     """
 
     pachd: Pachd
     execution: Execution
     task: KfpTask
     deadline: float
+    began: float = field(default_factory=time.monotonic)
 
     def reference(self, name: str) -> Reference:
         """The commit reference in an input parameter.
@@ -45,6 +48,12 @@ class Call:
     def seconds_left(self) -> float:
         """Seconds until the deadline."""
         return self.deadline - time.monotonic()
+
+    def done(self, verb: str, files: int, count: int, commit: Reference) -> None:
+        """Says what was done with how many files and bytes of the commit, and how to look further."""
+        took = duration(time.monotonic() - self.began)
+        every = f"{files} file{'' if files == 1 else 's'}"
+        say(f"{verb} {every}, {size(count)}, in {took}; {look_further(commit)}")
 
     def record(self, commit: Reference, facts: dict[str, str | int]) -> None:
         """Writes the outputs `commit` and `pachyderm`.

@@ -30,6 +30,7 @@ def get(call: Call) -> None:
     facts: dict[str, str | int] = {"path": path, "files": len(found), "size_bytes": size}
     describe_artifact(call.execution, "artifact", {"commit": str(commit), **facts})
     call.record(commit, facts)
+    call.done("got", len(found), size, commit)
 
 
 def _walk(call: Call, commit: Reference, path: str) -> list[pfs.FileInfo]:

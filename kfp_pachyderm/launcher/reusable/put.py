@@ -41,6 +41,7 @@ def put(call: Call) -> None:
     write_metadata(call.pachd, commit, entries(ended))
     size = sum(file.stat().st_size for file in files.values())
     call.record(commit, {"branch": str(branch), "artifact": uri, "files": len(files), "size_bytes": size})
+    call.done("put", len(files), size, commit)
 
 
 def _fill(call: Call, commit: Reference, files: dict[str, Path], uri: str) -> StepRecord:

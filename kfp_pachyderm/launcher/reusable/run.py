@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from kfp_pachyderm.errors import CommitReferenceError
 from kfp_pachyderm.launcher.code import begun
-from kfp_pachyderm.launcher.open import withdraw
+from kfp_pachyderm.launcher.open import announce_job, withdraw
 from kfp_pachyderm.launcher.record import write_failure, write_record
 from kfp_pachyderm.launcher.reusable.call import PROJECT, Call
-from kfp_pachyderm.launcher.say import announce, say
+from kfp_pachyderm.launcher.say import say
 from kfp_pachyderm.pachyderm import job as jobs
 from kfp_pachyderm.pachyderm.existing import ExistingInput, ExistingPipeline, inspect_existing, job_on
 from kfp_pachyderm.pachyderm.references import Reference, parse, resolve
@@ -28,6 +28,7 @@ def run(call: Call) -> None:
     commits = _commits(call, pipeline)
     job, ours = job_on(call.pachd, pipeline, commits, call.deadline, say)
     record = begun(call.task, job.output, commits, Code(), job)
+    announce_job(job, commits)
     try:
         _record_start(call, record)
         info = jobs.follow(call.pachd, job, call.deadline, say)
@@ -62,9 +63,6 @@ def _resolve(call: Call, one: ExistingInput, given: Mapping[str, str]) -> Refere
 
 
 def _record_start(call: Call, record: StepRecord) -> None:
-    announce(f"job={record.job} pipeline={record.project}/{record.pipeline} commit={record.output}")
-    for name, commit in record.inputs.items():
-        say(f"input {name}: {commit}")
     if RUN_KEY not in jobs.inspect_output(call.pachd, record.output).metadata:
         signs = {**call.task.commit_metadata(), **entries(record)}
         jobs.write_metadata(call.pachd, record.output, signs)

@@ -1,0 +1,41 @@
+"""Seconds that pip needs to find what to install, for the core and each extra, without constraints.txt."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+#: Seconds; what takes longer is a resolver that searches.
+MOST = 120.0
+
+
+def resolve(python: Path, what: str) -> tuple[bool, float]:
+    """Whether pip found a solution, and how long it took; nothing is installed."""
+    began = time.monotonic()
+    command = [str(python), "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", what]
+    done = subprocess.run(command, check=False)
+    return done.returncode == 0, time.monotonic() - began
+
+
+def main() -> int:
+    """Prints a line for each; 1 if one takes too long."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    good = True
+    with tempfile.TemporaryDirectory(prefix="kfp-pachyderm-resolve-") as folder:
+        venv.create(folder, with_pip=True)
+        python = Path(folder) / "bin" / "python"
+        for extra in ("", *(f"[{name}]" for name in extras)):
+            found, seconds = resolve(python, f"{ROOT}{extra}")
+            good = good and found and seconds < MOST
+            print(f"kfp-pachyderm{extra:<14} {seconds:5.0f} s{'' if found else '  no solution'}", flush=True)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
