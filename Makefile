@@ -24,7 +24,7 @@ demo: .venv/.demo  ## the main job: a KFP pipeline whose steps are Pachyderm job
 	@$(BIN)/python samples/edges/demo.py
 
 .PHONY: test
-test: lint types rooms auth unit  ## everything that CI checks
+test: lint types rooms docs auth unit  ## everything that CI checks
 
 .PHONY: ci
 ci: test  ## what CI runs: the same as `make test`
@@ -42,6 +42,18 @@ types: .venv/.dev  ## mypy, strict
 .PHONY: rooms
 rooms: .venv/.dev  ## the arrows between the rooms
 	$(BIN)/lint-imports
+
+# awscli pins another docutils than Sphinx takes, so it has a venv of its own.
+.venv/.docs: pyproject.toml docs/constraints.txt
+	$(PYTHON) -m venv .venv/docs
+	.venv/docs/bin/python -m pip install --quiet --disable-pip-version-check -c docs/constraints.txt -e '.[docs]'
+	@touch $@
+
+.PHONY: docs
+docs: .venv/.docs  ## the site, in .site/; warnings are errors, all links are checked
+	rm -rf .site
+	.venv/docs/bin/sphinx-build --quiet --fail-on-warning --keep-going -d .venv/docs/pages docs .site
+	.venv/docs/bin/python docs/building/check.py .site
 
 .PHONY: unit
 unit: .venv/.dev  ## the tests
@@ -140,6 +152,10 @@ format: .venv/.dev  ## format the code
 lock: .venv/.dev  ## write constraints.txt again, names and versions only
 	$(BIN)/python -m pip freeze --exclude-editable --exclude kfp-pachyderm | LC_ALL=C sort -f > constraints.txt
 
+.PHONY: lock-docs
+lock-docs: .venv/.docs  ## write docs/constraints.txt again
+	.venv/docs/bin/python -m pip freeze --exclude-editable --exclude kfp-pachyderm | LC_ALL=C sort -f > docs/constraints.txt
+
 .PHONY: clean
 clean:  ## remove what the other targets made
-	rm -rf .venv .demo .pachyderm dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .site docs/samples .demo .pachyderm dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
