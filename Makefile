@@ -127,6 +127,10 @@ components: .venv/.dev  ## write the component.yaml files again
 notebook: .venv/.dev  ## run the notebook and write it with its outputs
 	$(BIN)/python samples/notebooks/execute.py
 
+.PHONY: pictures
+pictures: .venv/.dev  ## make the gallery's pictures again, from runs of the samples
+	$(BIN)/python samples/pictures.py
+
 .PHONY: bench
 bench: .venv/.bench  ## the figures: the adapter's targets, step overhead, import, growth
 	$(BIN)/python -m benchmarks

@@ -45,11 +45,9 @@ class Sample:
 
     @property
     def picture(self) -> str:
-        """The README's first picture, as Markdown."""
+        """The README's first picture, else picture.png beside it, as Markdown."""
         found = _PICTURE.search(self.text)
-        if found is None:
-            raise ValueError(f"{self.readme} has no picture: make one from a run of the sample")
-        return found[0]
+        return found[0] if found else f"![what {self.name} makes](picture.png)"
 
 
 def samples() -> list[Sample]:
@@ -87,8 +85,8 @@ def _page(sample: Sample) -> str:
 
 def _entry(sample: Sample) -> str:
     index = PAGES / "index.md"
-    head = f"## [{sample.name}]({sample.name}.md)\n\n{sample.line}\n\n{sample.picture}\n"
-    return relocated(head, sample.readme, index) if sample.name else head
+    head = f"## [{sample.name}](README.md)\n\n{sample.line}\n\n{sample.picture}\n"
+    return relocated(head, sample.readme, index)
 
 
 def _contents(found: list[Sample]) -> str:

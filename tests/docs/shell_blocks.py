@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import click
@@ -30,6 +30,12 @@ def commands(text: str) -> list[str]:
     return [line for line in (re.sub(r"(^|\s+)#.*", "", line).strip() for line in lines) if line]
 
 
+def are_commands(text: str) -> bool:
+    """Whether a block of no language has nothing but commands."""
+    found = commands(text)
+    return bool(found) and all(one.split()[0] in _WAYS for one in found)
+
+
 def check(command: str, folder: Path, beside: Path) -> None:
     """Runs a command, or looks whether what it names is there.
 
@@ -41,7 +47,7 @@ def check(command: str, folder: Path, beside: Path) -> None:
     Raises:
         AssertionError: it does not work, or nobody knows how to check it.
     """
-    words = shlex.split(command)
+    words = list(takewhile(lambda one: one not in (">", "|", "&&"), shlex.split(command)))
     assert words[0] in _WAYS, f"nobody knows how to check {command!r}"
     _WAYS[words[0]](words[1:], folder, beside)
 
@@ -105,6 +111,12 @@ def _pachctl(words: list[str], folder: Path, beside: Path) -> None:
     assert words[0] in _PACHCTL, words
 
 
+def _docker(words: list[str], folder: Path, beside: Path) -> None:
+    """An image that is built: of a folder that has a Dockerfile."""
+    if words[0] == "build":
+        assert (ROOT / words[-1] / "Dockerfile").is_file(), words
+
+
 def _nothing_to_check(words: list[str], folder: Path, beside: Path) -> None:
     """What the shell itself has: words that could be split are all that can be asked."""
 
@@ -117,6 +129,7 @@ _WAYS: dict[str, Callable[[list[str], Path, Path], None]] = {
     "python": _python,
     "kubectl": _kubectl,
     "pachctl": _pachctl,
+    "docker": _docker,
     "cd": _nothing_to_check,
     "export": _nothing_to_check,
     "curl": _nothing_to_check,

@@ -4,7 +4,8 @@
   (world.py); the pipelines that they make are compiled. A comment above a block says otherwise:
   `<!-- run: step -->`, inside of a step; `<!-- run: parse -->`, what can't run here: syntax, names and
   arguments of this package are checked.
-- `sh`: each command is run, or what it names is looked for (shell_blocks.py).
+- `sh`, and a block without a language that has nothing but commands: each is run, or what it names is looked
+  for (shell_blocks.py).
 - `yaml`: parsed; what is Kubernetes', by its schema.
 - `text` is what something shows, no code. What Sphinx alone reads (`{...}`), `make docs` builds.
 """
@@ -15,6 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import kubernetes_validate
@@ -25,9 +27,18 @@ from kfp_pachyderm import local
 from kfp_pachyderm.embedded.process import start
 from kfp_pachyderm.testing import Pachyderm
 from tests.docs import python_blocks, shell_blocks, world
-from tests.docs.pages import ROOT, Block, blocks, pages
+from tests.docs.pages import ROOT, Block, blocks, name_of, pages
+from tests.docs.shell_blocks import are_commands
 
-EVERY = [one for page in pages() for one in blocks(page)]
+#: Pages whose blocks a test of their own runs, with what they need.
+OWN_TESTS = {"docs/openlineage.md": "tests/openlineage/test_openlineage_docs.py"}
+
+
+def _with_language(block: Block) -> Block:
+    return replace(block, language="sh") if not block.language and are_commands(block.text) else block
+
+
+EVERY = [_with_language(one) for page in pages() if name_of(page) not in OWN_TESTS for one in blocks(page)]
 WAYS = {
     ("python", ""),
     ("python", "step"),
@@ -50,6 +61,12 @@ def test_no_block_escapes(block: Block) -> None:
         "name its language (python, sh, yaml; text is no code), and how it is run by a comment "
         "above: <!-- run: step -->, <!-- run: parse -->"
     )
+
+
+def test_a_page_that_is_left_out_has_a_test_of_its_own() -> None:
+    for page in pages():
+        if test := OWN_TESTS.get(name_of(page)):
+            assert page.name in (ROOT / test).read_text()
 
 
 @contextmanager

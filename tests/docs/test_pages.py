@@ -107,3 +107,13 @@ def test_every_command_helps() -> None:
         assert command.help, name
         silent = [one.name for one in command.params if isinstance(one, click.Option) and not one.help]
         assert silent == [], name
+
+
+def test_every_sample_has_a_readme_with_one_line_and_a_picture() -> None:
+    samples = sorted(one.parent for one in (ROOT / "samples").glob("*/*.py"))
+    assert samples
+    for sample in samples:
+        title, line, *rest = (sample / "README.md").read_text().split("\n\n")
+        assert title.startswith("# "), sample
+        assert line[0].isalpha(), sample
+        assert "![" in "".join(rest) or (sample / "picture.png").exists(), f"{sample.name} has no picture"
