@@ -24,7 +24,8 @@ exclude_patterns = ["building"]
 # As the forge makes them: a link to a heading works in both.
 myst_heading_anchors = 4
 
-autodoc_default_options = {"members": True}
+# In docstrings a word in backquotes is code.
+default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 maximum_signature_line_length = 80
@@ -36,4 +37,5 @@ html_title = f"kfp-pachyderm {release}"
 html_static_path = ["building/static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False

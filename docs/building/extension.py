@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
+import kfp_pachyderm
 from building import gallery
 from building.links import relocated
 
@@ -17,12 +19,21 @@ FURTHER = "% further pages"
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("builder-inited", _write_gallery)
+    app.connect("builder-inited", _forget_overloads)
     app.connect("source-read", _change_source)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def _write_gallery(app: Sphinx) -> None:
     gallery.write(Path(app.srcdir))
+
+
+def _forget_overloads(_: Sphinx) -> None:
+    """They tell type checkers more; a reader would find the same long signature twice."""
+    for function in (kfp_pachyderm.s3_enabled, kfp_pachyderm.pipeline):
+        analyzer = ModuleAnalyzer.for_module(function.__module__)
+        analyzer.analyze()
+        analyzer.overloads.clear()
 
 
 def _change_source(app: Sphinx, page: str, source: list[str]) -> None:

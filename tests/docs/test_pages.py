@@ -56,7 +56,7 @@ def test_every_error_has_its_paragraph() -> None:
     assert sorted(sections) == sorted(one.__name__ for one in classes)
     for name, section in sections.items():
         for part in ("Cause", "Tried", "Way out"):
-            assert re.search(rf"^\*\*{part}\.\*\* \S", section, re.MULTILINE), (name, part)
+            assert re.search(rf"^- \*\*{part}\.\*\* \S", section, re.MULTILINE), (name, part)
 
 
 def test_every_error_says_in_its_docstring_where_its_paragraph_is() -> None:
