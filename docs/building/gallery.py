@@ -47,7 +47,7 @@ class Sample:
     def picture(self) -> str:
         """The README's first picture, else picture.png beside it, as Markdown."""
         found = _PICTURE.search(self.text)
-        return found[0] if found else f"![what {self.name} makes](picture.png)"
+        return found[0] if found else f"![a run of the sample {self.name}](picture.png)"
 
 
 def samples() -> list[Sample]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import re
 import traceback
 import warnings
 from collections.abc import Callable
@@ -17,9 +16,6 @@ from kfp.dsl.graph_component import GraphComponent
 import kfp_pachyderm
 from tests.docs import world
 from tests.docs.pages import Block
-
-#: The first line of a block that shows a file, which later commands name.
-_FILE = re.compile(r"# (\w+\.py)\n")
 
 
 def run_page(blocks: list[Block], folder: Path, filled: Callable[[str], str]) -> dict[Block, str]:
@@ -40,8 +36,6 @@ def run_page(blocks: list[Block], folder: Path, filled: Callable[[str], str]) ->
 def _run(block: Block, space: dict[str, object], folder: Path, filled: Callable[[str], str]) -> None:
     file = folder / f"{block.page.stem}_{block.line}.py"
     file.write_text(filled(block.text))
-    if named := _FILE.match(block.text):
-        (folder / named[1]).write_text(block.text)
     before = dict(space)
     with warnings.catch_warnings():
         # KFP's, of another Python to come: what a page shows is no longer for it

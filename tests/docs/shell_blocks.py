@@ -36,18 +36,21 @@ def are_commands(text: str) -> bool:
     return bool(found) and all(one.split()[0] in _WAYS for one in found)
 
 
-def check(command: str, folder: Path, beside: Path) -> None:
+def check(command: str, folder: Path, beside: Path, code: str | None = None) -> None:
     """Runs a command, or looks whether what it names is there.
 
     Args:
         command: with IDs in the place of placeholders.
         folder: where it runs.
         beside: the folder of the page, which it may name files of; else those of the repository.
+        code: the page's own first Python block: a file that the page has the reader write.
 
     Raises:
         AssertionError: it does not work, or nobody knows how to check it.
     """
     words = list(takewhile(lambda one: one not in (">", "|", "&&"), shlex.split(command)))
+    if code and "--py" in words and "/" not in (file := words[words.index("--py") + 1]):
+        (folder / file).write_text(code)
     assert words[0] in _WAYS, f"nobody knows how to check {command!r}"
     _WAYS[words[0]](words[1:], folder, beside)
 
@@ -70,16 +73,15 @@ def _parsed(command: click.Command, words: list[str]) -> None:
 
 def _kfp(words: list[str], folder: Path, beside: Path) -> None:
     said = dict(pairwise(words))
-    source, target = _file(said["--py"], beside), folder / said["--output"]
-    program = Path(sys.executable).with_name("kfp")
-    command = [program, "dsl", "compile", "--py", source, "--output", target]
+    program, target = Path(sys.executable).with_name("kfp"), folder / said["--output"]
+    places = {said["--py"]: str(_file(said["--py"], folder, beside)), said["--output"]: str(target)}
+    command = [str(program), *(places.get(one, one) for one in words)]
     subprocess.run(command, check=True, timeout=300, cwd=folder, capture_output=True)
-    assert words[:2] == ["dsl", "compile"]
     assert target.exists()
 
 
-def _file(name: str, beside: Path) -> Path:
-    found = [one / name for one in (beside, ROOT) if (one / name).is_file()]
+def _file(name: str, *folders: Path) -> Path:
+    found = [one / name for one in (*folders, ROOT) if (one / name).is_file()]
     assert found, f"no {name}"
     return found[0]
 

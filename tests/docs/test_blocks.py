@@ -6,7 +6,7 @@
   arguments of this package are checked.
 - `sh`, and a block without a language that has nothing but commands: each is run, or what it names is looked
   for (shell_blocks.py).
-- `yaml`: parsed; what is Kubernetes', by its schema.
+- `yaml`, `json`: parsed; what is Kubernetes', by its schema.
 - `text` is what something shows, no code. What Sphinx alone reads (`{...}`), `make docs` builds.
 """
 
@@ -45,6 +45,7 @@ WAYS = {
     ("python", "parse"),
     ("sh", ""),
     ("yaml", ""),
+    ("json", ""),
     ("text", ""),
 }
 
@@ -58,7 +59,7 @@ def way(language: str, how: str = "") -> pytest.MarkDecorator:
 @pytest.mark.parametrize("block", EVERY, ids=lambda one: one.name)
 def test_no_block_escapes(block: Block) -> None:
     assert block.language.startswith("{") or (block.language, block.how) in WAYS, (
-        "name its language (python, sh, yaml; text is no code), and how it is run by a comment "
+        "name its language (python, sh, yaml, json; text is no code), and how it is run by a comment "
         "above: <!-- run: step -->, <!-- run: parse -->"
     )
 
@@ -137,12 +138,16 @@ def test_parses(block: Block) -> None:
 def test_commands(block: Block, made: world.World, folder: Path) -> None:
     found = shell_blocks.commands(made.filled(block.text))
     assert found
+    code = next((one.text for one in EVERY if (one.page, one.language) == (block.page, "python")), None)
     with _working_in(folder):
         for command in found:
-            shell_blocks.check(command, folder, block.page.parent)
+            shell_blocks.check(command, folder, block.page.parent, code)
 
 
-@way("yaml")
+# JSON is YAML, too
+@pytest.mark.parametrize(
+    "block", [one for one in EVERY if one.language in ("yaml", "json")], ids=lambda one: one.name
+)
 def test_yaml(block: Block) -> None:
     found = list(yaml.safe_load_all(block.text))
     assert found
