@@ -27,17 +27,17 @@ def relocated(text: str, page: Path, target: Path) -> str:
 
     Returns:
         The text with its relative links changed: to pages of docs/ and to pictures they lead on; to a sample
-        they lead to the sample's page; of other files of the repository only the link's text is left. What
-        leads nowhere is left as it is: Sphinx complains of it.
+        they lead to the sample's page; notebooks are offered for download; of other files of the repository
+        only the link's text is left. What leads nowhere is left as it is: Sphinx complains of it.
     """
 
     def changed(found: re.Match[str]) -> str:
         path = (page.parent / found["path"]).resolve()
         if not path.exists() or (DOCS in path.parents and page == target):
             return found[0]
-        if not found["picture"] and DOCS not in path.parents:
+        if not found["picture"] and DOCS not in path.parents and path.suffix != ".ipynb":
             sample = page_of(path)
-            if sample is None:
+            if sample in (None, target):
                 return found["text"]
             path = sample
         where = os.path.relpath(path, target.parent)
