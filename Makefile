@@ -52,7 +52,7 @@ rooms: .venv/.dev  ## the arrows between the rooms
 .PHONY: docs
 docs: .venv/.docs  ## the site, in .site/; warnings are errors, all links are checked
 	rm -rf .site
-	.venv/docs/bin/sphinx-build --quiet --fail-on-warning --keep-going -d .venv/docs/pages docs .site
+	.venv/docs/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -d .venv/docs/pages docs .site
 	.venv/docs/bin/python docs/building/check.py .site
 
 .PHONY: unit
