@@ -24,7 +24,7 @@ demo: .venv/.demo  ## the main job: a KFP pipeline whose steps are Pachyderm job
 	@$(BIN)/python samples/edges/demo.py
 
 .PHONY: test
-test: lint types rooms auth unit  ## everything that CI checks
+test: lint types rooms docs auth unit  ## everything that CI checks
 
 .PHONY: ci
 ci: test  ## what CI runs: the same as `make test`
@@ -42,6 +42,18 @@ types: .venv/.dev  ## mypy, strict
 .PHONY: rooms
 rooms: .venv/.dev  ## the arrows between the rooms
 	$(BIN)/lint-imports
+
+# awscli pins another docutils than Sphinx takes, so it has a venv of its own.
+.venv/.docs: pyproject.toml docs/constraints.txt
+	$(PYTHON) -m venv .venv/docs
+	.venv/docs/bin/python -m pip install --quiet --disable-pip-version-check -c docs/constraints.txt -e '.[docs]'
+	@touch $@
+
+.PHONY: docs
+docs: .venv/.docs  ## the site, in .site/; warnings are errors, all links are checked
+	rm -rf .site
+	.venv/docs/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -d .venv/docs/pages docs .site
+	.venv/docs/bin/python docs/building/check.py .site
 
 .PHONY: unit
 unit: .venv/.dev  ## the tests
@@ -115,6 +127,10 @@ components: .venv/.dev  ## write the component.yaml files again
 notebook: .venv/.dev  ## run the notebook and write it with its outputs
 	$(BIN)/python samples/notebooks/execute.py
 
+.PHONY: pictures
+pictures: .venv/.dev  ## make the gallery's pictures again, from runs of the samples
+	$(BIN)/python samples/pictures.py
+
 .PHONY: bench
 bench: .venv/.bench  ## the figures: the adapter's targets, step overhead, import, growth
 	$(BIN)/python -m benchmarks
@@ -158,6 +174,10 @@ release-check: .venv/.release  ## the same without a tag: whether HEAD could be 
 resolve: .venv/.dev  ## how long pip needs to resolve each extra without constraints.txt, in seconds
 	$(BIN)/python -m release.resolve
 
+.PHONY: lock-docs
+lock-docs: .venv/.docs  ## write docs/constraints.txt again
+	.venv/docs/bin/python -m pip freeze --exclude-editable --exclude kfp-pachyderm | LC_ALL=C sort -f > docs/constraints.txt
+
 .PHONY: clean
 clean:  ## remove what the other targets made
-	rm -rf .venv .container .dask .demo .digits .fan .jax .yaml .pachyderm dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .site docs/samples .container .dask .demo .digits .fan .jax .yaml .pachyderm dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

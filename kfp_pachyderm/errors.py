@@ -1,4 +1,4 @@
-"""Every error of kfp-pachyderm, one tree.
+"""Every error of kfp-pachyderm, one tree; docs/errors.md says for each the cause and the way out.
 
 PachydermError
 ├── PermanentError                    trying again changes nothing

@@ -106,7 +106,7 @@ class FileInput(_Input):
 
     Args:
         repo: the Pachyderm repo; it has to exist when the step runs.
-        glob: Pachyderm's glob: "/" is all of it as one datum, "/*" a datum for each top-level file or
+        glob: Pachyderm's glob: `/` is all of it as one datum, `/*` a datum for each top-level file or
             folder.
         branch: the branch whose newest good commit is read when the step is called without this input.
         name: the folder, and the KFP parameter that takes a commit reference; None: the repo's name.
