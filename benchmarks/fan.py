@@ -52,8 +52,8 @@ def measure() -> dict[str, float]:
     """The loop in a row and side by side, on pipelines that do not exist yet and on the same again."""
     from benchmarks.fixtures import make_repo
     from kfp_pachyderm.embedded.process import start
-    from kfp_pachyderm.local_real import sdk_client
-    from kfp_pachyderm.pachyderm.address import parse
+    from kfp_pachyderm.local.real_pachyderm import sdk_client
+    from kfp_pachyderm.pachd.connection.address import parse
 
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as text, start(Path(text) / "data") as server:

@@ -12,13 +12,13 @@ from typing import Any
 
 from kfp_pachyderm.embedded.process import start
 from kfp_pachyderm.embedded.server import EmbeddedServer
-from kfp_pachyderm.pachyderm import commits
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import Pachd, connect
+from kfp_pachyderm.pachd.commits import commit_facts
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import Pachd, connect
 from kfp_pachyderm.provenance import history
 from kfp_pachyderm.provenance.graph import assemble
-from kfp_pachyderm.provenance.graph.html import page
 from kfp_pachyderm.provenance.graph.model import Lineage
+from kfp_pachyderm.provenance.graph.views.html import page
 from tests.provenance.calls import counted
 from tests.provenance.histories import History, chain, layered
 
@@ -52,7 +52,7 @@ def _lineage(address: str, of: str, **options: Any) -> tuple[Lineage, Counter[st
 
 def _one_by_one(pachd: Pachd, found: Lineage) -> float:
     """Seconds of the yardstick: one InspectCommit for each commit, one after the other."""
-    return _timed(lambda: [commits.inspect(pachd, one.commit) for one in found.nodes])[1]
+    return _timed(lambda: [commit_facts.inspect(pachd, one.commit) for one in found.nodes])[1]
 
 
 def measure() -> dict[str, float]:

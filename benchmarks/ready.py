@@ -13,12 +13,12 @@ ROUNDS = 9
 #: As the launcher starts it; what Pachyderm answers in between is not the adapter's time.
 _PROGRAM = r"""
 import sys, time
-from kfp_pachyderm.importing import uncollected
+from kfp_pachyderm.fast_import import uncollected
 from kfp_pachyderm.launcher.__main__ import spawn_adapter
 with uncollected():
     spawned = spawn_adapter('{"kind": "step"}')
-    import kfp_pachyderm.launcher.run
-    from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
+    import kfp_pachyderm.launcher.dispatch
+    from kfp_pachyderm.adapter.control.process import AdapterConfig, AdapterProcess
 with AdapterProcess(spawned) as process:
     config = AdapterConfig("grpc://127.0.0.1:9", "", "", {}, ("p", "r", "c"), {}, "k", "s", sys.argv[1])
     endpoint = process.configure(config, time.monotonic() + 60)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from kfp_pachyderm.component.ir import launcher_command
+from kfp_pachyderm.authoring.ir import launcher_command
 from kfp_pachyderm.launcher.config import ReusableConfig
 
 HERE = Path(__file__).parent

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kfp_pachyderm import local, provenance, runtime, testing
-    from kfp_pachyderm.component import s3_enabled
+    from kfp_pachyderm.authoring.decorator import s3_enabled
+    from kfp_pachyderm.authoring.pipeline import pipeline
+    from kfp_pachyderm.authoring.spec import Connection, FileInput, HolderOptions, PipelineSpec, S3Input
     from kfp_pachyderm.errors import (
         AttachError,
         AuthenticationError,
@@ -48,8 +50,6 @@ if TYPE_CHECKING:
         UnknownAnswerError,
         WriteBackError,
     )
-    from kfp_pachyderm.pipeline import pipeline
-    from kfp_pachyderm.spec import Connection, FileInput, HolderOptions, PipelineSpec, S3Input
 
     __version__: str
 
@@ -103,9 +103,11 @@ __all__ = [
 
 _MODULES = ("local", "provenance", "runtime", "testing")
 _HOME = {
-    "s3_enabled": "component",
-    "pipeline": "pipeline",
-    **dict.fromkeys(("Connection", "FileInput", "HolderOptions", "PipelineSpec", "S3Input"), "spec"),
+    "s3_enabled": "authoring.decorator",
+    "pipeline": "authoring.pipeline",
+    **dict.fromkeys(
+        ("Connection", "FileInput", "HolderOptions", "PipelineSpec", "S3Input"), "authoring.spec"
+    ),
     **{name: "errors" for name in __all__ if name.endswith("Error")},
 }
 

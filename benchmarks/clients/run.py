@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks.clients.programs import driver
-from kfp_pachyderm.adapter.process import AdapterConfig, AdapterProcess
+from kfp_pachyderm.adapter.control.process import AdapterConfig, AdapterProcess
 from kfp_pachyderm.embedded.process import start
-from kfp_pachyderm.launcher.environment import child_environment
+from kfp_pachyderm.launcher.child.environment import child_environment
 from kfp_pachyderm.runtime import Step
 
 PROGRAMS = Path(__file__).parent / "programs"

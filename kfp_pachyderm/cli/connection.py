@@ -15,8 +15,8 @@ import click
 from kfp_pachyderm.errors import PachydermUnreachableError
 
 if TYPE_CHECKING:
-    from kfp_pachyderm.pachyderm.address import Address
-    from kfp_pachyderm.pachyderm.client import Pachd
+    from kfp_pachyderm.pachd.connection.address import Address
+    from kfp_pachyderm.pachd.connection.client import Pachd
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,7 +67,7 @@ def opened(address: str | None, port_forward: bool = False) -> Iterator[Pachd]:
         AuthenticationError, CertificateError: it does not let us in.
     """
     # grpc is imported by the commands that need it only: `--help` stays quick.
-    from kfp_pachyderm.pachyderm.client import connect
+    from kfp_pachyderm.pachd.connection.client import connect
 
     with ExitStack() as stack:
         found = find(address, port_forward, stack)
@@ -80,13 +80,13 @@ def find(address: str | None, port_forward: bool, stack: ExitStack) -> Found:
     Raises:
         PachydermUnreachableError: none is named, or the address can't be read.
     """
-    from kfp_pachyderm import local_real
-    from kfp_pachyderm.pachyderm.address import DEFAULT_ADDRESS
+    from kfp_pachyderm.local import real_pachyderm
+    from kfp_pachyderm.pachd.connection.address import DEFAULT_ADDRESS
 
-    if address or local_real.default_address(os.environ):
-        found = Found(local_real.find(address, None, os.environ), _source(address))
+    if address or real_pachyderm.default_address(os.environ):
+        found = Found(real_pachyderm.find(address, None, os.environ), _source(address))
     elif port_forward or os.environ.get(_IN_CLUSTER):
-        found = Found(local_real.find(DEFAULT_ADDRESS, None, os.environ), "the built-in default")
+        found = Found(real_pachyderm.find(DEFAULT_ADDRESS, None, os.environ), "the built-in default")
     else:
         found = _embedded(stack)
     return replace(found, where=_forwarded(found.where, stack)) if port_forward else found
@@ -100,11 +100,10 @@ def _source(address: str | None) -> str:
 
 def _embedded(stack: ExitStack) -> Found:
     """The one whose data is in ./.pachyderm: it is joined where it runs, else it runs for this command."""
-    from kfp_pachyderm import local_real
     from kfp_pachyderm.embedded.auth.startup import TOKEN_FILE
     from kfp_pachyderm.embedded.process import start
-    from kfp_pachyderm.local import DEFAULT_DATA_DIR
-    from kfp_pachyderm.pachyderm.address import mounted
+    from kfp_pachyderm.local import DEFAULT_DATA_DIR, real_pachyderm
+    from kfp_pachyderm.pachd.connection.address import mounted
 
     folder = Path(DEFAULT_DATA_DIR).absolute()
     if not (folder / "pachyderm.db").exists():
@@ -115,15 +114,17 @@ def _embedded(stack: ExitStack) -> Found:
         )
     server = stack.enter_context(start(folder))
     token = os.environ.get("KFP_PACHYDERM_TOKEN", "").strip() or mounted(folder / TOKEN_FILE)
-    return Found(local_real.find(server.address, token, os.environ), f"the embedded Pachyderm in {folder}")
+    return Found(
+        real_pachyderm.find(server.address, token, os.environ), f"the embedded Pachyderm in {folder}"
+    )
 
 
 def _forwarded(where: Address, stack: ExitStack) -> Address:
     """The address through a port-forward, which is for all that this process starts, too."""
-    from kfp_pachyderm import local_real
-    from kfp_pachyderm.pachyderm.forwarded import VARIABLE
+    from kfp_pachyderm.local import real_pachyderm
+    from kfp_pachyderm.pachd.connection.port_forward import VARIABLE
 
-    where, forwarder = local_real.forward(where)
+    where, forwarder = real_pachyderm.forward(where)
     stack.callback(forwarder.close)
     os.environ[VARIABLE] = forwarder.variable
     stack.callback(os.environ.pop, VARIABLE)

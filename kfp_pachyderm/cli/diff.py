@@ -31,10 +31,10 @@ def diff(
 
     A and B are commits ([project/]repo@<ID> or repo@<branch>), or the IDs of KFP runs: step by step.
     """
-    from kfp_pachyderm.provenance import asked
+    from kfp_pachyderm.provenance import queries
 
     with connection.opened(address, port_forward) as pachd:
-        found = asked.diff(a, b, project=project, client=pachd)
+        found = queries.diff(a, b, project=project, client=pachd)
     if form == "json":
         text = json.dumps(found.as_json(), indent=2) + "\n"
     else:

@@ -15,7 +15,7 @@ from kfp_pachyderm.errors import PachydermError
 
 if TYPE_CHECKING:
     from kfp_pachyderm.doctor.finding import Finding
-    from kfp_pachyderm.pachyderm.references import Reference
+    from kfp_pachyderm.pachd.references import Reference
 
 
 @click.command()
@@ -39,9 +39,9 @@ def doctor(
     The token is taken from KFP_PACHYDERM_TOKEN, or from the mounted default. The exit code is 1 when a check
     says ERROR, else 0.
     """
+    from kfp_pachyderm.authoring.spec import names
     from kfp_pachyderm.doctor import report
-    from kfp_pachyderm.pachyderm.references import parse
-    from kfp_pachyderm.spec import names
+    from kfp_pachyderm.pachd.references import parse
 
     names.project(project)
     read = tuple(parse(f"{one}@master", project) for one in repos)
@@ -64,13 +64,13 @@ def _every(
     run: float,
     stack: ExitStack,
 ) -> Iterator[Finding]:
-    from kfp_pachyderm import local_real
     from kfp_pachyderm.doctor import report
+    from kfp_pachyderm.local import real_pachyderm
 
     try:
         found = connection.find(address, port_forward, stack)
     except PachydermError as problem:
         yield from report.no_way(problem)
         return
-    env = {**os.environ, **local_real.variables(found.where, os.environ)}
+    env = {**os.environ, **real_pachyderm.variables(found.where, os.environ)}
     yield from report.examine(found.where, found.source, env, project, repos, run)

@@ -54,8 +54,8 @@ def gc(
 
     The exit code is 1 when something could not be looked at or removed, else 0.
     """
+    from kfp_pachyderm.authoring.spec import names
     from kfp_pachyderm.gc.leftover import Search
-    from kfp_pachyderm.spec import names
 
     if project:
         names.project(project)
@@ -80,7 +80,7 @@ def _list(search: Search, as_json: bool) -> int:
 
 
 def _row(one: Leftover, now: datetime) -> tuple[str, ...]:
-    from kfp_pachyderm.provenance.graph.wording import size
+    from kfp_pachyderm.provenance.graph.views.wording import size
 
     return one.kind, one.name, _age(one.age(now)), size(one.size), one.action, one.why
 

@@ -44,7 +44,7 @@ _RUN = ("STARTED", "STATE", "PIPELINE", "STEPS", "SIZE", "RUN")
 
 
 def _run(run: Run) -> tuple[str, ...]:
-    from kfp_pachyderm.provenance.graph.wording import moment, size
+    from kfp_pachyderm.provenance.graph.views.wording import moment, size
 
     return moment(run.started), run.state, run.pipeline, str(run.commits), size(run.size), run.id
 
@@ -57,8 +57,8 @@ def _run(run: Run) -> tuple[str, ...]:
 def jobs(run: str, address: str | None, port_forward: bool, project: str | None, as_json: bool) -> None:
     """The steps of a KFP run, in the order in which they began."""
     from kfp_pachyderm.provenance import history
-    from kfp_pachyderm.provenance.graph import as_json as json_form
     from kfp_pachyderm.provenance.graph.assemble import nodes
+    from kfp_pachyderm.provenance.graph.views import as_json as json_form
 
     with connection.opened(address, port_forward) as pachd:
         facts, told = history.of_run(pachd, run, project)
@@ -79,7 +79,7 @@ _JOB = ("STARTED", "STATE", "TASK", "TOOK", "SIZE", "COMMIT")
 
 
 def _job(node: Node) -> tuple[str, ...]:
-    from kfp_pachyderm.provenance.graph.wording import duration, moment, size
+    from kfp_pachyderm.provenance.graph.views.wording import duration, moment, size
 
     took = duration(node.job.seconds) if node.job else ""
     return moment(node.created), node.state, node.title, took, size(node.size), str(node.commit)
@@ -92,9 +92,9 @@ def _job(node: Node) -> tuple[str, ...]:
 @_json
 def files(commit: str, address: str | None, port_forward: bool, project: str, as_json: bool) -> None:
     """The files of a commit, or below a folder of it: REF is repo@<ID or branch>[:/folder]."""
-    from kfp_pachyderm.pachyderm.content import walk
+    from kfp_pachyderm.pachd.commits.files import walk
     from kfp_pachyderm.provenance.graph.target import commit_and_path, pinned
-    from kfp_pachyderm.provenance.graph.wording import size
+    from kfp_pachyderm.provenance.graph.views.wording import size
 
     wanted, path = commit_and_path(commit, project)
     with connection.opened(address, port_forward) as pachd:
@@ -114,7 +114,7 @@ def files(commit: str, address: str | None, port_forward: bool, project: str, as
 )
 def get(file: str, address: str | None, port_forward: bool, project: str, target: Path | None) -> None:
     """Get a file of a commit, as it is called there, into the folder where you are."""
-    from kfp_pachyderm.pachyderm import content
+    from kfp_pachyderm.pachd.commits import files
     from kfp_pachyderm.provenance.graph.target import commit_and_path, pinned
 
     wanted, path = commit_and_path(file, project)
@@ -124,11 +124,11 @@ def get(file: str, address: str | None, port_forward: bool, project: str, target
         )
     with connection.opened(address, port_forward) as pachd:
         commit = pinned(pachd, wanted).commit
-        found = content.inspect(pachd, commit, path)
+        found = files.inspect(pachd, commit, path)
         if target and str(target) == "-":
-            sys.stdout.buffer.writelines(content.read(pachd, commit, path))
+            sys.stdout.buffer.writelines(files.read(pachd, commit, path))
             return
         target = target or Path(PurePosixPath(found.path).name)
         target = target / PurePosixPath(found.path).name if target.is_dir() else target
-        content.save(pachd, commit, found, target)
+        files.save(pachd, commit, found, target)
     click.echo(target)

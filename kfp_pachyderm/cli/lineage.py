@@ -12,7 +12,7 @@ import click
 from kfp_pachyderm.cli import connection, output
 
 if TYPE_CHECKING:
-    from kfp_pachyderm.pachyderm.client import Pachd
+    from kfp_pachyderm.pachd.connection.client import Pachd
     from kfp_pachyderm.provenance.graph.model import Lineage, Node
 
 
@@ -60,11 +60,11 @@ def lineage(
 
 
 def _text(pachd: Pachd, found: Lineage, form: str | None, columns: int | None) -> str:
-    from kfp_pachyderm.provenance.graph import as_json, mermaid, text
+    from kfp_pachyderm.provenance.graph.views import as_json, mermaid, text
 
     if form == "html":
-        from kfp_pachyderm.provenance.graph.html import page
-        from kfp_pachyderm.provenance.graph.pictures import contents
+        from kfp_pachyderm.provenance.graph.views.html import page
+        from kfp_pachyderm.provenance.graph.views.pictures import contents
 
         return page(found, contents(pachd, found.nodes))
     if form == "json":
@@ -76,6 +76,6 @@ def _text(pachd: Pachd, found: Lineage, form: str | None, columns: int | None) -
 
 
 def _colour(node: Node) -> str | None:
-    from kfp_pachyderm.provenance.graph import text
+    from kfp_pachyderm.provenance.graph.views import text
 
     return text.CACHED_COLOUR if node.cached else text.COLOURS.get(node.state, text.OTHER_COLOUR)

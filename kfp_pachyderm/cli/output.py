@@ -45,7 +45,7 @@ def table(rows: Sequence[Sequence[str]], colours: Sequence[str | None] = ()) -> 
         rows: the first one has the titles.
         colours: of the rows after the first.
     """
-    from kfp_pachyderm.provenance.graph.wording import fitted, plain, width
+    from kfp_pachyderm.provenance.graph.views.wording import fitted, plain, width
 
     shown = [[plain(cell) for cell in row] for row in rows]
     widths = [max(width(row[at]) for row in shown) for at in range(len(shown[0]))]

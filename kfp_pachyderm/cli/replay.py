@@ -13,8 +13,8 @@ from kfp_pachyderm.cli import connection, output
 from kfp_pachyderm.errors import PermanentError
 
 if TYPE_CHECKING:
-    from kfp_pachyderm.pachyderm.client import Pachd
-    from kfp_pachyderm.pachyderm.references import Reference
+    from kfp_pachyderm.pachd.connection.client import Pachd
+    from kfp_pachyderm.pachd.references import Reference
     from kfp_pachyderm.replay.model import Plan
     from kfp_pachyderm.replay.outcome import StepOutcome
 

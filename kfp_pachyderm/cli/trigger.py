@@ -14,7 +14,7 @@ from kfp_pachyderm.cli import connection
 from kfp_pachyderm.errors import KfpApiError, SpecError
 
 if TYPE_CHECKING:
-    from kfp_pachyderm.pachyderm.references import Reference
+    from kfp_pachyderm.pachd.references import Reference
     from kfp_pachyderm.trigger.runs import Runs
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -62,7 +62,7 @@ def trigger(
     The commit is an argument of the run: project/repo@<ID>. What was started stands in Pachyderm, on the
     commits: any number of triggers of one name may run, stop and be killed at any time.
     """
-    from kfp_pachyderm.pachyderm.references import parse
+    from kfp_pachyderm.pachd.references import parse
     from kfp_pachyderm.trigger.runs import Runs
 
     followed = parse(branch, project)

@@ -21,10 +21,10 @@ def verify(x: str, address: str | None, port_forward: bool, project: str, deep: 
     X is a commit ([project/]repo@<ID> or repo@<branch>), or a job's ID or a KFP run's ID: all of its commits.
     The exit code is 1 when anything is otherwise, else 0; what could not be looked at is said.
     """
-    from kfp_pachyderm.provenance import asked
+    from kfp_pachyderm.provenance import queries
 
     with connection.opened(address, port_forward) as pachd:
-        found = asked.verify(x, deep=deep, project=project, client=pachd)
+        found = queries.verify(x, deep=deep, project=project, client=pachd)
     if as_json:
         output.as_json(found.as_json())
     else:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kfp_pachyderm.errors import AuthenticationError, PachydermError, ProtocolError
-from kfp_pachyderm.pachyderm.address import Address
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.sdk import auth, version
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.connection.address import Address
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.pachd.sdk import auth, version
 
 #: The project of a `--run` is called so, and something random behind it.
 TRIAL_PROJECT = "kfp-pachyderm-doctor-"

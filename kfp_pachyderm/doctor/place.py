@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from kfp_pachyderm.doctor.finding import Finding, error, ok, warning
-from kfp_pachyderm.launcher.holder_image import DEFAULT_IMAGE, VARIABLE, holder_image
-from kfp_pachyderm.pachyderm.address import Address
-from kfp_pachyderm.pachyderm.forwarded import VARIABLE as FORWARDER
+from kfp_pachyderm.launcher.claim.holder_image import DEFAULT_IMAGE, VARIABLE, holder_image
+from kfp_pachyderm.pachd.connection.address import Address
+from kfp_pachyderm.pachd.connection.port_forward import VARIABLE as FORWARDER
 
 #: Where S3 clients look for their endpoint.
 _ENDPOINTS = ("S3_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")

@@ -10,9 +10,9 @@ from kfp_pachyderm.doctor import place, server, steps, trial, worker
 from kfp_pachyderm.doctor.case import Case
 from kfp_pachyderm.doctor.finding import Finding, error, not_looked
 from kfp_pachyderm.errors import PachydermError
-from kfp_pachyderm.pachyderm.address import Address
-from kfp_pachyderm.pachyderm.client import connect
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.connection.address import Address
+from kfp_pachyderm.pachd.connection.client import connect
+from kfp_pachyderm.pachd.references import Reference
 
 _SIGNS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
 #: What is asked of a Pachyderm that lets us in.

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from kfp_pachyderm.doctor.case import Case
 from kfp_pachyderm.doctor.finding import Finding, error, not_looked, ok, warning
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PachydermError
-from kfp_pachyderm.pachyderm.references import Reference, repo_message
-from kfp_pachyderm.sdk import auth, pfs, transaction
+from kfp_pachyderm.pachd.references import Reference, repo_message
+from kfp_pachyderm.pachd.sdk import auth, pfs, transaction
 
 #: What kfp-pachyderm was tried with.
 _TESTED = (2, 12)

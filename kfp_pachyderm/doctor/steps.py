@@ -12,9 +12,9 @@ from kfp_pachyderm.doctor.finding import Finding, not_looked, ok, warning
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError
 from kfp_pachyderm.gc.find import find
 from kfp_pachyderm.gc.leftover import Search
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.pipelines import OWNER, OWNER_KEY
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
+from kfp_pachyderm.pachd.sdk import pfs, pps
 
 #: What the sidecar of a step's pipeline should ask for: with less its Go runtime only collects garbage.
 _MEMORY = 2**30

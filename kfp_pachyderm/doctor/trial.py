@@ -20,9 +20,9 @@ from kfp_pachyderm.doctor.case import TRIAL_PROJECT, Case
 from kfp_pachyderm.doctor.finding import Finding, error, not_looked, ok, warning
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
-from kfp_pachyderm.sdk import pfs
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
+from kfp_pachyderm.pachd.sdk import pfs
 
 _PIPELINE, _REPO = "trial", "input"
 #: What the job does: it reads its bucket, writes one object, and waits until its ports have been looked at.

@@ -12,7 +12,7 @@ from kfp_pachyderm.doctor.case import Case
 from kfp_pachyderm.doctor.finding import Finding, error, not_looked, ok, warning
 from kfp_pachyderm.doctor.place import names_namespace
 from kfp_pachyderm.errors import PachydermError
-from kfp_pachyderm.pachyderm.locator import Places, locate, service_name
+from kfp_pachyderm.pachd.jobs.locator import Places, locate, service_name
 
 _TIMEOUT = 5.0
 #: Seconds until a port-forward has found a port closed.

@@ -14,14 +14,14 @@ from pachyderm_sdk.api import pps as pps_api
 
 from kfp_pachyderm.embedded.auth import owners, startup, state
 from kfp_pachyderm.embedded.auth.gate import Gate
-from kfp_pachyderm.embedded.services import auth, cluster, local, metadata, wire
+from kfp_pachyderm.embedded.services import auth, cluster, handlers, local, metadata
 from kfp_pachyderm.embedded.services.context import Joining
-from kfp_pachyderm.embedded.services.files import FileService
-from kfp_pachyderm.embedded.services.filesets import file_set_calls
-from kfp_pachyderm.embedded.services.jobs import JobService
-from kfp_pachyderm.embedded.services.pfs import PfsService
-from kfp_pachyderm.embedded.services.pps import PipelineService
-from kfp_pachyderm.embedded.services.settings import SettingService
+from kfp_pachyderm.embedded.services.pfs_api.file_sets import file_set_calls
+from kfp_pachyderm.embedded.services.pfs_api.files import FileService
+from kfp_pachyderm.embedded.services.pfs_api.service import PfsService
+from kfp_pachyderm.embedded.services.pps_api.jobs import JobService
+from kfp_pachyderm.embedded.services.pps_api.pipelines import PipelineService
+from kfp_pachyderm.embedded.services.pps_api.settings import SettingService
 from kfp_pachyderm.embedded.services.transactions import TransactionService
 from kfp_pachyderm.embedded.store.lock import locked
 from kfp_pachyderm.embedded.store.store import Store
@@ -98,11 +98,11 @@ class EmbeddedServer:
         """What stands in server.json."""
         return {"address": self.address, "pid": os.getpid(), "version": wire_version()}
 
-    def _files(self) -> wire.Calls:
+    def _files(self) -> handlers.Calls:
         files = FileService(self.store)
         return files.calls() | file_set_calls(self.store, files)
 
-    def _sidecar_services(self) -> dict[str, wire.Calls]:
+    def _sidecar_services(self) -> dict[str, handlers.Calls]:
         pfs = PfsService(Joining(self.store)).calls() | self._files()
         return {
             "pfs_v2.API": pfs,
@@ -110,7 +110,7 @@ class EmbeddedServer:
             "versionpb_v2.API": cluster.version_calls(),
         }
 
-    def _services(self) -> dict[str, wire.Calls]:
+    def _services(self) -> dict[str, handlers.Calls]:
         joining = Joining(self.store)
         pfs, pipelines = PfsService(joining), PipelineService(joining)
         operations = {name: getattr(pfs.operations, name) for name in _JOINING_PFS}
@@ -136,9 +136,9 @@ class EmbeddedServer:
             "kfp_pachyderm.embedded.Faults": local.fault_calls(self.manager),
         }
 
-    def _listen(self, port: int) -> tuple[wire.Server, int]:
+    def _listen(self, port: int) -> tuple[handlers.Server, int]:
         try:
-            return wire.serve(self._services(), self._host, port, THREADS, Gate(self.store))
+            return handlers.serve(self._services(), self._host, port, THREADS, Gate(self.store))
         except OSError as error:
             raise StoreError(f"{error}. Give another port, or 0 for any free one") from error
 

@@ -19,17 +19,17 @@ from pachyderm_sdk.api import pps
 from kfp_pachyderm.embedded.auth import guard, state
 from kfp_pachyderm.embedded.auth.gate import Gate
 from kfp_pachyderm.embedded.auth.view import GuardedView
-from kfp_pachyderm.embedded.gateway import gateway_app
+from kfp_pachyderm.embedded.gateway.app import gateway_app
+from kfp_pachyderm.embedded.gateway.job_buckets import Bucket, JobBuckets
 from kfp_pachyderm.embedded.pps import inputs
 from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
-from kfp_pachyderm.embedded.services import wire
+from kfp_pachyderm.embedded.services import handlers
 from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
-from kfp_pachyderm.embedded.view import Bucket, JobBuckets
 from kfp_pachyderm.embedded.worker.datums import input_commit
-from kfp_pachyderm.s3.server import S3Server
+from kfp_pachyderm.s3.http.server import S3Server
 
 _THREADS = 32
 #: Where the real gateway keeps the parts of multipart uploads (Pachyderm src/server/pfs/s3/multipart.go).
@@ -100,7 +100,7 @@ class Sidecar:
         store: Store,
         job: Job,
         details: pps.PipelineInfoDetails,
-        services: dict[str, wire.Calls],
+        services: dict[str, handlers.Calls],
         host: str,
     ) -> None:
         self._buckets = job_buckets(store, job, details)
@@ -114,7 +114,7 @@ class Sidecar:
     def _listen(self) -> None:
         with ExitStack() as stack:
             host, gate = self._host, self._gate
-            server, self.grpc_port = wire.serve(self._services, host, self.grpc_port, _THREADS, gate)
+            server, self.grpc_port = handlers.serve(self._services, host, self.grpc_port, _THREADS, gate)
             stack.callback(lambda: server.stop(None).wait(5))
             self.s3_port = stack.enter_context(S3Server(self._serve, self.s3_port, host)).port
             own_hosts = None if host == "0.0.0.0" else frozenset({f"{host}:{self.s3_port}"})

@@ -12,12 +12,12 @@ from functools import partial
 
 from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.gc.owned import all_repos, branch_name, inspected, our_pipelines
-from kfp_pachyderm.pachyderm.gathering import MADE, PREFIX
-from kfp_pachyderm.pachyderm.pipelines import CLAIM_PREFIX, OWNER, OWNER_KEY
-from kfp_pachyderm.pachyderm.turns import is_turn
-from kfp_pachyderm.sdk import pfs
+from kfp_pachyderm.pachd.claims.gathering import MADE, PREFIX
+from kfp_pachyderm.pachd.claims.turns import is_turn
+from kfp_pachyderm.pachd.pipeline_plan import CLAIM_PREFIX, OWNER, OWNER_KEY
+from kfp_pachyderm.pachd.sdk import pfs
 
-#: Of a run's sources, and of the commit that it makes of them (`pachyderm.gathering`).
+#: Of a run's sources, and of the commit that it makes of them (`pachd.claims.gathering`).
 _SOURCE, _GATHERED = re.compile(rf"{PREFIX}[0-9a-f]{{16}}-\d+"), re.compile(rf"{PREFIX}[0-9a-f]{{16}}")
 
 

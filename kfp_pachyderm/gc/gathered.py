@@ -12,11 +12,11 @@ from functools import partial
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.gc.owned import all_repos, our_pipelines
-from kfp_pachyderm.pachyderm import commits
-from kfp_pachyderm.pachyderm.commits import CommitFacts
-from kfp_pachyderm.pachyderm.gathering import MADE
-from kfp_pachyderm.pachyderm.references import commit_message, repo_message
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.claims.gathering import MADE
+from kfp_pachyderm.pachd.commits import commit_facts
+from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.references import commit_message, repo_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
 
 
 def unused(search: Search) -> Iterator[Leftover]:
@@ -40,7 +40,7 @@ def _read(infos: list[pps.PipelineInfo]) -> Iterator[tuple[str, str]]:
 
 def _of(search: Search, repo: pfs.RepoInfo, read: set[tuple[str, str]]) -> Iterator[Leftover]:
     key = (repo.repo.project.name, repo.repo.name)
-    every = [commits.decode(one) for one in commits.of_repo(search.pachd, *key)]
+    every = [commit_facts.decode(one) for one in commit_facts.of_repo(search.pachd, *key)]
     for one in every:
         if not one.below and search.is_old(one.finished or one.started, sure=False):
             yield _dropped(search, one)

@@ -7,11 +7,11 @@ from functools import partial
 
 from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.gc.owned import our_pipelines
-from kfp_pachyderm.pachyderm import job as jobs
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.pipelines import OWNER, OWNER_KEY
-from kfp_pachyderm.pachyderm.turns import is_turn
-from kfp_pachyderm.sdk import pfs, pps, transaction
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.claims.turns import is_turn
+from kfp_pachyderm.pachd.jobs import job as jobs
+from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
+from kfp_pachyderm.pachd.sdk import pfs, pps, transaction
 
 #: A job whose user code runs has a holder, whose lease ends it when its step is dead.
 _WAITING = (pps.JobState.JOB_CREATED, pps.JobState.JOB_STARTING)

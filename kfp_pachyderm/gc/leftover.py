@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachd.connection.client import Pachd
 
 Kind = Literal["pipeline", "job", "transaction", "branch", "commit", "repo", "project", "folder"]
 #: Seconds after which what may still be in use, and does not tell, is taken for dead: what is gathered, a

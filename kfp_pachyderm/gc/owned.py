@@ -1,4 +1,4 @@
-"""What is ours, as `pachyderm.ownership` marks it."""
+"""What is ours, as `pachd.claims.ownership` marks it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError
 from kfp_pachyderm.gc.leftover import Search
-from kfp_pachyderm.pachyderm.pipelines import OWNER, OWNER_KEY
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
+from kfp_pachyderm.pachd.sdk import pfs, pps
 
 
 def our_pipelines(search: Search) -> list[pps.PipelineInfo]:

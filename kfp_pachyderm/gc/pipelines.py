@@ -22,15 +22,15 @@ from typing import Any
 from kfp_pachyderm.errors import NotFoundError, PachydermError, TemporaryError
 from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.gc.owned import inspected, our_pipelines
-from kfp_pachyderm.pachyderm import commits
-from kfp_pachyderm.pachyderm import job as jobs
-from kfp_pachyderm.pachyderm.claim import ClaimedJob, in_transaction
-from kfp_pachyderm.pachyderm.commits import CommitFacts
-from kfp_pachyderm.pachyderm.pipelines import OWNER, OWNER_KEY, branch_name
-from kfp_pachyderm.pachyderm.references import repo_message
-from kfp_pachyderm.pachyderm.turns import is_turn
-from kfp_pachyderm.provenance.task import PREFIX
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob, in_transaction
+from kfp_pachyderm.pachd.claims.turns import is_turn
+from kfp_pachyderm.pachd.commits import commit_facts
+from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.jobs import job as jobs
+from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY, branch_name
+from kfp_pachyderm.pachd.references import repo_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
+from kfp_pachyderm.provenance.kfp_task import PREFIX
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +88,8 @@ def _repo(search: Search, info: pps.PipelineInfo) -> pfs.RepoInfo:
 
 
 def _commits(search: Search, info: pps.PipelineInfo) -> Iterator[CommitFacts]:
-    every = commits.of_repo(search.pachd, info.pipeline.project.name, info.pipeline.name)
-    return map(commits.decode, every)
+    every = commit_facts.of_repo(search.pachd, info.pipeline.project.name, info.pipeline.name)
+    return map(commit_facts.decode, every)
 
 
 def _is_result(one: CommitFacts) -> bool:

@@ -11,9 +11,9 @@ from functools import partial
 
 from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.gc.owned import all_repos
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.pipelines import OWNER, OWNER_KEY
-from kfp_pachyderm.sdk import pfs
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
+from kfp_pachyderm.pachd.sdk import pfs
 
 #: The project of a `kfp-pachyderm doctor --run` is called so, and something random behind it.
 TRIAL_PROJECT = "kfp-pachyderm-doctor-"

@@ -7,8 +7,8 @@ import os
 import sys
 from contextlib import suppress
 
-from kfp_pachyderm.importing import uncollected
-from kfp_pachyderm.launcher.say import say
+from kfp_pachyderm.fast_import import uncollected
+from kfp_pachyderm.launcher.step_log import say
 
 TYPE_CHECKING = False  # see kfp_pachyderm/__init__.py
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def main(argv: list[str]) -> int:
         return 2
     # first of all: it loads its modules while we load ours
     spawned = spawn_adapter(argv[0])
-    from kfp_pachyderm.launcher.signals import Interrupted, Signals
+    from kfp_pachyderm.launcher.child.signals import Interrupted, Signals
 
     try:
         with Signals() as signals:
             with uncollected():
-                from kfp_pachyderm.launcher.run import run
+                from kfp_pachyderm.launcher.dispatch import run
             return run(argv[0], argv[2], argv[4:], signals, spawned)
     except Interrupted as interrupted:
         say(f"ended by {interrupted}")
@@ -49,7 +49,7 @@ def spawn_adapter(config: str) -> Popen[bytes] | None:
     """The process of the step's adapter; None for a config without one."""
     if not _has_adapter(config):
         return None
-    from kfp_pachyderm.adapter.spawn import spawn
+    from kfp_pachyderm.adapter.control.spawn import spawn
 
     return spawn()
 

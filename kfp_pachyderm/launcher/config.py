@@ -1,6 +1,6 @@
 """What authoring tells the launcher: one JSON text in the step's command.
 
-Written at compile time by `kfp_pachyderm.component`, read in the container by the launcher. Standard library
+Written at compile time by `kfp_pachyderm.authoring`, read in the container by the launcher. Standard library
 only, so that both sides can import it. It must be stable: its text is part of KFP's cache key.
 """
 
@@ -51,7 +51,7 @@ class HolderConfig:
     """How the job's user code is made and how long it waits; times in seconds.
 
     Args:
-        image: as in HolderOptions; "": the namespace's, else the usual one (launcher/holder_image.py).
+        image: as in HolderOptions; "": the namespace's, else the usual one (launcher/claim/holder_image.py).
         attach_timeout: how long the holder waits for the launcher before it ends the job.
         lease: how long the holder waits for a heartbeat before it ends the job.
         sidecar_memory: memory request of the worker's sidecar; None: the pipeline spec's, else the default.
@@ -128,7 +128,7 @@ class StepConfig:
 
     @property
     def _longest(self) -> int:
-        """Letters of a pipeline's name (pachyderm/pipelines.py, check_name)."""
+        """Letters of a pipeline's name (pachd/pipeline_plan.py, check_name)."""
         return min(51, 58 - len(self.project))
 
 

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from kfp_pachyderm.errors import JobFailedError, TemporaryError
-from kfp_pachyderm.launcher.say import say
-from kfp_pachyderm.launcher.signals import Interrupted
+from kfp_pachyderm.launcher.child.signals import Interrupted
+from kfp_pachyderm.launcher.step_log import say
 from kfp_pachyderm.openlineage.configured import sender_environment
 
 if TYPE_CHECKING:
-    from kfp_pachyderm.launcher.attached import Attached
-    from kfp_pachyderm.launcher.open import Opened
+    from kfp_pachyderm.launcher.attached_job import Attached
+    from kfp_pachyderm.launcher.claim.open_job import Opened
     from kfp_pachyderm.openlineage.facts import Facts
     from kfp_pachyderm.openlineage.sender import Sender
-    from kfp_pachyderm.pachyderm.address import Address
-    from kfp_pachyderm.provenance.task import KfpTask
+    from kfp_pachyderm.pachd.connection.address import Address
+    from kfp_pachyderm.provenance.kfp_task import KfpTask
 
 
 class Watched:

@@ -7,8 +7,8 @@ import time
 from types import TracebackType
 
 from kfp_pachyderm.adapter.config import Flushed, Progress
-from kfp_pachyderm.launcher.say import redraw, say, wipe
-from kfp_pachyderm.provenance.graph.wording import duration, size
+from kfp_pachyderm.launcher.step_log import redraw, say, wipe
+from kfp_pachyderm.provenance.graph.views.wording import duration, size
 
 #: Seconds between two lines.
 EVERY = 5.0

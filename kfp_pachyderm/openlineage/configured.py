@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from kfp_pachyderm.pachyderm.address import CA_FILE, TOKEN_FILE, mounted
+from kfp_pachyderm.pachd.connection.address import CA_FILE, TOKEN_FILE, mounted
 
 #: Each of them names a transport.
 _VARIABLES = (

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from kfp_pachyderm.pachyderm.references import Reference
+    from kfp_pachyderm.pachd.references import Reference
 
 EventType = Literal["START", "COMPLETE", "FAIL", "ABORT"]
 #: The variable by which OpenLineage's integrations take the namespace of their jobs.

@@ -13,12 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from kfp_pachyderm.provenance.asked import diff, lineage, of_run, runs, verify
     from kfp_pachyderm.provenance.check.model import Fault, Verified
     from kfp_pachyderm.provenance.compare.model import Diff, StepDiff
     from kfp_pachyderm.provenance.graph.model import Job, Lineage, Node
     from kfp_pachyderm.provenance.history import Run
     from kfp_pachyderm.provenance.kfp_run import RunLineage, RunTask
+    from kfp_pachyderm.provenance.queries import diff, lineage, of_run, runs, verify
 
 __all__ = [
     "Diff",
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("diff", "lineage", "of_run", "runs", "verify"), "asked"),
+    **dict.fromkeys(("diff", "lineage", "of_run", "runs", "verify"), "queries"),
     **dict.fromkeys(("Job", "Lineage", "Node"), "graph.model"),
     **dict.fromkeys(("Fault", "Verified"), "check.model"),
     **dict.fromkeys(("Diff", "StepDiff"), "compare.model"),

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from kfp_pachyderm.errors import PachydermError
-from kfp_pachyderm.pachyderm import commits
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.commits import CommitFacts
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.task import PREFIX, RUN_KEY
-from kfp_pachyderm.sdk import pfs
+from kfp_pachyderm.pachd.commits import commit_facts as commits
+from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.pachd.sdk import pfs
+from kfp_pachyderm.provenance.kfp_task import PREFIX, RUN_KEY
 
 #: Repos that are listed at once, and seconds for one of them.
 _THREADS, _LIST_TIMEOUT = 4, 120.0
@@ -49,7 +49,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """A card for notebooks."""
-        from kfp_pachyderm.provenance.graph.card import run_card
+        from kfp_pachyderm.provenance.graph.views.card import run_card
 
         return run_card(self)
 

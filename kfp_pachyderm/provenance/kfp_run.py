@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.graph.model import Lineage, Node
 
 #: What follows the launcher's config in a step's command.

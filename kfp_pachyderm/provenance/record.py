@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.files import FileList
-from kfp_pachyderm.provenance.task import KfpTask
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.file_list import FileList
+from kfp_pachyderm.provenance.kfp_task import KfpTask
 
 #: The state of a step that has not ended, or whose launcher never could say how it did.
 OPEN = "OPEN"
@@ -135,7 +135,7 @@ class CommitRecord:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step, as its output commit tells of it (`provenance.stored`); what is not known is empty.
+    """One step, as its output commit tells of it (`provenance.stored_record`); what is not known is empty.
 
     Args:
         task: KFP's side.

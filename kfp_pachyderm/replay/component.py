@@ -9,11 +9,11 @@ import kfp
 import yaml
 from kfp import components
 
-from kfp_pachyderm.component.ir import ComponentIR
-from kfp_pachyderm.component.step import S3EnabledComponent, Step
+from kfp_pachyderm.authoring.ir import ComponentIR
+from kfp_pachyderm.authoring.spec import Connection
+from kfp_pachyderm.authoring.step import S3EnabledComponent, Step
 from kfp_pachyderm.provenance.record import Artifact
 from kfp_pachyderm.replay.model import ReplayStep
-from kfp_pachyderm.spec import Connection
 
 
 def component(step: ReplayStep, connection: Connection | None) -> S3EnabledComponent:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kfp_pachyderm.errors import NotFoundError
-from kfp_pachyderm.pachyderm import commits
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.commits import commit_facts
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.graph.target import target
 from kfp_pachyderm.provenance.history import of_run
 from kfp_pachyderm.provenance.record import StepRecord
-from kfp_pachyderm.provenance.stored import Stored, read
+from kfp_pachyderm.provenance.stored_record import Stored, read
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def find(pachd: Pachd, of: str, project: str, whole: bool) -> Found:
         NotFoundError: there is no such commit or run, or no step of ours made it.
     """
     start = target(pachd, of, project)
-    known = {one: start.known.get(one) or commits.inspect(pachd, one) for one in start.commits}
+    known = {one: start.known.get(one) or commit_facts.inspect(pachd, one) for one in start.commits}
     stored = {commit: found for commit, facts in known.items() if (found := read(commit, facts.metadata))}
     run = start.run or (next((one.record.task.run for one in stored.values()), "") if whole else "")
     if not stored:

@@ -8,8 +8,8 @@ from contextlib import redirect_stdout
 
 from kfp_pachyderm import local
 from kfp_pachyderm.errors import JobFailedError
-from kfp_pachyderm.pachyderm.address import Address
-from kfp_pachyderm.pachyderm.references import Reference, parse
+from kfp_pachyderm.pachd.connection.address import Address
+from kfp_pachyderm.pachd.references import Reference, parse
 from kfp_pachyderm.replay.model import Plan
 from kfp_pachyderm.replay.pipeline import output_name, pipeline
 

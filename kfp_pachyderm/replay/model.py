@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kfp_pachyderm.launcher.config import StepConfig
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.graph.wording import plain
-from kfp_pachyderm.provenance.page import shown
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.graph.views.wording import plain
+from kfp_pachyderm.provenance.kfp_page import shown
 from kfp_pachyderm.provenance.record import Artifact, StepRecord
 
 

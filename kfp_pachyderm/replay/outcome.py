@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kfp_pachyderm.pachyderm import content
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.commits import files as content
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.commit_files import files_of
 from kfp_pachyderm.provenance.compare.model import FileChange
 from kfp_pachyderm.provenance.compare.step import differences
 from kfp_pachyderm.provenance.compare.text import file_lines
-from kfp_pachyderm.provenance.walk import files_of
 from kfp_pachyderm.replay.model import ReplayStep
 
 #: Seconds for the list of one commit's files.

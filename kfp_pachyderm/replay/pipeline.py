@@ -12,12 +12,12 @@ from typing import Any
 import kfp
 from kfp import compiler, dsl
 
+from kfp_pachyderm.authoring.spec import Connection
 from kfp_pachyderm.launcher.config import COMPILED_VARIABLE
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.record import Source
 from kfp_pachyderm.replay.component import component
 from kfp_pachyderm.replay.model import Plan, ReplayStep
-from kfp_pachyderm.spec import Connection
 
 _KINDS: list[Any] = [one for one in vars(dsl).values() if isinstance(one, type)]
 _ARTIFACTS = {one.schema_title: one for one in _KINDS if issubclass(one, dsl.Artifact)}

@@ -12,18 +12,18 @@ from typing import Any, cast
 import kfp
 
 import kfp_pachyderm
+from kfp_pachyderm.authoring.spec import names
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, loads
-from kfp_pachyderm.pachyderm import commits
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.ownership import find_pipeline
-from kfp_pachyderm.pachyderm.pipelines import KFP_PIPELINE_KEY
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.claims.ownership import find_pipeline
+from kfp_pachyderm.pachd.commits import commit_facts
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.pipeline_plan import KFP_PIPELINE_KEY
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.record import Hashed, StepRecord
-from kfp_pachyderm.provenance.stored import Stored, hashed
+from kfp_pachyderm.provenance.stored_record import Stored, hashed
 from kfp_pachyderm.replay.found import Found, find
 from kfp_pachyderm.replay.model import Plan, ReplayStep
-from kfp_pachyderm.spec import names
 
 _LIGHTWEIGHT = "kfp.dsl.executor_main"
 
@@ -158,7 +158,7 @@ def _commits(record: StepRecord, one: InputConfig) -> tuple[Reference, ...]:
 
 
 def _fitting(name: str, project: str) -> str:
-    """The same pipeline's name, as far as it fits with the project's (pachyderm/pipelines.py, check_name)."""
+    """The same pipeline's name, as far as it fits with the project's (pachd/pipeline_plan.py, check_name)."""
     return name[: min(51, 58 - len(project))].rstrip("-")
 
 
@@ -281,6 +281,6 @@ def _gone(pachd: Pachd, steps: list[ReplayStep]) -> Iterator[str]:
         if commit in made:
             continue
         try:
-            commits.inspect(pachd, commit)
+            commit_facts.inspect(pachd, commit)
         except PachydermError as error:
             yield f"{step.task}: input {commit} can't be read any more: {error}"

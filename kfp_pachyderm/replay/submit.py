@@ -16,10 +16,10 @@ from kfp_server_api import ApiException
 from urllib3.exceptions import HTTPError
 
 from kfp_pachyderm.errors import JobFailedError, PermanentError, TemporaryError
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.history import of_run
-from kfp_pachyderm.provenance.stored import read
+from kfp_pachyderm.provenance.stored_record import read
 from kfp_pachyderm.replay.model import Plan
 from kfp_pachyderm.replay.pipeline import compiled, pipeline
 

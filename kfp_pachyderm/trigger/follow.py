@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kfp_pachyderm.errors import NotFoundError, TemporaryError, UnknownAnswerError
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference, is_finished
-from kfp_pachyderm.sdk import pfs
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference, is_finished
+from kfp_pachyderm.pachd.sdk import pfs
 from kfp_pachyderm.trigger import history
 from kfp_pachyderm.trigger.register import Beginning
 from kfp_pachyderm.trigger.start import Starter

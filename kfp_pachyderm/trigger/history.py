@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kfp_pachyderm.errors import NotFoundError
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference, repo_message
-from kfp_pachyderm.sdk import pfs
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference, repo_message
+from kfp_pachyderm.pachd.sdk import pfs
 from kfp_pachyderm.trigger import marks
 from kfp_pachyderm.trigger.register import Beginning
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PermanentError
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_picker
-from kfp_pachyderm.sdk import metadata, pfs
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference, commit_message, repo_picker
+from kfp_pachyderm.pachd.sdk import metadata, pfs
 
 PREFIX = "kfp-pachyderm/trigger/"
 _RUN, _CLAIM = "/run", "/claim."

@@ -13,15 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kfp_pachyderm.errors import NotFoundError, PermanentError, RepoNotFoundError, SpecError
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import (
-    Reference,
-    commit_message,
-    is_finished,
-    missing,
-    repo_message,
-)
-from kfp_pachyderm.sdk import metadata, pfs
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference, commit_message, is_finished, missing, repo_message
+from kfp_pachyderm.pachd.sdk import metadata, pfs
 from kfp_pachyderm.trigger.marks import PREFIX
 
 

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from kfp_pachyderm.errors import KfpApiError, PachydermError
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.trigger import marks
 from kfp_pachyderm.trigger.marks import Claim, Marks
 from kfp_pachyderm.trigger.runs import Prepared, Runs

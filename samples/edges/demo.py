@@ -15,7 +15,7 @@ from pipeline import edge_detection  # the sample, in this folder
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm import provenance
-from kfp_pachyderm.pachyderm import references
+from kfp_pachyderm.pachd import references
 
 #: Photographs that scikit-image ships.
 PHOTOGRAPHS = ["astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"]

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_adapter_faults import Proxy
 
-from kfp_pachyderm.adapter import cache as cache_module
-from kfp_pachyderm.adapter.cache import ReadCache
-from kfp_pachyderm.adapter.process import SPOOL_VARIABLE, spool_limit
+from kfp_pachyderm.adapter.control.process import SPOOL_VARIABLE, spool_limit
+from kfp_pachyderm.adapter.disk import read_cache as cache_module
+from kfp_pachyderm.adapter.disk.read_cache import ReadCache
 from kfp_pachyderm.errors import SpecError
 from tests.waiting import wait_for
 

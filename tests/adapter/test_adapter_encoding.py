@@ -17,9 +17,9 @@ from adapter_steps import Pachyderm, Step, set_environment
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from kfp_pachyderm.adapter.buckets.key_rules import is_marker
 from kfp_pachyderm.adapter.encoding import decode, encode
-from kfp_pachyderm.adapter.keys import is_marker
-from kfp_pachyderm.embedded.store.paths import clean
+from kfp_pachyderm.embedded.store.files.paths import clean
 
 #: As pyiceberg, Hive, Spark and people name their objects, and what is hard about names.
 KEYS = [

@@ -15,9 +15,9 @@ import pytest
 from adapter_steps import Pachyderm, set_environment
 from pachyderm_sdk.api import pfs
 
-from kfp_pachyderm.adapter.failure import CallFailedError
-from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.pfs import Pfs, requests
+from kfp_pachyderm.adapter.call_failed import CallFailedError
+from kfp_pachyderm.adapter.disk.objects import Stored
+from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs, requests
 from tests.waiting import PATIENCE
 
 

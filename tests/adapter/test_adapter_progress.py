@@ -11,7 +11,7 @@ import pytest
 from adapter_steps import Pachyderm, set_environment
 
 from kfp_pachyderm.adapter.config import Progress
-from kfp_pachyderm.adapter.process import Flushed
+from kfp_pachyderm.adapter.control.process import Flushed
 from tests.faults.fault_links import Link
 from tests.waiting import PATIENCE
 

@@ -23,7 +23,7 @@ from raw_http import receive, request, seal, signed, statuses
 
 from kfp_pachyderm.errors import PermanentError
 from kfp_pachyderm.s3.client import S3Client
-from kfp_pachyderm.s3.server import MOST_THREADS
+from kfp_pachyderm.s3.http.server import MOST_THREADS
 from tests.other_hosts import Hosts, other_hosts
 from tests.waiting import PATIENCE, wait_for
 

@@ -11,7 +11,7 @@ from unittest import mock
 
 from kfp import compiler
 
-from kfp_pachyderm.component.source import SOURCE_VARIABLE
+from kfp_pachyderm.authoring.git_source import SOURCE_VARIABLE
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "samples"

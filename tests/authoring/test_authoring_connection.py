@@ -10,7 +10,7 @@ from kfp import compiler, dsl, kubernetes
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
 from kfp_pachyderm.launcher.config import COMPILED_VARIABLE
-from kfp_pachyderm.pachyderm.address import CA_FILE, TOKEN_FILE
+from kfp_pachyderm.pachd.connection.address import CA_FILE, TOKEN_FILE
 
 
 @pachyderm.s3_enabled(inputs=[pachyderm.S3Input("images")])
@@ -107,7 +107,7 @@ def test_an_authority_of_its_own_hides_no_mounted_default(
     compiled: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As kfp 2.14 compiles: its default token must not go to another address than the default's."""
-    monkeypatch.setattr("kfp_pachyderm.component.connection._OPTIONAL", False)
+    monkeypatch.setattr("kfp_pachyderm.authoring.task_connection._OPTIONAL", False)
     _, settings = compiled(pachyderm.Connection(ca_secret="private/root.pem"))
     look = settings["look"]
     assert [one["mountPath"] for one in look["configMapAsVolume"]] == ["/kfp-pachyderm/ca"]

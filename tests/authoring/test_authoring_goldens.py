@@ -17,8 +17,8 @@ from golden_files import SAMPLES, SOURCES, compile_to, function_of, golden_of, l
 from kfp import components
 
 import kfp_pachyderm
-from kfp_pachyderm.component.ir import launcher_command
-from kfp_pachyderm.component.source import SOURCE_VARIABLE
+from kfp_pachyderm.authoring.git_source import SOURCE_VARIABLE
+from kfp_pachyderm.authoring.ir import launcher_command
 from kfp_pachyderm.launcher.bootstrap import GUARD, PACKAGE_VARIABLE
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from tests.long import long

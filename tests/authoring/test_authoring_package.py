@@ -31,7 +31,7 @@ def test_import_is_light(module: str) -> None:
 
 
 def test_spec_needs_no_kfp() -> None:
-    assert run("import sys, kfp_pachyderm.spec; print('kfp' in sys.modules)").strip() == "False"
+    assert run("import sys, kfp_pachyderm.authoring.spec; print('kfp' in sys.modules)").strip() == "False"
 
 
 def test_every_public_name_is_there() -> None:
@@ -52,6 +52,6 @@ def test_unknown_name() -> None:
 
 
 def test_decorator_survives_import_of_its_module() -> None:
-    code = "import kfp_pachyderm.pipeline, kfp_pachyderm as p"
+    code = "import kfp_pachyderm.authoring.pipeline, kfp_pachyderm as p"
     code += "; print(callable(p.pipeline), callable(p.pipeline()))"
     assert run(code).split() == ["True", "True"]

@@ -7,7 +7,7 @@ from google.protobuf import json_format
 from kfp import dsl, kubernetes
 
 import kfp_pachyderm as pachyderm
-from kfp_pachyderm.component.connection import pip_arguments
+from kfp_pachyderm.authoring.task_connection import pip_arguments
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
 
 VERSION = f"kfp-pachyderm=={pachyderm.__version__}"

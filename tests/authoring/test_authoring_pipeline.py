@@ -230,17 +230,6 @@ def test_body_that_fails_leaves_no_scope() -> None:
     assert config_of(after, "look").project == "default"
 
 
-def test_module_can_be_called_like_its_decorator() -> None:
-    import kfp_pachyderm.pipeline as module
-
-    @dsl.pipeline
-    @module(project="vision")
-    def run():
-        look(images=COMMIT)
-
-    assert config_of(run, "look").project == "vision"
-
-
 def test_steps_of_two_components_can_not_share_the_pipelines_of_one() -> None:
     @dsl.component(base_image="python:3.11")
     def first():

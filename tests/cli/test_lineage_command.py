@@ -19,8 +19,8 @@ from click.testing import CliRunner, Result
 from kfp_pachyderm.cli import main
 from kfp_pachyderm.embedded.process import start
 from kfp_pachyderm.embedded.server import EmbeddedServer
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.graph.wording import width
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.graph.views.wording import width
 from tests.provenance.histories import History, chain
 
 PICTURE = bytes.fromhex(

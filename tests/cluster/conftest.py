@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.client import Pachd, connect
-from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import Pachd, connect
+from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
 from tests.cluster import images
 from tests.cluster.cluster_steps import container, pod
 from tests.cluster.stand import ROOT, Stand, StandError, eventually

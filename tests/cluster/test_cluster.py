@@ -19,7 +19,7 @@ import pytest
 
 from kfp_pachyderm import local
 from kfp_pachyderm.cli import main
-from kfp_pachyderm.sdk import pps
+from kfp_pachyderm.pachd.sdk import pps
 from tests.cluster.cluster_steps import count_here, pod
 from tests.cluster.conftest import SERVER, STEPS, TOKEN, Cluster
 from tests.cluster.images import PROGRAM

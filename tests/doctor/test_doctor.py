@@ -21,7 +21,6 @@ from click.testing import CliRunner, Result
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import auth, pfs
 
-from kfp_pachyderm import local_real
 from kfp_pachyderm.cli import main
 from kfp_pachyderm.doctor import place, server, steps, worker
 from kfp_pachyderm.doctor.case import Case
@@ -29,10 +28,11 @@ from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.forward.tunnel import reset
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import connect
-from kfp_pachyderm.pachyderm.locator import Places
-from kfp_pachyderm.sdk import version
+from kfp_pachyderm.local import real_pachyderm
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import connect
+from kfp_pachyderm.pachd.jobs.locator import Places
+from kfp_pachyderm.pachd.sdk import version
 from tests.fake_kubernetes import Pod, fake_kubernetes
 from tests.faults.fault_answers import AnsweringPachd, Wrong
 from tests.grpc_proxy import pem, tls_in_front_of
@@ -46,8 +46,8 @@ def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"KFP_PACHYDERM_{name}", raising=False)
     for name in ("S3_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(local_real, "CONFIG_FOLDER", tmp_path)
-    monkeypatch.setattr(local_real, "SECRET_FOLDER", tmp_path)
+    monkeypatch.setattr(real_pachyderm, "CONFIG_FOLDER", tmp_path)
+    monkeypatch.setattr(real_pachyderm, "SECRET_FOLDER", tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ from pachyderm_sdk import Client
 from pachyderm_sdk.api import auth, metadata, pfs, pps, transaction
 from pachyderm_sdk.errors import AuthServiceNotActivated
 
+from kfp_pachyderm.adapter.call_failed import CallFailedError
 from kfp_pachyderm.adapter.config import AdapterConfig
-from kfp_pachyderm.adapter.failure import CallFailedError
-from kfp_pachyderm.adapter.objects import Stored
-from kfp_pachyderm.adapter.piece import Piece
-from kfp_pachyderm.adapter.s3_remote import S3Remote
+from kfp_pachyderm.adapter.disk.objects import Stored
+from kfp_pachyderm.adapter.disk.upload_piece import Piece
+from kfp_pachyderm.adapter.sidecar.over_s3 import S3Remote
 
 NO_TOKEN = "no authentication token (try logging in)"
 BAD_TOKEN = "provided auth token is corrupted or has expired (try logging in again)"

@@ -260,7 +260,7 @@ def test_table_of_calls_is_complete():
     ):
         made |= set(re.findall(r"\.(?:pfs|pps|transactions|metadata|admin)\.(\w+)\(", file.read_text()))
     made.remove("get")  # of a dict of metadata
-    made.add("walk_commit_provenance")  # called by its name (pachyderm/commits.py)
+    made.add("walk_commit_provenance")  # called by its name (pachd/commits/commit_facts.py)
     assert {name.title().replace("_", "") for name in made} == set(CALLS)
 
 

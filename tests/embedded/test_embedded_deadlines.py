@@ -15,7 +15,7 @@ from embedded_bench import Bench
 from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.embedded import deadline
-from kfp_pachyderm.embedded.services import wire
+from kfp_pachyderm.embedded.services import handlers
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import repos
 from kfp_pachyderm.embedded.store.store import Store
@@ -105,7 +105,7 @@ def test_lists_of_pps_name_the_deadline_by_its_code(late: str) -> None:
 
     context = Mock(abort=aborted)
     with pytest.raises(Aborted, match=r"DEADLINE_EXCEEDED.*context deadline exceeded"):
-        wire.refuse(context, late, deadline.DeadlineExceeded())
+        handlers.refuse(context, late, deadline.DeadlineExceeded())
 
 
 class Aborted(Exception):

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from pachyderm_sdk.api import pps
 
-from kfp_pachyderm.spec import PipelineSpec
+from kfp_pachyderm.authoring.spec import PipelineSpec
 from tests.documented import DOCUMENTED
 
 #: The same, written as YAML.

@@ -13,7 +13,7 @@ from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs
 
 from kfp_pachyderm.embedded.process import start
-from kfp_pachyderm.filehash import FileHash
+from kfp_pachyderm.protocol.file_hash import FileHash
 
 CONTENT = random.Random(4).randbytes(20 * 2**20)
 NOBODY = "0" * 32

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kfp_pachyderm import filehash
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store import branches, commits, layers, listing, paths, repos, spool
-from kfp_pachyderm.embedded.store.chunks import SMALL
+from kfp_pachyderm.embedded.store import branches, commits, repos
+from kfp_pachyderm.embedded.store.files import layers, listing, paths, spool
+from kfp_pachyderm.embedded.store.files.chunks import SMALL
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.store.view import StoreView
+from kfp_pachyderm.protocol import file_hash
 
 _NAMES = st.sampled_from(["/a", "/a-b", "/b", "/dir/a", "/dir/b", "/dir/deep/c", "/e/f", "/z"])
 _DATA = st.one_of(
@@ -34,7 +35,7 @@ _SIZES = {"SMALL": 100_000, "LARGEST": 300_000, "_MASK": 2**16 - 1}
 
 
 def hash_of(data: bytes) -> bytes:
-    found = filehash.FileHash()
+    found = file_hash.FileHash()
     found.update(data)
     return found.digest()
 
@@ -45,9 +46,9 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def open_store(self):
         self._stack = contextlib.ExitStack()
-        filehash._tables.cache_clear()
-        self._stack.callback(filehash._tables.cache_clear)
-        self._stack.enter_context(mock.patch.multiple(filehash, **_SIZES))
+        file_hash._tables.cache_clear()
+        self._stack.callback(file_hash._tables.cache_clear)
+        self._stack.enter_context(mock.patch.multiple(file_hash, **_SIZES))
         self._stack.enter_context(mock.patch.object(spool, "_PIECE", 90_000))
         folder = self._stack.enter_context(tempfile.TemporaryDirectory())
         self.store = self._stack.enter_context(Store(Path(folder)))

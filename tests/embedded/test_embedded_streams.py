@@ -17,8 +17,8 @@ import pytest
 from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.embedded.server import THREADS, EmbeddedServer
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import connect
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import connect
 
 TIMES = 1000 if os.environ.get("KFP_PACHYDERM_TEST_ALL") else 20
 

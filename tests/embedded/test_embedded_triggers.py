@@ -9,7 +9,7 @@ import pytest
 from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store import conditions, schedule
+from kfp_pachyderm.embedded.store.branch_triggers import conditions, schedule
 from tests.waiting import wait_for
 
 

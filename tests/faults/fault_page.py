@@ -34,8 +34,9 @@ Otherwise the step fails, and a new attempt of KFP's is a new job on the same co
 ## Errors of Pachyderm's that pass
 
 pachd makes `UNKNOWN` of errors of its database, its storage and its own connections, and of a client's
-deadline that it meets first. `kfp_pachyderm/passing.py` has the table of those that pass, with the place
-in Pachyderm's source for each. Whatever only looks is asked again, for as long as pachd may be away: the
+deadline that it meets first. `kfp_pachyderm/protocol/transient_errors.py` has the table of those that
+pass, with the place in Pachyderm's source for each. Whatever only looks is asked again, for as long as
+pachd may be away: the
 lease and 2 s in a step, 60 s in a snapshot or component. A transaction whose fate is not known is deleted
 before another is made, so that there is one job. An `UNKNOWN` that is in no table is told once in the log
 and borne as long in a wait; where something was to be changed it ends the step.

@@ -21,12 +21,12 @@ import psutil
 from kfp_pachyderm.embedded.process import EmbeddedProcess, start
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.config import HolderConfig, StepConfig
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.client import connect
-from kfp_pachyderm.pachyderm.job import inspect_output, is_over, state_name
-from kfp_pachyderm.pachyderm.references import commit_message
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import connect
+from kfp_pachyderm.pachd.jobs.job import inspect_output, is_over, state_name
+from kfp_pachyderm.pachd.references import commit_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
 from tests.faults.fault_links import Link
 from tests.faults.fault_pachd import FaultyPachd, announced
 from tests.faults.yardstick import Yardstick

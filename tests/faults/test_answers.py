@@ -20,11 +20,11 @@ import pytest
 
 from kfp_pachyderm.embedded.process import start
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig, ReusableConfig, SnapshotConfig, dumps
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import Pachd, connect
-from kfp_pachyderm.pachyderm.job import state_name
-from kfp_pachyderm.pachyderm.references import repo_message
-from kfp_pachyderm.sdk import pfs
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import Pachd, connect
+from kfp_pachyderm.pachd.jobs.job import state_name
+from kfp_pachyderm.pachd.references import repo_message
+from kfp_pachyderm.pachd.sdk import pfs
 from tests.faults.fault_answers import AnsweringPachd, Plan, Wrong
 from tests.faults.fault_pachd import announced
 from tests.launcher.launcher_steps import Runner, files, put

@@ -27,7 +27,7 @@ from kfp_pachyderm.forward import forwarder as forwarders
 from kfp_pachyderm.forward import tunnel as tunnels
 from kfp_pachyderm.forward.cluster import Cluster
 from kfp_pachyderm.forward.forwarder import Forwarder
-from kfp_pachyderm.pachyderm.forwarded import VARIABLE, dialled
+from kfp_pachyderm.pachd.connection.port_forward import VARIABLE, dialled
 from tests.fake_kubernetes import FakeKubernetes, Pod
 
 SERVICE = "s3-0123.pachyderm"

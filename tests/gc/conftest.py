@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kfp_pachyderm.embedded.server import EmbeddedServer
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import Pachd, connect
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import Pachd, connect
 from tests.launcher.launcher_steps import Runner, numbers
 
 

@@ -21,10 +21,10 @@ from kfp_pachyderm.gc.find import find
 from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.gc.remove import Removed, remove
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig
-from kfp_pachyderm.pachyderm.gathering import MADE
-from kfp_pachyderm.pachyderm.pipelines import OWNER, OWNER_KEY
-from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
-from kfp_pachyderm.sdk import metadata, pfs, pps
+from kfp_pachyderm.pachd.claims.gathering import MADE
+from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
+from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
+from kfp_pachyderm.pachd.sdk import metadata, pfs, pps
 from tests.faults.fault_pachd import FaultyPachd
 from tests.launcher.launcher_steps import LEASE, Runner, files, put
 from tests.waiting import wait_for
@@ -406,8 +406,8 @@ def test_what_can_not_be_looked_at_is_told(step: Runner) -> None:
 
 
 def search_with(proxy: FaultyPachd) -> Search:
-    from kfp_pachyderm.pachyderm.address import parse
-    from kfp_pachyderm.pachyderm.client import connect
+    from kfp_pachyderm.pachd.connection.address import parse
+    from kfp_pachyderm.pachd.connection.client import connect
 
     with connect(parse(f"grpc://{proxy.address}"), grace=0.5) as one:
         made = search(one)

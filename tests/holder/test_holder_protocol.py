@@ -22,7 +22,7 @@ import pytest
 
 import kfp_pachyderm
 from kfp_pachyderm.errors import AttachError, AuthenticationError, HolderReplacedError, LeaseLostError
-from kfp_pachyderm.launcher.holder_client import BY_STATUS, HolderClient
+from kfp_pachyderm.launcher.attach.holder_client import BY_STATUS, HolderClient
 from tests.waiting import PATIENCE, wait_for
 
 SOURCE = (Path(kfp_pachyderm.__file__).parent / "holder.py").read_text()

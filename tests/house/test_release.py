@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import kfp_pachyderm
+from kfp_pachyderm.launcher.claim.open_job import kfp_task
 from kfp_pachyderm.launcher.config import StepConfig
-from kfp_pachyderm.launcher.execution import Identity
-from kfp_pachyderm.launcher.open import kfp_task
+from kfp_pachyderm.launcher.executor_input import Identity
 from release.contents import check_wheel, expected_wheel
 from release.version import ReleaseError, sections, set_version, version_of
 

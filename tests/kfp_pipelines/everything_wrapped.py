@@ -16,7 +16,7 @@ import kfp.kubernetes
 from kfp import dsl
 
 from kfp_pachyderm import S3Input, pipeline, s3_enabled
-from kfp_pachyderm.component.ir import is_wrapped
+from kfp_pachyderm.authoring.ir import is_wrapped
 
 #: The repo that every component reads.
 REPO = "pachinput"

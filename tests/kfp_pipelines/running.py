@@ -15,7 +15,7 @@ from kfp import local
 from pachyderm_sdk.api import pfs
 
 import kfp_pachyderm
-from kfp_pachyderm.component.ir import ADDED
+from kfp_pachyderm.authoring.ir import ADDED
 from kfp_pachyderm.local import LocalPachyderm
 
 

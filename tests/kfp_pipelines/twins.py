@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from kfp_pachyderm.component.connection import DEFAULT_NAME
-from kfp_pachyderm.component.ir import ADDED, LAUNCHER
+from kfp_pachyderm.authoring.ir import ADDED, LAUNCHER
+from kfp_pachyderm.authoring.task_connection import DEFAULT_NAME
 
 _SNAPSHOT = "pachyderm-snapshot"
 _FROM_SNAPSHOT = f"pipelinechannel--{_SNAPSHOT}"

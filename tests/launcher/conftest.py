@@ -9,8 +9,8 @@ import pytest
 from launcher_steps import Runner, numbers  # type: ignore[import-not-found]
 
 from kfp_pachyderm.embedded.process import EmbeddedProcess, start
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import Pachd, connect
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import Pachd, connect
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ from typing import Any
 
 from kfp_pachyderm.errors import NotFoundError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
 from tests.waiting import PATIENCE
 
 numbers = itertools.count(1)

@@ -22,7 +22,7 @@ from step_image import (  # type: ignore[import-not-found]
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm.launcher.bootstrap import BOOTSTRAP
-from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.testing import Pachyderm
 
 MakeImage = Callable[..., Image]

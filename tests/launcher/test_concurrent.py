@@ -9,11 +9,11 @@ from launcher_steps import Ended, Runner, put  # type: ignore[import-not-found]
 
 from kfp_pachyderm.embedded.process import EmbeddedProcess
 from kfp_pachyderm.launcher.config import InputConfig
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.job import inspect_output
-from kfp_pachyderm.pachyderm.lineage import direct_inputs
-from kfp_pachyderm.pachyderm.references import Reference, commit_message
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.commits.direct_inputs import direct_inputs
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs.job import inspect_output
+from kfp_pachyderm.pachd.references import Reference, commit_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
 from tests.long import long
 from tests.waiting import PATIENCE
 

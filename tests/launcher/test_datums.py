@@ -8,7 +8,7 @@ from launcher_steps import LEASE, Runner, files, put  # type: ignore[import-not-
 from test_faults import replace_worker  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig, StepConfig
-from kfp_pachyderm.sdk import pps
+from kfp_pachyderm.pachd.sdk import pps
 
 CODE = """
 import boto3, os

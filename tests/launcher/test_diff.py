@@ -15,9 +15,9 @@ from kfp_pachyderm.cli import main
 from kfp_pachyderm.embedded.process import EmbeddedProcess
 from kfp_pachyderm.errors import CommitReferenceError, NotFoundError
 from kfp_pachyderm.launcher.config import COMPILED_VARIABLE
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import Pachd, connect
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import Pachd, connect
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance import diff
 from kfp_pachyderm.provenance.compare.model import Change, FileChange
 

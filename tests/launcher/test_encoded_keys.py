@@ -7,11 +7,11 @@ from launcher_steps import Runner, files  # type: ignore[import-not-found]
 
 from kfp_pachyderm.errors import NotFoundError
 from kfp_pachyderm.launcher.config import InputConfig
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.job import write_metadata
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.job import write_metadata
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.pachd.sdk import pfs, pps
 from kfp_pachyderm.provenance.graph.assemble import lineage
-from kfp_pachyderm.sdk import pfs, pps
 
 #: As a table writer names its files, and what a person calls one.
 KEYS = ["t/data/p=a+b/00000-0.parquet", "t/at=2024-01-01T00:00:00+00:00/x", "São Paulo (1).csv", "plain"]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kfp_pachyderm.launcher.environment import child_environment
+from kfp_pachyderm.launcher.child.environment import child_environment
 from kfp_pachyderm.runtime import Step
 
 STEP = Step(

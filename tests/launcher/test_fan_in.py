@@ -17,18 +17,18 @@ from kfp_pachyderm.errors import (
     PermanentError,
     PipelineNotOwnedError,
 )
+from kfp_pachyderm.launcher.claim.open_job import kfp_task, open_step
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
-from kfp_pachyderm.launcher.execution import Execution, Identity
-from kfp_pachyderm.launcher.open import kfp_task, open_step
-from kfp_pachyderm.pachyderm import commits
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.commits import CommitFacts
-from kfp_pachyderm.pachyderm.gathering import PREFIX
-from kfp_pachyderm.pachyderm.job import write_metadata
-from kfp_pachyderm.pachyderm.lineage import direct_inputs
-from kfp_pachyderm.pachyderm.references import GATHERED, KEYS, Reference, commit_message, repo_message
+from kfp_pachyderm.launcher.executor_input import Execution, Identity
+from kfp_pachyderm.pachd.claims.gathering import PREFIX
+from kfp_pachyderm.pachd.commits import commit_facts
+from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.commits.direct_inputs import direct_inputs
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs.job import write_metadata
+from kfp_pachyderm.pachd.references import GATHERED, KEYS, Reference, commit_message, repo_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
 from kfp_pachyderm.provenance import verify
-from kfp_pachyderm.sdk import pfs, pps
 from tests.waiting import PATIENCE, wait_for
 
 #: Tells what a step sees of its input.
@@ -71,8 +71,8 @@ def parts(step: Runner, *contents: dict[str, bytes]) -> list[str]:
 
 def lineage(pachd: Pachd, commit: Reference) -> list[CommitFacts]:
     """The commit, and all that it was made from."""
-    behind = commits.walk(pachd, commit, down=False, depth=0)
-    return [commits.inspect(pachd, commit), *(one for one in behind if one.repo_type == "user")]
+    behind = commit_facts.walk(pachd, commit, down=False, depth=0)
+    return [commit_facts.inspect(pachd, commit), *(one for one in behind if one.repo_type == "user")]
 
 
 def seen(ended: Any) -> dict[str, Any]:

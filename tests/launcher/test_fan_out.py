@@ -14,8 +14,8 @@ import pytest
 from launcher_steps import LEASE, Ended, Runner, put  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import HolderConfig, StepConfig
-from kfp_pachyderm.pachyderm.pipelines import SIBLING_KEY
-from kfp_pachyderm.sdk import pps, transaction
+from kfp_pachyderm.pachd.pipeline_plan import SIBLING_KEY
+from kfp_pachyderm.pachd.sdk import pps, transaction
 from tests.faults.fault_pachd import FaultyPachd
 from tests.long import long
 from tests.waiting import wait_for

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from launcher_steps import LEASE, Runner  # type: ignore[import-not-found]
 
+from kfp_pachyderm.launcher.attach.holder_client import HolderClient
+from kfp_pachyderm.launcher.child.signals import Signals
 from kfp_pachyderm.launcher.config import HolderConfig
-from kfp_pachyderm.launcher.holder_client import HolderClient
-from kfp_pachyderm.launcher.signals import Signals
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.locator import locate
-from kfp_pachyderm.sdk import pps
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.locator import locate
+from kfp_pachyderm.pachd.sdk import pps
 from tests.waiting import PATIENCE, wait_for
 
 State = pps.JobState
@@ -102,7 +102,7 @@ def test_sigterm_goes_to_the_holder_before_the_child_and_a_second_one_kills(
 def test_a_second_signal_does_not_wait_for_the_childs_grace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kfp_pachyderm.launcher.child.GRACE", 10 * PATIENCE)
+    monkeypatch.setattr("kfp_pachyderm.launcher.child.process.GRACE", 10 * PATIENCE)
     up = tmp_path / "up"
     ignores = f"import signal; signal.signal(15, signal.SIG_IGN); open({str(up)!r}, 'w'); signal.pause()"
     with Signals() as signals:

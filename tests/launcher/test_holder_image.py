@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from launcher_steps import Runner  # type: ignore[import-not-found]
 
+from kfp_pachyderm.launcher.claim.holder_image import DEFAULT_IMAGE, holder_image
 from kfp_pachyderm.launcher.config import HolderConfig
-from kfp_pachyderm.launcher.holder_image import DEFAULT_IMAGE, holder_image
 
 HERE = "registry.internal/python:3.12"
 

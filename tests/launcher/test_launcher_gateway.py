@@ -7,16 +7,16 @@ from concurrent.futures import Future
 import pytest
 
 from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
+from kfp_pachyderm.launcher.claim.open_job import Opened
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
-from kfp_pachyderm.launcher.gateway import DirectGateway, _aliases, sidecar_endpoint
-from kfp_pachyderm.launcher.open import Opened
-from kfp_pachyderm.launcher.sources import Source
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.locator import Places, service_name
-from kfp_pachyderm.pachyderm.pipelines import PipelinePlan
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.launcher.gateway.endpoint import DirectGateway, _aliases, sidecar_endpoint
+from kfp_pachyderm.launcher.resolve.inputs import Source
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs.locator import Places, service_name
+from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan
+from kfp_pachyderm.pachd.references import Reference
 
 ID = "0123456789abcdef" * 2
 

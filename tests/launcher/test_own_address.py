@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kfp_pachyderm.errors import PermanentError
-from kfp_pachyderm.launcher.own_address import own_address
+from kfp_pachyderm.launcher.gateway.own_address import own_address
 from tests.other_hosts import other_hosts
 
 #: Reserved, so that no resolver knows it (RFC 6761).

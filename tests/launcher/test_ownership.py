@@ -7,9 +7,9 @@ from pathlib import Path
 from launcher_steps import Ended, Runner  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
-from kfp_pachyderm.pachyderm.ownership import OWNER, OWNER_KEY
-from kfp_pachyderm.pachyderm.references import repo_message
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.claims.ownership import OWNER, OWNER_KEY
+from kfp_pachyderm.pachd.references import repo_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
 from tests.waiting import PATIENCE
 
 

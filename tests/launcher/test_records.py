@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from launcher_steps import Runner  # type: ignore[import-not-found]
 
-from kfp_pachyderm.launcher.code import code_of
 from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, InputConfig, StepConfig
-from kfp_pachyderm.launcher.execution import parse
-from kfp_pachyderm.pachyderm.job import inspect_output
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.launcher.executor_input import parse
+from kfp_pachyderm.launcher.record.initial import code_of
+from kfp_pachyderm.pachd.jobs.job import inspect_output
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.record import OPEN, Hashed, Source
-from kfp_pachyderm.provenance.stored import Stored, read
+from kfp_pachyderm.provenance.stored_record import Stored, read
 
 WRITE = """
 import boto3

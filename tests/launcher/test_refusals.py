@@ -10,8 +10,8 @@ from launcher_steps import Runner  # type: ignore[import-not-found]
 
 from kfp_pachyderm.errors import NotFoundError
 from kfp_pachyderm.launcher.config import InputConfig
-from kfp_pachyderm.pachyderm.references import repo_message
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.references import repo_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
 
 
 def refused(step: Runner, error: str, *texts: str, config: Any = None, **parameters: str) -> None:

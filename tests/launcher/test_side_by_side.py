@@ -13,11 +13,11 @@ import pytest
 from launcher_steps import LEASE, Runner, put  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.job import inspect_output
-from kfp_pachyderm.pachyderm.locator import locate
-from kfp_pachyderm.pachyderm.references import Reference, repo_message
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.job import inspect_output
+from kfp_pachyderm.pachd.jobs.locator import locate
+from kfp_pachyderm.pachd.references import Reference, repo_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
 from tests.faults.fault_pachd import FaultyPachd
 from tests.waiting import PATIENCE
 

@@ -18,16 +18,16 @@ from kfp_pachyderm.cli import main
 from kfp_pachyderm.embedded.process import EmbeddedProcess
 from kfp_pachyderm.errors import BranchNotFoundError, CommitNotFoundError
 from kfp_pachyderm.launcher.config import InputConfig
-from kfp_pachyderm.pachyderm.address import parse as parse_address
-from kfp_pachyderm.pachyderm.client import Pachd, connect
-from kfp_pachyderm.pachyderm.job import _picker, inspect_output, write_metadata
-from kfp_pachyderm.pachyderm.references import Reference, repo_message
+from kfp_pachyderm.pachd.connection.address import parse as parse_address
+from kfp_pachyderm.pachd.connection.client import Pachd, connect
+from kfp_pachyderm.pachd.jobs.job import _picker, inspect_output, write_metadata
+from kfp_pachyderm.pachd.references import Reference, repo_message
+from kfp_pachyderm.pachd.sdk import metadata, pfs
 from kfp_pachyderm.provenance import Verified, verify
-from kfp_pachyderm.provenance.behind import inputs_tree
-from kfp_pachyderm.provenance.files import file_list
+from kfp_pachyderm.provenance.file_list import file_list
+from kfp_pachyderm.provenance.inputs_tree import inputs_tree
 from kfp_pachyderm.provenance.record import StepRecord
-from kfp_pachyderm.provenance.stored import DIGEST_KEY, RECORD_KEY, entries, read
-from kfp_pachyderm.sdk import metadata, pfs
+from kfp_pachyderm.provenance.stored_record import DIGEST_KEY, RECORD_KEY, entries, read
 
 WRITE = """
 import boto3

@@ -9,11 +9,11 @@ import pytest
 from launcher_steps import Runner  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import HolderConfig
-from kfp_pachyderm.pachyderm import job as jobs
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.crashes import Crashes, times
-from kfp_pachyderm.sdk import pps
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs import job as jobs
+from kfp_pachyderm.pachd.jobs.crashes import Crashes, times
+from kfp_pachyderm.pachd.sdk import pps
 
 IMAGE = "registry.invalid/team/python:3.11"
 WAYS = ("HolderOptions(image=", "holder_image", "ConfigMap kfp-pachyderm", "KFP_PACHYDERM_HOLDER_IMAGE")

@@ -17,7 +17,6 @@ from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs, pps
 
 import kfp_pachyderm as pachyderm
-from kfp_pachyderm import local_real
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.errors import (
     AuthenticationError,
@@ -25,8 +24,9 @@ from kfp_pachyderm.errors import (
     PachydermUnreachableError,
     PermanentError,
 )
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import connect
+from kfp_pachyderm.local import real_pachyderm
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import connect
 from tests.fake_kubernetes import FakeKubernetes, Pod, fake_kubernetes
 from tests.grpc_proxy import pem, tls_in_front_of
 
@@ -84,8 +84,8 @@ def _clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("ADDRESS", "TOKEN", "FORWARDER", "HOLDER_IMAGE", "CA"):
         monkeypatch.delenv(f"KFP_PACHYDERM_{name}", raising=False)
-    monkeypatch.setattr(local_real, "CONFIG_FOLDER", tmp_path / "config")
-    monkeypatch.setattr(local_real, "SECRET_FOLDER", tmp_path / "secret")
+    monkeypatch.setattr(real_pachyderm, "CONFIG_FOLDER", tmp_path / "config")
+    monkeypatch.setattr(real_pachyderm, "SECRET_FOLDER", tmp_path / "secret")
     (tmp_path / "config").mkdir()
     (tmp_path / "secret").mkdir()
 
@@ -156,7 +156,7 @@ def test_mounted_default_says_where(real: EmbeddedServer, tmp_path: Path) -> Non
 
 def test_defaults_token_is_for_the_defaults_address_alone(tmp_path: Path) -> None:
     (tmp_path / "secret" / "token").write_text("mounted\n")
-    find = local_real.find
+    find = real_pachyderm.find
     assert (find(None, None, {}).token, find(None, None, {}).url) == ("mounted", INSIDE)
     assert find("grpc://other:1", None, {}).token == "mounted", "no address is known that it belongs to"
     env = {"KFP_PACHYDERM_ADDRESS": "grpc://here:1", "KFP_PACHYDERM_TOKEN": "set"}
@@ -167,8 +167,10 @@ def test_defaults_token_is_for_the_defaults_address_alone(tmp_path: Path) -> Non
 
 
 def test_nobody_there_names_the_port_forward(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kfp_pachyderm.pachyderm.client.CONNECT_TIMEOUT", 0.5)
-    monkeypatch.setattr("kfp_pachyderm.pachyderm.client.connect", functools.partial(connect, timeout=0.5))
+    monkeypatch.setattr("kfp_pachyderm.pachd.connection.client.CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr(
+        "kfp_pachyderm.pachd.connection.client.connect", functools.partial(connect, timeout=0.5)
+    )
     with pytest.raises(PachydermUnreachableError, match=r"port_forward=True"):
         pachyderm.local.init(address="grpc://127.0.0.1:1")
 

@@ -18,11 +18,11 @@ import yaml
 from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH
 from pod_security import violations
 
-from kfp_pachyderm.adapter.shared import PORT
-from kfp_pachyderm.component.connection import DEFAULT_NAME
-from kfp_pachyderm.pachyderm.address import ADDRESS_FILE, DEFAULT_ADDRESS, TOKEN_FILE
-from kfp_pachyderm.pachyderm.claim import ClaimedJob
-from kfp_pachyderm.pachyderm.locator import _by_dns
+from kfp_pachyderm.adapter.control.shared_endpoint import PORT
+from kfp_pachyderm.authoring.task_connection import DEFAULT_NAME
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.connection.address import ADDRESS_FILE, DEFAULT_ADDRESS, TOKEN_FILE
+from kfp_pachyderm.pachd.jobs.locator import _by_dns
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ import pytest
 from lineage_server import LineageServer, lineage_server  # type: ignore[import-not-found]
 
 from kfp_pachyderm.embedded.process import start
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import connect
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import connect
 from tests.launcher.launcher_steps import Runner, numbers
 
 

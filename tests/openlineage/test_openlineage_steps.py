@@ -152,6 +152,8 @@ def test_nothing_is_sent_when_it_is_disabled(step: Runner, lineage: LineageServe
 
 
 def test_nothing_is_loaded_where_nobody_configured_it() -> None:
-    code = "import sys, kfp_pachyderm.launcher.step; print([m for m in sys.modules if 'openlineage' in m])"
+    code = (
+        "import sys, kfp_pachyderm.launcher.lifecycle; print([m for m in sys.modules if 'openlineage' in m])"
+    )
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert loaded.strip() == "['kfp_pachyderm.openlineage', 'kfp_pachyderm.openlineage.configured']"

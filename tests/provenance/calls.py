@@ -8,8 +8,8 @@ from typing import Any
 
 import grpc
 
-from kfp_pachyderm.pachyderm.address import Address
-from kfp_pachyderm.pachyderm.client import Pachd
+from kfp_pachyderm.pachd.connection.address import Address
+from kfp_pachyderm.pachd.connection.client import Pachd
 
 
 class Counted(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):

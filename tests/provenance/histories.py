@@ -11,12 +11,12 @@ from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.embedded.auth import guard, state
 from kfp_pachyderm.embedded.server import EmbeddedServer
-from kfp_pachyderm.embedded.store.database import Txn, new_id
 from kfp_pachyderm.embedded.store.repos import RepoKey
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.embedded.store.sqlite.database import Txn, new_id
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.kfp_task import KfpTask
 from kfp_pachyderm.provenance.record import Code, StepRecord
-from kfp_pachyderm.provenance.stored import entries
-from kfp_pachyderm.provenance.task import KfpTask
+from kfp_pachyderm.provenance.stored_record import entries
 
 
 @dataclass

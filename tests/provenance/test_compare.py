@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from kfp_pachyderm.pachyderm.file_entry import FileEntry
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.commits.file_entry import FileEntry
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.check.files import file_faults
 from kfp_pachyderm.provenance.check.model import Fault, Looked, Verified
-from kfp_pachyderm.provenance.compare.made import Made
 from kfp_pachyderm.provenance.compare.model import Change, Diff, FileChange, InputDiff, StepDiff
+from kfp_pachyderm.provenance.compare.recorded_commit import Made
 from kfp_pachyderm.provenance.compare.runs import _pairs
 from kfp_pachyderm.provenance.compare.step import _parameters
 from kfp_pachyderm.provenance.compare.text import SHOWN
-from kfp_pachyderm.provenance.files import file_list
+from kfp_pachyderm.provenance.file_list import file_list
 from kfp_pachyderm.provenance.record import Code
-from kfp_pachyderm.provenance.stored import bounded
+from kfp_pachyderm.provenance.stored_record import bounded
 from tests.provenance.test_stored import RECORD
 
 EVIL = "<script>alert(1)</script>\x1b[2J\n\u202e"

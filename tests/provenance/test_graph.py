@@ -15,7 +15,7 @@ from pachyderm_sdk.api import auth, pfs, pps
 from kfp_pachyderm import provenance
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.errors import CommitNotFoundError, CommitReferenceError, NotFoundError, RepoNotFoundError
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance import Lineage, Node
 from kfp_pachyderm.provenance.graph import assemble
 

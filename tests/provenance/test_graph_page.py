@@ -17,11 +17,11 @@ from pachyderm_sdk.api import pfs, pps
 from PIL import Image
 
 from kfp_pachyderm.embedded.server import EmbeddedServer
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import connect
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import connect
 from kfp_pachyderm.provenance.graph.assemble import lineage
-from kfp_pachyderm.provenance.graph.html import page
-from kfp_pachyderm.provenance.graph.pictures import contents
+from kfp_pachyderm.provenance.graph.views.html import page
+from kfp_pachyderm.provenance.graph.views.pictures import contents
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
 

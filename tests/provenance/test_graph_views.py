@@ -13,13 +13,13 @@ from pachyderm_sdk.api import pps
 
 from kfp_pachyderm import provenance
 from kfp_pachyderm.embedded.server import EmbeddedServer
-from kfp_pachyderm.pachyderm.file_entry import FileEntry
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.commits.file_entry import FileEntry
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance import Lineage, Node
-from kfp_pachyderm.provenance.graph import wording
-from kfp_pachyderm.provenance.graph.html import page
-from kfp_pachyderm.provenance.graph.pictures import Contents
-from kfp_pachyderm.provenance.graph.text import tree
+from kfp_pachyderm.provenance.graph.views import wording
+from kfp_pachyderm.provenance.graph.views.html import page
+from kfp_pachyderm.provenance.graph.views.pictures import Contents
+from kfp_pachyderm.provenance.graph.views.text import tree
 
 EVIL = "</script><img src=x onerror=alert(1)>\"'`&\x1b[2J\u202e\n]:::failed\nclick n0"
 
@@ -99,7 +99,7 @@ def test_a_page_needs_nothing_else(evil: Lineage) -> None:
     assert "default-src 'none'" in made
     assert (
         "Copyright (c) 2012-2014 Chris Pettitt"
-        in (resources.files("kfp_pachyderm.provenance.graph") / "page" / "dagre.LICENSE").read_text()
+        in (resources.files("kfp_pachyderm.provenance.graph.views") / "page" / "dagre.LICENSE").read_text()
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.page import page
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.kfp_page import page
+from kfp_pachyderm.provenance.kfp_task import KfpTask
 from kfp_pachyderm.provenance.record import StepRecord
-from kfp_pachyderm.provenance.task import KfpTask
 
 TASK = KfpTask(
     pipeline="edge-detection",

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfp_pachyderm.pachyderm.file_entry import FileEntry
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.files import LISTED, file_list
+from kfp_pachyderm.pachd.commits.file_entry import FileEntry
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.file_list import LISTED, file_list
+from kfp_pachyderm.provenance.kfp_task import KfpTask
 from kfp_pachyderm.provenance.record import OPEN, Artifact, Code, Hashed, Interface, Source, StepRecord
-from kfp_pachyderm.provenance.stored import DIGEST_KEY, RECORD_KEY, bounded, digest, entries, read
-from kfp_pachyderm.provenance.task import KfpTask
+from kfp_pachyderm.provenance.stored_record import DIGEST_KEY, RECORD_KEY, bounded, digest, entries, read
 
 OUTPUT = Reference("vision", "edges", "b" * 32)
 TASK = KfpTask(

@@ -16,12 +16,12 @@ from pachyderm_sdk.api import pfs
 from replay_steps import dice, framing  # type: ignore[import-not-found]
 
 from kfp_pachyderm.cli import main
-from kfp_pachyderm.pachyderm.address import parse as address
-from kfp_pachyderm.pachyderm.client import Pachd, connect
-from kfp_pachyderm.pachyderm.job import inspect_output, write_metadata
-from kfp_pachyderm.pachyderm.references import parse
+from kfp_pachyderm.pachd.connection.address import parse as address
+from kfp_pachyderm.pachd.connection.client import Pachd, connect
+from kfp_pachyderm.pachd.jobs.job import inspect_output, write_metadata
+from kfp_pachyderm.pachd.references import parse
 from kfp_pachyderm.provenance.record import Hashed
-from kfp_pachyderm.provenance.stored import entries, read
+from kfp_pachyderm.provenance.stored_record import entries, read
 from kfp_pachyderm.testing import Pachyderm
 
 

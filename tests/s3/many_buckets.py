@@ -14,17 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from kfp_pachyderm.adapter.app import Adapter
 from kfp_pachyderm.adapter.config import AdapterConfig
-from kfp_pachyderm.adapter.listing import list_buckets, timestamp
-from kfp_pachyderm.adapter.objects import Bucket
-from kfp_pachyderm.adapter.sidecar import Sidecar
+from kfp_pachyderm.adapter.disk.objects import Bucket
+from kfp_pachyderm.adapter.operations.endpoint import Adapter
+from kfp_pachyderm.adapter.operations.list_objects import list_buckets, timestamp
+from kfp_pachyderm.adapter.sidecar.connection import Sidecar
 from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.errors import S3Error
+from kfp_pachyderm.s3.http.server import S3Server
+from kfp_pachyderm.s3.http.wsgi import Response, application, xml_response
 from kfp_pachyderm.s3.request import S3Request
-from kfp_pachyderm.s3.server import S3Server
 from kfp_pachyderm.s3.signature import verify
-from kfp_pachyderm.s3.wsgi import Response, application, xml_response
 
 MAIN, OTHERS = "main-access", ("alt-access", "tenant-access", "iam-access", "root-access", "alt-root-access")
 SECRET = "secret-of-everybody"

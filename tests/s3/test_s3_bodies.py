@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from s3_requests import request
 
-from kfp_pachyderm.s3.body import Body
-from kfp_pachyderm.s3.chunked import ChunkedReader, ChunkSigner
+from kfp_pachyderm.s3.content.aws_chunked import ChunkedReader, ChunkSigner
+from kfp_pachyderm.s3.content.body import Body
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request
 from kfp_pachyderm.s3.signature import Signed, signing_key, verify

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from kfp_pachyderm.s3.peers import Peers
+from kfp_pachyderm.s3.http.peers import Peers
 
 
 def taken(peers: Peers, peer: str) -> int:

@@ -11,9 +11,9 @@ from s3_requests import environ, request
 from kfp_pachyderm.s3 import xml
 from kfp_pachyderm.s3.conditions import Conditions, Span, parse_range
 from kfp_pachyderm.s3.errors import S3Error
+from kfp_pachyderm.s3.http.wsgi import Response, application
 from kfp_pachyderm.s3.listing import page
 from kfp_pachyderm.s3.routes import S3_ROUTES, match
-from kfp_pachyderm.s3.wsgi import Response, application
 
 KEYS = st.text(alphabet="ab/-é", min_size=1, max_size=6)
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kfp_pachyderm.s3 import server as module
 from kfp_pachyderm.s3.errors import S3Error
+from kfp_pachyderm.s3.http import server as module
+from kfp_pachyderm.s3.http.chunked_transfer import TransferReader
+from kfp_pachyderm.s3.http.server import S3Server
+from kfp_pachyderm.s3.http.wsgi import Response, application
 from kfp_pachyderm.s3.request import S3Request
-from kfp_pachyderm.s3.server import S3Server
-from kfp_pachyderm.s3.transfer import TransferReader
-from kfp_pachyderm.s3.wsgi import Response, application
 from tests.waiting import PATIENCE
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import connect
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import connect
 from tests.embedded.embedded_auth import ROOT, server
 from tests.launcher.launcher_steps import Runner, numbers
 from tests.other_hosts import Hosts, other_hosts

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from kfp_pachyderm.launcher.config import InputConfig
-from kfp_pachyderm.pachyderm.references import Reference, commit_message
-from kfp_pachyderm.sdk import pfs, pps
+from kfp_pachyderm.pachd.references import Reference, commit_message
+from kfp_pachyderm.pachd.sdk import pfs, pps
 from tests.launcher.launcher_steps import Runner, files, put
 from tests.other_hosts import Hosts
 

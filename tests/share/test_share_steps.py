@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig
-from kfp_pachyderm.sdk import pps
+from kfp_pachyderm.pachd.sdk import pps
 from tests.launcher.launcher_steps import LEASE, Ended, Runner, files, put
 from tests.other_hosts import Hosts
 from tests.waiting import wait_for

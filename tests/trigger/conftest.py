@@ -7,8 +7,8 @@ from kfp import compiler, dsl
 from trigger_steps import Trigger
 
 from kfp_pachyderm.embedded.process import start
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import connect
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import connect
 from tests.kfp_api import KfpApi
 
 _numbers = itertools.count(1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from trigger_steps import Trigger, put, started
 
-from kfp_pachyderm.pachyderm.address import parse
-from kfp_pachyderm.pachyderm.client import connect
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import connect
 from tests.embedded.embedded_auth import ROOT, Office, server
 from tests.kfp_api import KfpApi
 from tests.waiting import PATIENCE, wait_for

@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from trigger_steps import Trigger, make_repo, put, started
 
 from kfp_pachyderm.cli import main
-from kfp_pachyderm.pachyderm.references import repo_message
-from kfp_pachyderm.sdk import pfs
+from kfp_pachyderm.pachd.references import repo_message
+from kfp_pachyderm.pachd.sdk import pfs
 from tests.waiting import wait_for
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from trigger_steps import make_repo, put, started
 
-from kfp_pachyderm.sdk import pfs
+from kfp_pachyderm.pachd.sdk import pfs
 from tests.waiting import PATIENCE, wait_for
 
 ROOT = Path(__file__).parents[2]

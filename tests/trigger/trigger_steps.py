@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 
-from kfp_pachyderm.pachyderm.references import Reference, commit_message, repo_message
-from kfp_pachyderm.sdk import pfs
+from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
+from kfp_pachyderm.pachd.sdk import pfs
 from tests.waiting import PATIENCE
 
 

@@ -9,7 +9,7 @@ from kfp import dsl
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm import provenance
-from kfp_pachyderm.component.step import S3EnabledComponent
+from kfp_pachyderm.authoring.step import S3EnabledComponent
 from kfp_pachyderm.testing import Pachyderm
 
 assert_type(pachyderm.__version__, str)

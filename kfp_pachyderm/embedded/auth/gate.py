@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kfp_pachyderm.embedded.auth import guard, state
-from kfp_pachyderm.embedded.services.wire import Context
+from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.store.store import Store
 
 #: Calls that say for themselves who may make them.

@@ -10,8 +10,8 @@ from kfp_pachyderm.embedded.auth import state
 from kfp_pachyderm.embedded.auth.roles import PROJECT
 from kfp_pachyderm.embedded.auth.state import THE_CLUSTER, Resource
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store.database import Txn
 from kfp_pachyderm.embedded.store.repos import RepoKey
+from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 
 @dataclass(frozen=True)

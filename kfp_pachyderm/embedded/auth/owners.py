@@ -8,8 +8,8 @@ from kfp_pachyderm.embedded.auth.state import Resource
 from kfp_pachyderm.embedded.pps import inputs, jobs, pipelines
 from kfp_pachyderm.embedded.pps.pipelines import Pipeline, PipelineKey
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store.database import Txn, new_id
 from kfp_pachyderm.embedded.store.repos import RepoKey
+from kfp_pachyderm.embedded.store.sqlite.database import Txn, new_id
 
 
 def principal(key: PipelineKey) -> str:

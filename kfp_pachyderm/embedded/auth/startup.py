@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kfp_pachyderm.embedded.auth import owners, state
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store.database import Txn, new_id
+from kfp_pachyderm.embedded.store.sqlite.database import Txn, new_id
 from kfp_pachyderm.embedded.store.store import Store
 
 #: Names the root token instead of the file, as AUTH_ROOT_TOKEN does for a pachd.

@@ -15,8 +15,8 @@ from pachyderm_sdk.api import pps
 
 from kfp_pachyderm.embedded.auth.roles import CLUSTER, PROJECT, REPO, ROLES, SPEC_REPO
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store.database import Txn, new_id, now
 from kfp_pachyderm.embedded.store.repos import RepoKey
+from kfp_pachyderm.embedded.store.sqlite.database import Txn, new_id, now
 
 ROOT = "pach:root"
 EVERYBODY = "allClusterUsers"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kfp_pachyderm.embedded.auth import guard
+from kfp_pachyderm.embedded.gateway.job_buckets import FileEntry
 from kfp_pachyderm.embedded.store.commits import Commit
-from kfp_pachyderm.embedded.store.layers import File
+from kfp_pachyderm.embedded.store.files.layers import File
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.store.view import StoreView
-from kfp_pachyderm.embedded.view import FileEntry
 
 
 class GuardedView(StoreView):

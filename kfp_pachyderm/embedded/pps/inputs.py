@@ -12,7 +12,7 @@ from pachyderm_sdk.api import pps
 
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store.branches import BranchKey
-from kfp_pachyderm.embedded.store.paths import clean
+from kfp_pachyderm.embedded.store.files.paths import clean
 from kfp_pachyderm.embedded.store.repos import RepoKey
 
 _NESTED = ("cross", "join", "group", "union")

@@ -15,8 +15,8 @@ from pachyderm_sdk.api import pps
 from kfp_pachyderm.embedded.auth import guard
 from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store import commits, repos
-from kfp_pachyderm.embedded.store.database import Txn
 from kfp_pachyderm.embedded.store.repos import RepoKey
+from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 State = pps.JobState
 TERMINAL = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)

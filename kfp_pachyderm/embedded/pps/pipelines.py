@@ -17,8 +17,8 @@ from kfp_pachyderm.embedded.pps import inputs, jobs, spec
 from kfp_pachyderm.embedded.services import messages
 from kfp_pachyderm.embedded.status import Refused, exists, not_found
 from kfp_pachyderm.embedded.store import branches, commits, deletion, repos
-from kfp_pachyderm.embedded.store.database import Txn, new_id
 from kfp_pachyderm.embedded.store.repos import RepoKey
+from kfp_pachyderm.embedded.store.sqlite.database import Txn, new_id
 
 
 class PipelineKey(NamedTuple):

@@ -15,8 +15,8 @@ from kfp_pachyderm.embedded.auth import guard, state
 from kfp_pachyderm.embedded.auth.roles import CLUSTER, PROJECT, REPO, ROLES
 from kfp_pachyderm.embedded.auth.startup import TOKEN_VARIABLE
 from kfp_pachyderm.embedded.auth.state import Resource
-from kfp_pachyderm.embedded.services import messages, wire
-from kfp_pachyderm.embedded.services.wire import Context
+from kfp_pachyderm.embedded.services import handlers, messages
+from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store.store import Store
 
@@ -36,9 +36,9 @@ class AuthService:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def calls(self) -> wire.Calls:
+    def calls(self) -> handlers.Calls:
         """The calls by their names on the wire."""
-        unary = wire.unary
+        unary = handlers.unary
         return {name: _absent(name) for name in _ABSENT} | {
             "Activate": unary(self._activate, auth.ActivateRequest),
             "Deactivate": unary(self._deactivate, auth.DeactivateRequest),
@@ -188,7 +188,9 @@ class AuthService:
         return auth.GetUsersResponse(usernames=[row[0] for row in rows])
 
 
-def activation_calls(store: Store, bind_existing: Callable[[Any], None], response: type[Any]) -> wire.Calls:
+def activation_calls(
+    store: Store, bind_existing: Callable[[Any], None], response: type[Any]
+) -> handlers.Calls:
     """ActivateAuth of a service whose things are older than the activation."""
 
     def activate(_: Any, __: Context) -> Any:
@@ -196,7 +198,7 @@ def activation_calls(store: Store, bind_existing: Callable[[Any], None], respons
             bind_existing(txn)
         return response()
 
-    return {"ActivateAuth": wire.Call(activate, wire.already_bytes)}
+    return {"ActivateAuth": handlers.Call(activate, handlers.already_bytes)}
 
 
 def permissions(store: Store, principal: str, resource: Resource) -> auth.GetPermissionsResponse:
@@ -207,11 +209,11 @@ def permissions(store: Store, principal: str, resource: Resource) -> auth.GetPer
     return auth.GetPermissionsResponse(permissions=[auth.Permission[one] for one in names], roles=shown)
 
 
-def _absent(name: str) -> wire.Call:
+def _absent(name: str) -> handlers.Call:
     def refuse(_: Any, __: Context) -> bytes:
         raise Refused(f"auth_v2.API/{name} is not implemented by the embedded Pachyderm", "UNIMPLEMENTED")
 
-    return wire.Call(refuse, wire.already_bytes, write=wire.already_bytes)
+    return handlers.Call(refuse, handlers.already_bytes, write=handlers.already_bytes)
 
 
 def _caller() -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import betterproto.lib.google.protobuf as google
 from pachyderm_sdk.api import admin, version
 
-from kfp_pachyderm.embedded.services import wire
-from kfp_pachyderm.embedded.services.wire import Context
+from kfp_pachyderm.embedded.services import handlers
+from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.store import metadata, repos
 from kfp_pachyderm.embedded.store.store import Store
 
@@ -18,16 +18,16 @@ VERSION = version.Version(
 )
 
 
-def version_calls() -> wire.Calls:
+def version_calls() -> handlers.Calls:
     """versionpb_v2.API."""
 
     def get_version(_: Any, __: Context) -> version.Version:
         return VERSION
 
-    return {"GetVersion": wire.unary(get_version, google.Empty)}
+    return {"GetVersion": handlers.unary(get_version, google.Empty)}
 
 
-def admin_calls(store: Store) -> wire.Calls:
+def admin_calls(store: Store) -> handlers.Calls:
     """admin_v2.API."""
 
     def inspect_cluster(request: admin.InspectClusterRequest, _: Context) -> admin.ClusterInfo:
@@ -41,13 +41,13 @@ def admin_calls(store: Store) -> wire.Calls:
             metadata=metadata.of_cluster(store.read()),
         )
 
-    return {"InspectCluster": wire.unary(inspect_cluster, admin.InspectClusterRequest)}
+    return {"InspectCluster": handlers.unary(inspect_cluster, admin.InspectClusterRequest)}
 
 
-def health_calls() -> wire.Calls:
+def health_calls() -> handlers.Calls:
     """grpc.health.v1.Health; status 1 is SERVING."""
 
     def check(_: Any, __: Context) -> bytes:
         return b"\x08\x01"
 
-    return {"Check": wire.Call(check, wire.already_bytes, write=wire.already_bytes)}
+    return {"Check": handlers.Call(check, handlers.already_bytes, write=handlers.already_bytes)}

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from pachyderm_sdk.api import transaction
 
-from kfp_pachyderm.embedded.services.wire import Context
-from kfp_pachyderm.embedded.store.database import Txn
+from kfp_pachyderm.embedded.services.handlers import Context
+from kfp_pachyderm.embedded.store.sqlite.database import Txn
 from kfp_pachyderm.embedded.store.store import Store
 
 T = TypeVar("T")

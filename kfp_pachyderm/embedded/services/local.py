@@ -8,14 +8,14 @@ from typing import Any
 
 from kfp_pachyderm.embedded.pps.jobs import JobKey
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
-from kfp_pachyderm.embedded.services import wire
-from kfp_pachyderm.embedded.services.wire import Context
+from kfp_pachyderm.embedded.services import handlers
+from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.status import invalid, not_found
 from kfp_pachyderm.embedded.worker.manager import Manager
 from kfp_pachyderm.embedded.worker.run import JobRun
 
 
-def _json_call(function: Callable[[dict[str, Any]], Any]) -> wire.Call:
+def _json_call(function: Callable[[dict[str, Any]], Any]) -> handlers.Call:
     def call(request: bytes, _: Context) -> bytes:
         try:
             given = json.loads(request)
@@ -24,10 +24,10 @@ def _json_call(function: Callable[[dict[str, Any]], Any]) -> wire.Call:
             raise invalid(f"no such request: {error!r}") from error
         return json.dumps(answer).encode()
 
-    return wire.Call(call, wire.already_bytes, write=wire.already_bytes)
+    return handlers.Call(call, handlers.already_bytes, write=handlers.already_bytes)
 
 
-def locator_calls(manager: Manager) -> wire.Calls:
+def locator_calls(manager: Manager) -> handlers.Calls:
     """…Locator: Locate {project, pipeline, job} → {holder, sidecar_grpc, sidecar_s3}."""
 
     def locate(given: dict[str, Any]) -> dict[str, str]:
@@ -45,7 +45,7 @@ def locator_calls(manager: Manager) -> wire.Calls:
     return {"Locate": _json_call(locate)}
 
 
-def fault_calls(manager: Manager) -> wire.Calls:
+def fault_calls(manager: Manager) -> handlers.Calls:
     """…Faults, for the running job of a pipeline, {project, pipeline}; each answers whether there is one.
 
     ReplaceWorker: the worker is lost and another one takes over. Everything starts again.
@@ -56,7 +56,7 @@ def fault_calls(manager: Manager) -> wire.Calls:
     start; answers the seconds before. A real one takes four and more.
     """
 
-    def fault(act: Callable[[JobRun, dict[str, Any]], None]) -> wire.Call:
+    def fault(act: Callable[[JobRun, dict[str, Any]], None]) -> handlers.Call:
         def call(given: dict[str, Any]) -> bool:
             run = manager.running(PipelineKey(given["project"], given["pipeline"]))
             if run is not None:

@@ -14,7 +14,7 @@ from kfp_pachyderm.embedded.store import branches, commits
 from kfp_pachyderm.embedded.store.branches import Branch
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.repos import Project, Repo, RepoKey
-from kfp_pachyderm.protobuf import field, varint
+from kfp_pachyderm.protocol.protobuf import field, varint
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -15,12 +15,13 @@ from pachyderm_sdk.api import metadata as api
 from kfp_pachyderm.embedded.auth import guard
 from kfp_pachyderm.embedded.pps import pipelines
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
-from kfp_pachyderm.embedded.services import pick, wire
-from kfp_pachyderm.embedded.services.wire import Context
+from kfp_pachyderm.embedded.services import handlers
+from kfp_pachyderm.embedded.services.handlers import Context
+from kfp_pachyderm.embedded.services.pfs_api import pick
 from kfp_pachyderm.embedded.status import Refused, invalid
 from kfp_pachyderm.embedded.store import branches, metadata, repos
-from kfp_pachyderm.embedded.store.database import Txn
 from kfp_pachyderm.embedded.store.metadata import Pairs
+from kfp_pachyderm.embedded.store.sqlite.database import Txn
 from kfp_pachyderm.embedded.store.store import Store
 
 #: What the text of an error has in it, and the code that it gets.
@@ -119,7 +120,7 @@ def _code(text: str) -> str:
     return "UNKNOWN"
 
 
-def calls(store: Store) -> wire.Calls:
+def calls(store: Store) -> handlers.Calls:
     """metadata.API."""
 
     def edit_metadata(request: api.EditMetadataRequest, _: Context) -> api.EditMetadataResponse:
@@ -136,4 +137,4 @@ def calls(store: Store) -> wire.Calls:
                 raise Refused(f"apply edits: {text}", _code(text))
         return api.EditMetadataResponse()
 
-    return {"EditMetadata": wire.unary(edit_metadata, api.EditMetadataRequest)}
+    return {"EditMetadata": handlers.unary(edit_metadata, api.EditMetadataRequest)}

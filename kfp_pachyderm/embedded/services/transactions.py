@@ -11,10 +11,10 @@ from typing import Any
 from pachyderm_sdk.api import transaction
 
 from kfp_pachyderm.embedded.fields import has
-from kfp_pachyderm.embedded.services import messages, wire
-from kfp_pachyderm.embedded.services.wire import Context
+from kfp_pachyderm.embedded.services import handlers, messages
+from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.status import Refused, not_found
-from kfp_pachyderm.embedded.store.database import Txn, new_id, now
+from kfp_pachyderm.embedded.store.sqlite.database import Txn, new_id, now
 from kfp_pachyderm.embedded.store.store import Store
 
 #: TransactionRequest's field → what it does.
@@ -33,9 +33,9 @@ class TransactionService:
         self._store = store
         self._operations = operations
 
-    def calls(self) -> wire.Calls:
+    def calls(self) -> handlers.Calls:
         """The calls by their names on the wire."""
-        unary = wire.unary
+        unary = handlers.unary
         return {
             "StartTransaction": unary(self._start, transaction.StartTransactionRequest),
             "FinishTransaction": unary(self._finish, transaction.FinishTransactionRequest),
@@ -111,11 +111,11 @@ class TransactionService:
             info.responses = self._run(txn, info)
         return info
 
-    def _delete(self, request: transaction.DeleteTransactionRequest, _: Context) -> wire.Empty:
+    def _delete(self, request: transaction.DeleteTransactionRequest, _: Context) -> handlers.Empty:
         self._get(request.transaction.id)
         with self._store.database.write() as txn:
             txn.db.execute("DELETE FROM transactions WHERE id = ?", (request.transaction.id,))
-        return wire.Empty()
+        return handlers.Empty()
 
     def _inspect(
         self, request: transaction.InspectTransactionRequest, _: Context
@@ -127,7 +127,7 @@ class TransactionService:
         found = [transaction.TransactionInfo().parse(row[0]) for row in rows]
         return transaction.TransactionInfos(transaction_info=found)
 
-    def _delete_all(self, _: Any, __: Context) -> wire.Empty:
+    def _delete_all(self, _: Any, __: Context) -> handlers.Empty:
         with self._store.database.write() as txn:
             txn.db.execute("DELETE FROM transactions")
-        return wire.Empty()
+        return handlers.Empty()

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kfp_pachyderm.embedded.status import Refused, not_found
-from kfp_pachyderm.embedded.store import commits, conditions
+from kfp_pachyderm.embedded.store import commits
+from kfp_pachyderm.embedded.store.branch_triggers import conditions
 from kfp_pachyderm.embedded.store.commits import AUTO, Commit
-from kfp_pachyderm.embedded.store.database import Txn
 from kfp_pachyderm.embedded.store.repos import Repo, RepoKey, check_name, get_repo, repo_by_id
+from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kfp_pachyderm.embedded.store.chunks import SMALL, Chunks, content, digest, references
+from kfp_pachyderm.embedded.store.files.chunks import SMALL, Chunks, content, digest, references
 from kfp_pachyderm.embedded.store.lock import locked
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.errors import StoreError

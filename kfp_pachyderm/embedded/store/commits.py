@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kfp_pachyderm.embedded.status import Refused, not_found
-from kfp_pachyderm.embedded.store import layers
-from kfp_pachyderm.embedded.store.database import Txn
+from kfp_pachyderm.embedded.store.files import layers
 from kfp_pachyderm.embedded.store.repos import RepoKey
+from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 USER, AUTO = 1, 2
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 from kfp_pachyderm.embedded.status import Refused, not_found
-from kfp_pachyderm.embedded.store import branches, commits, layers
+from kfp_pachyderm.embedded.store import branches, commits
 from kfp_pachyderm.embedded.store.commits import Commit
-from kfp_pachyderm.embedded.store.database import Txn
+from kfp_pachyderm.embedded.store.files import layers
 from kfp_pachyderm.embedded.store.repos import Repo, RepoKey, find_repo, get_project, list_repos
+from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 
 def delete_project(txn: Txn, name: str, force: bool = False) -> None:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 
-from kfp_pachyderm.embedded.store.database import Txn
+from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 Pairs = dict[str, str]
 

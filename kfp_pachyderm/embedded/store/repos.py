@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kfp_pachyderm.embedded.status import Refused, exists, not_found
-from kfp_pachyderm.embedded.store.database import Txn
+from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _PROJECT_LIMIT = 51

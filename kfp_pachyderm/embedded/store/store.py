@@ -8,14 +8,16 @@ from pathlib import Path
 from types import TracebackType
 
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store import branches, commits, layers, repos, triggers
-from kfp_pachyderm.embedded.store.changes import Changes
-from kfp_pachyderm.embedded.store.chunks import Chunks
+from kfp_pachyderm.embedded.store import branches, commits, repos
+from kfp_pachyderm.embedded.store.branch_triggers import triggers
 from kfp_pachyderm.embedded.store.commits import Commit
-from kfp_pachyderm.embedded.store.database import Database
-from kfp_pachyderm.embedded.store.filesets import FileSets
-from kfp_pachyderm.embedded.store.layers import File
+from kfp_pachyderm.embedded.store.files import layers
+from kfp_pachyderm.embedded.store.files.changes import Changes
+from kfp_pachyderm.embedded.store.files.chunks import Chunks
+from kfp_pachyderm.embedded.store.files.file_sets import FileSets
+from kfp_pachyderm.embedded.store.files.layers import File
 from kfp_pachyderm.embedded.store.repos import Repo
+from kfp_pachyderm.embedded.store.sqlite.database import Database
 from kfp_pachyderm.errors import StoreError
 
 

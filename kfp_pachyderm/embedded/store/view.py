@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from kfp_pachyderm.embedded.gateway.job_buckets import CommitView, FileEntry
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store import commits, layers, paths
-from kfp_pachyderm.embedded.store.changes import Changes
+from kfp_pachyderm.embedded.store import commits
 from kfp_pachyderm.embedded.store.commits import Commit
-from kfp_pachyderm.embedded.store.layers import File
+from kfp_pachyderm.embedded.store.files import layers, paths
+from kfp_pachyderm.embedded.store.files.changes import Changes
+from kfp_pachyderm.embedded.store.files.layers import File
 from kfp_pachyderm.embedded.store.store import Store
-from kfp_pachyderm.embedded.view import CommitView, FileEntry
 
 
 class StoreView:

@@ -16,8 +16,9 @@ from pachyderm_sdk.api import pps
 
 from kfp_pachyderm.embedded.pps.jobs import Job
 from kfp_pachyderm.embedded.status import Refused
-from kfp_pachyderm.embedded.store import commits, layers, listing
+from kfp_pachyderm.embedded.store import commits
 from kfp_pachyderm.embedded.store.commits import Commit
+from kfp_pachyderm.embedded.store.files import layers, listing
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
 

@@ -10,7 +10,7 @@ import threading
 from kfp_pachyderm.embedded.pps import jobs, pipelines
 from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
-from kfp_pachyderm.embedded.services import wire
+from kfp_pachyderm.embedded.services import handlers
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker import usercode
 from kfp_pachyderm.embedded.worker.logs import Logs
@@ -32,7 +32,7 @@ class Manager:
         host: the IPv4 address that user code and sidecars listen on.
     """
 
-    def __init__(self, store: Store, logs: Logs, services: dict[str, wire.Calls], host: str) -> None:
+    def __init__(self, store: Store, logs: Logs, services: dict[str, handlers.Calls], host: str) -> None:
         self._store, self._logs, self._services, self.host = store, logs, services, host
         self._lock = threading.Lock()
         self._queues: dict[PipelineKey, threading.Thread] = {}

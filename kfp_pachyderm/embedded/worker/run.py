@@ -24,13 +24,13 @@ from kfp_pachyderm.embedded.fields import has
 from kfp_pachyderm.embedded.pps import images, inputs, jobs
 from kfp_pachyderm.embedded.pps.jobs import Job, State
 from kfp_pachyderm.embedded.pps.pipelines import Pipeline
-from kfp_pachyderm.embedded.services import wire
+from kfp_pachyderm.embedded.services import handlers
 from kfp_pachyderm.embedded.sidecar import Sidecar
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.commits import Commit
-from kfp_pachyderm.embedded.store.database import new_id, now
 from kfp_pachyderm.embedded.store.repos import RepoKey
+from kfp_pachyderm.embedded.store.sqlite.database import new_id, now
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker import datums, environment, usercode
 from kfp_pachyderm.embedded.worker.datums import Datum
@@ -91,7 +91,7 @@ class JobRun:
         logs: Logs,
         job: Job,
         pipeline: Pipeline,
-        services: dict[str, wire.Calls],
+        services: dict[str, handlers.Calls],
         host: str,
     ) -> None:
         self._store, self._job, self._services, self._host = store, job, services, host

@@ -11,16 +11,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError
-from kfp_pachyderm.pachyderm import commits, job_facts
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.commits import CommitFacts
-from kfp_pachyderm.pachyderm.job_facts import JobFacts
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.commits import commit_facts
+from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs import job_facts
+from kfp_pachyderm.pachd.jobs.job_facts import JobFacts
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.check.files import file_faults
 from kfp_pachyderm.provenance.check.model import Fault, Kind, Looked, Unseen
+from kfp_pachyderm.provenance.commit_files import files_of
 from kfp_pachyderm.provenance.record import OPEN, StepRecord
-from kfp_pachyderm.provenance.stored import Stored, read
-from kfp_pachyderm.provenance.walk import files_of
+from kfp_pachyderm.provenance.stored_record import Stored, read
 
 #: Seconds for the files of one commit.
 _WALK = 600.0
@@ -43,7 +44,7 @@ class Check:
         """What is to be said of it; never a PachydermError of what is missing or may not be seen."""
         looked = Looked(self._commit)
         try:
-            looked = self._looked(commits.inspect(self._pachd, self._commit))
+            looked = self._looked(commit_facts.inspect(self._pachd, self._commit))
         except NotFoundError:
             self._fault("missing", "it is gone: dropped, squashed, or deleted with its repo")
         except AuthenticationError as error:
@@ -98,7 +99,7 @@ class Check:
         return True
 
     def _ungathered(self, record: StepRecord, behind: tuple[Reference, ...]) -> tuple[Reference, ...]:
-        """What it was made from, with the commits that were gathered into one (`pachyderm.gathering`)."""
+        """What it was made from, with the commits that were gathered into one (`pachd.claims.gathering`)."""
         known, found = set(record.inputs.values()), list[Reference]()
         for commit in behind:
             inside = () if commit in known else self._gathered(commit)
@@ -108,7 +109,7 @@ class Check:
     def _gathered(self, commit: Reference) -> tuple[Reference, ...]:
         """What a commit was gathered from; nothing of one that a pipeline made, or that can't be seen."""
         try:
-            facts = commits.inspect(self._pachd, commit)
+            facts = commit_facts.inspect(self._pachd, commit)
         except (NotFoundError, AuthenticationError):
             return ()
         return () if facts.by_pipeline else facts.inputs
@@ -123,7 +124,7 @@ class Check:
 
     def _say_of_input(self, name: str, commit: Reference) -> None:
         try:
-            commits.inspect(self._pachd, commit)
+            commit_facts.inspect(self._pachd, commit)
         except NotFoundError:
             text = f"its input {name}, {commit}, is gone: dropped, squashed, or deleted with its repo"
             self._fault("missing", text)

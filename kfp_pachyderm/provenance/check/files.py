@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kfp_pachyderm.pachyderm.file_entry import FileEntry
-from kfp_pachyderm.provenance.files import FileList, file_list
+from kfp_pachyderm.pachd.commits.file_entry import FileEntry
+from kfp_pachyderm.provenance.file_list import FileList, file_list
 
 
 def file_faults(recorded: FileList, found: list[FileEntry]) -> Iterator[str]:

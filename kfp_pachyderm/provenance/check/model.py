@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any, Literal
 
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.references import Reference
 
 #: What can be wrong:
 #: "missing": the commit, or an input of it, is gone; "unfinished": it is open, or it ended with an error;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kfp_pachyderm.provenance.check.model import Verified
-from kfp_pachyderm.provenance.graph.wording import plain, size
+from kfp_pachyderm.provenance.graph.views.wording import plain, size
 
 
 def lines(found: Verified) -> Iterator[str]:

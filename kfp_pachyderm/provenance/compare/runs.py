@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.compare.made import Made, made
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.compare.model import Diff, StepDiff
+from kfp_pachyderm.provenance.compare.recorded_commit import Made, made
 from kfp_pachyderm.provenance.compare.step import Comparison
-from kfp_pachyderm.provenance.stored import hashed
+from kfp_pachyderm.provenance.stored_record import hashed
 
 
 def of_commits(pachd: Pachd, before: Reference, after: Reference) -> Diff:

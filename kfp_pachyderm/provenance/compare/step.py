@@ -6,15 +6,15 @@ import difflib
 from collections.abc import Iterator
 
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.file_entry import FileEntry
-from kfp_pachyderm.pachyderm.references import Reference
-from kfp_pachyderm.provenance.compare.made import Made
+from kfp_pachyderm.pachd.commits.file_entry import FileEntry
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.commit_files import files_of
 from kfp_pachyderm.provenance.compare.model import Change, FileChange, InputDiff, StepDiff
-from kfp_pachyderm.provenance.page import shown
+from kfp_pachyderm.provenance.compare.recorded_commit import Made
+from kfp_pachyderm.provenance.kfp_page import shown
 from kfp_pachyderm.provenance.record import Code, Source, StepRecord
-from kfp_pachyderm.provenance.stored import hashed
-from kfp_pachyderm.provenance.walk import files_of
+from kfp_pachyderm.provenance.stored_record import hashed
 
 #: Seconds for the files of one commit.
 _WALK = 600.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kfp_pachyderm.provenance.compare.model import Change, Diff, FileChange, StepDiff
-from kfp_pachyderm.provenance.graph.wording import plain, size
+from kfp_pachyderm.provenance.graph.views.wording import plain, size
 
 #: Lines for the files of one commit, and for a command; `--json` has all of them.
 SHOWN = 30

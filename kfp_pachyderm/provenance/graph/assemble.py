@@ -8,18 +8,19 @@ from dataclasses import replace
 from datetime import datetime
 
 from kfp_pachyderm.errors import PachydermError, PachydermUnreachableError
-from kfp_pachyderm.pachyderm import commits, job_facts
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.commits import CommitFacts
-from kfp_pachyderm.pachyderm.job_facts import JobFacts
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.commits import commit_facts
+from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs import job_facts
+from kfp_pachyderm.pachd.jobs.job_facts import JobFacts
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.graph.links import Links
 from kfp_pachyderm.provenance.graph.model import Lineage, Node
 from kfp_pachyderm.provenance.graph.node import is_derived, node, stored_on
 from kfp_pachyderm.provenance.graph.target import Target, target
 from kfp_pachyderm.provenance.graph.walk import Asker, Seen, walk
 from kfp_pachyderm.provenance.record import StepRecord
-from kfp_pachyderm.provenance.stored import Stored
+from kfp_pachyderm.provenance.stored_record import Stored
 
 
 def lineage(
@@ -45,7 +46,7 @@ def _forgotten(pachd: Pachd, seen: Mapping[Reference, Seen]) -> dict[Reference, 
     walked = (one for one in seen.values() if isinstance(one, CommitFacts) and seen.keys() >= set(one.inputs))
     every = (one for facts in walked for one in links.inputs(facts.commit) if one not in seen)
     named = list(dict.fromkeys(every))
-    asked = Asker().ask(lambda one: commits.inspect(pachd, one), named)
+    asked = Asker().ask(lambda one: commit_facts.inspect(pachd, one), named)
     return dict(zip(named, asked, strict=True))
 
 

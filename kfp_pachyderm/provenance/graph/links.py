@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from kfp_pachyderm.errors import PachydermError
-from kfp_pachyderm.pachyderm.commits import CommitFacts
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.graph.node import recorded
-from kfp_pachyderm.provenance.stored import Stored
+from kfp_pachyderm.provenance.stored_record import Stored
 
 
 class Links:
@@ -19,7 +19,7 @@ class Links:
         stored: what their steps have written on them.
 
     Attributes:
-        gathered: the commits that stand for several, as one input of a step (`pachyderm.gathering`).
+        gathered: the commits that stand for several, as one input of a step (`pachd.claims.gathering`).
     """
 
     def __init__(

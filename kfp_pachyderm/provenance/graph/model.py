@@ -8,8 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from kfp_pachyderm.pachyderm.address import Address
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.connection.address import Address
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.record import StepRecord
 
 #: "source": data that somebody put; "step": what a KFP step made; "gathered": commits that became one for an
@@ -94,7 +94,7 @@ class Node:
 
     def _repr_html_(self) -> str:
         """A card for notebooks."""
-        from kfp_pachyderm.provenance.graph.card import node_card
+        from kfp_pachyderm.provenance.graph.views.card import node_card
 
         return node_card(self)
 
@@ -141,30 +141,30 @@ class Lineage:
 
     def text(self) -> str:
         """A tree of text, one line for each commit and use."""
-        from kfp_pachyderm.provenance.graph.text import tree
+        from kfp_pachyderm.provenance.graph.views.text import tree
 
         return "".join(f"{line}\n" for line, _ in tree(self))
 
     def as_json(self) -> dict[str, Any]:
         """Plain dicts, lists, texts and numbers; `lineage.schema.json` beside this file describes them."""
-        from kfp_pachyderm.provenance.graph.as_json import as_json
+        from kfp_pachyderm.provenance.graph.views.as_json import as_json
 
         return as_json(self)
 
     def mermaid(self) -> str:
         """A Mermaid flowchart."""
-        from kfp_pachyderm.provenance.graph.mermaid import mermaid
+        from kfp_pachyderm.provenance.graph.views.mermaid import mermaid
 
         return mermaid(self)
 
     def html(self) -> str:
         """One page that needs nothing else; without the files of the commits, which the command shows."""
-        from kfp_pachyderm.provenance.graph.html import page
+        from kfp_pachyderm.provenance.graph.views.html import page
 
         return page(self)
 
     def _repr_html_(self) -> str:
         """A card for notebooks."""
-        from kfp_pachyderm.provenance.graph.card import lineage_card
+        from kfp_pachyderm.provenance.graph.views.card import lineage_card
 
         return lineage_card(self)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PachydermError, PachydermUnreachableError
-from kfp_pachyderm.pachyderm.commits import CommitFacts
-from kfp_pachyderm.pachyderm.job_facts import JobFacts
-from kfp_pachyderm.pachyderm.references import Reference
+from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.jobs.job_facts import JobFacts
+from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.graph.model import Job, Kind, Node
-from kfp_pachyderm.provenance.stored import Stored, read
-from kfp_pachyderm.provenance.task import FAILURE_KEY
+from kfp_pachyderm.provenance.kfp_task import FAILURE_KEY
+from kfp_pachyderm.provenance.stored_record import Stored, read
 
 
 def node(

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass, field
 
 from kfp_pachyderm.errors import NotFoundError
-from kfp_pachyderm.pachyderm import commits, content
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.commits import CommitFacts
-from kfp_pachyderm.pachyderm.references import Reference, missing, parse
+from kfp_pachyderm.pachd.commits import commit_facts as commits
+from kfp_pachyderm.pachd.commits import files
+from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference, missing, parse
 from kfp_pachyderm.provenance.history import of_run
 
 _JOB = re.compile(r"[0-9a-f]{32}")
@@ -99,7 +100,7 @@ def _commit_or_file(pachd: Pachd, text: str, project: str) -> Target:
     wanted, path = commit_and_path(text, project)
     facts = pinned(pachd, wanted)
     if path:
-        content.inspect(pachd, facts.commit, path)
+        files.inspect(pachd, facts.commit, path)
     return Target(text, (facts.commit,), file=path, known={facts.commit: facts})
 
 

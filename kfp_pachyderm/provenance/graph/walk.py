@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError, PachydermUnreachableError
-from kfp_pachyderm.pachyderm import commits
-from kfp_pachyderm.pachyderm.client import Pachd
-from kfp_pachyderm.pachyderm.commits import CommitFacts
-from kfp_pachyderm.pachyderm.references import Reference, missing
+from kfp_pachyderm.pachd.commits import commit_facts
+from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.references import Reference, missing
 
 #: What Pachyderm says of a commit, or why it does not.
 Seen = CommitFacts | PachydermError
@@ -125,7 +125,7 @@ class Looker:
     def ahead(self, start: Reference, down: bool, depth: int) -> None:
         """Takes in one call what Pachyderm says of everything behind a commit, as far as it says it."""
         try:
-            for facts in commits.walk(self._pachd.patient(_WALK_TIMEOUT), start, down, depth):
+            for facts in commit_facts.walk(self._pachd.patient(_WALK_TIMEOUT), start, down, depth):
                 # a pipeline's own repos, of its spec and of its datums, have the name of its output's
                 if facts.repo_type == "user":
                     self._known[facts.commit] = facts
@@ -135,6 +135,6 @@ class Looker:
     def look(self, wanted: list[Reference]) -> list[Seen]:
         """What Pachyderm says of each."""
         unknown = [one for one in wanted if one not in self._known]
-        asked = self._asker.ask(lambda one: commits.inspect(self._pachd, one), unknown)
+        asked = self._asker.ask(lambda one: commit_facts.inspect(self._pachd, one), unknown)
         self._known.update(zip(unknown, asked, strict=True))
         return [self._known[one] for one in wanted]

@@ -1,0 +1,141 @@
+"""The output bucket: what the step has written, on disk, readable at once, sent at the end."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from kfp_pachyderm.adapter.buckets.key_rules import check_key, is_marker, parents
+from kfp_pachyderm.adapter.disk.objects import Stored
+from kfp_pachyderm.adapter.disk.spool import SpoolFile, read_files
+from kfp_pachyderm.s3.conditions import Conditions
+from kfp_pachyderm.s3.errors import S3Error
+
+_FREE = Conditions("", "", "", "")
+
+
+def reader(*files: SpoolFile) -> partial[Iterator[bytes]]:
+    """Reads spool files as one object; holds on to them."""
+    return partial(read_files, files)
+
+
+class OutputBucket:
+    """A bucket that takes writes; safe for many threads.
+
+    Args:
+        encoded: whether Pachyderm gets its keys encoded.
+    """
+
+    def __init__(self, encoded: bool = False) -> None:
+        self._encoded = encoded
+        self._lock = threading.Lock()
+        self._objects: dict[str, Stored] = {}
+        self._keys: list[str] = []
+        self._sealed = False
+
+    def seal(self, sealed: bool) -> None:
+        """Refuses every change from now on, or takes them again: no change is half before and half after."""
+        with self._lock:
+            self._sealed = sealed
+
+    def _check_open(self) -> None:
+        if self._sealed:
+            raise S3Error("AccessDenied", "the step's command has ended: its output takes no more changes")
+
+    def find(self, key: str) -> Stored | None:
+        """The object of that key."""
+        return self._objects.get(key)
+
+    def walk(self, prefix: str, after: str) -> Iterator[Stored]:
+        """Objects whose key starts with `prefix` and is greater than `after`, in order."""
+        position = prefix if prefix > after else after
+        find = bisect_left if prefix > after else bisect_right
+        while stored := self._next(find(self._keys, position), prefix):
+            yield stored
+            position, find = stored.key, bisect_right
+
+    def _next(self, index: int, prefix: str) -> Stored | None:
+        with self._lock:
+            if index < len(self._keys) and self._keys[index].startswith(prefix):
+                return self._objects[self._keys[index]]
+            return None
+
+    def check(self, key: str) -> None:
+        """Refuses a key that can't be written, before its content is read.
+
+        Raises:
+            S3Error: InvalidArgument, AccessDenied, with the reason.
+        """
+        check_key(key, self._encoded)
+        with self._lock:
+            self._check_open()
+            self._check_collision(key)
+
+    def _check_collision(self, key: str) -> None:
+        if is_marker(key):
+            return
+        above = (parent for parent in parents(key) if not is_marker(parent))
+        file = next((parent for parent in above if parent in self._objects), None)
+        if file:
+            raise S3Error(
+                "InvalidArgument", f"Pachyderm can't hold {key!r}: {file!r} is a file, not a directory"
+            )
+        below = key + "/"
+        for index in range(bisect_left(self._keys, below), len(self._keys)):
+            if not self._keys[index].startswith(below):
+                return
+            if not is_marker(self._keys[index]):
+                other = self._keys[index]
+                raise S3Error(
+                    "InvalidArgument", f"Pachyderm can't hold {key!r}: it is the directory of {other!r}"
+                )
+
+    def put(self, stored: Stored, conditions: Conditions = _FREE) -> None:
+        """Makes the object what its key names, if the conditions hold.
+
+        Raises:
+            S3Error: InvalidArgument, PreconditionFailed, AccessDenied after `seal`.
+        """
+        if is_marker(stored.key) and stored.size:
+            raise S3Error(
+                "InvalidArgument", f"{stored.key!r} ends with a slash: Pachyderm's directories hold nothing"
+            )
+        with self._lock:
+            self._check_open()
+            self._check_collision(stored.key)
+            self._check_conditions(stored.key, conditions)
+            if stored.key not in self._objects:
+                insort(self._keys, stored.key)
+            self._objects[stored.key] = stored
+
+    def _check_conditions(self, key: str, conditions: Conditions) -> None:
+        found = self._objects.get(key)
+        if found is None:
+            if conditions.match:
+                raise S3Error("NoSuchKey")
+        elif not conditions.check(found.etag, found.modified):
+            raise S3Error("PreconditionFailed")
+
+    def delete(self, key: str, check: Callable[[Stored], None]) -> None:
+        """Forgets the object unless `check` raises; nothing happens if there is none."""
+        with self._lock:
+            self._check_open()
+            found = self._objects.get(key)
+            if found is not None:
+                check(found)
+                del self._objects[key], self._keys[bisect_left(self._keys, key)]
+
+    def swap(self, old: Stored, new: Stored) -> bool:
+        """Puts `new` where `old` is; False when it is not there any more."""
+        with self._lock:
+            there = self._objects.get(old.key) is old
+            if there:
+                self._objects[old.key] = new
+            return there
+
+    def files(self) -> list[Stored]:
+        """What belongs into the output commit, in order."""
+        with self._lock:
+            return [self._objects[key] for key in self._keys if not is_marker(key)]

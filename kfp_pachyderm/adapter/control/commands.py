@@ -1,0 +1,160 @@
+"""The adapter's process: driven by JSON lines on stdin, answers on stdout, gone when stdin closes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from typing import Any, NoReturn
+
+from kfp_pachyderm.adapter.config import AdapterConfig, CommitName, Flushed
+from kfp_pachyderm.adapter.control.shared_endpoint import Shared
+from kfp_pachyderm.adapter.delivery import WriteBack
+from kfp_pachyderm.adapter.operations.endpoint import Adapter
+from kfp_pachyderm.adapter.sidecar.connection import Sidecar
+from kfp_pachyderm.errors import PachydermError, ProtocolError
+from kfp_pachyderm.s3.http.server import S3Server
+
+log = logging.getLogger("kfp_pachyderm.adapter")
+
+_LOOK_AFTER = 0.1
+#: Seconds between two words on how far a flush is.
+_TELL_EVERY = 0.5
+
+
+def _commit(value: Any) -> CommitName:
+    project, repo, commit_id = value
+    return (project, repo, commit_id)
+
+
+def _config(data: dict[str, Any]) -> AdapterConfig:
+    inputs = {name: _commit(value) for name, value in data.pop("inputs").items()}
+    output, encoded = data.pop("output"), tuple(data.pop("encoded"))
+    return AdapterConfig(**data, inputs=inputs, output=_commit(output) if output else None, encoded=encoded)
+
+
+class _Session:
+    """What the lines on stdin ask for, in the order in which they come.
+
+    Args:
+        tell: takes what the launcher is told before the answer.
+    """
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._tell = tell
+        self._adapter: Adapter | None = None
+        self._sidecar: Sidecar | None = None
+        self._writeback: WriteBack | None = None
+        self._shared: Shared | None = None
+
+    def configure(self, config: dict[str, Any]) -> dict[str, Any]:
+        made = _config(config)
+        self._sidecar = Sidecar(made)
+        self._adapter = Adapter(made, self._sidecar)
+        if made.output and self._adapter.buckets.output:
+            bucket, spool = self._adapter.buckets.output, self._adapter.spool
+            self._writeback = WriteBack(self._sidecar, made.output, bucket, spool)
+            self._writeback.start()
+        server = S3Server(self._adapter.wsgi())
+        # looks early which address answers: a port behind a firewall takes seconds to say nothing; but grpc's
+        # import keeps the interpreter busy, so not before the launcher has heard of the endpoint
+        look = threading.Timer(_LOOK_AFTER, self._sidecar.remote)
+        look.daemon = True
+        look.start()
+        return {"endpoint": f"http://127.0.0.1:{server.port}"}
+
+    def share(self, host: str) -> dict[str, Any]:
+        if self._adapter is None:
+            raise ProtocolError("the adapter was asked to share before it was configured")
+        self._shared = Shared(self._adapter, host)
+        return {"endpoint": self._shared.endpoint}
+
+    def unshare(self) -> dict[str, Any]:
+        if self._shared is not None:
+            self._shared.end()
+        return {}
+
+    def flush(self, timeout: float) -> dict[str, Any]:
+        if self._adapter is None:
+            raise ProtocolError("the adapter was asked to flush before it was configured")
+        if self._writeback is None:
+            return vars(Flushed(0, 0))
+        with self._telling(self._writeback):
+            return vars(self._writeback.flush(timeout))
+
+    @contextmanager
+    def _telling(self, writeback: WriteBack) -> Iterator[None]:
+        """Tells meanwhile, now and then, how far it is."""
+        over = threading.Event()
+
+        def tell() -> None:
+            while not over.wait(_TELL_EVERY):
+                self._tell({"progress": vars(writeback.progress())})
+
+        teller = threading.Thread(target=tell, name="progress", daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            over.set()
+            teller.join()
+
+    def move(self, sidecar: str, sidecar_s3: str) -> None:
+        if self._sidecar is not None:
+            self._sidecar.move(sidecar, sidecar_s3)
+
+    def resend(self, timeout: float) -> dict[str, Any]:
+        if self._writeback is not None:
+            self._writeback.restart()
+        return self.flush(timeout)
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        operations: dict[str, Callable[..., dict[str, Any]]] = {
+            "configure": self.configure,
+            "flush": self.flush,
+            "resend": self.resend,
+            "share": self.share,
+            "unshare": self.unshare,
+        }
+        try:
+            return {"ok": operations[request.pop("op")](**request)}
+        except PachydermError as error:
+            return {"error": type(error).__name__, "message": str(error)}
+        except Exception as error:
+            log.exception("the adapter failed")
+            return {"error": "PachydermError", "message": f"the adapter failed: {error!r}"}
+
+
+def main() -> NoReturn:
+    """Serves one step."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    # stdout is the protocol's: whatever prints goes to the log
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def tell(said: dict[str, Any]) -> None:
+        # when the launcher is gone, so is this process in a moment
+        with suppress(BrokenPipeError):
+            print(json.dumps(said), file=answers, flush=True)
+
+    session = _Session(tell)
+    asked: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    threading.Thread(target=_listen, args=(session, asked), daemon=True).start()
+    while True:
+        tell(session.answer(asked.get()))
+
+
+def _listen(session: _Session, asked: SimpleQueue[dict[str, Any]]) -> None:
+    """Passes on what the launcher asks for; a move concerns what is under way, and so does its end."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["op"] == "move":
+            session.move(request["sidecar"], request["sidecar_s3"])
+        else:
+            asked.put(request)
+    os._exit(0)

@@ -1,0 +1,251 @@
+"""A large object on its way into Pachyderm in file sets, the first of them while its end is still awaited.
+
+A file set is in no commit until it is added to one, and is forgotten after ten minutes otherwise
+(Pachyderm src/server/pfs/server/server_file.go, createFileSet): an upload that breaks off or fails its
+checksum leaves nothing in the output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from itertools import pairwise
+from operator import is_
+from typing import Any
+
+from kfp_pachyderm.adapter.call_failed import CallFailedError
+from kfp_pachyderm.adapter.disk.spool import SpoolFile, read_files
+from kfp_pachyderm.adapter.disk.upload_piece import Piece
+from kfp_pachyderm.protocol.file_hash import LARGEST, FileHash
+
+#: Bytes of a file set: Pachyderm gathers each in memory, in a buffer that doubles
+#: (src/internal/storage/fileset/buffer.go), before it cuts it into chunks and stores them.
+SEGMENT = 120 * 2**20
+#: What has fewer bytes goes in one stream, with others.
+LARGE = 2 * SEGMENT
+#: Bytes that are looked through at once.
+STEP = 16 * 2**20
+_AT_ONCE = 2
+
+
+@dataclass(eq=False)
+class Segment:
+    """A part of a content, on its way into a file set.
+
+    Args:
+        files: of the spool, where the content lies.
+        start: the segment's first byte in the content.
+        size: bytes.
+        taken: bytes that have been read to be sent.
+    """
+
+    files: tuple[SpoolFile, ...]
+    start: int
+    size: int
+    taken: int = 0
+
+
+#: Makes a file set of a segment of a key's content, the first one removes what was there; answers its ID.
+Create = Callable[[str, Segment, bool], str]
+
+
+def stages(size: int) -> bool:
+    """Whether an object of that many bytes goes in file sets; without numpy nobody knows where to cut it."""
+    return size >= LARGE and find_spec("numpy") is not None
+
+
+@cache
+def hasher() -> ThreadPoolExecutor:
+    """One thread is faster than any stream."""
+    return ThreadPoolExecutor(1, thread_name_prefix="hash")
+
+
+@cache
+def _senders() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="file-set")
+
+
+def read_segment(segment: Segment) -> Iterator[bytes]:
+    """Its content, in pieces of at most 1 MiB."""
+    segment.taken = 0
+    for piece in read_files(segment.files, segment.start, segment.size):
+        segment.taken += len(piece)
+        yield piece
+
+
+class _Look:
+    """What has been looked through of a content: its hash, its files' digests, its segments.
+
+    Segments end where Pachyderm's chunks do. Elsewhere it would cut the file again from there on when it puts
+    the segments together (src/internal/storage/chunk/uploader.go, align): up to its end if nothing in the
+    content says where a chunk ends.
+    """
+
+    def __init__(self) -> None:
+        self.hash = FileHash()
+        self.ends: list[int] = []
+        self._files: list[SpoolFile] = []
+        self._offset = 0
+        self._digests: list[Any] = []
+
+    def fits(self, files: tuple[SpoolFile, ...]) -> bool:
+        """Whether a content of these files begins with what has been looked through."""
+        begun = files[: len(self._files)]
+        return len(begun) == len(self._files) and all(map(is_, begun, self._files))
+
+    def take(self, files: tuple[SpoolFile, ...]) -> None:
+        """Looks through what is new; only the last file may still grow.
+
+        Raises:
+            ImportError: there is no numpy.
+            OSError, EOFError: it can't be read.
+        """
+        for file in files[max(len(self._files) - 1, 0) :]:
+            if file not in self._files[-1:]:
+                self._files.append(file)
+                self._digests.append(hashlib.sha256())
+                self._offset = 0
+            for piece in file.read(self._offset, file.size - self._offset):
+                self._digests[-1].update(piece)
+                self._cut(piece)
+                self._offset += len(piece)
+
+    def _cut(self, piece: bytes) -> None:
+        for end in self.hash.update(piece):
+            if end - (self.ends[-1] if self.ends else 0) > SEGMENT - LARGEST:
+                self.ends.append(end)
+
+    def segments(self, files: tuple[SpoolFile, ...], whole: bool) -> list[Segment]:
+        """Those that are complete; `whole`: and the last."""
+        ends = [0, *self.ends]
+        if whole and self.hash.size > ends[-1]:
+            ends.append(self.hash.size)
+        return [Segment(files, start, end - start) for start, end in pairwise(ends)]
+
+    @property
+    def digests(self) -> list[bytes]:
+        """SHA-256 of each file."""
+        return [digest.digest() for digest in self._digests]
+
+
+class Staged:
+    """One object's content and its file sets, as far as there are any.
+
+    Args:
+        key: the object's; file sets hold names.
+        create: makes a file set.
+    """
+
+    def __init__(self, key: str, create: Create) -> None:
+        self.key = key
+        self.files: tuple[SpoolFile, ...] = ()
+        self._create = create
+        self._lock = threading.Lock()
+        self._told = 0
+        self._look = _Look()
+        self._sets: list[tuple[Segment, Future[str]]] = []
+
+    @property
+    def taken(self) -> int:
+        """Bytes of it that have been read to be sent."""
+        return sum(segment.taken for segment, _ in tuple(self._sets))
+
+    def grown(self, *files: SpoolFile, expected: int = 0) -> None:
+        """Says what there is of the content, so that the segments that are complete can be sent.
+
+        Args:
+            files: where it lies.
+            expected: bytes that it will have in the end, as far as it is known.
+        """
+        size = sum(file.size for file in files)
+        with self._lock:
+            self.files = files
+            if max(size, expected) < LARGE or size < self._told + STEP:
+                return
+            self._told = size
+        hasher().submit(self._ahead)
+
+    def _ahead(self) -> None:
+        # what fails here fails again where somebody waits for it
+        with suppress(ImportError, OSError, EOFError):
+            self._through(self._create, whole=False)
+
+    def _through(self, create: Create, whole: bool) -> list[Future[str]]:
+        """Looks through what is new, and sends the segments of which there is nothing yet; in `hasher`."""
+        files = self.files
+        if not self._look.fits(files):
+            self._look = _Look()
+            self.forget()
+        self._look.take(files)
+        with self._lock:
+            for index, segment in enumerate(self._look.segments(files, whole)):
+                self._send(index, segment, create)
+            return [made for _, made in self._sets]
+
+    def _send(self, index: int, segment: Segment, create: Create) -> None:
+        made = self._sets[index][1] if index < len(self._sets) else None
+        if made is None or (made.done() and (made.cancelled() or made.exception())):
+            sent = _senders().submit(create, self.key, segment, index == 0)
+            self._sets[index : index + 1] = [(segment, sent)]
+
+    def ids(self, create: Create, until: float) -> list[str]:
+        """The file sets that hold all of it, in order.
+
+        Args:
+            create: makes what is missing, and what failed.
+            until: `time.monotonic()` at which it gives up.
+
+        Raises:
+            CallFailedError: one could not be made.
+            OSError, EOFError: the content can't be read.
+        """
+        try:
+            looked = hasher().submit(self._through, create, whole=True)
+            made = looked.result(max(until - time.monotonic(), 0))
+            return [one.result(max(until - time.monotonic(), 0)) for one in made]
+        except TimeoutError:
+            raise CallFailedError("did not take all of it in time", True) from None
+
+    def hash(self, pieces: tuple[Piece, ...]) -> bytes | None:
+        """Pachyderm's hash of it, in `hasher`; None if the spool does not hold these pieces any more."""
+        self._through(self._create, whole=False)
+        found = zip(self.files, self._look.digests, pieces, strict=True)
+        right = all(_has(file, digest, piece) for file, digest, piece in found)
+        return self._look.hash.digest() if right else None
+
+    def under(self, key: str) -> Staged:
+        """The same content for another key."""
+        if key == self.key:
+            return self
+        other = Staged(key, self._create)
+        other.files = self.files
+        return other
+
+    def drop(self) -> None:
+        """There will be no such object: nothing more is looked through or sent."""
+        with self._lock:
+            self.files = ()
+        self.forget()
+
+    def forget(self) -> None:
+        """Lets go of its file sets; those that nobody makes yet are not made."""
+        with self._lock:
+            for _, made in self._sets:
+                made.cancel()
+            self._sets = []
+
+
+def _has(file: SpoolFile, sha256: bytes, piece: Piece) -> bool:
+    if piece.sha256:
+        return sha256 == piece.sha256
+    digest = hashlib.md5(usedforsecurity=False)
+    for part in file.read(0, file.size):
+        digest.update(part)
+    return digest.digest() == piece.md5

@@ -1,0 +1,72 @@
+"""Commits whose names of files are encoded, seen by the original keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from kfp_pachyderm.adapter.config import CommitName
+from kfp_pachyderm.adapter.disk.objects import Stored
+from kfp_pachyderm.adapter.disk.staged_object import Segment
+from kfp_pachyderm.adapter.encoding import decode, encode
+from kfp_pachyderm.adapter.sidecar.remote import Found, Remote
+
+
+class Renamed:
+    """A connection that encodes what it is asked for, and decodes what it answers.
+
+    Args:
+        remote: the connection.
+        commits: those whose names are encoded; others are passed through.
+    """
+
+    def __init__(self, remote: Remote, commits: frozenset[CommitName]) -> None:
+        self._remote, self._commits = remote, commits
+        self.address, self.shows_output = remote.address, remote.shows_output
+
+    @property
+    def taken(self) -> int:
+        """Bytes of content that the `write` under way has sent by now, without the staged."""
+        return self._remote.taken
+
+    def inspect(self, name: CommitName, path: str) -> Found | None:
+        """The file at the path."""
+        found = self._remote.inspect(name, self._path(name, path))
+        return found and self._found(name, found)
+
+    def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
+        """Every file of the commit."""
+        for found in self._remote.walk(name, timeout):
+            yield self._found(name, found)
+
+    def read(self, name: CommitName, path: str, start: int, length: int) -> Iterator[bytes]:
+        """`length` bytes of a file from `start`."""
+        return self._remote.read(name, self._path(name, path), start, length)
+
+    def stage(self, name: CommitName, key: str, segment: Segment, first: bool) -> str:
+        """Sends a segment of an object ahead of its being written."""
+        return self._remote.stage(name, self._path(name, "/" + key)[1:], segment, first)
+
+    def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
+        """Puts the files into the open commit and removes what is gone."""
+        if name in self._commits:
+            files, gone = [file.encoded for file in files], [encode(key) for key in gone]
+        self._remote.write(name, files, gone, timeout)
+
+    def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
+        """Those of the written files that the commit does not hold byte for byte."""
+        if name not in self._commits:
+            return self._remote.differing(name, files, timeout)
+        by_name = {file.encoded.key: file for file in files}
+        wrong = self._remote.differing(name, [file.encoded for file in files], timeout)
+        return [by_name[file.key] for file in wrong]
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._remote.close()
+
+    def _path(self, name: CommitName, path: str) -> str:
+        return "/" + encode(path[1:]) if name in self._commits else path
+
+    def _found(self, name: CommitName, found: Found) -> Found:
+        return replace(found, path="/" + decode(found.path[1:])) if name in self._commits else found

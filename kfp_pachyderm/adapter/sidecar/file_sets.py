@@ -1,0 +1,91 @@
+"""File sets: made of a large object's segments, put together, added to the output commit at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from kfp_pachyderm.adapter.call_failed import CallFailedError
+from kfp_pachyderm.adapter.config import CommitName
+from kfp_pachyderm.adapter.disk.staged_object import Segment, Staged, read_segment
+from kfp_pachyderm.adapter.sidecar import pfs_messages
+from kfp_pachyderm.adapter.sidecar.grpc_calls import SERVICE, send, told
+
+#: Seconds that one is kept without anybody's asking: a third of the longest that Pachyderm takes
+#: (src/server/pfs/server/server.go, maxTTL).
+_KEPT = 600
+#: Seconds that making one may take: what hangs must not keep others from being sent.
+_LONGEST = 600.0
+
+
+def _requests(path: str, segment: Segment, first: bool) -> Iterator[bytes]:
+    if first:
+        yield pfs_messages.delete_file(path)
+    for piece in read_segment(segment):
+        yield pfs_messages.add_file(path, piece)
+
+
+class FileSets:
+    """File sets by one connection.
+
+    Args:
+        channel: the connection.
+        metadata: every call's.
+        patience: seconds that a stream may stand still.
+    """
+
+    def __init__(self, channel: Any, metadata: Any, patience: float) -> None:
+        self._metadata, self._patience = metadata, patience
+        self._create = channel.stream_unary(SERVICE + "CreateFileSet")
+        self._compose = channel.unary_unary(SERVICE + "ComposeFileSet")
+        self._add = channel.unary_unary(SERVICE + "AddFileSet")
+
+    def create(self, key: str, segment: Segment, first: bool) -> str:
+        """One that appends a segment to the key's content, or begins it; its ID.
+
+        Raises:
+            CallFailedError: it was not made.
+        """
+        sent = _requests("/" + key, segment, first)
+        return pfs_messages.file_set_id(send(self._create, sent, self._metadata, _LONGEST, self._patience))
+
+    def add(self, name: CommitName, key: str, staged: Staged, until: float) -> None:
+        """The object is in the commit when this returns, in the place of what has the key there.
+
+        Args:
+            name: the open commit.
+            key: the object's, as Pachyderm gets it.
+            staged: its content.
+            until: `time.monotonic()` at which it gives up.
+
+        Raises:
+            CallFailedError: it is not, or that is not known; once more does no harm.
+        """
+
+        def take() -> None:
+            made = staged.ids(lambda _, segment, first: self.create(key, segment, first), until)
+            self._take(name, made, until)
+
+        try:
+            take()
+        except CallFailedError as error:
+            if error.temporary:
+                raise
+            # what was made ahead may be gone by now
+            staged.forget()
+            take()
+
+    def _take(self, name: CommitName, made: list[str], until: float) -> None:
+        with told():
+            # put together they are one file again: every look at it would do that, and finishing once more
+            request = pfs_messages.compose_file_sets(made, _KEPT)
+            whole = (
+                pfs_messages.file_set_id(self._ask(self._compose, request, until)) if made[1:] else made[0]
+            )
+            self._ask(self._add, pfs_messages.add_file_set(name, whole), until)
+
+    def _ask(self, method: Any, request: bytes, until: float) -> bytes:
+        left = max(until - time.monotonic(), 0.001)
+        answer: bytes = method(request, metadata=self._metadata, timeout=left)
+        return answer

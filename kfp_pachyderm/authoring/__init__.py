@@ -1,0 +1,1 @@
+"""What users put around their components and pipelines; depends on kfp."""

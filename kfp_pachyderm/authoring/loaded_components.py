@@ -1,0 +1,101 @@
+"""Steps that were wrapped and compiled elsewhere, and that KFP loads from a text, in a decorated pipeline.
+
+KFP makes their tasks itself. Such a text names outputs like any other, says nothing about the cluster, and
+its environment is a list, which KFP 2.17 reads (kfp/dsl/structures.py) and takes for a dict
+(kfp/compiler/pipeline_spec_builder.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from kfp.dsl import pipeline_context
+
+from kfp_pachyderm.authoring.git_source import compiled
+from kfp_pachyderm.authoring.ir import environment, is_wrapped
+from kfp_pachyderm.authoring.spec import Connection
+from kfp_pachyderm.authoring.task_config import passthroughs
+from kfp_pachyderm.authoring.task_connection import ADDRESS_VARIABLE, connect, pip_arguments
+from kfp_pachyderm.authoring.tasks import StepTask, is_commit
+from kfp_pachyderm.errors import SpecError
+from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
+from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, StepConfig, loads
+
+#: What follows the config in a step's command.
+_FLAG = "--executor-input"
+
+
+@contextmanager
+def noticed() -> Iterator[list[StepTask]]:
+    """Tasks of wrapped components that are made here are steps; all of them, no reusable components."""
+    pipeline = pipeline_context.Pipeline.get_default_pipeline()
+    add, made = pipeline.add_task, list[StepTask]()
+
+    def add_task(task: Any, add_to_group: bool) -> Any:
+        if is_wrapped(task) and _is_step(_config_text(task)):
+            container = task.component_spec.implementation.container
+            container.env = environment(container.env)
+            task.__class__ = StepTask
+            made.append(task)
+        return add(task=task, add_to_group=add_to_group)
+
+    pipeline.add_task = add_task
+    try:
+        yield made
+    finally:
+        del pipeline.add_task
+
+
+def finish(tasks: Iterable[StepTask], connection: Connection | None) -> None:
+    """Gives loaded steps what `s3_enabled` gives to its own: launcher, connection, and no stale results.
+
+    Args:
+        tasks: the steps.
+        connection: the pipeline's.
+
+    Raises:
+        SpecError: a release wrapped the component whose launcher is another.
+    """
+    for task in tasks:
+        config = _config(task)
+        if PACKAGE_VARIABLE not in (task.container_spec.env or {}):
+            task.set_env_variable(PACKAGE_VARIABLE, pip_arguments(connection))
+        task.set_env_variable(COMPILED_VARIABLE, compiled())
+        _connect(task, config, connection)
+        if not all(is_commit(task.inputs.get(one.name, "")) for one in config.inputs):
+            task.set_caching_options(False)
+
+
+def _config_text(task: Any) -> str:
+    command = task.component_spec.implementation.container.command
+    return str(command[command.index(_FLAG) - 1]) if _FLAG in command else ""
+
+
+def _is_step(text: str) -> bool:
+    try:
+        return bool(json.loads(text)["kind"] == "step")
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _config(task: StepTask) -> StepConfig:
+    try:
+        return cast(StepConfig, loads(_config_text(task)))
+    except (ValueError, TypeError) as error:
+        raise SpecError(
+            f'Component of task "{task.name}" was made S3-enabled by another release of kfp-pachyderm '
+            f"({error}). Wrap and compile it again with this one."
+        ) from error
+
+
+def _connect(task: StepTask, config: StepConfig, connection: Connection | None) -> None:
+    address = connection.address if connection else None
+    # A token is for no other server than its connection's.
+    if config.address not in (None, address):
+        return
+    connect(task, connection, volumes=not passthroughs(task.component_spec))
+    if address and not config.address:
+        task.set_env_variable(ADDRESS_VARIABLE, address)

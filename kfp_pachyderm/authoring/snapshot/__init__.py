@@ -1,0 +1,1 @@
+"""One run, one snapshot: which tasks of a pipeline it serves."""

@@ -1,0 +1,1 @@
+"""The sidecar's S3 gateway as Pachyderm's own answers, faults included."""

@@ -1,0 +1,92 @@
+"""ModifyFile's requests read by hand: betterproto copies content several times and is slow on small files.
+
+Fields: Pachyderm src/pfs/pfs.proto, ModifyFileRequest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kfp_pachyderm.embedded.status import invalid
+from kfp_pachyderm.protocol.protobuf import read_varint
+
+
+@dataclass(frozen=True, slots=True)
+class SetCommit:
+    """Which commit to change: an encoded Commit."""
+
+    commit: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Append content to a file; `url`: an encoded URLSource to fetch it from."""
+
+    path: str
+    data: memoryview
+    url: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a file, or a folder if the path ends with a slash."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy from another commit: an encoded CopyFile."""
+
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A request without a change."""
+
+
+Change = SetCommit | Add | Delete | Copy | Nothing
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    at, end = 0, len(data)
+    while at < end:
+        key, at = read_varint(data, at)
+        if key & 7 != 2:
+            raise invalid(f"ModifyFileRequest: unexpected wire type {key & 7}")
+        size, at = read_varint(data, at)
+        yield key >> 3, data[at : at + size]
+        at += size
+
+
+def _add(data: memoryview) -> Add:
+    path, content, url = "", memoryview(b""), b""
+    for number, value in _fields(data):
+        if number == 1:
+            path = str(value, "utf-8")
+        elif number == 3:
+            for _, raw in _fields(value):
+                content = raw
+        elif number == 4:
+            url = bytes(value)
+    return Add(path, content, url)
+
+
+def _delete(data: memoryview) -> Delete:
+    return Delete(next((str(value, "utf-8") for number, value in _fields(data) if number == 1), ""))
+
+
+def parse(data: bytes) -> Change:
+    """One ModifyFileRequest."""
+    for number, value in _fields(memoryview(data)):
+        if number == 1:
+            return SetCommit(bytes(value))
+        if number == 2:
+            return _add(value)
+        if number == 3:
+            return _delete(value)
+        if number == 4:
+            return Copy(bytes(value))
+    return Nothing()

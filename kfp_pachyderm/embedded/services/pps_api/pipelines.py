@@ -1,0 +1,257 @@
+"""pps_v2.API: pipelines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from pachyderm_sdk.api import pfs, pps, transaction
+
+from kfp_pachyderm.embedded.auth import guard, owners, state
+from kfp_pachyderm.embedded.auth.roles import PROJECT
+from kfp_pachyderm.embedded.auth.state import Resource
+from kfp_pachyderm.embedded.fields import has
+from kfp_pachyderm.embedded.pps import images, jobs, pipelines, spec
+from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
+from kfp_pachyderm.embedded.pps.pipelines import Pipeline, PipelineKey, key_of
+from kfp_pachyderm.embedded.services import handlers
+from kfp_pachyderm.embedded.services.context import Joining
+from kfp_pachyderm.embedded.services.handlers import Context
+from kfp_pachyderm.embedded.services.pps_api import settings
+from kfp_pachyderm.embedded.status import Refused
+from kfp_pachyderm.embedded.store import repos
+from kfp_pachyderm.embedded.store.sqlite.database import Txn
+
+_BAD = (pps.JobState.JOB_KILLED, pps.JobState.JOB_FAILURE, pps.JobState.JOB_UNRUNNABLE)
+
+
+class Operations:
+    """What may join a transaction."""
+
+    def create_pipeline_v2(self, txn: Txn, request: pps.CreatePipelineTransaction) -> handlers.Empty:
+        """CreatePipeline and CreatePipelineV2."""
+        wanted = request.create_pipeline_request
+        old = pipelines.find(txn.db, key_of(wanted.pipeline)) if wanted.pipeline.name else None
+        pipelines.create(txn, wanted, request.user_json, request.effective_json)
+        owners.made(txn, key_of(wanted.pipeline), old)
+        return handlers.Empty()
+
+    def stop_job(self, txn: Txn, request: pps.StopJobRequest) -> handlers.Empty:
+        """StopJob."""
+        stop_job(txn, jobs.get(txn.db, job_key(request.job)), request.reason)
+        return handlers.Empty()
+
+    def update_job_state(self, txn: Txn, request: pps.UpdateJobStateRequest) -> handlers.Empty:
+        """UpdateJobState; workers' counters are this server's own affair, so only the state is taken."""
+        jobs.set_state(txn, jobs.get(txn.db, job_key(request.job)), request.state, request.reason)
+        return handlers.Empty()
+
+
+def stop_job(txn: Txn, job: Job, reason: str) -> None:
+    """Kills a job for the caller, who must be allowed to finish its output commit."""
+    guard.check_repo(txn.db, PipelineKey(*job.key[:2]).repo(), "REPO_WRITE")
+    jobs.stop(txn, job, reason)
+
+
+def job_key(job: pps.Job) -> JobKey:
+    """The name that a client's Job means."""
+    if not job.id and not job.pipeline.name:
+        raise Refused("must specify a job")
+    return JobKey(*key_of(job.pipeline), job.id)
+
+
+class PipelineService:
+    """Pipelines of pps_v2.API.
+
+    Args:
+        joining: the store, and the way into transactions.
+    """
+
+    def __init__(self, joining: Joining) -> None:
+        self._joining = joining
+        self._store = joining.store
+        self.operations = Operations()
+
+    def calls(self) -> handlers.Calls:
+        """The calls by their names on the wire."""
+        unary, stream = handlers.unary, handlers.stream
+        return {
+            "CreatePipeline": unary(self._create, pps.CreatePipelineRequest),
+            "CreatePipelineV2": unary(self._create_v2, pps.CreatePipelineV2Request),
+            "InspectPipeline": unary(self._inspect, pps.InspectPipelineRequest),
+            "ListPipeline": stream(self._list, pps.ListPipelineRequest),
+            "DeletePipeline": unary(self._delete, pps.DeletePipelineRequest),
+            "DeletePipelines": unary(self._delete_many, pps.DeletePipelinesRequest),
+            "StartPipeline": unary(self._start, pps.StartPipelineRequest),
+            "StopPipeline": unary(self._stop, pps.StopPipelineRequest),
+            "RerunPipeline": unary(self._rerun, pps.RerunPipelineRequest),
+            "RunPipeline": unary(self._run, pps.RunPipelineRequest),
+            "RunCron": unary(self._run_cron, pps.RunCronRequest),
+            "PipelinesSummary": unary(self._summary, pps.PipelinesSummaryRequest),
+        }
+
+    def _submit(self, context: Context, request: pps.CreatePipelineTransaction) -> None:
+        wrapped = transaction.TransactionRequest(create_pipeline_v2=request)
+        self._joining.run(context, wrapped, lambda txn: self.operations.create_pipeline_v2(txn, request))
+
+    def _create(self, request: pps.CreatePipelineRequest, context: Context) -> handlers.Empty:
+        text = _json(request)
+        self._submit(context, _wrapped(request, text, request.update, request.reprocess))
+        return handlers.Empty()
+
+    def _create_v2(
+        self, request: pps.CreatePipelineV2Request, context: Context
+    ) -> pps.CreatePipelineV2Response:
+        text = request.create_pipeline_request_json
+        found, effective = spec.from_json(text, *self._defaults(text))
+        if not has(found, "pipeline"):
+            raise Refused("request.Pipeline cannot be nil")
+        if not found.pipeline.project.name:
+            found.pipeline.project = pfs.Project(name="default")
+        if not request.dry_run:
+            self._submit(context, _transaction(found, text, effective, request.update, request.reprocess))
+        return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=_json(found))
+
+    def _inspect(self, request: pps.InspectPipelineRequest, _: Context) -> pps.PipelineInfo:
+        return self._info(pipelines.get(self._store.read(), key_of(request.pipeline)), request.details)
+
+    def _info(self, pipeline: Pipeline, details: bool) -> pps.PipelineInfo:
+        info = pipeline.info
+        info.stopped = pipeline.stopped
+        info.metadata = pipeline.metadata
+        paused, running = pps.PipelineState.PIPELINE_PAUSED, pps.PipelineState.PIPELINE_RUNNING
+        info.state = paused if pipeline.stopped else running
+        image = info.details.transform.image
+        if not pipeline.stopped and not images.can_be_had(image):
+            info.state, info.reason = pps.PipelineState.PIPELINE_CRASHING, images.problem(image)
+        where = "WHERE (project, pipeline) = (?, ?) ORDER BY seq DESC LIMIT 1"
+        newest = jobs.select(self._store.read(), where, pipeline.key)
+        info.last_job_state = pps.JobState(newest[0].state) if newest else pps.JobState.JOB_STATE_UNKNOWN
+        if details:
+            info.details.workers_requested = info.details.workers_available = 0 if pipeline.stopped else 1
+        else:
+            info.details = None
+        return info
+
+    def _list(self, request: pps.ListPipelineRequest, _: Context) -> Iterator[pps.PipelineInfo]:
+        db = self._store.read()
+        named = request.pipeline.name
+        projects = [one.name for one in request.projects]
+        for key in [key_of(request.pipeline)] if named else pipelines.keys(db):
+            if (projects and key.project not in projects) or not guard.may_list(db, key.repo()):
+                continue
+            found = pipelines.versions(db, key)
+            for pipeline in found if request.history < 0 else found[: request.history + 1]:
+                yield self._info(pipeline, True)
+
+    def _delete(self, request: pps.DeletePipelineRequest, _: Context) -> handlers.Empty:
+        with self._store.database.write() as txn:
+            if request.all:
+                for key in pipelines.keys(txn.db):
+                    delete(txn, key, True, request.keep_repo)
+                return handlers.Empty()
+            key = key_of(request.pipeline)
+            if request.must_exist:
+                pipelines.get(txn.db, key)
+            delete(txn, key, request.force, request.keep_repo)
+        return handlers.Empty()
+
+    def _delete_many(self, request: pps.DeletePipelinesRequest, _: Context) -> pps.DeletePipelinesResponse:
+        projects = {one.name for one in request.projects}
+        with self._store.database.write() as txn:
+            found = [key for key in pipelines.keys(txn.db) if request.all or key.project in projects]
+            for key in found:
+                delete(txn, key, True, request.keep_repo)
+        return pps.DeletePipelinesResponse(pipelines=[message(key) for key in found])
+
+    def _start(self, request: pps.StartPipelineRequest, _: Context) -> handlers.Empty:
+        key = key_of(request.pipeline)
+        with self._store.database.write() as txn:
+            pipelines.get(txn.db, key)
+            guard.check_repo(txn.db, key.repo(), "REPO_WRITE")
+            pipelines.start(txn, key)
+        return handlers.Empty()
+
+    def _stop(self, request: pps.StopPipelineRequest, _: Context) -> handlers.Empty:
+        key = key_of(request.pipeline)
+        with self._store.database.write() as txn:
+            if pipelines.find(txn.db, key) is not None:
+                guard.check_repo(txn.db, key.repo(), "REPO_WRITE")
+            pipelines.stop(txn, key, request.must_exist)
+        return handlers.Empty()
+
+    def _rerun(self, request: pps.RerunPipelineRequest, context: Context) -> handlers.Empty:
+        info = pipelines.get(self._store.read(), key_of(request.pipeline)).info
+        found, effective = spec.from_json(info.effective_spec_json)
+        self._submit(context, _transaction(found, info.user_spec_json, effective, True, request.reprocess))
+        return handlers.Empty()
+
+    def _run(self, _: pps.RunPipelineRequest, __: Context) -> handlers.Empty:
+        # The real one's words (api_server.go, RunPipeline).
+        raise Refused("unimplemented")
+
+    def _run_cron(self, request: pps.RunCronRequest, _: Context) -> handlers.Empty:
+        pipelines.get(self._store.read(), key_of(request.pipeline))
+        # There are none: cron inputs are refused when a pipeline is made.
+        raise Refused("pipeline doesn't have a cron input")
+
+    def _summary(self, request: pps.PipelinesSummaryRequest, _: Context) -> pps.PipelinesSummaryResponse:
+        db = self._store.read()
+        wanted = [one.name for one in request.projects]
+        found: dict[str, pps.PipelinesSummary] = {}
+        for key in reversed(pipelines.keys(db)):
+            project = Resource(PROJECT, key.project)
+            if (wanted and key.project not in wanted) or not guard.may(db, project, "PROJECT_LIST_REPO"):
+                continue
+            fresh = pps.PipelinesSummary(project=pfs.Project(name=key.project))
+            summary = found.setdefault(key.project, fresh)
+            info = self._info(pipelines.get(db, key), False)
+            summary.paused_pipelines += info.stopped
+            summary.active_pipelines += not info.stopped
+            summary.unhealthy_pipelines += info.last_job_state in _BAD
+        return pps.PipelinesSummaryResponse(summaries=list(found.values()))
+
+    def _defaults(self, text: str) -> list[str]:
+        try:
+            pipeline = json.loads(text)["pipeline"]
+            project = (pipeline.get("project") or {}).get("name") or "default"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            project = "default"
+        return settings.defaults(self._store.read(), project)
+
+
+def delete(txn: Txn, key: PipelineKey, force: bool, keep_repo: bool) -> None:
+    """Removes a pipeline for the caller, and its rights with it."""
+    found = pipelines.find(txn.db, key)
+    if found is not None:
+        if state.active(txn.db) and repos.find_repo(txn.db, key.repo()) is not None:
+            guard.check_repo(txn.db, key.repo(), "REPO_DELETE")
+        owners.unbind(txn, found)
+        pipelines.delete(txn, key, force, keep_repo)
+
+
+def message(key: PipelineKey) -> pps.Pipeline:
+    """A pipeline's name as a message."""
+    return pps.Pipeline(project=pfs.Project(name=key.project), name=key.name)
+
+
+def _json(request: pps.CreatePipelineRequest) -> str:
+    # Of a copy: writing a message as JSON sets every field that was unset.
+    text: str = pps.CreatePipelineRequest().parse(bytes(request)).to_json()
+    return text
+
+
+def _wrapped(
+    request: pps.CreatePipelineRequest, text: str, update: bool, reprocess: bool
+) -> pps.CreatePipelineTransaction:
+    request.update = request.reprocess = False
+    return _transaction(request, text, _json(request), update, reprocess)
+
+
+def _transaction(
+    request: pps.CreatePipelineRequest, user_json: str, effective_json: str, update: bool, reprocess: bool
+) -> pps.CreatePipelineTransaction:
+    request.update, request.reprocess = update, reprocess
+    return pps.CreatePipelineTransaction(
+        create_pipeline_request=request, user_json=user_json, effective_json=effective_json
+    )

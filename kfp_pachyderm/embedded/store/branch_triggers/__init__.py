@@ -1,0 +1,1 @@
+"""Branches that follow others by conditions."""

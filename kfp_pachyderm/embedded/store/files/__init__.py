@@ -1,0 +1,1 @@
+"""Files: their content in chunks, their listings in layers."""

@@ -1,0 +1,1 @@
+"""The store's one SQLite file."""

@@ -1,0 +1,155 @@
+"""The second half of a step: from the job to the record, or to a job that has failed."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import wait
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.launcher.attach.session import Session
+from kfp_pachyderm.launcher.child.signals import Interrupted, Signals
+from kfp_pachyderm.launcher.claim.open_job import Opened, withdraw
+from kfp_pachyderm.launcher.datums import ChildFailed, Work
+from kfp_pachyderm.launcher.executor_input import Execution
+from kfp_pachyderm.launcher.gateway.endpoint import DirectGateway, Gateway, sidecar_endpoint, start_adapter
+from kfp_pachyderm.launcher.quiet import quieted
+from kfp_pachyderm.launcher.record.final import look_further, write_failure, write_record
+from kfp_pachyderm.launcher.step_log import say
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs.locator import Places
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.adapter.control.process import AdapterProcess
+    from kfp_pachyderm.provenance.record import StepRecord
+
+#: Seconds for what the opening writes.
+_SIGNED = 2.0
+
+
+class Attached:
+    """A step whose job exists: from here on every way out ends the job.
+
+    Args:
+        pachd: the connection.
+        opened: the step and its job.
+        execution: KFP's side.
+        signals: already catching.
+        adapter: the started adapter; None with gateway="direct".
+        folder: a private folder of the step.
+        timeout: seconds for each wait on Pachyderm.
+    """
+
+    def __init__(
+        self,
+        pachd: Pachd,
+        opened: Opened,
+        execution: Execution,
+        signals: Signals,
+        adapter: AdapterProcess | None,
+        folder: Path,
+        timeout: float,
+    ) -> None:
+        self._pachd, self._opened, self._execution = pachd, opened, execution
+        self._signals, self._adapter, self._folder, self._timeout = signals, adapter, folder, timeout
+        #: Whether the job was attached, so that user code may have begun.
+        self.begun = False
+        #: The step's record, once it has succeeded; and why its command has not.
+        self.record: StepRecord | None = None
+        self.failure = ""
+
+    def run(self, command: list[str]) -> int:
+        """The command's exit code."""
+        lease = self._opened.config.holder.lease
+        with Session(self._pachd, self._opened.job, lease, say, self._give_up, self._move) as session:
+            try:
+                self._attach(session)
+                self._work(session, command)
+                return 0
+            except ChildFailed as failed:
+                self._fail(session, failed.code, str(failed))
+                say(f"{failed}, and its job failed; {look_further(self._opened.job.output)}")
+                self.failure = str(failed)
+                return failed.code
+            except BaseException as error:
+                self._fail(session, *_reason(error))
+                if self.begun and isinstance(error, PachydermError):
+                    say(look_further(self._opened.job.output))
+                raise
+
+    def _attach(self, session: Session) -> None:
+        session.attach(time.monotonic() + self._timeout)
+        self._signals.session = session
+        # Whoever finds the commit, however the step ends, finds there what made it.
+        self._opened.signed.result()
+        self.begun = True
+
+    def _move(self, places: Places) -> None:
+        if self._adapter:
+            self._adapter.move(places.sidecar_grpc, places.sidecar_s3)
+
+    def _give_up(self) -> None:
+        """The job is lost: what the child writes, or the adapter still sends, goes nowhere."""
+        if self._signals.child:
+            self._signals.end_child()
+        elif self._adapter:
+            self._adapter.kill()
+
+    def _work(self, session: Session, command: list[str]) -> None:
+        gateway = self._gateway(session)
+        work = Work(
+            self._pachd,
+            self._opened,
+            session,
+            gateway,
+            self._signals,
+            quieted(command),
+            self._folder,
+            self._timeout,
+        )
+        info = work.run()
+        self._signals.session = None
+        sidecar = session.places.recorded if session.places else ""
+        self.record = write_record(
+            self._pachd, self._opened.signed.result(), self._execution, info, sidecar, gateway.objects
+        )
+
+    def _gateway(self, session: Session) -> Gateway:
+        assert session.places
+        endpoint = sidecar_endpoint(self._pachd, self._opened, session.places)
+        if self._adapter is None:
+            return DirectGateway(endpoint, session.token)
+        spool = self._folder / "spool"
+        gateway = start_adapter(
+            self._adapter, self._pachd, self._opened, session.places, session.token, spool, self._timeout
+        )
+        # with it goes what was written: the command would work for nothing, and not know why it fails
+        self._adapter.when_ended(session.give_up)
+        return gateway
+
+    def _fail(self, session: Session, code: int, reason: str) -> None:
+        """Ends the job as failed: by its holder if it has one, else by Pachyderm."""
+        told = self._signals.received is not None and session.ended
+        if session.generation and not told:
+            session.stop_beating()
+            told = session.abandon(code, reason)
+        if told or withdraw(self._pachd, self._opened.job, reason):
+            record = self._signed()
+            write_failure(
+                self._pachd, self._opened.job.output, record, "FAILURE" if told else "KILLED", reason
+            )
+
+    def _signed(self) -> StepRecord | None:
+        """What the opening wrote, which must not come after what is written next; None: it could not."""
+        signed = self._opened.signed
+        wait([signed], _SIGNED)
+        return signed.result() if signed.done() and not signed.exception() else None
+
+
+def _reason(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, Interrupted):
+        return 128 + error.number, f"the step got {error}"
+    if isinstance(error, PachydermError):
+        return 1, str(error)
+    return 1, f"the launcher failed: {type(error).__name__}: {error}"

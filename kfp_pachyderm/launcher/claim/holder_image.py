@@ -1,0 +1,25 @@
+"""Which image the holder of a step runs in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from kfp_pachyderm.pachd.connection.address import CA_FILE, mounted
+
+#: What is taken where nobody names one.
+DEFAULT_IMAGE = "python:3.11-slim"
+#: The namespace's image, in a step's environment.
+VARIABLE = "KFP_PACHYDERM_HOLDER_IMAGE"
+#: The same where the namespace's ConfigMap is mounted: kfp 2.14 knows no variable that may be missing.
+FILE = f"{os.path.dirname(CA_FILE)}/holder_image"
+
+
+def holder_image(author: str = "", env: Mapping[str, str] = os.environ) -> str:
+    """The image: the author's, else the one in KFP_PACHYDERM_HOLDER_IMAGE, the mounted one, the usual one.
+
+    Args:
+        author: what HolderOptions(image=...) says; "" when it says nothing.
+        env: the step's environment; the namespace's ConfigMap fills the variable.
+    """
+    return author or env.get(VARIABLE, "").strip() or mounted(FILE) or DEFAULT_IMAGE

@@ -1,0 +1,123 @@
+"""One wrapped component, from its inputs to its record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from kfp_pachyderm.errors import JobFailedError, JobLostError, PachydermUnreachableError, TemporaryError
+from kfp_pachyderm.fast_import import uncollected
+from kfp_pachyderm.launcher.child.signals import Signals
+from kfp_pachyderm.launcher.claim.open_job import Opened, kfp_task, open_step, withdraw
+from kfp_pachyderm.launcher.config import StepConfig
+from kfp_pachyderm.launcher.events import Events
+from kfp_pachyderm.launcher.executor_input import Execution
+from kfp_pachyderm.launcher.folder import private_folder
+from kfp_pachyderm.launcher.step_log import say
+from kfp_pachyderm.pachd.claims.ownership import find_pipeline, mark_claims
+from kfp_pachyderm.pachd.connection import address
+from kfp_pachyderm.pachd.connection.client import CONNECT_TIMEOUT, Pachd, connect
+from kfp_pachyderm.pachd.jobs.crashes import can_not_run
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.adapter.control.process import AdapterProcess
+    from kfp_pachyderm.launcher.attached_job import Attached
+
+#: Seconds for each wait on Pachyderm when the step's author gave none.
+DEFAULT_TIMEOUT = 1800.0
+#: Seconds beyond the lease that pachd may be away: a step that knows no more of its job than its holder knows
+#: of the step may as well end.
+UNREACHABLE_GRACE = 2.0
+#: Seconds between the times that a job is opened, when what failed before user code began may pass by itself.
+_PAUSES = (0.5, 1.0, 2.0, 4.0)
+
+
+def run_step(
+    config: StepConfig,
+    execution: Execution,
+    command: list[str],
+    signals: Signals,
+    adapter: AdapterProcess | None,
+) -> int:
+    """Runs the user's command as one S3-enabled Pachyderm job.
+
+    Args:
+        config: what authoring wrote.
+        execution: KFP's side.
+        command: the user's command.
+        signals: already catching.
+        adapter: the started adapter; None with gateway="direct".
+
+    Returns:
+        The command's own exit code.
+
+    Raises:
+        PachydermError: the step failed for another reason; the job, if there is one, has been told.
+    """
+    timeout = config.timeout or DEFAULT_TIMEOUT
+    with ExitStack() as stack:
+        folder = stack.enter_context(private_folder())
+        where = address.from_environment(config.address)
+        pachd = stack.enter_context(
+            connect(where, min(timeout, CONNECT_TIMEOUT), config.holder.lease + UNREACHABLE_GRACE)
+        )
+        events = stack.enter_context(Events(where))
+        deadline, pauses = time.monotonic() + timeout, iter(_PAUSES)
+        failed: JobFailedError | None = None
+        while True:
+            opened = attached = None
+            try:
+                task = kfp_task(config, execution.identity)
+                opened = open_step(pachd, config, execution, task, deadline, failed)
+                with events.of_job(opened, task) as watched:
+                    kind = _attached(pachd, opened)
+                    attached = kind(pachd, opened, execution, signals, adapter, folder, timeout)
+                    watched.attached = attached
+                    return attached.run(command)
+            except TemporaryError as error:
+                if attached is not None and attached.begun:
+                    raise
+                _pause(pachd, opened, error, pauses, deadline)
+            except JobFailedError as error:
+                begun = attached is None or attached.begun
+                if failed or begun or config.concurrency == 1 or not _is_ill(pachd, opened):
+                    raise
+                failed = error
+                say(f"{error}; looking for another one of the step's pipelines")
+
+
+def _is_ill(pachd: Pachd, opened: Opened | None) -> bool:
+    found = find_pipeline(pachd, opened.plan.project, opened.plan.name) if opened else None
+    return found is not None and can_not_run(found)
+
+
+def _pause(
+    pachd: Pachd, opened: Opened | None, error: TemporaryError, pauses: Iterator[float], deadline: float
+) -> None:
+    """Returns when the step may be tried again; raises the error when it may not."""
+    pause = next(pauses, None)
+    if pause is None or time.monotonic() + pause >= deadline:
+        raise error
+    if opened and isinstance(error, JobLostError):
+        # A gc that deletes an idle pipeline deletes its claim branches too, perhaps before this claim.
+        mark_claims(pachd, opened.plan)
+    if isinstance(error, PachydermUnreachableError):
+        pachd.wait_for_answer(error)
+        if opened:
+            # While pachd was away its job could not be stopped; the next one would queue behind it.
+            withdraw(pachd, opened.job, f"replaced, as pachd was away: {error}")
+    say(f"{error}; the step's command has not begun, trying again")
+    time.sleep(pause)
+
+
+def _attached(pachd: Pachd, opened: Opened) -> type[Attached]:
+    # Loaded only now, while Pachyderm starts the job.
+    try:
+        with uncollected():
+            from kfp_pachyderm.launcher.attached_job import Attached
+    except BaseException as error:
+        withdraw(pachd, opened.job, f"the step ended before it began: {error}")
+        raise
+    return Attached

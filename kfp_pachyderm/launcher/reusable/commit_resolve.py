@@ -1,0 +1,14 @@
+"""`commit/resolve`: a branch's newest good commit, so that what follows is pinned to it."""
+
+from __future__ import annotations
+
+from kfp_pachyderm.launcher.reusable.component_call import Call
+from kfp_pachyderm.launcher.step_log import say
+from kfp_pachyderm.pachd.references import resolve
+
+
+def resolve_commit(call: Call) -> None:
+    """Resolves the input `reference`."""
+    reference = call.reference("reference")
+    found = resolve(call.pachd, reference, call.deadline, say)
+    call.record(found, {"reference": str(reference)})

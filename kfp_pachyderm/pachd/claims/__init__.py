@@ -1,0 +1,1 @@
+"""What a step takes hold of before its job begins: commits, a pipeline, the next job."""

@@ -1,0 +1,326 @@
+"""The claim: one transaction moves a step's claim branches and sees to its pipeline, and so makes one job."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from kfp_pachyderm.errors import NotFoundError, PachydermError, PachydermUnreachableError, TemporaryError
+from kfp_pachyderm.pachd.claims.ownership import inspect_owned, mark, mark_project, new_claims
+from kfp_pachyderm.pachd.claims.turns import TakenError, Turns, give_up, job_in_one_call, job_of, turns
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.connection.polling import looks
+from kfp_pachyderm.pachd.connection.status_codes import code_of
+from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, claim_branch, is_current, message, spec
+from kfp_pachyderm.pachd.references import Reference, commit_message
+from kfp_pachyderm.pachd.sdk import pfs, pps, transaction
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """The job that a claim made.
+
+    Args:
+        project: Pachyderm project.
+        pipeline: Pachyderm pipeline.
+        id: the job's ID, which is the transaction's, the output commit's and the commit set's too.
+    """
+
+    project: str
+    pipeline: str
+    id: str
+
+    @property
+    def output(self) -> Reference:
+        """The output commit."""
+        return Reference(self.project, self.pipeline, self.id)
+
+    def message(self) -> pps.Job:
+        """Pachyderm's message for it."""
+        return pps.Job(pipeline=message(self.project, self.pipeline), id=self.id)
+
+
+def claim(
+    pachd: Pachd,
+    plan: PipelinePlan,
+    found: pps.PipelineInfo | None,
+    deadline: float,
+) -> ClaimedJob:
+    """Makes exactly one job of the plan's pipeline on the plan's commits; it queues behind the others.
+
+    Args:
+        pachd: the connection.
+        plan: the pipeline and its pinned inputs.
+        found: what `inspect_owned` said of the pipeline just now.
+        deadline: `time.monotonic()` until which it is tried.
+
+    Raises:
+        PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
+        PachydermError: what pachd answered at last.
+    """
+    wanted = spec(plan)
+
+    def attempt(again: bool) -> ClaimedJob:
+        nonlocal found
+        if again:
+            found = inspect_owned(pachd, plan)
+        try:
+            return _try(pachd, plan, wanted, found, frozenset())
+        except NotFoundError as error:
+            _check_project(pachd, plan, error)
+            raise
+
+    return _marked(pachd, plan, found, trying(pachd, plan, deadline, attempt))
+
+
+def claim_turn(
+    pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, seen: Turns, own: str
+) -> ClaimedJob:
+    """Makes exactly one job of a pipeline that is free, or none; it is tried once.
+
+    Args:
+        pachd: the connection.
+        plan: the pipeline and its pinned inputs.
+        found: what `inspect_owned` said of the pipeline just now.
+        seen: the pipeline's turns before it was seen that it is free: if another step has taken it since,
+            nothing is changed.
+        own: the turn to take. Where what is raised may pass, a job that is made with it may still come.
+
+    Raises:
+        PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
+        PachydermError: what pachd answered.
+        TakenError: another step was quicker.
+    """
+    wanted = spec(plan)
+    try:
+        if seen and found and is_current(found, wanted):
+            job = _in_one_call(pachd, plan, seen, own)
+        else:
+            job = _try(pachd, plan, wanted, found, seen)
+    except PachydermError as error:
+        if _was_taken(pachd, plan, seen, error):
+            raise TakenError(str(plan)) from error
+        if isinstance(error, NotFoundError):
+            _check_project(pachd, plan, error)
+        raise
+    return _marked(pachd, plan, found, job)
+
+
+def _marked(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, job: ClaimedJob) -> ClaimedJob:
+    try:
+        claims = new_claims(plan, found)
+        if claims:
+            mark(pachd, plan, claims)
+    except BaseException:
+        # A signal: nobody else knows of the job yet.
+        _kill(pachd, job)
+        raise
+    return job
+
+
+def trying(
+    pachd: Pachd, pipeline: object, deadline: float, attempt: Callable[[bool], ClaimedJob]
+) -> ClaimedJob:
+    """Makes a job, and tries again what fails for Pachyderm's own reasons.
+
+    Args:
+        pachd: the connection.
+        pipeline: what a job is made of, for the log.
+        deadline: `time.monotonic()` until which it is tried.
+        attempt: makes the job; takes whether it was called before.
+
+    Raises:
+        PachydermError: what the last attempt raised.
+    """
+    pause, again, told = 0.05, False, set[str]()
+    while True:
+        try:
+            return attempt(again)
+        except PachydermError as error:
+            if not _may_pass(error) or time.monotonic() + pause >= deadline:
+                raise
+            if str(error) not in told:
+                told.add(str(error))
+                logger.warning("claiming %s: %s; trying again", pipeline, error)
+            if isinstance(error, PachydermUnreachableError):
+                pachd.wait_for_answer(error)
+        time.sleep(pause)
+        pause, again = min(pause * 2, 2.0), True
+
+
+def _was_taken(pachd: Pachd, plan: PipelinePlan, seen: Turns, error: PachydermError) -> bool:
+    return _exists_already(error) if not seen else not seen <= turns(pachd, plan)
+
+
+def _may_pass(error: PachydermError) -> bool:
+    # Another step made the pipeline since we looked; the next look sees it.
+    return isinstance(error, TemporaryError) or _exists_already(error)
+
+
+def _exists_already(error: PachydermError) -> bool:
+    return code_of(error) is grpc.StatusCode.ALREADY_EXISTS
+
+
+def _try(
+    pachd: Pachd,
+    plan: PipelinePlan,
+    wanted: dict[str, Any],
+    found: pps.PipelineInfo | None,
+    seen: Turns,
+) -> ClaimedJob:
+    if found is None:
+        ensure_project(pachd, plan.project)
+
+    def fill(inside: Pachd) -> None:
+        # First of all: who comes second fails at once.
+        give_up(inside, plan, seen)
+        for one in plan.inputs:
+            inside.pfs.create_branch(head=commit_message(one.commit), branch=claim_branch(one))
+        if found is None or not is_current(found, wanted):
+            inside.pps.create_pipeline_v2(
+                create_pipeline_request_json=json.dumps(wanted), update=found is not None
+            )
+
+    return in_transaction(pachd, plan.project, plan.name, fill)
+
+
+def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pachd], None]) -> ClaimedJob:
+    """The job that a transaction makes of a pipeline; a transaction that fails is removed.
+
+    An error, even one of pachd's own, does not tell whether the transaction was finished. Finishing it takes
+    it away (src/server/transaction/server/driver.go, finishTransaction): one that can still be deleted has
+    made no job, and makes none any more.
+
+    Args:
+        pachd: the connection.
+        project: Pachyderm project.
+        pipeline: Pachyderm pipeline.
+        fill: makes the transaction's calls on a connection that joins it.
+
+    Raises:
+        PachydermError: what pachd answered.
+    """
+    job = ClaimedJob(project, pipeline, pachd.transactions.start_transaction().id)
+    started, none_made = transaction.Transaction(id=job.id), False
+    try:
+        try:
+            fill(pachd.within(job.id))
+            pachd.transactions.finish_transaction(transaction=started)
+        except PachydermError as error:
+            if isinstance(error, PachydermUnreachableError):
+                pachd.wait_for_answer(error)
+            none_made = _remove(pachd, started) or not _exists(pachd, job)
+            if none_made:
+                raise
+    except BaseException:
+        # A signal, or nobody knows: perhaps pachd made the job.
+        if not none_made:
+            _kill(pachd, job, started)
+        raise
+    return job
+
+
+def _in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> ClaimedJob:
+    """As `in_transaction`; what a call did after it was looked for, the next one finds."""
+    try:
+        made: str | None = job_in_one_call(pachd, plan, seen, own)
+    except PachydermError as error:
+        if isinstance(error, PachydermUnreachableError):
+            pachd.wait_for_answer(error)
+        made = job_of(pachd, plan, own)
+        if made is None:
+            raise
+    except BaseException:
+        # A signal: perhaps pachd made the job.
+        kill_made(pachd, plan, own)
+        raise
+    assert made is not None
+    return ClaimedJob(plan.project, plan.name, made)
+
+
+def kill_made(pachd: Pachd, plan: PipelinePlan, own: str) -> None:
+    """Stops the job that was made with this turn, if one was."""
+    try:
+        made = job_of(pachd.patient(1.0), plan, own)
+    except PachydermError as error:
+        logger.debug("jobs of %s: %s", plan, error)
+        return
+    if made is not None:
+        _kill(pachd, ClaimedJob(plan.project, plan.name, made))
+
+
+def _exists(pachd: Pachd, job: ClaimedJob) -> bool:
+    def look() -> bool:
+        try:
+            pachd.pps.inspect_job(job=job.message())
+        except NotFoundError:
+            return False
+        return True
+
+    for found in looks(pachd, look, time.monotonic() + 2 * pachd.grace, logger.warning, 0.5):
+        return found
+    raise PachydermUnreachableError(f"pachd does not say whether it made job {job.output}")
+
+
+def _remove(pachd: Pachd, started: transaction.Transaction) -> bool:
+    """Whether it was there to be deleted."""
+    try:
+        pachd.repeated(
+            lambda: pachd.transactions.delete_transaction(transaction=started), "DeleteTransaction"
+        )
+    except PachydermError as error:
+        logger.debug("transaction %s can't be deleted: %s", started.id, error)
+        return False
+    return True
+
+
+def _kill(pachd: Pachd, job: ClaimedJob, started: transaction.Transaction | None = None) -> None:
+    """In a second, as far as that goes: the launcher's end does not wait."""
+    quick = pachd.patient(1.0)
+    try:
+        if started:
+            quick.transactions.delete_transaction(transaction=started)
+            return  # it has made no job, and makes none any more
+    except PachydermError as error:
+        logger.debug("transaction %s can't be deleted: %s", job.id, error)
+    try:
+        quick.pps.stop_job(job=job.message(), reason="the step ended before it began")
+    except PachydermError as error:
+        logger.debug("job %s: %s", job.output, error)
+
+
+def ensure_project(pachd: Pachd, name: str) -> None:
+    """Makes the project where it is missing."""
+    if not _has_project(pachd, name):
+        _create_project(pachd, pfs.Project(name=name))
+
+
+def _has_project(pachd: Pachd, name: str) -> bool:
+    try:
+        pachd.pfs.inspect_project(project=pfs.Project(name=name))
+    except NotFoundError:
+        return False
+    return True
+
+
+def _check_project(pachd: Pachd, plan: PipelinePlan, error: NotFoundError) -> None:
+    """The next attempt makes a project again that went meanwhile."""
+    if not _has_project(pachd, plan.project):
+        raise TemporaryError(f"project {plan.project} was empty, and has been deleted") from error
+
+
+def _create_project(pachd: Pachd, project: pfs.Project) -> None:
+    try:
+        pachd.pfs.create_project(project=project, description="made by kfp-pachyderm")
+        mark_project(pachd, project.name)
+    except PachydermError as error:
+        if not _exists_already(error):
+            raise

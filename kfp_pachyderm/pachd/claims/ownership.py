@@ -1,0 +1,160 @@
+"""What this package made carries its mark; whatever else has the same name is refused, untouched."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+from kfp_pachyderm.errors import NotFoundError, PachydermError, PermanentError, PipelineNotOwnedError
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.pipeline_plan import (
+    COMPONENT_KEY,
+    KFP_PIPELINE_KEY,
+    OWNER,
+    OWNER_KEY,
+    ClaimedInput,
+    PipelinePlan,
+    message,
+    users,
+)
+from kfp_pachyderm.pachd.references import repo_message, repo_picker
+from kfp_pachyderm.pachd.sdk import metadata, pfs, pps
+
+logger = logging.getLogger(__name__)
+
+
+def find_pipeline(pachd: Pachd, project: str, name: str) -> pps.PipelineInfo | None:
+    """The pipeline as it is, whosever it is; None when it does not exist."""
+    try:
+        return pachd.pps.inspect_pipeline(pipeline=message(project, name), details=True)
+    except NotFoundError:
+        return None
+
+
+def inspect_owned(
+    pachd: Pachd, plan: PipelinePlan, looked: Future[pps.PipelineInfo | None] | None = None
+) -> pps.PipelineInfo | None:
+    """The pipeline as it is; None when it does not exist yet.
+
+    Args:
+        pachd: the connection.
+        plan: what it is going to be.
+        looked: what `find_pipeline` says, where it has been asked already.
+
+    Raises:
+        PipelineNotOwnedError: it, a repo of its name or a claim branch exists and was not made by
+            kfp-pachyderm, or another KFP pipeline or component uses it.
+        PermanentError: it is stopped, so that no job would run.
+    """
+    info = looked.result() if looked else find_pipeline(pachd, plan.project, plan.name)
+    taken = _taken(pachd, plan, info)
+    if taken and info is None:
+        # One transaction makes pipeline, repo and branches: another step's may have come between our looks.
+        info = find_pipeline(pachd, plan.project, plan.name)
+        taken = _taken(pachd, plan, info)
+    if taken:
+        raise PipelineNotOwnedError(
+            f"{taken}, so it is left untouched; give the step another name by s3_enabled(name=...) "
+            "or another project by @kfp_pachyderm.pipeline(project=...)"
+        )
+    if info and info.stopped:
+        raise PermanentError(
+            f"pipeline {plan} is stopped, no job would run; start it: pachctl start pipeline {plan.name}"
+        )
+    return info
+
+
+def _taken(pachd: Pachd, plan: PipelinePlan, info: pps.PipelineInfo | None) -> str:
+    """What speaks against using the pipeline."""
+    if info is None:
+        return _foreign_repo(pachd, plan) or _foreign_branch(pachd, plan.inputs)
+    return _other_user(plan, info) or _foreign_branch(pachd, new_claims(plan, info))
+
+
+def _foreign_repo(pachd: Pachd, plan: PipelinePlan) -> str:
+    try:
+        pachd.pfs.inspect_repo(repo=repo_message(plan.project, plan.name))
+    except NotFoundError:
+        return ""
+    return f"{plan} is a repo already, and a pipeline would write into it"
+
+
+def _other_user(plan: PipelinePlan, info: pps.PipelineInfo) -> str:
+    annotations = info.details.metadata.annotations
+    if annotations.get(OWNER_KEY) != OWNER:
+        return f"pipeline {plan} exists and was not made by kfp-pachyderm"
+    if all(annotations.get(key, value) == value for key, value in users(plan).items()):
+        return ""
+    pipeline, component = annotations.get(KFP_PIPELINE_KEY, ""), annotations.get(COMPONENT_KEY, "")
+    return (
+        f"Pachyderm's pipeline {plan} belongs to component {component!r} of KFP pipeline {pipeline!r}, and "
+        f"component {plan.component!r} of KFP pipeline {plan.kfp_pipeline!r} wants it too"
+    )
+
+
+def new_claims(plan: PipelinePlan, info: pps.PipelineInfo | None) -> tuple[ClaimedInput, ...]:
+    """The plan's inputs whose claim branch the pipeline does not read yet."""
+    read = set(_branches(info.details.input)) if info else set()
+    return tuple(one for one in plan.inputs if (one.commit.project, one.commit.repo, one.branch) not in read)
+
+
+def _branches(given: pps.Input) -> Iterator[tuple[str, str, str]]:
+    for one in given.cross or [given]:
+        yield one.pfs.project, one.pfs.repo, one.pfs.branch
+
+
+def _foreign_branch(pachd: Pachd, claims: tuple[ClaimedInput, ...]) -> str:
+    for one in claims:
+        repo = repo_message(one.commit.project, one.commit.repo)
+        try:
+            found = pachd.pfs.inspect_branch(branch=pfs.Branch(repo=repo, name=one.branch))
+        except NotFoundError:
+            continue
+        if found.metadata.get(OWNER_KEY) != OWNER:
+            return (
+                f"the step's claim branch {one.commit.project}/{one.commit.repo}@{one.branch} exists and was "
+                "not made by kfp-pachyderm"
+            )
+    return ""
+
+
+def mark(pachd: Pachd, plan: PipelinePlan, claims: tuple[ClaimedInput, ...]) -> None:
+    """Marks new claim branches and the pipeline's repo as ours.
+
+    No transaction takes metadata, so it comes after. While the pipeline exists its spec says the same: only
+    what outlives a deleted pipeline needs the mark.
+    """
+    edit = metadata.Edit(repo=repo_picker(plan.project, plan.name), edit_key=_key())
+    _edit(pachd, plan, [*_marks(claims), edit])
+
+
+def mark_claims(pachd: Pachd, plan: PipelinePlan) -> None:
+    """Marks the claim branches that a step moved while their pipeline was being deleted: they may be new."""
+    _edit(pachd, plan, _marks(plan.inputs))
+
+
+def _marks(claims: tuple[ClaimedInput, ...]) -> list[metadata.Edit]:
+    return [metadata.Edit(branch=_picker(one), edit_key=_key()) for one in claims]
+
+
+def _key() -> metadata.EditEditKey:
+    return metadata.EditEditKey(key=OWNER_KEY, value=OWNER)
+
+
+def _edit(pachd: Pachd, plan: PipelinePlan, edits: list[metadata.Edit]) -> None:
+    try:
+        pachd.metadata.edit_metadata(edits=edits)
+    except PachydermError as error:
+        logger.warning("claim branches of %s are not marked: %s", plan, error)
+
+
+def _picker(one: ClaimedInput) -> pfs.BranchPicker:
+    repo = repo_picker(one.commit.project, one.commit.repo)
+    return pfs.BranchPicker(name=pfs.BranchPickerBranchName(repo=repo, name=one.branch))
+
+
+def mark_project(pachd: Pachd, name: str) -> None:
+    """Marks a project as made by us."""
+    edit = metadata.Edit(project=pfs.ProjectPicker(name=name), edit_key=_key())
+    pachd.metadata.edit_metadata(edits=[edit])

@@ -1,0 +1,108 @@
+"""Whose turn it is to make a pipeline's next job: of steps that want it at the same time exactly one gets it.
+
+A turn is a branch of the pipeline's output repo. The transaction that makes a job deletes the turns that its
+step had seen before it saw that the pipeline is free. Pachyderm's transactions are serializable
+(src/internal/dbutil/tx.go, WithTx), and deleting a branch that is not there fails
+(src/server/pfs/server/server_branch.go, deleteBranch): who comes second fails as a whole, and has changed
+nothing. No name comes twice, so that also several turns, made by several steps, keep two jobs apart. A step
+that is killed has made its job or has not; nothing has to run out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from kfp_pachyderm.errors import NotFoundError
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, claim_branch, message
+from kfp_pachyderm.pachd.references import commit_message, repo_message
+from kfp_pachyderm.pachd.sdk import pfs, transaction
+
+_PREFIX = "turn_"
+_TURN = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
+#: Seconds for a job's one call: pachd tries it again for ever, later after each failure, and who begins anew
+#: overtakes it (src/internal/dbutil/tx.go, WithTx).
+_LONGEST = 10.0
+
+Turns = frozenset[str]
+
+
+class TakenError(Exception):
+    """Another step has made a job of the pipeline since its turns were looked at; no user sees it."""
+
+
+def turns(pachd: Pachd, plan: PipelinePlan) -> Turns:
+    """The pipeline's turns as they are now; none: nobody has made one yet, or there is no such pipeline."""
+    repo = repo_message(plan.project, plan.name)
+    try:
+        every = [one.branch.name for one in pachd.pfs.list_branch(repo=repo)]
+    except NotFoundError:
+        return frozenset()
+    return frozenset(name for name in every if name.startswith(_PREFIX))
+
+
+def is_turn(name: str) -> bool:
+    """Whether a branch of that name is a turn."""
+    return bool(_TURN.fullmatch(name))
+
+
+def new_turn() -> str:
+    """A turn that nobody has had."""
+    return _PREFIX + os.urandom(16).hex()
+
+
+def make(pachd: Pachd, plan: PipelinePlan) -> None:
+    """Gives a turn to a pipeline that has none."""
+    pachd.pfs.create_branch(**_taken(plan, new_turn()))
+
+
+def give_up(inside: Pachd, plan: PipelinePlan, seen: Turns) -> None:
+    """In a job's transaction: fails where these turns are not there any more."""
+    for name in seen:
+        inside.pfs.delete_branch(branch=_branch(plan, name))
+
+
+def job_in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> str:
+    """The ID of the job that one call makes, of a pipeline which is as the plan wants it.
+
+    Calls that join a transaction are each tried on their own, after all those before: where steps begin side
+    by side they get into each other's way, and Pachyderm does them over and over (measured: four steps at
+    once, 20 s each).
+
+    Args:
+        pachd: the connection.
+        plan: the pipeline and its pinned inputs.
+        seen: the turns to give up.
+        own: the turn to take, the same whenever this is tried again.
+
+    Raises:
+        PachydermError: no job was made; or perhaps one was (`job_of`).
+    """
+    move = transaction.TransactionRequest
+    given_up = [pfs.DeleteBranchRequest(branch=_branch(plan, name)) for name in seen]
+    moved = [{"head": commit_message(one.commit), "branch": claim_branch(one)} for one in plan.inputs]
+    requests = [move(delete_branch=one) for one in given_up]
+    requests += [move(create_branch=pfs.CreateBranchRequest(**one)) for one in (*moved, _taken(plan, own))]
+    made = pachd.patient(_LONGEST).transactions.batch_transaction(requests=requests)
+    return str(made.transaction.id)
+
+
+def job_of(pachd: Pachd, plan: PipelinePlan, own: str) -> str | None:
+    """The ID of the job that was made with this turn, as long as the pipeline has no later one."""
+    if own not in turns(pachd, plan):
+        return None
+    name = message(plan.project, plan.name)
+    newest = pachd.repeated(lambda: list(pachd.pps.list_job(pipeline=name, number=1)), "ListJob")
+    return newest[0].job.id if newest else None
+
+
+def _taken(plan: PipelinePlan, name: str) -> dict[str, Any]:
+    # Without a head it would get an empty commit, and a repo has only one commit of a transaction.
+    output = _branch(plan, plan.fields.get("output_branch") or "master")
+    return {"head": pfs.Commit(repo=output.repo, branch=output), "branch": _branch(plan, name)}
+
+
+def _branch(plan: PipelinePlan, name: str) -> pfs.Branch:
+    return pfs.Branch(repo=repo_message(plan.project, plan.name), name=name)

@@ -1,0 +1,1 @@
+"""Commits: what they hold, what they were made from, how one is made."""

@@ -1,0 +1,183 @@
+"""One new commit on a branch, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from kfp_pachyderm.errors import (
+    CommitNotFinishedError,
+    NotFoundError,
+    PachydermError,
+    PachydermUnreachableError,
+    TemporaryError,
+    WriteBackError,
+)
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.connection.polling import looks
+from kfp_pachyderm.pachd.references import (
+    LOOK_AT_COMMIT,
+    Reference,
+    commit_message,
+    is_finished,
+    missing,
+    repo_message,
+)
+from kfp_pachyderm.pachd.sdk import pfs
+
+#: Bytes of a file in one message; pachd takes 20 MiB.
+_PIECE = 2**20
+#: pachd's words for a branch whose head is open (src/server/pfs/server/driver.go, startCommit).
+_OPEN = "has not been finished"
+
+
+def start(pachd: Pachd, branch: Reference, deadline: float, tell: Callable[[str], None]) -> Reference:
+    """Opens a commit on the branch, which is made when missing; somebody else's open commit is waited for.
+
+    Args:
+        pachd: the connection.
+        branch: the branch.
+        deadline: `time.monotonic()` until which it is tried.
+        tell: takes one line for the user.
+
+    Raises:
+        RepoNotFoundError: there is no such repo.
+        PermanentError: the branch is a pipeline's output.
+        CommitNotFinishedError: the other commit stayed open until the deadline.
+    """
+    target, pause = pfs.Branch(repo=repo_message(branch.project, branch.repo), name=branch.version), 0.05
+    # tells our commit from another one when the answer is lost
+    mark = f"put by kfp-pachyderm, {os.urandom(8).hex()}"
+    while True:
+        try:
+            started = pachd.pfs.start_commit(branch=target, description=mark)
+            return Reference(branch.project, branch.repo, started.id)
+        except NotFoundError as error:
+            raise missing(pachd, branch) from error
+        except TemporaryError as error:
+            if isinstance(error, PachydermUnreachableError):
+                pachd.wait_for_answer(error)
+            found = _marked(pachd, branch, mark)
+            if found:
+                return found
+            open_there = _OPEN in str(error)
+            if time.monotonic() + pause >= deadline:
+                raise (_still_open(branch) if open_there else error) from error
+        if open_there and pause == 0.05:
+            tell(f"{branch}: waiting for the commit that is open there")
+        time.sleep(pause)
+        pause = min(pause * 2, 2.0)
+
+
+def _marked(pachd: Pachd, branch: Reference, mark: str) -> Reference | None:
+    """The branch's newest commit, if it is the one with the mark."""
+    try:
+        head = pachd.pfs.inspect_commit(commit=commit_message(branch))
+    except NotFoundError:
+        return None
+    return Reference(branch.project, branch.repo, head.commit.id) if head.description == mark else None
+
+
+def _still_open(branch: Reference) -> CommitNotFinishedError:
+    return CommitNotFinishedError(
+        f"{branch}: somebody's commit is still open; finish it (pachctl finish commit) or name another branch"
+    )
+
+
+def write(pachd: Pachd, commit: Reference, files: Mapping[str, Path], timeout: float) -> None:
+    """Puts files into an open commit, in one stream: they replace what is at their paths.
+
+    Args:
+        pachd: the connection.
+        commit: the open commit.
+        files: path in the repo → file.
+        timeout: seconds.
+    """
+    patient = pachd.patient(timeout)
+    # a stream is applied as a whole or not, and twice does no harm
+    patient.repeated(lambda: patient.pfs.modify_file(_changes(commit, files)), "ModifyFile")
+
+
+def _changes(commit: Reference, files: Mapping[str, Path]) -> Iterator[pfs.ModifyFileRequest]:
+    yield pfs.ModifyFileRequest(set_commit=commit_message(commit))
+    for path, file in files.items():
+        yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
+        with file.open("rb") as content:
+            piece = content.read(_PIECE)
+            # An empty file has one piece as well.
+            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=piece))
+            while piece := content.read(_PIECE):
+                yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=piece))
+
+
+def finish(
+    pachd: Pachd,
+    commit: Reference,
+    files: Mapping[str, Path],
+    deadline: float,
+    tell: Callable[[str], None],
+) -> None:
+    """Finishes the commit, waits until Pachyderm has validated it, and looks at what it holds.
+
+    Raises:
+        WriteBackError: it is not what was put.
+        CommitNotFinishedError: Pachyderm was not done with it at the deadline.
+    """
+    close(pachd, commit, deadline, tell)
+    patient, file = (
+        pachd.patient(deadline - time.monotonic()),
+        pfs.File(commit=commit_message(commit), path="/"),
+    )
+    walked = patient.repeated(lambda: list(patient.pfs.walk_file(file=file)), "WalkFile")
+    held = {one.file.path: one.size_bytes for one in walked if one.file_type == pfs.FileType.FILE}
+    wrong = [path for path, file in files.items() if held.get(path) != file.stat().st_size]
+    if wrong:
+        raise WriteBackError(
+            f"{commit} holds {len(wrong)} of {len(files)} files otherwise than they were put, "
+            f"first {wrong[0]!r}"
+        )
+
+
+def close(pachd: Pachd, commit: Reference, deadline: float, tell: Callable[[str], None]) -> None:
+    """Finishes the commit and waits until Pachyderm has validated it.
+
+    Raises:
+        WriteBackError: it found something wrong.
+        CommitNotFinishedError: it was not done at the deadline.
+    """
+    handle = commit_message(commit)
+    pachd.repeated(lambda: _finish_once(pachd, handle), "FinishCommit")
+    every = looks(pachd, lambda: pachd.pfs.inspect_commit(commit=handle), deadline, tell, LOOK_AT_COMMIT)
+    info = next((one for one in every if is_finished(one)), None)
+    if info is None:
+        raise CommitNotFinishedError(f"{commit}: Pachyderm did not validate it in time; give it more time")
+    if info.error:
+        raise WriteBackError(f"{commit} did not take the files: {info.error}")
+
+
+def _finish_once(pachd: Pachd, commit: pfs.Commit) -> None:
+    """Finishes the commit, unless an earlier call has done it, of which only the answer was lost."""
+    if not pachd.pfs.inspect_commit(commit=commit).finishing.timestamp():
+        pachd.pfs.finish_commit(commit=commit)
+
+
+def undo(pachd: Pachd, commit: Reference, reason: str, tell: Callable[[str], None]) -> None:
+    """Removes a commit and the jobs that Pachyderm made for it; best effort, never an exception.
+
+    Where it can't be removed, because somebody has built on it, it is closed with the reason as its error.
+    """
+    quick = pachd.patient(5.0)
+    try:
+        quick.pfs.drop_commit(commit=commit_message(commit), recursive=True)
+    except PachydermError as error:
+        tell(f"{commit} could not be removed, closing it with an error: {error}")
+        _close(quick, commit, reason, tell)
+
+
+def _close(pachd: Pachd, commit: Reference, reason: str, tell: Callable[[str], None]) -> None:
+    try:
+        pachd.pfs.finish_commit(commit=commit_message(commit), error=reason)
+    except PachydermError as error:
+        tell(f"{commit} could not be closed either: {error}")

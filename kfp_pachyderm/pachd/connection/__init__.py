@@ -1,0 +1,1 @@
+"""The connection to pachd: address, calls, errors, waiting."""

@@ -1,0 +1,39 @@
+"""Why a TLS connection fails: grpc has words for it that differ from version to version, if it has any."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from kfp_pachyderm.errors import CertificateError
+from kfp_pachyderm.pachd.connection.address import Address
+
+
+def check_certificate(address: Address, timeout: float) -> None:
+    """Looks at the certificate of an address that grpc could not connect to.
+
+    Args:
+        address: a "grpcs://" one.
+        timeout: seconds for the connection and the handshake, each.
+
+    Raises:
+        CertificateError: there is none, or it is not trusted, or it is another host's.
+    """
+    context = ssl.create_default_context(cadata=address.ca.decode() if address.ca else None)
+    context.set_alpn_protocols(["h2"])
+    host, _, port = address.target.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout) as plain:
+            context.wrap_socket(plain, server_hostname=address.host).close()
+    except ssl.SSLCertVerificationError as error:
+        raise CertificateError(
+            f"{address.url} shows a certificate that is not trusted: {error.verify_message}; name the Secret "
+            "with its certificate authority by Connection(ca_secret=...), and write the host as the "
+            "certificate has it"
+        ) from error
+    except ssl.SSLError as error:
+        raise CertificateError(
+            f"{address.url} does not speak TLS ({error.reason}); without TLS the address begins with grpc://"
+        ) from error
+    except OSError:
+        return

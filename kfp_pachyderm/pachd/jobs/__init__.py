@@ -1,0 +1,1 @@
+"""A Pachyderm job: watched, ended, reached."""

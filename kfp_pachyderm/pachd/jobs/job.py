@@ -1,0 +1,271 @@
+"""One Pachyderm job, watched and ended over gRPC."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kfp_pachyderm.errors import (
+    AttachError,
+    CommitNotFinishedError,
+    EmptyInputError,
+    JobFailedError,
+    JobLostError,
+    NotFoundError,
+    TemporaryError,
+    UnknownAnswerError,
+)
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.connection.polling import looks
+from kfp_pachyderm.pachd.jobs.crashes import Crashes, times
+from kfp_pachyderm.pachd.pipeline_plan import message
+from kfp_pachyderm.pachd.references import Reference, commit_message, repo_picker
+from kfp_pachyderm.pachd.sdk import metadata, pfs, pps
+
+State = pps.JobState
+_ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)
+_CRASHING = "the pipeline to recover, it is crashing"
+#: What Pachyderm says of jobs whose user code failed (src/server/worker/pipeline/transform/registry.go), and
+#: of those that a change of their pipeline killed (src/server/pps/server/api_server.go).
+_DATUM_FAILED = re.compile(r"datum \w+ failed")
+_BY_CHANGE = re.compile("all jobs killed because pipeline was (updated|stopped)")
+_HOLDER_LOST = "; its holder was killed, or heard nothing of the step for as long as the lease: run it again"
+_LOOK_AT_LOGS = "; its user code says why: pachctl logs --project {0.project} --job {0.pipeline}@{0.id}"
+#: Seconds between looks at what a job waits for.
+_LOOK_EVERY = 2.0
+#: Longest pause between two looks at a job, in seconds: while a step waits for its start, while it runs for
+#: hours, and when it has been told to end.
+_STARTING_PAUSE, _RUNNING_PAUSE, _ENDING_PAUSE = 0.5, 5.0, 0.25
+
+
+def state_name(info: pps.JobInfo) -> str:
+    """ "SUCCESS", "FAILURE", "RUNNING", ..."""
+    return str(State(info.state).name).removeprefix("JOB_")
+
+
+def is_over(info: pps.JobInfo) -> bool:
+    """Whether the job has ended, however."""
+    return info.state in _ENDED
+
+
+def _works(info: pps.JobInfo) -> bool:
+    every = info.details.worker_status
+    return any(one.job_id == info.job.id and one.datum_status.started.timestamp() for one in every)
+
+
+def inspect(pachd: Pachd, job: ClaimedJob, details: bool = False) -> pps.JobInfo:
+    """The job as it is now."""
+    return pachd.pps.inspect_job(job=job.message(), details=details)
+
+
+def wait_for_datum(
+    pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]
+) -> pps.JobInfo:
+    """Waits until the job's user code is starting; until then whatever is written would be erased.
+
+    The worker erases the output after it reports RUNNING and before it reports a datum's start (Pachyderm
+    src/server/worker/pipeline/transform/registry.go). No name of the job is resolved while waiting.
+
+    Args:
+        pachd: the connection.
+        job: the job.
+        deadline: `time.monotonic()` until which to wait.
+        tell: takes one line for the user whenever the reason to wait changes.
+
+    Raises:
+        EmptyInputError: the job ended without running user code.
+        JobFailedError: somebody ended the job, or its pipeline can't run.
+        JobLostError: the job ended by itself, or by a change of its pipeline, or is not there.
+        AttachError: the deadline passed.
+    """
+    try:
+        return _wait_for_datum(pachd, job, deadline, tell)
+    except NotFoundError as error:
+        raise JobLostError(f"job {job.output} is not there: its pipeline was deleted meanwhile") from error
+
+
+def _wait_for_datum(
+    pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]
+) -> pps.JobInfo:
+    why = _Reasons(pachd, job, tell)
+    for info in watch(pachd, job, deadline, tell, _STARTING_PAUSE, details=True):
+        if is_over(info):
+            raise _ended_early(job, info)
+        if _works(info):
+            return info
+        why.look(info)
+    raise AttachError(f"job {job.output} did not start in time; it waited for: {why}")
+
+
+def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]) -> pps.JobInfo:
+    """The job once it ended, however; until then it tells what the job waits for.
+
+    Args:
+        pachd: the connection.
+        job: the job.
+        deadline: `time.monotonic()` until which to wait.
+        tell: takes one line for the user whenever the reason to wait changes.
+
+    Raises:
+        JobFailedError: its pipeline can't run.
+        CommitNotFinishedError: the deadline passed.
+    """
+    why = _Reasons(pachd, job, tell)
+    for info in watch(pachd, job, deadline, tell, _RUNNING_PAUSE, details=True):
+        if is_over(info):
+            return info
+        why.look(info)
+    raise CommitNotFinishedError(
+        f"job {job.output} did not end in time; it waited for: {why}; "
+        "give it more time, or see why it takes so long: pachctl inspect job"
+    )
+
+
+def watch(
+    pachd: Pachd,
+    job: ClaimedJob,
+    deadline: float,
+    tell: Callable[[str], None],
+    pause: float = _ENDING_PAUSE,
+    details: bool = False,
+) -> Iterator[pps.JobInfo]:
+    """The job, looked at again and again; arguments as of `looks`."""
+    return looks(pachd, lambda: inspect(pachd, job, details), deadline, tell, pause)
+
+
+def _ended_early(job: ClaimedJob, info: pps.JobInfo) -> Exception:
+    if info.state == State.JOB_SUCCESS and not info.data_total:
+        return EmptyInputError(f"job {job.output} ended without running user code: an input has no files")
+    lost = info.state == State.JOB_FAILURE or _BY_CHANGE.search(info.reason)
+    return (JobLostError if lost else JobFailedError)(
+        f"job {job.output} ended as {state_name(info)} before the step began: {_reason(info)}"
+    )
+
+
+def _reason(info: pps.JobInfo) -> str:
+    return info.reason.strip() or "Pachyderm gives no reason"
+
+
+class _Reasons:
+    """Finds out, now and then, what a job waits for, and says each reason once, however they take turns."""
+
+    def __init__(self, pachd: Pachd, job: ClaimedJob, tell: Callable[[str], None]) -> None:
+        self._pachd, self._job, self._tell = pachd, job, tell
+        self._next, self._crashes = time.monotonic() + _LOOK_EVERY, Crashes()
+        self._seen = Counter[str]()
+
+    def __str__(self) -> str:
+        return times(self._seen) or "the worker"
+
+    def look(self, info: pps.JobInfo) -> None:
+        """Says what the job waits for; fails when its pipeline can't run."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _LOOK_EVERY
+        try:
+            crash = self._crash()
+            reason = crash or self._queue(info) or self._run(info) or "the worker to start user code"
+        except (TemporaryError, UnknownAnswerError):
+            return  # whether Pachyderm is there is seen by the next look at the job itself
+        self._seen[_CRASHING if crash else reason] += 1
+        if self._seen[_CRASHING if crash else reason] == 1:
+            self._tell(f"job {self._job.id} is {state_name(info)}, waiting for {reason}")
+
+    def _crash(self) -> str:
+        name = message(self._job.project, self._job.pipeline)
+        pipeline = self._pachd.pps.inspect_pipeline(pipeline=name)
+        if self._crashes.add(pipeline):
+            self._crashes.describe(self._pachd.pps.inspect_pipeline(pipeline=name, details=True))
+        if self._crashes.over:
+            raise JobFailedError(
+                f"pipeline {self._job.project}/{self._job.pipeline} can't run: {self._crashes}"
+            )
+        return f"{_CRASHING}: {self._crashes}" if self._crashes.since else ""
+
+    def _run(self, info: pps.JobInfo) -> str:
+        if info.state == State.JOB_FINISHING:
+            return "its output to be validated"
+        ended = f", {info.data_processed} of {info.data_total} datums done" if info.data_total > 1 else ""
+        return f"its user code to end{ended}" if _works(info) else ""
+
+    def _queue(self, info: pps.JobInfo) -> str:
+        if info.state != State.JOB_CREATED:
+            return ""
+        before = [other for other in unfinished(self._pachd, self._job) if other.created < info.created]
+        return (
+            f"job {before[-1].job.id} of the same pipeline, {len(before)} in the queue before it"
+            if before
+            else ""
+        )
+
+
+def unfinished(pachd: Pachd, job: ClaimedJob) -> list[pps.JobInfo]:
+    """The other unfinished jobs of the job's pipeline, newest first, out of its newest 100."""
+    every = newest(pachd, job.project, job.pipeline)
+    return [info for info in every if info.job.id != job.id and not is_over(info)]
+
+
+def newest(pachd: Pachd, project: str, pipeline: str) -> list[pps.JobInfo]:
+    """The newest 100 jobs of a pipeline, of all its versions, newest first."""
+    name = message(project, pipeline)
+    return pachd.repeated(lambda: list(pachd.pps.list_job(pipeline=name, history=-1, number=100)), "ListJob")
+
+
+def wait_for_end(
+    pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]
+) -> pps.JobInfo | None:
+    """The job once it ended, however; None when the deadline passed first."""
+    every = watch(pachd, job, deadline, tell, _RUNNING_PAUSE)
+    return next((info for info in every if is_over(info)), None)
+
+
+def require_success(job: ClaimedJob, info: pps.JobInfo, ours: bool = True) -> None:
+    """Raises JobFailedError unless the job succeeded; `ours`: a step's, not that of somebody's pipeline."""
+    if info.state != State.JOB_SUCCESS:
+        raise failed(job, info, ours)
+
+
+def failed(job: ClaimedJob, info: pps.JobInfo, ours: bool = True) -> JobFailedError:
+    """The error for a job that ended without a step's doing; arguments as of `require_success`."""
+    reason = _reason(info)
+    if info.state == State.JOB_FAILURE and _DATUM_FAILED.fullmatch(reason):
+        reason += _HOLDER_LOST if ours else _LOOK_AT_LOGS.format(job)
+    state = state_name(info)
+    return JobFailedError(f"job {job.output} ended as {state}: {reason}", state)
+
+
+def stop(pachd: Pachd, job: ClaimedJob, reason: str) -> None:
+    """Kills the job; nothing happens when it has ended."""
+    try:
+        pachd.pps.stop_job(job=job.message(), reason=reason)
+    except NotFoundError:
+        return
+
+
+def inspect_output(pachd: Pachd, output: Reference) -> pfs.CommitInfo:
+    """The output commit as it is now."""
+    return pachd.pfs.inspect_commit(commit=commit_message(output))
+
+
+def write_metadata(pachd: Pachd, commit: Reference, entries: dict[str, str]) -> None:
+    """Adds or changes metadata of a commit; possible before, during and after the job."""
+    picker = _picker(commit)
+    edits = [
+        metadata.Edit(commit=picker, edit_key=metadata.EditEditKey(key=key, value=_storable(value)))
+        for key, value in entries.items()
+    ]
+    pachd.metadata.edit_metadata(edits=edits)
+
+
+def _storable(text: str) -> str:
+    """The text without what protobuf (half a surrogate pair) or Postgres (NUL) would refuse for good."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _picker(commit: Reference) -> Any:
+    repo = repo_picker(commit.project, commit.repo)
+    return pfs.CommitPicker(id=pfs.CommitPickerCommitByGlobalId(repo=repo, id=commit.version))

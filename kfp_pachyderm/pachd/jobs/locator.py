@@ -1,0 +1,78 @@
+"""Where a job's holder and sidecar are reached: cluster DNS, or what the embedded Pachyderm answers."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+from dataclasses import dataclass
+
+from kfp_pachyderm.errors import PermanentError, ProtocolError
+from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.connection.port_forward import reached_url
+
+_LOCATE = "/kfp_pachyderm.embedded.Locator/Locate"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where one running job is reached.
+
+    Args:
+        holder: "http://host:port" of the holder.
+        sidecar_grpc: "grpc://host:port" of the sidecar's PFS.
+        sidecar_s3: "http://host:port" of the sidecar's S3.
+        recorded: the same by its name in the cluster, where a port-forward leads to it.
+    """
+
+    holder: str
+    sidecar_grpc: str
+    sidecar_s3: str
+    recorded: str = ""
+
+
+def service_name(job: ClaimedJob) -> str:
+    """The name of the job's Service (Pachyderm src/internal/ppsutil/util.go, SidecarS3GatewayService)."""
+    return "s3-" + hashlib.md5(f"{job.project}/{job.pipeline}{job.id}".encode()).hexdigest()
+
+
+def locate(pachd: Pachd, job: ClaimedJob) -> Places:
+    """Where the job is reached. Ask only after its datum has started: an earlier miss stays in DNS caches.
+
+    Raises:
+        PermanentError: pachd's address does not say which namespace the workers are in.
+        PachydermUnreachableError: the port-forward has ended.
+        NotFoundError: the embedded Pachyderm does not know the job, or it has ended.
+    """
+    request = json.dumps({"project": job.project, "pipeline": job.pipeline, "job": job.id}).encode()
+    try:
+        answer = json.loads(pachd.raw(_LOCATE, request))
+    except ProtocolError:  # UNIMPLEMENTED: a pachd in a cluster
+        return _from_here(_by_dns(pachd.address.host, job))
+    # One that listens on all addresses does not know by which of them it is reached.
+    here = {name: url.replace("//0.0.0.0:", f"//{pachd.address.host}:") for name, url in answer.items()}
+    return _from_here(Places(here["holder"], here["sidecar_grpc"], here["sidecar_s3"]))
+
+
+def _from_here(places: Places) -> Places:
+    holder, grpc, s3 = map(reached_url, (places.holder, places.sidecar_grpc, places.sidecar_s3))
+    return Places(holder, grpc, s3, places.sidecar_s3)
+
+
+def _by_dns(pachd_host: str, job: ClaimedJob) -> Places:
+    host = f"{service_name(job)}.{_namespace(pachd_host)}"
+    return Places(f"http://{host}:8080", f"grpc://{host}:1653", f"http://{host}:1600")
+
+
+def _namespace(pachd_host: str) -> str:
+    labels = pachd_host.split(".")
+    try:
+        ipaddress.ip_address(pachd_host)
+    except ValueError:
+        if len(labels) > 1:
+            return labels[1]
+    raise PermanentError(
+        f"pachd's address {pachd_host!r} does not say its namespace, and a job is reached there by name; "
+        "write it as <service>.<namespace>, like grpc://pachd.pachyderm:30650"
+    )

@@ -1,0 +1,1 @@
+"""What Pachyderm speaks, written and read by hand; no connection, no storage."""

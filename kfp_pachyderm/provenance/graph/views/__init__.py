@@ -1,0 +1,1 @@
+"""A lineage as text, JSON, Mermaid, a page, a notebook's card."""

@@ -1,0 +1,113 @@
+"""A lineage as one page that needs nothing else: no network, no server, no files beside it.
+
+The layout is dagre's (npm @dagrejs/dagre, MIT, in `page/`): 48 KiB, without dependencies, kept up.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from string import Template
+from typing import Any
+
+from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.graph.model import Lineage, Node
+from kfp_pachyderm.provenance.graph.views.mermaid import css_class
+from kfp_pachyderm.provenance.graph.views.pictures import Contents
+from kfp_pachyderm.provenance.graph.views.wording import details, duration, parameters, plain, size
+
+
+def page(lineage: Lineage, contents: Mapping[Reference, Contents] | None = None) -> str:
+    """The page.
+
+    Args:
+        lineage: what it shows.
+        contents: files and pictures of the commits, as far as they are shown.
+    """
+    data, style, dagre, script = (
+        _data(lineage, contents or {}),
+        *map(_part, ("page.css", "dagre.min.js", "page.js")),
+    )
+    title = plain(f"What was made from {lineage.of}" if lineage.down else f"What {lineage.of} was made from")
+    return Template(_part("page.html")).substitute(
+        policy=_policy(style, dagre, script),
+        title=html.escape(title),
+        summary=html.escape(_summary(lineage)),
+        style=style,
+        data=_in_script(data),
+        dagre=dagre,
+        script=script,
+    )
+
+
+@cache
+def _part(name: str) -> str:
+    return (resources.files(__package__) / "page" / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, *scripts: str) -> str:
+    """Nothing is loaded, and no script runs but these: whatever stands in the data."""
+    allowed = " ".join(f"'sha256-{_hash(one)}'" for one in scripts)
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{_hash(style)}'; script-src {allowed}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _in_script(data: dict[str, Any]) -> str:
+    """JSON that ends no script element, whatever is in it."""
+    text = json.dumps(data, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _summary(lineage: Lineage) -> str:
+    nodes = lineage.nodes
+    counts = {
+        "commits": len(nodes),
+        "sources": sum(one.kind == "source" for one in nodes),
+        "failed": sum(one.failed for one in nodes),
+        "cached": sum(one.cached for one in nodes),
+        "not seen": sum(one.kind == "unknown" for one in nodes),
+    }
+    said = [f"{count:,} {name}" for name, count in counts.items() if count or name == "commits"]
+    return ", ".join([*said, *([f"file {plain(lineage.file)}"] if lineage.file else [])])
+
+
+def _data(lineage: Lineage, contents: Mapping[Reference, Contents]) -> dict[str, Any]:
+    numbers = {one.commit: number for number, one in enumerate(lineage.nodes)}
+    roots = set(lineage.roots)
+    return {
+        "nodes": [
+            {**_node(one, contents.get(one.commit, Contents())), "root": one.commit in roots}
+            for one in lineage.nodes
+        ],
+        "down": lineage.down,
+        "edges": [[numbers[one], numbers[other]] for one, other in lineage.edges()],
+    }
+
+
+def _node(node: Node, content: Contents) -> dict[str, Any]:
+    commit = node.commit
+    took = duration(node.job.seconds) if node.job else ""
+    return {
+        "commit": str(commit),
+        "title": plain(node.title),
+        "short": f"{commit.project}/{commit.repo}@{commit.version[:8]}",
+        "look": css_class(node),
+        "state": node.state,
+        "facts": " · ".join(filter(None, [node.state, took, size(node.size)])),
+        "details": details(node),
+        "parameters": parameters(node),
+        "files": [[plain(one.path), size(one.size)] for one in content.files],
+        "more": content.more,
+        "pictures": [{"path": plain(path), "data": data} for path, data in content.pictures],
+    }

@@ -1,0 +1,273 @@
+"""The record as text in a commit's metadata, with a digest over it: written by steps, read by whoever asks.
+
+What a real Pachyderm takes was measured (2.12): keys and values of any length, a request up to gRPC's 20 MiB
+(src/internal/grpcutil), no NUL character (Postgres refuses it, and EditMetadata answers ABORTED); each key
+costs one UPDATE of the whole (src/server/metadata/metadata.go). InspectCommit and ListCommit answer all of
+it each time, so a record is kept small: one key for the text, one for its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from kfp_pachyderm.errors import CommitReferenceError
+from kfp_pachyderm.pachd.commits.file_entry import FileEntry
+from kfp_pachyderm.pachd.references import Reference, parse
+from kfp_pachyderm.provenance.file_list import FileList
+from kfp_pachyderm.provenance.kfp_task import FAILURE_KEY, PREFIX, KfpTask
+from kfp_pachyderm.provenance.record import OPEN, Artifact, Code, Hashed, Interface, Source, StepRecord
+
+RECORD_KEY, DIGEST_KEY = PREFIX + "record", PREFIX + "record-digest"
+VERSION = 1
+#: Bytes of JSON that one parameter, all parameters, the command, and the settings may take. Linux takes no
+#: argument above 128 KiB (MAX_ARG_STRLEN): a component's function, which is one, is kept whole.
+ONE_VALUE, ALL_VALUES, COMMAND, SETTINGS = 4 * 2**10, 24 * 2**10, 128 * 2**10, 16 * 2**10
+#: What reading a text that somebody else wrote may raise.
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a commit's metadata says of the step that made it.
+
+    Args:
+        record: the record; of a commit that an older release wrote, what it knew.
+        digest: the digest that stands beside it; "" where there is none.
+        actual: the digest of the text as it is; "" of a commit that an older release wrote.
+        problem: why the text can't be read; "" when it can. The record then is what the other keys say.
+    """
+
+    record: StepRecord
+    digest: str = ""
+    actual: str = ""
+    problem: str = ""
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether text and digest do not belong together."""
+        return self.digest != self.actual
+
+
+def entries(record: StepRecord) -> dict[str, str]:
+    """What is written into the metadata of the output commit."""
+    text = _dumps(_data(record))
+    return {RECORD_KEY: text, DIGEST_KEY: digest(text)}
+
+
+def read(commit: Reference, metadata: Mapping[str, str]) -> Stored | None:
+    """The record in a commit's metadata; None: no step of ours wrote it.
+
+    Args:
+        commit: the commit.
+        metadata: all that Pachyderm keeps of it.
+    """
+    text, said = metadata.get(RECORD_KEY), metadata.get(DIGEST_KEY, "")
+    older = _older(commit, metadata)
+    if text is None:
+        return Stored(older, said) if said or older.task.task else None
+    actual = digest(text)
+    try:
+        return Stored(_record(json.loads(text)), said, actual)
+    except (*_UNREADABLE, CommitReferenceError) as error:
+        return Stored(older, said, actual, f"{type(error).__name__}: {error}")
+
+
+def digest(text: str) -> str:
+    """What stands for a text."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def bounded(code: Code) -> Code:
+    """The code with hashes for what is too large: long values, then the longest until all of them fit."""
+    parameters = {name: _plain(value) for name, value in code.parameters.items()}
+    sizes = {name: len(_dumps(value)) for name, value in parameters.items()}
+    room = ALL_VALUES
+    for name in sorted(sizes, key=lambda one: (sizes[one], one)):
+        room -= sizes[name]
+        if sizes[name] > ONE_VALUE or room < 0:
+            parameters[name] = hashed(parameters[name])
+    if len(_dumps(code.settings)) > SETTINGS:
+        code = replace(code, settings={})
+    if len(_dumps(code.command)) <= COMMAND:
+        return replace(code, parameters=parameters)
+    return replace(code, parameters=parameters, command=(), command_hash=hashed(code.command))
+
+
+def hashed(value: Any) -> Hashed:
+    """What stands for a value; of what is hashed already, that."""
+    if isinstance(value, Hashed):
+        return value
+    text = _dumps(value)
+    return Hashed(digest(text), len(text))
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no numbers for NaN and the infinities; KFP's backend writes them as texts, too."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def _dumps(value: Any) -> str:
+    # ASCII: no NUL, no half of a surrogate pair, nothing that a database or a terminal takes amiss
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _data(record: StepRecord) -> dict[str, Any]:
+    code = record.code
+    large = {name: one for name, one in code.parameters.items() if isinstance(one, Hashed)}
+    every = {
+        "task": _known(asdict(record.task)),
+        "project": record.project,
+        "pipeline": record.pipeline,
+        "pipeline_version": record.version,
+        "sibling_of": record.sibling_of,
+        "job": record.job,
+        "state": record.state,
+        "reason": record.reason,
+        "inputs": {name: str(one) for name, one in record.inputs.items()},
+        "output": str(record.output),
+        "sidecar": record.sidecar,
+        "started": record.started,
+        "finished": record.finished,
+        "duration": record.duration,
+        "size": record.size,
+        "objects": record.objects,
+        "command": list(code.command),
+        "command_hash": asdict(code.command_hash) if code.command_hash else None,
+        "parameters": {name: one for name, one in code.parameters.items() if name not in large},
+        "large_parameters": {name: asdict(one) for name, one in large.items()},
+        "private_parameters": list(code.private),
+        "kfp": code.kfp,
+        "source": asdict(code.source) if code.source else None,
+        "settings": code.settings,
+        "outputs": list(code.interface.outputs),
+        "artifacts_made": {name: asdict(one) for name, one in code.interface.made.items()},
+        "artifacts_given": {name: [*map(asdict, every)] for name, every in code.interface.given.items()},
+        "files": _files(record.files) if record.files else None,
+    }
+    return {"version": VERSION, **_known(every)}
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: one for name, one in values.items() if one not in (None, "", [], {})}
+
+
+def _files(files: FileList) -> dict[str, Any]:
+    listed = None if files.listed is None else [[one.path, one.size, one.hash] for one in files.listed]
+    return {"digest": files.digest, "count": files.count, "size": files.size, "listed": listed}
+
+
+def _record(data: dict[str, Any]) -> StepRecord:
+    if data["version"] != VERSION:
+        raise ValueError(f"the record has version {data['version']!r}, this release reads {VERSION}")
+    project = _text(data, "project")
+    return StepRecord(
+        # a later release may know more of a task
+        task=KfpTask(**{one.name: _text(data["task"], one.name) for one in fields(KfpTask)}),
+        project=project,
+        pipeline=_text(data, "pipeline"),
+        version=int(_number(data, "pipeline_version")),
+        job=_text(data, "job"),
+        state=_text(data, "state"),
+        inputs={name: parse(one, project) for name, one in data.get("inputs", {}).items()},
+        output=parse(data["output"], project),
+        sidecar=_text(data, "sidecar"),
+        started=_text(data, "started"),
+        finished=_text(data, "finished"),
+        duration=_number(data, "duration"),
+        size=int(_number(data, "size")),
+        objects=int(_number(data, "objects")) if "objects" in data else None,
+        code=_code(data),
+        files=_file_list(data["files"]) if "files" in data else None,
+        reason=_text(data, "reason"),
+        sibling_of=_text(data, "sibling_of"),
+    )
+
+
+def _code(data: dict[str, Any]) -> Code:
+    large = {name: _read_hash(one) for name, one in data.get("large_parameters", {}).items()}
+    source = data.get("source")
+    return Code(
+        command=_texts(data, "command"),
+        parameters={**data.get("parameters", {}), **large},
+        private=_texts(data, "private_parameters"),
+        command_hash=_read_hash(data["command_hash"]) if "command_hash" in data else None,
+        kfp=_text(data, "kfp"),
+        source=Source(_text(source, "commit"), source.get("dirty"), _text(source, "file"))
+        if source
+        else None,
+        settings=dict(data.get("settings", {})),
+        interface=_interface(data),
+    )
+
+
+def _interface(data: dict[str, Any]) -> Interface:
+    made, given = data.get("artifacts_made", {}), data.get("artifacts_given", {})
+    return Interface(
+        _texts(data, "outputs"),
+        {name: _artifact(one) for name, one in made.items()},
+        {name: tuple(map(_artifact, every)) for name, every in given.items()},
+    )
+
+
+def _artifact(data: dict[str, Any]) -> Artifact:
+    return Artifact(_text(data, "type"), _text(data, "uri"))
+
+
+def _file_list(data: dict[str, Any]) -> FileList:
+    listed = None
+    if data.get("listed") is not None:
+        listed = tuple(FileEntry(str(path), int(size), str(hash_)) for path, size, hash_ in data["listed"])
+    return FileList(_text(data, "digest"), int(_number(data, "count")), int(_number(data, "size")), listed)
+
+
+def _read_hash(data: dict[str, Any]) -> Hashed:
+    return Hashed(_text(data, "digest"), int(_number(data, "size")))
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name, "")
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {type(value).__name__}, not a text")
+    return value
+
+
+def _texts(data: dict[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(str(one) for one in data.get(name, ()))
+
+
+def _number(data: dict[str, Any], name: str) -> float:
+    value = data.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is {type(value).__name__}, not a number")
+    return value
+
+
+def _older(commit: Reference, metadata: Mapping[str, str]) -> StepRecord:
+    """What the keys say that stand on the commit from the moment that the job is opened."""
+    spelled = {"digest": "component-digest", "package": "version"}
+    said = {one.name: metadata.get(PREFIX + spelled.get(one.name, one.name), "") for one in fields(KfpTask)}
+    return StepRecord(
+        task=KfpTask(**said),
+        project=commit.project,
+        pipeline=commit.repo,
+        version=0,
+        job=commit.version,
+        state=OPEN,
+        inputs={},
+        output=commit,
+        sidecar="",
+        started="",
+        finished="",
+        duration=0.0,
+        size=0,
+        reason=metadata.get(FAILURE_KEY, ""),
+    )

@@ -1,0 +1,43 @@
+"""Digests of content that passes through, computed beside receiving and writing it."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+
+from kfp_pachyderm.s3.content.checksums import Digest
+
+#: Pieces from this size on go to other threads; hashlib lets them run at the same time.
+_BESIDE = 2**18
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(4, thread_name_prefix="digest")
+
+
+class Digests:
+    """Several digests of the same content.
+
+    Args:
+        digests: theirs; read them after `settle`.
+    """
+
+    def __init__(self, *digests: Digest) -> None:
+        self._digests = digests
+        self._under_way: list[Future[None]] = []
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Takes the next piece, which must not change any more."""
+        self.settle()
+        if len(data) >= _BESIDE:
+            self._under_way = [_threads().submit(digest.update, data) for digest in self._digests]
+        else:
+            for digest in self._digests:
+                digest.update(data)
+
+    def settle(self) -> None:
+        """Returns when every piece has been digested."""
+        for digested in self._under_way:
+            digested.result()
+        self._under_way = []

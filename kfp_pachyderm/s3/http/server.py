@@ -1,0 +1,277 @@
+"""A threaded HTTP server: cheroot, made fast for large objects and patient with slow clients."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from cheroot import wsgi
+from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.workers.threadpool import ThreadPool
+
+from kfp_pachyderm.s3.http.chunked_transfer import TransferReader
+from kfp_pachyderm.s3.http.peers import Peers
+from kfp_pachyderm.s3.http.streams import makefile
+from kfp_pachyderm.s3.http.wsgi import WSGIApplication
+
+log = logging.getLogger(__name__)
+
+_IDLE = 300
+#: Seconds in which a request's head must be there: a trickle of bytes would keep its thread for ever.
+_HEAD = 30.0
+_HEADERS = 2**17
+#: A client that stalls within a body keeps a thread, and may only go on after another request (a merge of
+#: many objects reads them in turns), so there are as many threads as anybody needs; they are made on demand.
+_THREADS, MOST_THREADS = 8, 512
+#: Connections that the kernel has ready for us; cheroot's five make others wait a second each.
+_BACKLOG = 1024
+#: Seconds after which a thread counts as waiting for its client.
+_STALLED = 0.1
+#: Seconds that answers have which are still under way when the server refuses more.
+_LAST_WORDS = 5.0
+
+#: What Go's net/http says to requests that it can't read; Pachyderm's gateway is one of its servers.
+_UNREADABLE = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+    b"400 Bad Request"
+)
+
+
+class _Request(HTTPRequest):
+    def parse_request(self) -> None:
+        raw = self.conn.rfile.raw
+        raw.deadline = time.monotonic() + _HEAD
+        try:
+            super().parse_request()
+        except ValueError:
+            # cheroot does not expect what urlsplit says to some addresses
+            self.simple_response("400 Bad Request")
+        raw.deadline = None
+        self.conn.socket.settimeout(_IDLE)
+
+    def send_headers(self) -> None:
+        # the application has read the body or given it up; cheroot would take the rest into memory at once
+        self.rfile = None
+        # nor does it look at whether the application ends the connection
+        self.close_connection |= (b"Connection", b"close") in self.outheaders
+        super().send_headers()
+
+    def simple_response(self, status: str, msg: str = "") -> None:
+        if status == "400 Bad Request":
+            self.close_connection = True
+            self.conn.wfile.write(_UNREADABLE)
+        else:
+            super().simple_response(status, msg)
+
+
+class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
+
+    def __init__(self, server: Any, sock: socket.socket, _makefile_of_server: Any = None) -> None:
+        super().__init__(server, sock, makefile)
+        self._closing = threading.Lock()
+
+    def counted(self) -> bool:
+        """Counts it as its peer's; False: the peer has too many."""
+        counted = self.server.peers is None or self.server.peers.connect(self.remote_addr)
+        if counted:
+            self.server.open.add(self)
+        return bool(counted)
+
+    def communicate(self) -> bool:
+        try:
+            return bool(super().communicate())  # type: ignore[no-untyped-call]
+        finally:
+            self.server.requests.done(self)
+
+    def close(self) -> None:
+        if not self._closing.acquire(blocking=False):
+            return  # the end of the server and that of the connection's thread may meet
+        if self in self.server.open:
+            self.server.open.discard(self)
+            if self.server.peers:
+                self.server.peers.disconnect(self.remote_addr)
+        super().close()
+
+    def stalled(self, since: float) -> bool:
+        """Whether it has been waiting for its client since before that time."""
+        began = self.rfile.raw.since or self.wfile.since
+        return began is not None and began < since
+
+    def signed(self) -> None:
+        """Its peer has shown that it has the keys."""
+        if self.server.peers:
+            self.server.requests.begin(self.server.peers.know(self.remote_addr))
+
+
+class _Gateway(wsgi.Gateway_10):
+    version = ("s3", 1)
+
+    def get_environ(self) -> Any:
+        environ: Any = super().get_environ()  # type: ignore[no-untyped-call]
+        if self.req.chunked_read:
+            environ["wsgi.input"] = TransferReader(self.req.conn.rfile)
+        # WSGI's names can't tell "-" from "_", which signed metadata headers may hold
+        environ["s3.headers"] = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in self.req.inheaders.items()
+        }
+        environ["s3.signed"] = self.req.conn.signed
+        return environ
+
+
+class _Threads(ThreadPool):
+    """Threads as they are needed, and as their connection's peer may have them; they stay."""
+
+    def put(self, conn: Any) -> None:
+        peers: Peers | None = self.server.peers
+        if peers is None or peers.begin(conn.remote_addr, conn):
+            self.begin([conn])
+
+    def begin(self, connections: list[Any]) -> None:
+        """Gives each a thread."""
+        threads: list[Any] = self._threads  # type: ignore[attr-defined]
+        for conn in connections:
+            self.server.busy.add(conn)
+            if self.qsize >= self.idle and len(threads) < self.max:
+                threads.append(self._spawn_worker())  # type: ignore[attr-defined]
+            super().put(conn)
+
+    def done(self, conn: Any) -> None:
+        """Its thread is free for another connection."""
+        self.server.busy.discard(conn)
+        if self.server.peers:
+            self.begin(self.server.peers.end(conn.remote_addr))
+
+
+class _Server(wsgi.Server):
+    ConnectionClass = _Connection
+    keep_alive_conn_limit = 1000
+    max_request_header_size = _HEADERS
+    expiration_interval = 0.05
+    peers: Peers | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.open: set[_Connection] = set()
+        self.busy: set[_Connection] = set()
+
+    def process_conn(self, conn: Any) -> None:
+        if conn.last_used is not None:
+            super().process_conn(conn)
+        elif conn.counted():
+            # cheroot gives a new connection a thread at once, whether the client says anything or not
+            self.put_conn(conn)
+        else:
+            conn.close()
+
+    def watch_stalled(self) -> None:
+        """Sees now and then which threads wait for their clients."""
+        while self.ready and self.peers:
+            time.sleep(_STALLED)
+            since = time.monotonic() - _STALLED
+            stalled = Counter(conn.remote_addr for conn in list(self.busy) if conn.stalled(since))
+            self.requests.begin(self.peers.stalled(stalled))
+
+    def refuse(self) -> None:
+        """Takes no more connections and requests; what is under way hears no more from its client.
+
+        What can be answered has been answered when this returns: who is told that something is done hears it.
+        """
+        self.ready = False
+        self._connections.stop()  # type: ignore[attr-defined]
+        self.socket.close()
+        for conn in self.peers.forget_waiting() if self.peers else ():
+            conn.close()
+        for conn in list(self.open):
+            if conn in self.busy:
+                _shut(conn.socket, socket.SHUT_RD)
+            else:
+                conn.close()
+        self._wait_for_answers()
+
+    def _wait_for_answers(self) -> None:
+        deadline = time.monotonic() + _LAST_WORDS
+        while (now := time.monotonic()) < deadline:
+            if all(conn.stalled(now - _STALLED) for conn in list(self.busy)):
+                return
+            time.sleep(0.005)
+
+    def end_threads(self) -> None:
+        """After `refuse`: cuts those who do not take their answers, and ends the threads."""
+        for conn in list(self.busy):
+            _shut(conn.socket, socket.SHUT_RDWR)
+        self.requests.stop(_LAST_WORDS)
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        # mostly clients that go away, which is no error of ours
+        log.log(min(level, logging.INFO), "%s", msg.strip(), exc_info=traceback)
+
+
+def _shut(sock: socket.socket, how: int) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(how)
+
+
+class S3Server:
+    """Serves a WSGI application from its own threads until closed.
+
+    Args:
+        app: the application.
+        port: 0 for any free one.
+        host: the IP address to listen on.
+        peers: what each address that talks to it may take; None: all.
+
+    Attributes:
+        port: the port it listens on.
+
+    Raises:
+        OSError: it can't listen there.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        peers: Peers | None = None,
+    ) -> None:
+        server = _Server(
+            (host, port),
+            app,
+            server_name="s3",
+            timeout=_IDLE,
+            shutdown_timeout=1,
+            request_queue_size=_BACKLOG,
+        )
+        server.peers = peers
+        server.gateway = _Gateway
+        server.requests = _Threads(server, min=_THREADS, max=MOST_THREADS)
+        server.prepare()
+        self._server = server
+        self.port: int = server.bind_addr[1]
+        self._thread = threading.Thread(target=server.serve, name=f"s3-{self.port}", daemon=True)
+        self._thread.start()
+        if peers:
+            threading.Thread(target=server.watch_stalled, name="s3-stalled", daemon=True).start()
+
+    def close(self) -> None:
+        """Stops listening and ends the threads."""
+        self._server.stop()
+        self._thread.join()
+
+    def refuse(self) -> None:
+        """Stops: who connects is refused, uploads under way fail, and answers have some seconds to end."""
+        self._server.refuse()
+        threading.Thread(target=self._server.end_threads, name="s3-end", daemon=True).start()
+
+    def __enter__(self) -> S3Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

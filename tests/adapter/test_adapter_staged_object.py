@@ -1,0 +1,290 @@
+"""Large objects are in Pachyderm, though in no commit, while their end is still being written."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+from adapter_steps import ACCESS, SECRET, Pachyderm
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from kfp_pachyderm.adapter.call_failed import CallFailedError
+from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
+from kfp_pachyderm.adapter.delivery import WriteBack
+from kfp_pachyderm.adapter.disk import staged_object, uploads
+from kfp_pachyderm.adapter.disk.staged_object import Create, Segment, Staged, read_segment
+from kfp_pachyderm.adapter.operations.endpoint import Adapter
+from kfp_pachyderm.adapter.sidecar import file_sets
+from kfp_pachyderm.adapter.sidecar.connection import Sidecar
+from kfp_pachyderm.adapter.sidecar.file_sets import FileSets
+from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs
+from kfp_pachyderm.protocol.file_hash import LARGEST, FileHash
+from kfp_pachyderm.s3.http.server import S3Server
+from tests.waiting import PATIENCE
+
+LARGE = 8 * 2**20
+
+
+def cut(content: bytes) -> list[int]:
+    """Sizes of its segments when each is one chunk."""
+    ends = FileHash().update(content)
+    return [end - start for start, end in pairwise([0, *ends, *{len(content)} - {*ends}])]
+
+
+def content(number: int, size: int = 30 * 2**20) -> bytes:
+    return random.Random(number).randbytes(size)
+
+
+CONTENT = content(4)
+SEGMENTS = cut(CONTENT)
+
+
+@pytest.fixture(autouse=True)
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staged_object, "SEGMENT", LARGEST)
+    monkeypatch.setattr(staged_object, "LARGE", LARGE)
+    for module in (staged_object, uploads):
+        monkeypatch.setattr(module, "STEP", 2**20)
+
+
+def test_the_content_has_several_segments() -> None:
+    assert len(SEGMENTS) > 2
+
+
+class Steps:
+    """A step's adapter in this process, and what it asks of Pachyderm."""
+
+    def __init__(self, pachyderm: Pachyderm, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._pachyderm, self.commit = pachyderm, pachyderm.open_commit()
+        name = ("default", self.commit.repo.name, self.commit.id)
+        config = AdapterConfig(
+            pachyderm.address, pachyderm.address, "", {}, name, {}, ACCESS, SECRET, str(folder)
+        )
+        sidecar = Sidecar(config)
+        adapter = Adapter(config, sidecar)
+        assert adapter.buckets.output
+        self.writeback = WriteBack(sidecar, name, adapter.buckets.output, adapter.spool)
+        self.server = S3Server(adapter.wsgi())
+        endpoint = f"http://127.0.0.1:{self.server.port}"
+        keys = {"aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
+        self.s3: Any = boto3.client(
+            "s3", endpoint_url=endpoint, **keys, config=Config(retries={"max_attempts": 0})
+        )
+        self.made: list[tuple[str, int, bool]] = []
+        self.ready = threading.Condition()
+        real = FileSets.create
+
+        def create(sets: FileSets, key: str, segment: Segment, first: bool) -> str:
+            found = real(sets, key, segment, first)
+            with self.ready:
+                self.made.append((key, segment.size, first))
+                self.ready.notify_all()
+            return found
+
+        monkeypatch.setattr(FileSets, "create", create)
+
+    def wait_for(self, count: int) -> None:
+        with self.ready:
+            assert self.ready.wait_for(lambda: len(self.made) >= count, PATIENCE)
+
+    def files(self) -> dict[str, bytes]:
+        return self._pachyderm.files(self.commit)
+
+
+@pytest.fixture
+def steps(pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
+    made = Steps(pachyderm, tmp_path, monkeypatch)
+    with closing(made.server), closing(made.s3):
+        yield made
+
+
+def begun(steps: Steps, length: int) -> HTTPConnection:
+    """A PUT of the object "a/b", whose content is still to come."""
+    url = urlsplit(steps.s3.generate_presigned_url("put_object", {"Bucket": "out", "Key": "a/b"}))
+    client = HTTPConnection(url.netloc, timeout=PATIENCE)
+    client.putrequest("PUT", f"{url.path}?{url.query}")
+    client.putheader("Content-Length", str(length))
+    client.endheaders()
+    return client
+
+
+def test_segments_are_sent_while_the_rest_is_written(steps: Steps) -> None:
+    with closing(begun(steps, len(CONTENT))) as client:
+        client.send(CONTENT[:-10])
+        steps.wait_for(len(SEGMENTS) - 1)
+        assert steps.files() == {}
+        client.send(CONTENT[-10:])
+        assert client.getresponse().status == 200
+    assert steps.writeback.flush(PATIENCE).bytes == len(CONTENT)
+    assert steps.files() == {"/a/b": CONTENT}
+    assert sorted(size for _, size, _ in steps.made) == sorted(SEGMENTS)
+    assert [first for _, _, first in steps.made].count(True) == 1
+
+
+def test_what_breaks_off_leaves_nothing(steps: Steps) -> None:
+    with closing(begun(steps, len(CONTENT))) as client:
+        client.send(CONTENT[:-10])
+        steps.wait_for(1)
+    steps.writeback.flush(PATIENCE)
+    assert steps.files() == {}
+
+
+def test_what_a_checksum_refuses_leaves_nothing(steps: Steps) -> None:
+    steps.s3.put_object(Bucket="out", Key="k", Body=b"before")
+    with pytest.raises(ClientError, match="BadDigest"):
+        steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT, ContentMD5="1B2M2Y8AsgTpgAmY7PhCfg==")
+    staged_object.hasher().submit(int).result()
+    steps.writeback.flush(PATIENCE)
+    assert steps.files() == {"/k": b"before"}
+
+
+def test_a_large_object_takes_the_place_of_another_and_is_removed_like_others(steps: Steps) -> None:
+    for body in (b"small", CONTENT, content(2, 2 * LARGE), b"small again", CONTENT):
+        steps.s3.put_object(Bucket="out", Key="k", Body=body)
+        steps.writeback.flush(PATIENCE)
+        assert steps.files() == {"/k": body}
+    steps.s3.delete_object(Bucket="out", Key="k")
+    steps.writeback.flush(PATIENCE)
+    assert steps.files() == {}
+
+
+def test_a_copy_has_its_own_name(steps: Steps) -> None:
+    steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT)
+    steps.s3.copy_object(Bucket="out", Key="moved", CopySource="out/k")
+    steps.s3.delete_object(Bucket="out", Key="k")
+    steps.writeback.flush(PATIENCE)
+    assert steps.files() == {"/moved": CONTENT}
+
+
+def upload(steps: Steps, contents: dict[int, bytes]) -> dict[str, str]:
+    """A multipart upload of these parts, written in this order."""
+    names = {"Bucket": "out", "Key": "m"}
+    names["UploadId"] = steps.s3.create_multipart_upload(**names)["UploadId"]
+    for number, part in contents.items():
+        steps.s3.upload_part(**names, PartNumber=number, Body=part)
+    return names
+
+
+def complete(steps: Steps, names: dict[str, str]) -> None:
+    found = steps.s3.list_parts(**names)["Parts"]
+    parts = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in found]
+    steps.s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts})
+    steps.writeback.flush(PATIENCE)
+
+
+PARTS = {
+    number: CONTENT[start : start + LARGE] for number, start in enumerate(range(0, len(CONTENT), LARGE), 1)
+}
+
+
+def test_parts_are_sent_as_soon_as_the_object_must_begin_with_them(steps: Steps) -> None:
+    names = upload(steps, dict(sorted(PARTS.items(), key=lambda one: one[0] % 2)))
+    steps.wait_for(len(SEGMENTS) - 1)
+    complete(steps, names)
+    assert steps.files() == {"/m": CONTENT}
+    assert sorted(size for _, size, _ in steps.made) == sorted(SEGMENTS)
+
+
+def test_a_part_that_is_written_again_counts_as_it_is_in_the_end(steps: Steps) -> None:
+    names = upload(steps, PARTS)
+    steps.wait_for(len(SEGMENTS) - 1)
+    steps.s3.upload_part(**names, PartNumber=2, Body=PARTS[1])
+    complete(steps, names)
+    assert steps.files() == {"/m": b"".join((PARTS | {2: PARTS[1]}).values())}
+
+
+def test_an_upload_that_is_given_up_leaves_nothing(steps: Steps) -> None:
+    names = upload(steps, PARTS)
+    steps.wait_for(1)
+    steps.s3.abort_multipart_upload(**names)
+    steps.writeback.flush(PATIENCE)
+    assert steps.files() == {}
+
+
+def test_an_output_that_was_erased_gets_all_of_it_again_and_nothing_is_sent_twice(
+    steps: Steps, pachyderm: Pachyderm
+) -> None:
+    steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT)
+    steps.writeback.flush(PATIENCE)
+    pachyderm.client.pfs.clear_commit(commit=steps.commit)
+    steps.writeback.restart()
+    steps.writeback.flush(PATIENCE)
+    assert steps.files() == {"/k": CONTENT}
+    assert [key for key, _, _ in steps.made].count("k") == len(SEGMENTS)
+
+
+def test_file_sets_that_are_gone_are_made_again(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, known = Staged.ids, list[str]()
+
+    def ids(one: Staged, create: Create, until: float) -> list[str]:
+        found = real(one, create, until)
+        known.extend(found)
+        return found if len(known) > len(SEGMENTS) else ["0" * 32, *found[1:]]
+
+    monkeypatch.setattr(Staged, "ids", ids)
+    steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT)
+    steps.writeback.flush(PATIENCE)
+    assert steps.files() == {"/k": CONTENT}
+    assert [key for key, _, _ in steps.made].count("k") == 2 * len(SEGMENTS)
+
+
+def test_a_file_set_that_could_not_be_made_ahead_is_made_later(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refused = Pfs.stage, threading.Event()
+
+    def stage(remote: Pfs, name: CommitName, key: str, segment: Segment, first: bool) -> str:
+        if not refused.is_set():
+            refused.set()
+            raise CallFailedError("connection refused", temporary=True)
+        return real(remote, name, key, segment, first)
+
+    monkeypatch.setattr(Pfs, "stage", stage)
+    steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT)
+    steps.writeback.flush(PATIENCE)
+    assert refused.is_set()
+    assert steps.files() == {"/k": CONTENT}
+
+
+def test_content_that_is_found_wrong_is_sent_anew(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = threading.Event()
+
+    def read(segment: Segment) -> Iterator[bytes]:
+        for piece in read_segment(segment):
+            yield piece if damaged.is_set() else bytes(len(piece))
+            damaged.set()
+
+    monkeypatch.setattr(file_sets, "read_segment", read)
+    steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT)
+    steps.writeback.flush(PATIENCE)
+    assert steps.files() == {"/k": CONTENT}
+
+
+def test_what_is_dropped_is_not_looked_through_any_more(steps: Steps) -> None:
+    steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT)
+    steps.wait_for(len(SEGMENTS) - 1)
+    stored = steps.writeback._bucket.find("k")
+    assert stored
+    assert stored.staged
+    stored.staged.drop()
+    assert staged_object.hasher().submit(stored.staged._through, stored.staged._create, True).result() == []
+    assert stored.staged._sets == []
+
+
+def test_without_numpy_it_goes_in_one_stream(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT)
+    steps.writeback.flush(PATIENCE)
+    assert steps.files() == {"/k": CONTENT}
+    assert steps.made == []

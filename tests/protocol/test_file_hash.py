@@ -1,0 +1,141 @@
+"""Pachyderm's hash of a file: known answers, and the chunker against one that goes byte by byte."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kfp_pachyderm.protocol import file_hash
+from kfp_pachyderm.protocol.file_hash import Cutter, FileHash, small
+
+#: Kind, seed, size and hash of files that Pachyderm 2.12's own file set writer wrote and hashed.
+KNOWN = json.loads((Path(__file__).parent / "pachd_hashes.json").read_text())
+PIECE = 2**20
+
+
+def splitmix64(seed: int, start: int, count: int) -> bytes:
+    """Numbers `start` to `start + count` of the generator of that name."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) + np.arange(start + 1, start + count + 1, dtype=np.uint64) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> np.uint64(31))).tobytes()
+
+
+def piece(kind: str, seed: int, start: int, size: int) -> bytes:
+    if kind == "zero":
+        return bytes(size)
+    if kind == "period":
+        return (np.arange(start, start + size) % seed).astype(np.uint8).tobytes()
+    return splitmix64(seed, start // 8, -(-size // 8))[:size]
+
+
+@pytest.mark.parametrize(("kind", "seed", "size", "expected"), KNOWN)
+def test_known_answers(kind: str, seed: int, size: int, expected: str) -> None:
+    found = FileHash()
+    for start in range(0, size, PIECE):
+        found.update(piece(kind, seed, start, min(PIECE, size - start)))
+    assert found.size == size
+    assert found.digest().hex() == expected
+    if size < file_hash.SMALL:
+        assert small(piece(kind, seed, 0, size)).hex() == expected
+
+
+def by_the_byte(data: bytes, shortest: int, longest: int, mask: int) -> list[int]:
+    """ComputeChunks of Pachyderm's src/internal/storage/chunk/chunker.go, line by line."""
+    raw = bytes.fromhex(file_hash._TABLE)
+    table = [int.from_bytes(raw[at : at + 8], "big") for at in range(0, len(raw), 8)]
+
+    def rolled(state: int, old: int, new: int) -> int:
+        return ((state << 1 | state >> 63) & (2**64 - 1)) ^ table[old] ^ table[new]
+
+    # 64 rotations by one bring every bit back: a window of one byte's repetition is a fixed point
+    fresh = 0
+    for _ in range(64):
+        fresh = ((fresh << 1 | fresh >> 63) & (2**64 - 1)) ^ table[0]
+    found, start, state, window = list[int](), 0, fresh, [0] * 64
+    for position, byte in enumerate(data):
+        length = position + 1 - start
+        if length < longest:
+            state = rolled(state, window.pop(0), byte)
+            window.append(byte)
+            if state & mask or length < shortest:
+                continue
+        found.append(position + 1)
+        start, state, window = position + 1, fresh, [0] * 64
+    return found
+
+
+CONTENTS = ("random", "zeros", "two letters", "repeated")
+
+
+def content(kind: str, seed: int, size: int) -> bytes:
+    generator = random.Random(seed)
+    if kind == "zeros":
+        return bytes(size)
+    if kind == "two letters":
+        return bytes(generator.choices(b"ab", k=size))
+    if kind == "repeated":
+        return (generator.randbytes(777) * (size // 777 + 1))[:size]
+    return generator.randbytes(size)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(CONTENTS),
+    seed=st.integers(0, 2**32),
+    size=st.integers(0, 70_000),
+    step=st.sampled_from([1, 63, 64, 65, 1000, 40_000, 70_000]),
+    longest=st.sampled_from([300, 2000, 50_000]),
+)
+def test_cutter_cuts_where_the_plain_chunker_does(
+    kind: str, seed: int, size: int, step: int, longest: int
+) -> None:
+    data = content(kind, seed, min(size, 2000) if step == 1 else size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_hash, "SMALL", 100)
+        patch.setattr(file_hash, "LARGEST", longest)
+        patch.setattr(file_hash, "_MASK", 2**9 - 1)
+        file_hash._tables.cache_clear()
+        cutter, found = Cutter(), list[int]()
+        for start in range(0, len(data), step):
+            found += [start + end for end in cutter.cuts(memoryview(data)[start : start + step])]
+    file_hash._tables.cache_clear()
+    assert found == by_the_byte(data, 100, longest, 2**9 - 1)
+
+
+def test_one_changed_byte_is_another_file() -> None:
+    data = bytearray(splitmix64(5, 0, 400_000))
+    hashes = set[bytes]()
+    for position in (None, 0, 1_999_999, len(data) - 1):
+        if position is not None:
+            data[position] ^= 1
+        one = FileHash()
+        one.update(data)
+        hashes.add(one.digest())
+    assert len(hashes) == 4
+
+
+def test_numpy_is_imported_for_large_files_alone() -> None:
+    code = """if True:
+        import sys
+        import kfp_pachyderm.adapter.control.commands, kfp_pachyderm.adapter.sidecar.over_grpc
+        import kfp_pachyderm.launcher.__main__
+        from kfp_pachyderm.protocol.file_hash import FileHash
+        one = FileHash()
+        one.update(bytes(999_999))
+        assert "numpy" not in sys.modules
+        one.update(b"1")
+        assert "numpy" in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
