@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from kfp_pachyderm.doctor.case import TRIAL_PROJECT, Case, age
 from kfp_pachyderm.doctor.finding import Finding, not_looked, ok, warning
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pfs, pps
 

@@ -18,8 +18,8 @@ from pod_security import violations
 
 from kfp_pachyderm.adapter.control.shared_endpoint import PORT
 from kfp_pachyderm.authoring.task_connection import DEFAULT_NAME
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.address import DEFAULT_ADDRESS
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.locator import _by_dns
 from tests.waiting import PATIENCE
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, StepConfig
 from kfp_pachyderm.launcher.executor_input import Execution
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.kfp_task import KfpTask
 from kfp_pachyderm.provenance.record import OPEN, Code, Source, StepRecord
