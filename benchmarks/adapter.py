@@ -21,8 +21,9 @@ from typing import Any
 from benchmarks import floor, peers, ready
 from benchmarks.fixtures import peak_mib
 from benchmarks.server import RunningJob, Server, started
-from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
+from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.control.process import AdapterProcess
+from kfp_pachyderm.protocol.pfs_messages import CommitName
 
 BIG = int(os.environ.get("KFP_PACHYDERM_BENCH_MIB", "1024")) * 2**20
 ROUNDS = int(os.environ.get("KFP_PACHYDERM_BENCH_ROUNDS", "3"))

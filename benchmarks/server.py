@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.embedded.process import start
+from kfp_pachyderm.protocol.pfs_messages import CommitName
 
 PROJECT = "bench"
 _WAIT = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.01)"

@@ -1,4 +1,7 @@
-"""Imports of processes that a step waits for; standard library only, and little of that."""
+"""Imports of processes that a step waits for; standard library only, and little of that.
+
+At the root of the package because two rooms use it that are two processes: the launcher and the adapter.
+"""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: project, repo and ID of a commit
-CommitName = tuple[str, str, str]
+TYPE_CHECKING = False  # see kfp_pachyderm/__init__.py
+if TYPE_CHECKING:
+    from kfp_pachyderm.protocol.pfs_messages import CommitName
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from typing import TypeVar
 
 from kfp_pachyderm.adapter.buckets.output_bucket import OutputBucket
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.config import CommitName, Flushed, Progress
+from kfp_pachyderm.adapter.config import Flushed, Progress
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.spool import Spool
 from kfp_pachyderm.adapter.sidecar.connection import Sidecar
 from kfp_pachyderm.adapter.sidecar.remote import Remote
 from kfp_pachyderm.errors import WriteBackError
+from kfp_pachyderm.protocol.pfs_messages import CommitName
 
 log = logging.getLogger(__name__)
 

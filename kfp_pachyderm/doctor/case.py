@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kfp_pachyderm.errors import AuthenticationError, PachydermError, ProtocolError
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.address import Address
 from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import auth, version
 

@@ -12,7 +12,7 @@ from kfp_pachyderm.doctor.finding import Finding, not_looked, ok, warning
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError
 from kfp_pachyderm.gc.find import find
 from kfp_pachyderm.gc.leftover import Search
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pfs, pps
 

@@ -20,7 +20,7 @@ from kfp_pachyderm.doctor.case import TRIAL_PROJECT, Case
 from kfp_pachyderm.doctor.finding import Finding, error, not_looked, ok, warning
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
 from kfp_pachyderm.pachd.sdk import pfs
 

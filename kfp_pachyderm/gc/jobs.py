@@ -7,9 +7,9 @@ from functools import partial
 
 from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.gc.owned import our_pipelines
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.claims.turns import is_turn
 from kfp_pachyderm.pachd.jobs import job as jobs
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pfs, pps, transaction
 

@@ -22,11 +22,12 @@ from typing import Any
 from kfp_pachyderm.errors import NotFoundError, PachydermError, TemporaryError
 from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.gc.owned import inspected, our_pipelines
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob, in_transaction
+from kfp_pachyderm.pachd.claims.claim import in_transaction
 from kfp_pachyderm.pachd.claims.turns import is_turn
 from kfp_pachyderm.pachd.commits import commit_facts
 from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
 from kfp_pachyderm.pachd.jobs import job as jobs
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY, branch_name
 from kfp_pachyderm.pachd.references import repo_message
 from kfp_pachyderm.pachd.sdk import pfs, pps

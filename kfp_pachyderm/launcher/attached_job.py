@@ -11,7 +11,7 @@ from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.attach.session import Session
 from kfp_pachyderm.launcher.child.signals import Interrupted, Signals
 from kfp_pachyderm.launcher.claim.open_job import Opened, withdraw
-from kfp_pachyderm.launcher.datums import ChildFailed, Work
+from kfp_pachyderm.launcher.datums import ChildFailed, Datums
 from kfp_pachyderm.launcher.executor_input import Execution
 from kfp_pachyderm.launcher.gateway.endpoint import DirectGateway, Gateway, sidecar_endpoint, start_adapter
 from kfp_pachyderm.launcher.quiet import quieted
@@ -98,7 +98,7 @@ class Attached:
 
     def _work(self, session: Session, command: list[str]) -> None:
         gateway = self._gateway(session)
-        work = Work(
+        datums = Datums(
             self._pachd,
             self._opened,
             session,
@@ -108,7 +108,7 @@ class Attached:
             self._folder,
             self._timeout,
         )
-        info = work.run()
+        info = datums.run()
         self._signals.session = None
         sidecar = session.places.recorded if session.places else ""
         self.record = write_record(

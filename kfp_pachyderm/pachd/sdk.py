@@ -73,7 +73,11 @@ def _become(cls: type, dataclass: Any, options: dict[str, Any]) -> None:
     given = {name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)}
     own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     typed = {"__annotations__": inspect.get_annotations(cls)}
-    made = dataclass(type(cls.__name__, (cls,), {**own, **typed, **given}), **options)
+    try:
+        made = dataclass(type(cls.__name__, (cls,), {**own, **typed, **given}), **options)
+    except RuntimeError as error:
+        # until 3.12 Python wraps what comes up in `__set_name__`, also what a signal's handler raises
+        raise error.__cause__ or error from None
     for name in given:
         setattr(cls, name, vars(made)[name])
     for name in ("__dataclass_params__", "__match_args__", "__dataclass_fields__", "__init__"):
@@ -85,7 +89,9 @@ def _first_init(message: Any, *args: Any, **fields: Any) -> None:
     cls = type(message)
     with _making:
         for one in cls.__mro__:
-            _put_off.pop(one, lambda: None)()
+            if one in _put_off:
+                _put_off[one]()
+                del _put_off[one]
     found = object.__init__ if cls.__init__ is _first_init else cls.__init__
     found(message, *args, **fields)
 

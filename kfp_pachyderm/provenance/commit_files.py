@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kfp_pachyderm.adapter.sidecar import pfs_messages
 from kfp_pachyderm.pachd.commits.file_entry import FileEntry
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.protocol import pfs_messages
 from kfp_pachyderm.protocol.protobuf import field
 
 #: Pachyderm src/pfs/pfs.proto. Not WalkFile: that tells the hash of the root folder, too, for which Pachyderm

@@ -20,18 +20,19 @@ from adapter_steps import INPUT_FILES
 from test_adapter_faults import Proxy
 
 from benchmarks.clients.run import Bed, Job
-from kfp_pachyderm.adapter.buckets.output_bucket import OutputBucket, reader
+from kfp_pachyderm.adapter.buckets.output_bucket import OutputBucket
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
+from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.control.process import AdapterProcess, Flushed
 from kfp_pachyderm.adapter.delivery import WriteBack
 from kfp_pachyderm.adapter.disk.objects import Stored
-from kfp_pachyderm.adapter.disk.spool import Spool
+from kfp_pachyderm.adapter.disk.spool import Spool, reader
 from kfp_pachyderm.adapter.disk.upload_piece import Piece
 from kfp_pachyderm.adapter.encoding import encode
 from kfp_pachyderm.adapter.sidecar import over_s3
 from kfp_pachyderm.adapter.sidecar.connection import Sidecar
 from kfp_pachyderm.errors import WriteBackError
+from kfp_pachyderm.protocol.pfs_messages import CommitName
 from tests.waiting import PATIENCE
 
 CLOSED = "grpc://127.0.0.1:1"

@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
+from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.delivery import WriteBack
 from kfp_pachyderm.adapter.disk import staged_object, uploads
 from kfp_pachyderm.adapter.disk.staged_object import Create, Segment, Staged, read_segment
@@ -30,6 +30,7 @@ from kfp_pachyderm.adapter.sidecar.connection import Sidecar
 from kfp_pachyderm.adapter.sidecar.file_sets import FileSets
 from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs
 from kfp_pachyderm.protocol.file_hash import LARGEST, FileHash
+from kfp_pachyderm.protocol.pfs_messages import CommitName
 from kfp_pachyderm.s3.http.server import S3Server
 from tests.waiting import PATIENCE
 

@@ -18,18 +18,17 @@ import pytest
 from adapter_steps import INPUT_FILES, Pachyderm, Step
 from pachyderm_sdk.api import pfs
 
-from kfp_pachyderm.adapter.buckets.output_bucket import OutputBucket, reader
+from kfp_pachyderm.adapter.buckets.output_bucket import OutputBucket
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.control.process import Flushed
 from kfp_pachyderm.adapter.delivery import WriteBack
 from kfp_pachyderm.adapter.disk.objects import Stored
-from kfp_pachyderm.adapter.disk.spool import Spool
+from kfp_pachyderm.adapter.disk.spool import Spool, reader
 from kfp_pachyderm.adapter.disk.upload_piece import Piece
 from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs
-from kfp_pachyderm.adapter.sidecar.remote import Found
 from kfp_pachyderm.errors import WriteBackError
 from kfp_pachyderm.protocol.file_hash import SMALL, small
+from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 from tests.waiting import PATIENCE
 
 VECTORS = Path(__file__).parent.parent / "embedded" / "gateway" / "vectors" / "gateway.jsonl"

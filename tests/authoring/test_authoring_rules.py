@@ -7,6 +7,7 @@ from google.protobuf import json_format
 from kfp import compiler, components, dsl
 
 import kfp_pachyderm as pachyderm
+from kfp_pachyderm.authoring.tasks import StepOutputs
 
 TEXT = """
 name: Toss a coin
@@ -164,7 +165,7 @@ def test_outputs_as_a_whole_are_the_components_own() -> None:
     assert sorted(spec(run)["root"]["outputDefinitions"]["parameters"]) == ["left", "right"]
     assert image(tasks(wired)["plain-work"])["taskOutputParameter"]["outputParameterKey"] == "commit"
     with pytest.raises(KeyError):
-        pachyderm.component.tasks.StepOutputs({})["commit"]
+        StepOutputs({})["commit"]
 
 
 def test_wrapping_inside_of_a_body_makes_no_tasks() -> None:

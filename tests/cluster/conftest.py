@@ -13,9 +13,9 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.address import parse
 from kfp_pachyderm.pachd.connection.client import Pachd, connect
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
 from kfp_pachyderm.pachd.sdk import pfs, pps
 from tests.cluster import images

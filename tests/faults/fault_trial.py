@@ -21,9 +21,9 @@ import psutil
 from kfp_pachyderm.embedded.process import EmbeddedProcess, start
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.config import HolderConfig, StepConfig
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.address import parse
 from kfp_pachyderm.pachd.connection.client import connect
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.job import inspect_output, is_over, state_name
 from kfp_pachyderm.pachd.references import commit_message
 from kfp_pachyderm.pachd.sdk import pfs, pps

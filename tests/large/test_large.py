@@ -15,7 +15,7 @@ from pachyderm_sdk.api import pfs
 from benchmarks.adapter import adapter
 from benchmarks.fixtures import peak_mib
 from benchmarks.server import Server, started
-from kfp_pachyderm.adapter.config import CommitName
+from kfp_pachyderm.protocol.pfs_messages import CommitName
 
 MIB = 2**20
 BLOCKS = 4608  # MiB: 4.5 GiB

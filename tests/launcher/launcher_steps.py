@@ -13,8 +13,8 @@ from typing import Any
 
 from kfp_pachyderm.errors import NotFoundError
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
 from kfp_pachyderm.pachd.sdk import pfs, pps
 from tests.waiting import PATIENCE

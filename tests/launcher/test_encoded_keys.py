@@ -7,7 +7,7 @@ from launcher_steps import Runner, files  # type: ignore[import-not-found]
 
 from kfp_pachyderm.errors import NotFoundError
 from kfp_pachyderm.launcher.config import InputConfig
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.job import write_metadata
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import pfs, pps

@@ -16,7 +16,7 @@ from launcher_steps import LEASE, Runner  # type: ignore[import-not-found]
 from kfp_pachyderm.launcher.attach.holder_client import HolderClient
 from kfp_pachyderm.launcher.child.signals import Signals
 from kfp_pachyderm.launcher.config import HolderConfig
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.locator import locate
 from kfp_pachyderm.pachd.sdk import pps
 from tests.waiting import PATIENCE, wait_for

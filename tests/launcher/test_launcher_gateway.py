@@ -11,9 +11,9 @@ from kfp_pachyderm.launcher.claim.open_job import Opened
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.launcher.gateway.endpoint import DirectGateway, _aliases, sidecar_endpoint
 from kfp_pachyderm.launcher.resolve.inputs import Source
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.address import parse
 from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.locator import Places, service_name
 from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan
 from kfp_pachyderm.pachd.references import Reference

@@ -13,7 +13,7 @@ import pytest
 from launcher_steps import LEASE, Runner, put  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.job import inspect_output
 from kfp_pachyderm.pachd.jobs.locator import locate
 from kfp_pachyderm.pachd.references import Reference, repo_message

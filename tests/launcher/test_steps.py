@@ -10,8 +10,8 @@ from launcher_steps import Runner, files, put  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.bootstrap import BOOTSTRAP
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.commits.direct_inputs import direct_inputs
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.job import inspect_output
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import pfs, pps

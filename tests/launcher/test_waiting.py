@@ -9,9 +9,9 @@ import pytest
 from launcher_steps import Runner  # type: ignore[import-not-found]
 
 from kfp_pachyderm.launcher.config import HolderConfig
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.crashes import Crashes, times
 from kfp_pachyderm.pachd.sdk import pps
 

@@ -20,8 +20,8 @@ from pod_security import violations
 
 from kfp_pachyderm.adapter.control.shared_endpoint import PORT
 from kfp_pachyderm.authoring.task_connection import DEFAULT_NAME
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.address import ADDRESS_FILE, DEFAULT_ADDRESS, TOKEN_FILE
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.locator import _by_dns
 from tests.waiting import PATIENCE
 

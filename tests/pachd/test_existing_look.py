@@ -8,8 +8,8 @@ import pytest
 
 from kfp_pachyderm.errors import TemporaryError
 from kfp_pachyderm.pachd.claims import existing_pipeline
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.claims.existing_pipeline import ExistingPipeline
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 
 
 def test_a_job_that_can_not_be_looked_at_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from kfp_pachyderm.errors import PermanentError, SpecError
 from kfp_pachyderm.pachd import pipeline_plan
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.jobs import locator
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import ClaimedInput, PipelinePlan, branch_name, check_name
 from kfp_pachyderm.pachd.references import Reference
 

@@ -68,6 +68,24 @@ print(json.dumps([before, wrong, dataclasses.is_dataclass(pps.Egress)]))
     assert told(_AS_THE_LAUNCHER + _DESCRIBE + code) == [[False, False], [], True]
 
 
+def test_what_comes_up_while_a_class_is_made_is_passed_on_and_the_class_is_made_later() -> None:
+    """A signal's handler may raise at any time; until 3.12 Python wraps that in a RuntimeError there."""
+    code = """
+original = dataclasses.Field.__set_name__
+def once(*_):
+    dataclasses.Field.__set_name__ = original
+    raise KeyboardInterrupt
+dataclasses.Field.__set_name__ = once
+try:
+    pps.InspectJobRequest()
+    met = ""
+except BaseException as error:
+    met = type(error).__name__
+print(json.dumps([met, pps.InspectJobRequest(details=True).details]))
+"""
+    assert told(_AS_THE_LAUNCHER + _DESCRIBE + code) == ["KeyboardInterrupt", True]
+
+
 def test_what_is_no_message_has_to_be_refused_as_ever() -> None:
     code = """
 try:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.read_cache import ReadCache
 from kfp_pachyderm.adapter.sidecar.connection import Sidecar
-from kfp_pachyderm.adapter.sidecar.remote import Found
+from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
 _ATTEMPTS = 3
 _MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"

@@ -5,20 +5,13 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from kfp_pachyderm.adapter.buckets.key_rules import check_key, is_marker, parents
 from kfp_pachyderm.adapter.disk.objects import Stored
-from kfp_pachyderm.adapter.disk.spool import SpoolFile, read_files
 from kfp_pachyderm.s3.conditions import Conditions
 from kfp_pachyderm.s3.errors import S3Error
 
 _FREE = Conditions("", "", "", "")
-
-
-def reader(*files: SpoolFile) -> partial[Iterator[bytes]]:
-    """Reads spool files as one object; holds on to them."""
-    return partial(read_files, files)
 
 
 class OutputBucket:

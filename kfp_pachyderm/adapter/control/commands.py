@@ -12,12 +12,13 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
-from kfp_pachyderm.adapter.config import AdapterConfig, CommitName, Flushed
+from kfp_pachyderm.adapter.config import AdapterConfig, Flushed
 from kfp_pachyderm.adapter.control.shared_endpoint import Shared
 from kfp_pachyderm.adapter.delivery import WriteBack
 from kfp_pachyderm.adapter.operations.endpoint import Adapter
 from kfp_pachyderm.adapter.sidecar.connection import Sidecar
 from kfp_pachyderm.errors import PachydermError, ProtocolError
+from kfp_pachyderm.protocol.pfs_messages import CommitName
 from kfp_pachyderm.s3.http.server import S3Server
 
 log = logging.getLogger("kfp_pachyderm.adapter")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.disk.spool import SpoolFile
+from kfp_pachyderm.protocol.pfs_messages import CommitName
 
 #: Longer reads are mostly copies of whole objects: keeping them would push out what is read again.
 _LONGEST = 16 * 2**20

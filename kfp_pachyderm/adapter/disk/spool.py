@@ -9,6 +9,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -58,6 +59,11 @@ def read_files(files: tuple[SpoolFile, ...], start: int, length: int) -> Iterato
             yield from file.read(start, here)
         start = max(start - file.size, 0)
         length -= here
+
+
+def reader(*files: SpoolFile) -> partial[Iterator[bytes]]:
+    """Reads spool files as one object; holds on to them."""
+    return partial(read_files, files)
 
 
 class Spool:

@@ -10,9 +10,8 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from kfp_pachyderm.adapter.buckets.output_bucket import reader
 from kfp_pachyderm.adapter.disk.objects import Attributes, Stored, etag
-from kfp_pachyderm.adapter.disk.spool import SpoolFile
+from kfp_pachyderm.adapter.disk.spool import SpoolFile, reader
 from kfp_pachyderm.adapter.disk.staged_object import STEP, Staged
 from kfp_pachyderm.adapter.disk.upload_piece import Piece
 from kfp_pachyderm.s3 import xml

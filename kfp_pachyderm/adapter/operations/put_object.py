@@ -10,9 +10,8 @@ from functools import partial
 from typing import Protocol
 
 from kfp_pachyderm.adapter.buckets.by_name import Buckets
-from kfp_pachyderm.adapter.buckets.output_bucket import reader
 from kfp_pachyderm.adapter.disk.objects import Attributes, Stored, etag
-from kfp_pachyderm.adapter.disk.spool import Spool, SpoolFile
+from kfp_pachyderm.adapter.disk.spool import Spool, SpoolFile, reader
 from kfp_pachyderm.adapter.disk.staged_object import Staged
 from kfp_pachyderm.adapter.disk.upload_piece import Piece
 from kfp_pachyderm.adapter.operations.list_object_versions import NULL, check_version

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.disk.staged_object import Segment, Staged, read_segment
-from kfp_pachyderm.adapter.sidecar import pfs_messages
 from kfp_pachyderm.adapter.sidecar.grpc_calls import SERVICE, send, told
+from kfp_pachyderm.protocol import pfs_messages
+from kfp_pachyderm.protocol.pfs_messages import CommitName
 
 #: Seconds that one is kept without anybody's asking: a third of the longest that Pachyderm takes
 #: (src/server/pfs/server/server.go, maxTTL).

@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.staged_object import Segment, stages
-from kfp_pachyderm.adapter.sidecar import pfs_messages
 from kfp_pachyderm.adapter.sidecar.file_sets import FileSets
 from kfp_pachyderm.adapter.sidecar.grpc_calls import SERVICE, send, told
-from kfp_pachyderm.adapter.sidecar.remote import Found
 from kfp_pachyderm.adapter.sidecar.verification import Verifier
+from kfp_pachyderm.protocol import pfs_messages
+from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
 _MESSAGE = 64 * 2**20
 #: gRPC's own guess lets a read of 8 MiB fetch 26: what a range does not want must not be sent ahead.

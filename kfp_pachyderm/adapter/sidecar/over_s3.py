@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.config import AdapterConfig, CommitName
+from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.staged_object import Segment
-from kfp_pachyderm.adapter.sidecar.remote import Found
 from kfp_pachyderm.adapter.sidecar.verification import content
 from kfp_pachyderm.protocol.file_hash import SMALL, small
+from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 from kfp_pachyderm.s3.client import Answer, S3Client
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.xml import Node, parse

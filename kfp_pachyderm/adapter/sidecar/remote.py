@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
-from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.staged_object import Segment
-
-
-@dataclass(frozen=True)
-class Found:
-    """A regular file of a commit.
-
-    Args:
-        path: with a leading slash.
-        size: bytes.
-        hash: Pachyderm's own of the content, see `filehash`.
-        committed: when.
-    """
-
-    path: str
-    size: int
-    hash: bytes
-    committed: datetime
+from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
 
 class Remote(Protocol):

@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from kfp_pachyderm.adapter.config import CommitName
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.upload_piece import Piece
 from kfp_pachyderm.adapter.sidecar.expected_hashes import Expected, digest_of
-from kfp_pachyderm.adapter.sidecar.remote import Found
 from kfp_pachyderm.protocol.file_hash import SMALL, small
+from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 from kfp_pachyderm.s3.content.digests import Digests
 
 #: Reading back is bound by the other side's time for each file, then by the digest.

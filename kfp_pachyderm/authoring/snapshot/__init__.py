@@ -1,1 +1,1 @@
-"""One run, one snapshot: which tasks of a pipeline it serves."""
+"""One run, one snapshot of its inputs, taken by a task of its own."""

@@ -14,7 +14,7 @@ from kfp_pachyderm.embedded.store import branches, commits
 from kfp_pachyderm.embedded.store.branches import Branch
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.repos import Project, Repo, RepoKey
-from kfp_pachyderm.protocol.protobuf import field, varint
+from kfp_pachyderm.protocol.protobuf import field, number
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -117,14 +117,14 @@ def commit_bytes(db: sqlite3.Connection, row: Commit, listed: bool = False) -> b
     return b"".join(
         (
             field(1, _named(row.repo, row.set_id)),
-            field(2, b"\x08" + varint(row.origin)),
+            field(2, number(1, row.origin)),
             field(3, row.description.encode()) if row.description else b"",
             *(field(4, one) for one in _family(db, "c.id = ?", row.parent) if row.parent is not None),
             *(field(5, one) for one in _family(db, "c.parent = ?", row.id)),
-            *(field(number, _moment(micros)) for number, micros in times if micros is not None),
+            *(field(key, _moment(micros)) for key, micros in times if micros is not None),
             field(10, row.error.encode()) if row.error else b"",
-            b"\x58" + varint(row.size) if row.size and listed else b"",
-            field(12, b"\x08" + varint(row.size) if row.size else b"") if row.finished is not None else b"",
+            number(11, row.size) if row.size and listed else b"",
+            field(12, number(1, row.size) if row.size else b"") if row.finished is not None else b"",
             *(field(13, one) for one in _family(db, _ABOVE, row.id)),
             *(field(14, one) for one in entries),
             *(field(15, one) for one in _family(db, _BELOW, row.id)),
@@ -150,7 +150,7 @@ def _named(key: RepoKey, set_id: str) -> bytes:
 
 def _moment(micros: int) -> bytes:
     seconds, rest = divmod(micros, 10**6)
-    return b"\x08" + varint(seconds) + (b"\x10" + varint(rest * 1000) if rest else b"")
+    return number(1, seconds) + (number(2, rest * 1000) if rest else b"")
 
 
 class FileInfos:
@@ -168,8 +168,8 @@ class FileInfos:
 
     def encode(self, path: str, size: int, hash_: bytes) -> bytes:
         """One FileInfo; a folder's path ends with a slash."""
-        kind = b"\x10\x02" if path.endswith("/") else b"\x10\x01"
-        length = b"\x20" + varint(size) if size else b""
+        kind = number(2, pfs.FileType.DIR if path.endswith("/") else pfs.FileType.FILE)
+        length = number(4, size) if size else b""
         file = field(1, self._commit + field(2, path.encode()))
         return file + kind + self._committed + length + field(5, hash_)
 

@@ -19,10 +19,10 @@ from kfp_pachyderm.errors import (
     UnknownAnswerError,
 )
 from kfp_pachyderm.launcher.attach.holder_client import HolderClient, HolderStatus
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.jobs import job as jobs
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.locator import Places, locate
 
 #: Seconds for one call to the holder, and to pachd, at most.
@@ -199,6 +199,11 @@ class Session:
             self._quiet.set()
             self.problem = error
             self._on_problem()
+
+    def raise_problem(self) -> None:
+        """Raises what the heartbeat met, if the job can't be saved."""
+        if self.problem:
+            raise self.problem
 
     def _post(self, action: str, timeout: float, **fields: object) -> None:
         client, status = self._client, self._status

@@ -20,10 +20,11 @@ from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.executor_input import Execution, Identity
 from kfp_pachyderm.launcher.resolve.inputs import Source, encoded, pinned, read_sources
 from kfp_pachyderm.launcher.step_log import announce, say
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob, claim
+from kfp_pachyderm.pachd.claims.claim import claim
 from kfp_pachyderm.pachd.claims.ownership import find_pipeline, inspect_owned
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, check_name, check_rights, is_current, spec
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import pps

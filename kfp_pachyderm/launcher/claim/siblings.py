@@ -17,12 +17,13 @@ from kfp_pachyderm.errors import (
 )
 from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.step_log import say
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob, claim_turn, kill_made
+from kfp_pachyderm.pachd.claims.claim import claim_turn, kill_made
 from kfp_pachyderm.pachd.claims.ownership import find_pipeline, inspect_owned, new_claims
 from kfp_pachyderm.pachd.claims.turns import TakenError, Turns, job_of, make, new_turn, turns
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.jobs import job as jobs
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.crashes import can_not_run
 from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, check_rights, is_current, spec
 from kfp_pachyderm.pachd.sdk import pps

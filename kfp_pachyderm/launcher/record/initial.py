@@ -11,7 +11,7 @@ from typing import Any
 
 from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, StepConfig, dumps
 from kfp_pachyderm.launcher.executor_input import ARTIFACT, COMMIT, Execution
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.kfp_task import KfpTask
 from kfp_pachyderm.provenance.record import OPEN, Artifact, Code, Interface, Source, StepRecord

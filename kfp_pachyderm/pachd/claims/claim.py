@@ -6,7 +6,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -17,35 +16,12 @@ from kfp_pachyderm.pachd.claims.turns import TakenError, Turns, give_up, job_in_
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.connection.status_codes import code_of
-from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, claim_branch, is_current, message, spec
-from kfp_pachyderm.pachd.references import Reference, commit_message
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
+from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, claim_branch, is_current, spec
+from kfp_pachyderm.pachd.references import commit_message
 from kfp_pachyderm.pachd.sdk import pfs, pps, transaction
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ClaimedJob:
-    """The job that a claim made.
-
-    Args:
-        project: Pachyderm project.
-        pipeline: Pachyderm pipeline.
-        id: the job's ID, which is the transaction's, the output commit's and the commit set's too.
-    """
-
-    project: str
-    pipeline: str
-    id: str
-
-    @property
-    def output(self) -> Reference:
-        """The output commit."""
-        return Reference(self.project, self.pipeline, self.id)
-
-    def message(self) -> pps.Job:
-        """Pachyderm's message for it."""
-        return pps.Job(pipeline=message(self.project, self.pipeline), id=self.id)
 
 
 def claim(

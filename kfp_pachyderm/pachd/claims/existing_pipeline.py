@@ -13,10 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError, PermanentError, TemporaryError
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob, in_transaction, trying
+from kfp_pachyderm.pachd.claims.claim import in_transaction, trying
 from kfp_pachyderm.pachd.commits.direct_inputs import direct_inputs
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import message
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
 from kfp_pachyderm.pachd.sdk import pfs, pps

@@ -18,9 +18,9 @@ from kfp_pachyderm.errors import (
     TemporaryError,
     UnknownAnswerError,
 )
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.crashes import Crashes, times
 from kfp_pachyderm.pachd.pipeline_plan import message
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_picker

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.commits.commit_facts import timestamp
 from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import pps
 from kfp_pachyderm.protocol.protobuf import fields

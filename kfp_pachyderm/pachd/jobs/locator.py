@@ -8,9 +8,9 @@ import json
 from dataclasses import dataclass
 
 from kfp_pachyderm.errors import PermanentError, ProtocolError
-from kfp_pachyderm.pachd.claims.claim import ClaimedJob
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.port_forward import reached_url
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 
 _LOCATE = "/kfp_pachyderm.embedded.Locator/Locate"
 

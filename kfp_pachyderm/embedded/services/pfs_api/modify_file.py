@@ -1,15 +1,14 @@
-"""ModifyFile's requests read by hand: betterproto copies content several times and is slow on small files.
+"""ModifyFile's requests read by hand (why: `protocol/protobuf`).
 
 Fields: Pachyderm src/pfs/pfs.proto, ModifyFileRequest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kfp_pachyderm.embedded.status import invalid
-from kfp_pachyderm.protocol.protobuf import read_varint
+from kfp_pachyderm.protocol.protobuf import views
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +49,13 @@ class Nothing:
 Change = SetCommit | Add | Delete | Copy | Nothing
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    at, end = 0, len(data)
-    while at < end:
-        key, at = read_varint(data, at)
-        if key & 7 != 2:
-            raise invalid(f"ModifyFileRequest: unexpected wire type {key & 7}")
-        size, at = read_varint(data, at)
-        yield key >> 3, data[at : at + size]
-        at += size
-
-
 def _add(data: memoryview) -> Add:
     path, content, url = "", memoryview(b""), b""
-    for number, value in _fields(data):
+    for number, _, value in views(data):
         if number == 1:
             path = str(value, "utf-8")
         elif number == 3:
-            for _, raw in _fields(value):
+            for _, _, raw in views(value):
                 content = raw
         elif number == 4:
             url = bytes(value)
@@ -75,12 +63,19 @@ def _add(data: memoryview) -> Add:
 
 
 def _delete(data: memoryview) -> Delete:
-    return Delete(next((str(value, "utf-8") for number, value in _fields(data) if number == 1), ""))
+    return Delete(next((str(value, "utf-8") for number, _, value in views(data) if number == 1), ""))
 
 
 def parse(data: bytes) -> Change:
     """One ModifyFileRequest."""
-    for number, value in _fields(memoryview(data)):
+    try:
+        return _parse(memoryview(data))
+    except ValueError as error:
+        raise invalid(f"ModifyFileRequest: {error}") from error
+
+
+def _parse(data: memoryview) -> Change:
+    for number, _, value in views(data):
         if number == 1:
             return SetCommit(bytes(value))
         if number == 2:

@@ -1,21 +1,37 @@
-"""PFS's messages written and read by hand, those few that the adapter needs.
+"""PFS's messages, those few that a step writes and reads by hand; why by hand: `protobuf`.
 
-betterproto copies content several times, takes 3 ms for each small file that is sent and looked for, and a
-quarter of a second to import. Fields: Pachyderm src/pfs/pfs.proto.
+Fields: Pachyderm src/pfs/pfs.proto.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from kfp_pachyderm.adapter.config import CommitName
-from kfp_pachyderm.adapter.sidecar.remote import Found
-from kfp_pachyderm.protocol.protobuf import field, head, read_varint, varint
+from kfp_pachyderm.protocol.protobuf import field, head, number, views
+
+#: project, repo and ID of a commit
+CommitName = tuple[str, str, str]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FILE = 1
-_VARINT, _BYTES = 0, 2
+
+
+@dataclass(frozen=True)
+class Found:
+    """A regular file of a commit.
+
+    Args:
+        path: with a leading slash.
+        size: bytes.
+        hash: Pachyderm's own of the content, see `file_hash`.
+        committed: when.
+    """
+
+    path: str
+    size: int
+    hash: bytes
+    committed: datetime
 
 
 def commit(name: CommitName) -> bytes:
@@ -28,7 +44,7 @@ def commit(name: CommitName) -> bytes:
 def file_request(name: CommitName, path: str, offset: int = 0) -> bytes:
     """An InspectFileRequest, a WalkFileRequest or, from `offset` on, a GetFileRequest."""
     request = field(1, field(1, commit(name)) + field(2, path.encode()))
-    return request + (varint(3 << 3) + varint(offset) if offset else b"")
+    return request + (number(3, offset) if offset else b"")
 
 
 def set_commit(name: CommitName) -> bytes:
@@ -52,13 +68,15 @@ def add_file(path: str, data: bytes) -> bytes:
 
 def file_set_id(data: bytes) -> str:
     """The ID that a CreateFileSetResponse tells."""
-    return next((str(value, "utf-8") for number, _, value in _fields(memoryview(data)) if number == 1), "")
+    return next(
+        (str(value, "utf-8") for field_number, _, value in views(memoryview(data)) if field_number == 1), ""
+    )
 
 
 def compose_file_sets(ids: list[str], seconds: int) -> bytes:
     """A ComposeFileSetRequest for a compact one that is kept for so long."""
     parts = b"".join(field(1, one.encode()) for one in ids)
-    return parts + varint(2 << 3) + varint(seconds) + varint(3 << 3) + varint(1)
+    return parts + number(2, seconds) + number(3, 1)
 
 
 def add_file_set(name: CommitName, id_: str) -> bytes:
@@ -66,47 +84,34 @@ def add_file_set(name: CommitName, id_: str) -> bytes:
     return field(1, commit(name)) + field(2, id_.encode())
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-    """Number, integer and bytes of each field; only one of the two means anything."""
-    at, end = 0, len(data)
-    while at < end:
-        key, at = read_varint(data, at)
-        value, at = read_varint(data, at)
-        if key & 7 == _VARINT:
-            yield key >> 3, value, data[:0]
-        elif key & 7 == _BYTES:
-            yield key >> 3, 0, data[at : at + value]
-            at += value
-        else:
-            raise ValueError(f"unexpected wire type {key & 7} of field {key >> 3}")
-
-
 def content(data: bytes) -> memoryview:
     """The content of a BytesValue, as GetFile answers."""
-    return next((value for number, _, value in _fields(memoryview(data)) if number == 1), memoryview(b""))
+    return next(
+        (value for field_number, _, value in views(memoryview(data)) if field_number == 1), memoryview(b"")
+    )
 
 
 def _path(file: memoryview) -> str:
-    return next((str(value, "utf-8") for number, _, value in _fields(file) if number == 2), "")
+    return next((str(value, "utf-8") for field_number, _, value in views(file) if field_number == 2), "")
 
 
 def _moment(timestamp: memoryview) -> datetime:
-    parts = {number: value for number, value, _ in _fields(timestamp)}
+    parts = {key: value for key, value, _ in views(timestamp)}
     return _EPOCH + timedelta(seconds=parts.get(1, 0), microseconds=parts.get(2, 0) // 1000)
 
 
 def found(data: bytes) -> Found | None:
     """The regular file that a FileInfo tells of; None for a directory."""
     kind, size, path, hash_, committed = 0, 0, "", b"", _EPOCH
-    for number, integer, value in _fields(memoryview(data)):
-        if number == 1:
+    for field_number, integer, value in views(memoryview(data)):
+        if field_number == 1:
             path = _path(value)
-        elif number == 2:
+        elif field_number == 2:
             kind = integer
-        elif number == 3:
+        elif field_number == 3:
             committed = _moment(value)
-        elif number == 4:
+        elif field_number == 4:
             size = integer
-        elif number == 5:
+        elif field_number == 5:
             hash_ = bytes(value)
     return Found(path, size, hash_, committed) if kind == _FILE else None

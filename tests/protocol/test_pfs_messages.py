@@ -8,8 +8,8 @@ import pytest
 from betterproto.lib.google.protobuf import BytesValue
 from pachyderm_sdk.api import pfs
 
-from kfp_pachyderm.adapter.sidecar import pfs_messages
-from kfp_pachyderm.adapter.sidecar.remote import Found
+from kfp_pachyderm.protocol import pfs_messages
+from kfp_pachyderm.protocol.pfs_messages import Found
 
 NAME = ("vision", "images", "a" * 32)
 REPO = pfs.Repo(name="images", type="user", project=pfs.Project(name="vision"))
