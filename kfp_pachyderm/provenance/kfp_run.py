@@ -101,7 +101,8 @@ def _tasks(found: Lineage, made: dict[str, list[Node]], details: Any) -> Iterato
     spec = details.pipeline_spec or {}
     spec = spec.get("pipeline_spec", spec)
     pipeline = spec.get("pipelineInfo", {}).get("name", "")
-    for name in dict.fromkeys([*_steps(spec), *made]):
+    # KFP's client hands the tasks on in no order.
+    for name in dict.fromkeys([*made, *sorted(_steps(spec))]):
         state = states.get(name, "")
         if name in made:
             yield RunTask(name, state or made[name][-1].state, tuple(one.commit for one in made[name]))
