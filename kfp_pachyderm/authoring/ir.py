@@ -18,6 +18,7 @@ from kfp import compiler, dsl
 from kfp_pachyderm.authoring.task_config import add_to_ir
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE, bootstrap_command
 from kfp_pachyderm.launcher.config import Config, InputConfig, StepConfig, dumps
+from kfp_pachyderm.provenance.kfp_task import EXECUTOR_INPUT
 
 #: Outputs that every step gets.
 COMMIT, RECORD = "commit", "pachyderm"
@@ -117,7 +118,7 @@ class ComponentIR:
 def launcher_command(config: Config, command: list[str]) -> list[str]:
     """The launcher's part of a command line, in an image that is made for the given command."""
     placeholder = dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER
-    return [*bootstrap_command(command), dumps(config), "--executor-input", placeholder, "--"]
+    return [*bootstrap_command(command), dumps(config), EXECUTOR_INPUT, placeholder, "--"]
 
 
 def is_wrapped(component: dsl.base_component.BaseComponent) -> bool:

@@ -7,7 +7,6 @@ its environment is a list, which KFP 2.17 reads (kfp/dsl/structures.py) and take
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -23,9 +22,7 @@ from kfp_pachyderm.authoring.tasks import StepTask, is_commit
 from kfp_pachyderm.errors import SpecError
 from kfp_pachyderm.launcher.bootstrap import PACKAGE_VARIABLE
 from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, StepConfig, loads
-
-#: What follows the config in a step's command.
-_FLAG = "--executor-input"
+from kfp_pachyderm.provenance.kfp_task import config_text, is_step
 
 
 @contextmanager
@@ -35,7 +32,7 @@ def noticed() -> Iterator[list[StepTask]]:
     add, made = pipeline.add_task, list[StepTask]()
 
     def add_task(task: Any, add_to_group: bool) -> Any:
-        if is_wrapped(task) and _is_step(_config_text(task)):
+        if is_wrapped(task) and is_step(_command(task)):
             container = task.component_spec.implementation.container
             container.env = environment(container.env)
             task.__class__ = StepTask
@@ -69,21 +66,13 @@ def finish(tasks: Iterable[StepTask], connection: Connection | None) -> None:
             task.set_caching_options(False)
 
 
-def _config_text(task: Any) -> str:
-    command = task.component_spec.implementation.container.command
-    return str(command[command.index(_FLAG) - 1]) if _FLAG in command else ""
-
-
-def _is_step(text: str) -> bool:
-    try:
-        return bool(json.loads(text)["kind"] == "step")
-    except (ValueError, TypeError, KeyError):
-        return False
+def _command(task: Any) -> list[str]:
+    return cast(list[str], task.component_spec.implementation.container.command)
 
 
 def _config(task: StepTask) -> StepConfig:
     try:
-        return cast(StepConfig, loads(_config_text(task)))
+        return cast(StepConfig, loads(config_text(_command(task))))
     except (ValueError, TypeError) as error:
         raise SpecError(
             f'Component of task "{task.name}" was made S3-enabled by another release of kfp-pachyderm '

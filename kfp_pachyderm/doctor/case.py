@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from kfp_pachyderm.errors import AuthenticationError, PachydermError, ProtocolError
 from kfp_pachyderm.pachd.connection.address import Address
@@ -12,9 +11,6 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import auth, version
-
-#: The project of a `--run` is called so, and something random behind it.
-TRIAL_PROJECT = "kfp-pachyderm-doctor-"
 
 
 @dataclass(frozen=True)
@@ -68,10 +64,3 @@ def _me(pachd: Pachd) -> auth.WhoAmIResponse | PachydermError | None:
         return None  # auth is off
     except PachydermError as error:
         return error
-
-
-def age(since: datetime | None, now: datetime) -> float:
-    """Seconds; 0 for what has not begun."""
-    if since is None or since.timestamp() <= 0:
-        return 0.0
-    return now.timestamp() - since.timestamp()

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from kfp_pachyderm.doctor.case import TRIAL_PROJECT, Case, age
+from kfp_pachyderm.doctor.case import Case
 from kfp_pachyderm.doctor.finding import Finding, not_looked, ok, warning
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError
 from kfp_pachyderm.gc.find import find
-from kfp_pachyderm.gc.leftover import Search
+from kfp_pachyderm.gc.leftover import Search, seconds
+from kfp_pachyderm.gc.projects import TRIAL_PROJECT
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pfs, pps
@@ -124,7 +125,7 @@ def leftovers(case: Case) -> list[Finding]:
 def _old_jobs(case: Case) -> Iterator[Finding]:
     ours, now = {one.pipeline.name for one in pipelines(case)}, datetime.now(UTC)
     for info in _unfinished(case):
-        hours = age(info.created, now) / 3600
+        hours = seconds(info.created, now) / 3600
         if info.job.pipeline.name in ours and info.state != pps.JobState.JOB_RUNNING and hours * 3600 > _OLD:
             name = f"{info.job.pipeline.name}@{info.job.id}"
             text = f"job {name} waits since {hours:.0f} h; the next ones of its pipeline wait behind it"
@@ -134,7 +135,7 @@ def _old_jobs(case: Case) -> Iterator[Finding]:
 def _old_transactions(case: Case) -> Iterator[Finding]:
     now = datetime.now(UTC)
     for one in case.pachd.transactions.list_transaction().transaction_info:
-        if age(one.started, now) > _OLD:
+        if seconds(one.started, now) > _OLD:
             text = f"transaction {one.transaction.id} was opened and never finished"
             yield warning("leftovers", text, f"pachctl delete transaction {one.transaction.id}")
 
@@ -143,7 +144,7 @@ def _trials(case: Case) -> Iterator[Finding]:
     now = datetime.now(UTC)
     for one in case.pachd.pfs.list_project():
         name = one.project.name
-        if name.startswith(TRIAL_PROJECT) and age(one.created_at, now) > _OLD:
+        if name.startswith(TRIAL_PROJECT) and seconds(one.created_at, now) > _OLD:
             text = f"project {name} of a doctor that died"
             yield warning("leftovers", text, REMOVE.format(name))
 

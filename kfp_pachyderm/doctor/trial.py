@@ -16,9 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from kfp_pachyderm.doctor import steps, worker
-from kfp_pachyderm.doctor.case import TRIAL_PROJECT, Case
+from kfp_pachyderm.doctor.case import Case
 from kfp_pachyderm.doctor.finding import Finding, error, not_looked, ok, warning
 from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.gc.projects import TRIAL, TRIAL_PROJECT, remove_trial
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
@@ -62,7 +63,7 @@ def run(case: Case, timeout: float) -> tuple[list[Finding], list[Finding]]:
 def _project(own: Case) -> Iterator[None]:
     """The project with one repo of one file; gone afterwards, as far as Pachyderm lets it go."""
     project, repo = pfs.Project(name=own.project), repo_message(own.project, _REPO)
-    own.pachd.pfs.create_project(project=project, description="of kfp-pachyderm doctor --run; may be deleted")
+    own.pachd.pfs.create_project(project=project, description=TRIAL)
     try:
         own.pachd.pfs.create_repo(repo=repo)
         commit = own.pachd.pfs.start_commit(branch=pfs.Branch(repo=repo, name="master"))
@@ -75,11 +76,8 @@ def _project(own: Case) -> Iterator[None]:
 
 
 def _remove(own: Case) -> None:
-    project = pfs.Project(name=own.project)
     with suppress(PachydermError):  # `_removed` looks at what is left
-        own.pachd.pps.delete_pipelines(projects=[project], force=True)
-        own.pachd.pfs.delete_repos(projects=[project], force=True)
-        own.pachd.pfs.delete_project(project=project)
+        remove_trial(own.pachd, own.project)
 
 
 def _removed(own: Case) -> Finding:

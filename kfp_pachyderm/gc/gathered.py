@@ -15,13 +15,14 @@ from kfp_pachyderm.gc.owned import all_repos, our_pipelines
 from kfp_pachyderm.pachd.claims.gathering import MADE
 from kfp_pachyderm.pachd.commits import commit_facts
 from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
+from kfp_pachyderm.pachd.pipeline_plan import pfs_inputs
 from kfp_pachyderm.pachd.references import commit_message, repo_message
-from kfp_pachyderm.pachd.sdk import pfs, pps
+from kfp_pachyderm.pachd.sdk import pfs
 
 
 def unused(search: Search) -> Iterator[Leftover]:
     """Gathered commits that no job has read, and empty repos of them."""
-    read = set(_read(our_pipelines(search)))
+    read = {(one.project, one.repo) for info in our_pipelines(search) for one in pfs_inputs(info)}
     for repo in all_repos(search):
         if repo.description != MADE:
             continue
@@ -29,13 +30,6 @@ def unused(search: Search) -> Iterator[Leftover]:
             yield from _of(search, repo, read)
         except PachydermError as error:
             search.told.append(f"repo {repo.repo.project.name}/{repo.repo.name}: {error}")
-
-
-def _read(infos: list[pps.PipelineInfo]) -> Iterator[tuple[str, str]]:
-    for info in infos:
-        given = info.details.input
-        for one in given.cross or [given]:
-            yield one.pfs.project, one.pfs.repo
 
 
 def _of(search: Search, repo: pfs.RepoInfo, read: set[tuple[str, str]]) -> Iterator[Leftover]:

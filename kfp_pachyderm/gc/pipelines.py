@@ -28,7 +28,7 @@ from kfp_pachyderm.pachd.commits import commit_facts
 from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
-from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY, branch_name
+from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY, branch_name, pfs_inputs
 from kfp_pachyderm.pachd.references import repo_message
 from kfp_pachyderm.pachd.sdk import pfs, pps
 from kfp_pachyderm.provenance.kfp_task import PREFIX
@@ -139,12 +139,12 @@ def _delete(search: Search, info: pps.PipelineInfo) -> None:
 
 
 def _claim_branches(info: pps.PipelineInfo) -> Iterator[pfs.Branch]:
-    given, pipeline = info.details.input, info.pipeline
-    for one in given.cross or [given]:
-        project = one.pfs.project or pipeline.project.name
+    pipeline = info.pipeline
+    for one in pfs_inputs(info):
+        project = one.project or pipeline.project.name
         # the pipeline may have been given another input by a person
-        if one.pfs.branch == branch_name(pipeline.project.name, pipeline.name, project):
-            yield pfs.Branch(repo=repo_message(project, one.pfs.repo), name=one.pfs.branch)
+        if one.branch == branch_name(pipeline.project.name, pipeline.name, project):
+            yield pfs.Branch(repo=repo_message(project, one.repo), name=one.branch)
 
 
 def _sleep(search: Search, info: pps.PipelineInfo) -> None:

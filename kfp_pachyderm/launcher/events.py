@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from kfp_pachyderm.errors import JobFailedError, TemporaryError
@@ -84,7 +83,7 @@ def _start(where: Address, opened: Opened, task: KfpTask) -> Facts:
     read = {commit: None for one in opened.sources for commit in one.named.values()}
     return facts.Facts(
         event="START",
-        time=_now(),
+        time=facts.now(),
         store=facts.store(where.url),
         scheduler=facts.scheduler(),
         pipeline=task.pipeline,
@@ -98,8 +97,10 @@ def _start(where: Address, opened: Opened, task: KfpTask) -> Facts:
 
 def _end(facts: Facts, attached: Attached | None, error: BaseException | None) -> Facts:
     """The last event of a job: ABORT for what somebody else ended, or what another job takes the place of."""
+    from kfp_pachyderm.openlineage.facts import now
+
     record = attached.record if attached else None
-    ended = replace(facts, time=_now())
+    ended = replace(facts, time=now())
     if record and not error:
         files = record.files.count if record.files else None
         return replace(ended, event="COMPLETE", size=record.size, files=files)
@@ -114,7 +115,3 @@ def _end(facts: Facts, attached: Attached | None, error: BaseException | None) -
 
 def _killed(error: BaseException | None) -> bool:
     return isinstance(error, JobFailedError) and error.state == "KILLED"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -13,12 +13,11 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from kfp_pachyderm.openlineage.facts import Facts, read
+from kfp_pachyderm.openlineage.facts import Facts, now, read
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
@@ -72,8 +71,7 @@ def _listen(queue: SimpleQueue[Facts | None]) -> None:
             open_runs.pop(facts.job, None)
         queue.put(facts)
     for facts in open_runs.values():
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        queue.put(replace(facts, event="ABORT", time=now, reason=_KILLED))
+        queue.put(replace(facts, event="ABORT", time=now(), reason=_KILLED))
     queue.put(None)
     time.sleep(AFTER)
     # Whatever the library waits for: a connection, a name, a server's answer.

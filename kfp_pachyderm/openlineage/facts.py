@@ -12,6 +12,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ def read(line: bytes) -> Facts:
     data = json.loads(line)
     data["inputs"] = tuple(Dataset(**one) for one in data["inputs"])
     return Facts(**{**data, "output": Dataset(**data["output"])})
+
+
+def now() -> str:
+    """The time of an event."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def store(address: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -95,13 +96,24 @@ def check_name(project: str, name: str) -> str:
     Raises:
         SpecError: they don't (Pachyderm src/server/pps/server/api_server.go, validatePipelineRequest).
     """
-    longest = min(51, 58 - len(project))
+    longest = longest_name(project)
     if not _NAME.fullmatch(name) or len(name) > longest:
         raise SpecError(
             f"{name!r} can't be a Pachyderm pipeline: small letters, digits and dashes, no dash at the ends, "
             f"at most {longest} characters in project {project}; give another by s3_enabled(name=...)"
         )
     return name
+
+
+def longest_name(project: str) -> int:
+    """Characters that a pipeline's name may have in a project (validatePipelineRequest, as above)."""
+    return min(51, 58 - len(project))
+
+
+def pfs_inputs(info: pps.PipelineInfo) -> Iterator[pps.PfsInput]:
+    """What a step's pipeline reads: a cross of branches, or one."""
+    given = info.details.input
+    return (one.pfs for one in given.cross or [given])
 
 
 def branch_name(project: str, pipeline: str, repo_project: str) -> str:

@@ -6,16 +6,13 @@ api_converter.go, toApiPipelineTaskDetail): which commits they are is what stand
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.graph.model import Lineage, Node
-
-#: What follows the launcher's config in a step's command.
-_FLAG = "--executor-input"
+from kfp_pachyderm.provenance.kfp_task import is_step
 
 
 class HasRuns(Protocol):
@@ -130,14 +127,5 @@ def _steps(spec: dict[str, Any]) -> Iterator[str]:
     for one in (spec.get("root", {}), *components.values()):
         for name, task in one.get("dag", {}).get("tasks", {}).items():
             label = components.get(task.get("componentRef", {}).get("name"), {}).get("executorLabel")
-            if _is_step(executors.get(label, {}).get("container", {}).get("command", [])):
+            if is_step(executors.get(label, {}).get("container", {}).get("command", [])):
                 yield name
-
-
-def _is_step(command: list[str]) -> bool:
-    if _FLAG not in command:
-        return False
-    try:
-        return bool(json.loads(command[command.index(_FLAG) - 1])["kind"] == "step")
-    except (ValueError, TypeError, KeyError):
-        return False

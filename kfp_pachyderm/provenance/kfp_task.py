@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 #: Prefix of everything that kfp-pachyderm writes on a commit.
 PREFIX = "kfp-pachyderm/"
 RUN_KEY, TASK_KEY, SALT_KEY, ATTEMPT_KEY = (PREFIX + name for name in ("run", "task", "salt", "attempt"))
 FAILURE_KEY = PREFIX + "failure"
+#: What follows the launcher's config in a wrapped component's command.
+EXECUTOR_INPUT = "--executor-input"
+
+
+def config_text(command: Sequence[str]) -> str:
+    """The launcher's config in a wrapped component's command; "" of another command."""
+    return str(command[command.index(EXECUTOR_INPUT) - 1]) if EXECUTOR_INPUT in command else ""
+
+
+def is_step(command: Sequence[str]) -> bool:
+    """Whether it is the command of a step: snapshots and reusable components have the launcher, too."""
+    try:
+        return bool(json.loads(config_text(command))["kind"] == "step")
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 @dataclass(frozen=True)

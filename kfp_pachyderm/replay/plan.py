@@ -18,7 +18,7 @@ from kfp_pachyderm.launcher.config import InputConfig, StepConfig, loads
 from kfp_pachyderm.pachd.claims.ownership import find_pipeline
 from kfp_pachyderm.pachd.commits import commit_facts
 from kfp_pachyderm.pachd.connection.client import Pachd
-from kfp_pachyderm.pachd.pipeline_plan import KFP_PIPELINE_KEY
+from kfp_pachyderm.pachd.pipeline_plan import KFP_PIPELINE_KEY, longest_name
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.record import Hashed, StepRecord
 from kfp_pachyderm.provenance.stored_record import Stored, hashed
@@ -158,8 +158,8 @@ def _commits(record: StepRecord, one: InputConfig) -> tuple[Reference, ...]:
 
 
 def _fitting(name: str, project: str) -> str:
-    """The same pipeline's name, as far as it fits with the project's (pachd/pipeline_plan.py, check_name)."""
-    return name[: min(51, 58 - len(project))].rstrip("-")
+    """The same pipeline's name, as far as it fits with the project's."""
+    return name[: longest_name(project)].rstrip("-")
 
 
 def _pipeline_name(record: StepRecord) -> str:

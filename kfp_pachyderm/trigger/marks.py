@@ -100,7 +100,7 @@ def take(pachd: Pachd, commit: Reference, trigger: str, claim: Claim) -> bool:
     if claim.number > 1:
         emptied = metadata.EditEditKey(key=_key(trigger, claim.number - 1), value="")
         edits.append(_edit(commit, edit_key=emptied))
-    if _made(pachd, edits):
+    if made(pachd, edits):
         return True
     # the call is repeated when its answer is lost: it may be our own that is there
     found = of(pachd, commit, trigger)
@@ -129,10 +129,10 @@ def record(pachd: Pachd, commit: Reference, trigger: str, run: str, last: int) -
     add = metadata.EditAddKey(key=PREFIX + trigger + _RUN, value=run)
     gone = [metadata.EditDeleteKey(key=_key(trigger, number)) for number in range(1, last + 1)]
     edits = [_edit(commit, add_key=add), *(_edit(commit, delete_key=one) for one in gone)]
-    return run if _made(pachd, edits) else of(pachd, commit, trigger).run
+    return run if made(pachd, edits) else of(pachd, commit, trigger).run
 
 
-def _made(pachd: Pachd, edits: list[metadata.Edit]) -> bool:
+def made(pachd: Pachd, edits: list[metadata.Edit]) -> bool:
     """Whether the edits were made; False: a key was there already."""
     try:
         pachd.metadata.edit_metadata(edits=edits)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from kfp_pachyderm.errors import NotFoundError, PermanentError, RepoNotFoundError, SpecError
+from kfp_pachyderm.errors import NotFoundError, RepoNotFoundError, SpecError
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference, commit_message, is_finished, missing, repo_message
 from kfp_pachyderm.pachd.sdk import metadata, pfs
-from kfp_pachyderm.trigger.marks import PREFIX
+from kfp_pachyderm.trigger.marks import PREFIX, made
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,8 @@ def _read(pachd: Pachd, trigger: str, branch: Reference) -> Beginning | None:
 
 def _write(pachd: Pachd, trigger: str, branch: Reference, new: Beginning) -> None:
     add = metadata.EditAddKey(key=PREFIX + trigger, value=new.text())
-    edit = metadata.Edit(project=pfs.ProjectPicker(name=branch.project), add_key=add)
-    try:
-        pachd.metadata.edit_metadata(edits=[edit])
-    except PermanentError as error:
-        if "already exists" not in str(error):
-            raise
+    # one that was quicker has made the entry: it is read again
+    made(pachd, [metadata.Edit(project=pfs.ProjectPicker(name=branch.project), add_key=add)])
 
 
 def _from(pachd: Pachd, branch: Reference, start: Reference) -> Beginning:

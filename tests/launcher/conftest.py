@@ -36,10 +36,4 @@ def step(server: str, pachd: Pachd, tmp_path: Path) -> Iterator[Runner]:
     runner.folder = runner.folder / runner.name
     runner.folder.mkdir(parents=True)
     yield runner
-    for process in runner.processes:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe:
-                pipe.close()
+    runner.kill_all()

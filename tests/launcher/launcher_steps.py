@@ -122,6 +122,16 @@ class Runner:
         print(out, err)
         return Ended(process.returncode, out, err, self.folder)
 
+    def kill_all(self) -> None:
+        """Leaves no step behind that a test did not wait for."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
+
     def iteration(self, salt: str) -> Runner:
         """The same KFP task again, as an iteration of a loop that KFP's backend runs."""
         folder = self.folder.parent / "run-id" / self.name / salt

@@ -37,7 +37,4 @@ def step(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         runner.folder = runner.folder / runner.name
         runner.folder.mkdir(parents=True)
         yield runner
-        for process in runner.processes:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+        runner.kill_all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from concurrent.futures import Future
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError, PermanentError, PipelineNotOwnedError
@@ -16,6 +15,7 @@ from kfp_pachyderm.pachd.pipeline_plan import (
     ClaimedInput,
     PipelinePlan,
     message,
+    pfs_inputs,
     users,
 )
 from kfp_pachyderm.pachd.references import repo_message, repo_picker
@@ -95,13 +95,8 @@ def _other_user(plan: PipelinePlan, info: pps.PipelineInfo) -> str:
 
 def new_claims(plan: PipelinePlan, info: pps.PipelineInfo | None) -> tuple[ClaimedInput, ...]:
     """The plan's inputs whose claim branch the pipeline does not read yet."""
-    read = set(_branches(info.details.input)) if info else set()
+    read = {(one.project, one.repo, one.branch) for one in pfs_inputs(info)} if info else set()
     return tuple(one for one in plan.inputs if (one.commit.project, one.commit.repo, one.branch) not in read)
-
-
-def _branches(given: pps.Input) -> Iterator[tuple[str, str, str]]:
-    for one in given.cross or [given]:
-        yield one.pfs.project, one.pfs.repo, one.pfs.branch
 
 
 def _foreign_branch(pachd: Pachd, claims: tuple[ClaimedInput, ...]) -> str:
