@@ -95,7 +95,8 @@ test-cluster: .venv/.dev  ## a step on a real one-node Kubernetes; needs root, b
 KFP    ?= 2.17
 COMPAT ?= .venv/compat-$(notdir $(PYTHON))-kfp-$(KFP)
 # What is left out is not the package: manifests, the matrix of clients, the repository's own rules, faults.
-CORE   := adapter authoring cli components embedded holder launcher local openlineage pachyderm_facade provenance runtime s3 samples share spec
+CORE   := adapter authoring cli components doctor embedded forward gc holder kfp_pipelines launcher local \
+	openlineage pachd protocol provenance replay runtime s3 samples share trigger
 
 .PHONY: compat
 compat:  ## the suite's core with another Python and another kfp: PYTHON=python3.13 KFP=2.14
