@@ -22,6 +22,7 @@ from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.store.view import StoreView
 from kfp_pachyderm.protocol import file_hash
+from tests.waiting import wait_for
 
 _NAMES = st.sampled_from(["/a", "/a-b", "/b", "/dir/a", "/dir/b", "/dir/deep/c", "/e/f", "/z"])
 _DATA = st.one_of(
@@ -185,7 +186,7 @@ def test_a_stream_that_breaks_off_leaves_no_file(store):
     changes.add("/b", random.Random(1).randbytes(3 * 2**20))
     changes.settle()
     changes.add("/c", b"2" * 5 * 2**20)
-    assert list(store.chunks.folder.rglob("*.tmp"))
+    wait_for(lambda: list(store.chunks.folder.rglob("*.tmp")), "the file that another thread writes")
     del changes
     store.chunks.close()
     gc.collect()
