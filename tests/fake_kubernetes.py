@@ -105,10 +105,11 @@ class FakeKubernetes:
         return done.result(PATIENCE)
 
     async def _cut(self) -> int:
-        handlers = list(self.open)
-        for one in handlers:
-            one.ws_connection.stream.close()
-        return len(handlers)
+        # tornado takes a handler's connection away when the client has closed it, before on_close is called
+        connections = [one.ws_connection for one in self.open if one.ws_connection]
+        for one in connections:
+            one.stream.close()
+        return len(connections)
 
     def kubeconfig(self, folder: Path, token: str = TOKEN) -> Path:
         """A file that leads here."""

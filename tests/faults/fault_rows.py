@@ -14,6 +14,8 @@ from tests.faults.fault_trial import BEFORE, LEASE, RUNNING, TOLD, WRITING, WRIT
 LONG = LEASE + 0.2
 Inject = Callable[[Trial], None]
 SERVER_LEASE = 30.0
+#: pachd can't be reached: gRPC says which only if it has found out before the call's deadline.
+GONE = "UNAVAILABLE|DEADLINE_EXCEEDED"
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _losses() -> list[Row]:
         def inject(trial: Trial) -> None:
             trial.at(when, lambda: trial.kill_server(None))
 
-        return _failed("SIGKILL of the server, for ever", when, inject, "UNAVAILABLE", own_server=True)
+        return _failed("SIGKILL of the server, for ever", when, inject, GONE, own_server=True)
 
     at_the_end = "ReplaceWorkerAtTheEnd"
     return [
@@ -151,7 +153,7 @@ def _cuts() -> list[Row]:
         _cut(pachd, "pachd", long, LONG),
         _cut(pachd, "pachd", "30 s, lease 30 s", 30.0),
         _cut(pachd, "pachd", "for ever", None, step="1", message="was told so, but pachd does not say"),
-        _cut(pachd, "pachd", "for ever", None, BEFORE, **failed, message="UNAVAILABLE|DEADLINE_EXCEEDED"),
+        _cut(pachd, "pachd", "for ever", None, BEFORE, **failed, message=GONE),
         _cut(holder, "holder", once, 1.0),
         _failed(
             f"network cut between {holder}, {long}",
