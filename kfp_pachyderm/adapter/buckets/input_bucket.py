@@ -82,8 +82,7 @@ class InputBucket:
         if not key or not (self._encoded or _plain(key)):
             return None
         if self._listing is not None or (not self._encoded and set(key) & _GLOBS):
-            # InspectFile takes a path with these characters for a glob and refuses it; a listing has every
-            # file
+            # the listing compares exact names; GetFile takes a path with these characters for a glob
             return self._loaded().get(key)
         found = self._sidecar.remote().inspect(self.commit, "/" + key)
         return self._stored(found) if found else None
