@@ -62,8 +62,9 @@ def _kept_whole(target: FileIO, piece: bytes) -> bool:
 
 
 class ReadCache:
-    """Extents (ranges of files) on disk; the least recently used ones are removed first. Safe for many
-    threads.
+    """Keeps extents (ranges of files) on disk, and removes the least recently used ones first.
+
+    It is safe for many threads.
 
     Args:
         folder: a folder private to the step, made if it is missing.

@@ -59,8 +59,7 @@ def inspect(pachd: Pachd, commit: Reference) -> CommitFacts:
 
 
 def walk(pachd: Pachd, start: Reference, down: bool, depth: int) -> Iterator[CommitFacts]:
-    """Yields the commits in a commit's provenance, or with `down` in its subvenance; without the commit
-    itself.
+    """Yields the commits in a commit's provenance, or with `down` in its subvenance, without itself.
 
     Pachyderm goes at most 1,000 levels deep and gives at most 10,000 commits (src/internal/pfsdb/common.go,
     defaultGraphOptions). It stops at the first repo that the caller may not read.
