@@ -51,7 +51,7 @@ def _dataclasses_when_used() -> Iterator[None]:
     """Within the block, `@dataclass` on a message class is postponed until its first message is made."""
     original = dataclasses.dataclass
     if "__init__" in vars(betterproto.Message):
-        yield  # another version of betterproto, with an `__init__` of its own: nothing is postponed
+        yield  # another betterproto
         return
     betterproto.Message.__init__ = _first_init
 

@@ -1,4 +1,4 @@
-"""Large objects go to Pachyderm, though into no commit, before the client has sent their end."""
+"""Large objects are in Pachyderm, though in no commit, while their end is still being written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LARGE = 8 * 2**20
 
 
 def cut(content: bytes) -> list[int]:
-    """The sizes of a content's segments, if each segment is one chunk."""
+    """Sizes of its segments when each is one chunk."""
     ends = FileHash().update(content)
     return [end - start for start, end in pairwise([0, *ends, *{len(content)} - {*ends}])]
 
@@ -64,7 +64,7 @@ def test_the_content_has_several_segments() -> None:
 
 
 class Steps:
-    """A step's adapter in this process, with a record of its calls to Pachyderm."""
+    """A step's adapter in this process, and what it asks of Pachyderm."""
 
     def __init__(self, pachyderm: Pachyderm, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._pachyderm, self.commit = pachyderm, pachyderm.open_commit()
@@ -111,7 +111,7 @@ def steps(pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def begun(steps: Steps, length: int) -> HTTPConnection:
-    """Begins a PUT of the object "a/b", whose content is sent later."""
+    """A PUT of the object "a/b", whose content is still to come."""
     url = urlsplit(steps.s3.generate_presigned_url("put_object", {"Bucket": "out", "Key": "a/b"}))
     client = HTTPConnection(url.netloc, timeout=PATIENCE)
     client.putrequest("PUT", f"{url.path}?{url.query}")
@@ -169,7 +169,7 @@ def test_a_copy_has_its_own_name(steps: Steps) -> None:
 
 
 def upload(steps: Steps, contents: dict[int, bytes]) -> dict[str, str]:
-    """Begins a multipart upload, and writes these parts in this order."""
+    """A multipart upload of these parts, written in this order."""
     names = {"Bucket": "out", "Key": "m"}
     names["UploadId"] = steps.s3.create_multipart_upload(**names)["UploadId"]
     for number, part in contents.items():

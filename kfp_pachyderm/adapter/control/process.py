@@ -20,7 +20,7 @@ from kfp_pachyderm.adapter.control.spawn import spawn
 
 __all__ = ["AdapterConfig", "AdapterProcess", "Flushed", "Progress", "Told"]
 
-#: Called with a flush's progress several times a second.
+#: Takes how far a flush is, now and then.
 Told = Callable[[Progress], None]
 
 _ENDING = 2.0
@@ -89,7 +89,7 @@ class AdapterProcess:
         self.close()
 
     def close(self) -> None:
-        """Ends the process; objects that have not been flushed are lost."""
+        """Ends the process; what has not been flushed is gone."""
         assert self._process.stdin
         assert self._process.stdout
         with contextlib.suppress(BrokenPipeError):

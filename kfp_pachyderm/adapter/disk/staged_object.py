@@ -1,7 +1,7 @@
 """A large object that goes to Pachyderm in file sets. Sending begins while the client still uploads it.
 
-A file set is in no commit until it is added to one, and Pachyderm forgets it after ten minutes otherwise
-(Pachyderm src/server/pfs/server/server_file.go, createFileSet). So an upload that breaks off or fails its
+A file set is in no commit until it is added to one, and is forgotten after ten minutes otherwise
+(Pachyderm src/server/pfs/server/server_file.go, createFileSet): an upload that breaks off or fails its
 checksum leaves nothing in the output.
 """
 

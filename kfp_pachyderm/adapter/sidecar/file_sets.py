@@ -12,10 +12,10 @@ from kfp_pachyderm.adapter.sidecar.grpc_calls import SERVICE, send, told
 from kfp_pachyderm.protocol import pfs_messages
 from kfp_pachyderm.protocol.pfs_messages import CommitName
 
-#: Seconds that Pachyderm keeps a composed file set. Pachyderm allows three times as many
+#: Seconds that one is kept without anybody's asking: a third of the longest that Pachyderm takes
 #: (src/server/pfs/server/server.go, maxTTL).
 _KEPT = 600
-#: Seconds that making a file set may take: one that hangs must not keep others from being sent.
+#: Seconds that making one may take: what hangs must not keep others from being sent.
 _LONGEST = 600.0
 
 
@@ -84,8 +84,7 @@ class FileSets:
 
     def _take(self, name: CommitName, made: list[str], until: float) -> None:
         with told():
-            # Composed, the segments are one file set. Otherwise each read of the file would put them
-            # together, and finishing the commit would do so again.
+            # put together they are one file again: every look at it would do that, and finishing once more
             request = pfs_messages.compose_file_sets(made, _KEPT)
             whole = (
                 pfs_messages.file_set_id(self._ask(self._compose, request, until)) if made[1:] else made[0]

@@ -39,11 +39,8 @@ def inspect_owned(
 
     Args:
         pachd: the connection.
-        plan: the pipeline that the step wants.
-        looked: the result of `find_pipeline`, if it has been called already; None: it is called here.
-
-    Returns:
-        The pipeline; None if it does not exist yet.
+        plan: what it is going to be.
+        looked: what `find_pipeline` says, where it has been asked already.
 
     Raises:
         PipelineNotOwnedError: the pipeline, a repo of its name or a claim branch exists and was not made by

@@ -34,7 +34,7 @@ class TakenError(Exception):
 
 
 def turns(pachd: Pachd, plan: PipelinePlan) -> Turns:
-    """Lists the pipeline's turns; none if nobody has made one yet, or there is no such pipeline."""
+    """The pipeline's turns as they are now; none: nobody has made one yet, or there is no such pipeline."""
     repo = repo_message(plan.project, plan.name)
     try:
         every = [one.branch.name for one in pachd.pfs.list_branch(repo=repo)]
@@ -93,10 +93,7 @@ def job_in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> 
 
 
 def job_of(pachd: Pachd, plan: PipelinePlan, own: str) -> str | None:
-    """Returns the ID of the job that was made with the turn `own`, while it is the pipeline's newest job.
-
-    It returns None if there is no such turn any more, or never was.
-    """
+    """The ID of the job that was made with this turn, as long as the pipeline has no later one."""
     if own not in turns(pachd, plan):
         return None
     name = message(plan.project, plan.name)
