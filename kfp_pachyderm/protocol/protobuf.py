@@ -57,7 +57,7 @@ def read_varint(data: memoryview, at: int) -> tuple[int, int]:
 def views(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """Yields each field of a message, without copying contents.
 
-    Returns:
+    Yields:
         For each field its number, its integer value (0 for a length-delimited field), and its bytes (empty
         for a varint field).
 
@@ -80,7 +80,7 @@ def views(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yields each field of a message.
 
-    Returns:
+    Yields:
         For each field its number, and an int for a varint field, else bytes: of a text, a message, or a
             number
         of fixed size.
