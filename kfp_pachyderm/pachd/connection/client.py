@@ -86,11 +86,11 @@ class _Channel:
 
     Args:
         channel: the gRPC channel.
-        address: pachd's URL, for error messages.
-        timeout: the timeout of one call, in seconds.
-        again: seconds for which a call that is safe to repeat is tried again after errors that may pass.
-        told: as of `repeated`.
-        options: further arguments of every gRPC call.
+        address: its URL, for errors.
+        timeout: seconds for one call.
+        again: seconds in which a call that does no harm twice is tried again.
+        told: as `repeated` takes it.
+        options: of every call.
     """
 
     def __init__(
@@ -169,12 +169,12 @@ class Pachd:
     Args:
         address: pachd's address.
         channel: an open channel to share; None: a new one.
-        timeout: the timeout of each call, in seconds.
-        transaction_id: the transaction that every call joins; "": none.
-        wait: whether a call waits, up to its timeout, for a connection that is down.
-        grace: seconds that pachd may be unreachable before waits give up.
-        again: seconds for which a call that is safe to repeat is tried again after errors that may pass.
-        told: the errors that the user has been told; None: none yet.
+        timeout: seconds for each call.
+        transaction_id: the transaction that every call joins.
+        wait: whether a call waits, as long as its timeout, for a connection that is down.
+        grace: seconds that it may be away before what needs it gives up.
+        again: seconds in which a call that does no harm twice is tried again when what fails may pass.
+        told: what the user has heard of calls that fail; None: nothing yet.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class Pachd:
         return self._same(seconds, self._transaction_id, min(seconds, self.grace))
 
     def within(self, transaction_id: str) -> Pachd:
-        """Returns the same connection with every call in the transaction. No call is retried."""
+        """The same connection, every call joining the transaction; none is made twice."""
         return self._same(self._timeout, transaction_id, 0.0)
 
     def _same(self, timeout: float, transaction_id: str, again: float) -> Pachd:

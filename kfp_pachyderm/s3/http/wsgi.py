@@ -115,7 +115,7 @@ def _close(body: object) -> None:
 
 
 def application(handle: Callable[[S3Request], Response]) -> WSGIApplication:
-    """Makes a WSGI application of `handle`, which answers a request or raises `S3Error`."""
+    """A WSGI application around `handle`, which may raise `S3Error`."""
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = _answer(handle, environ)
