@@ -62,11 +62,11 @@ class Crashes:
             self._image in text or ("image" in text.lower() and _bare(self._image) in text)
             for text in self._seen
         )
-        return f"{said}; the image {self._image!r} can't be had there: {self._advice}" if named else said
+        return f"{said}; the cluster can't pull the image {self._image!r}: {self._advice}" if named else said
 
 
 _OURS = (
-    "it is that of the step's holder, any image with Python 3; set another for this step by "
+    "it is the image of the step's holder, which needs Python 3; set another for this step by "
     "s3_enabled(holder=HolderOptions(image=...)), for all steps of the namespace by the key holder_image of "
     "its ConfigMap kfp-pachyderm, or by the step's variable KFP_PACHYDERM_HOLDER_IMAGE"
 )
