@@ -102,7 +102,7 @@ class _Look:
         return len(begun) == len(self._files) and all(map(is_, begun, self._files))
 
     def take(self, files: tuple[SpoolFile, ...]) -> None:
-        """Hashes the content that is new. Only the last file may still grow.
+        """Looks through what is new; only the last file may still grow.
 
         Raises:
             ImportError: numpy is not installed.

@@ -168,11 +168,7 @@ class _Reasons:
         return times(self._seen) or "the worker"
 
     def look(self, info: pps.JobInfo) -> None:
-        """Tells what the job waits for.
-
-        Raises:
-            JobFailedError: its pipeline can't run.
-        """
+        """Says what the job waits for; fails when its pipeline can't run."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _LOOK_EVERY
