@@ -1,4 +1,4 @@
-"""For all tests: what a busy machine makes slow is not wrong."""
+"""Settings of all tests: none fails because a busy machine is slow."""
 
 from __future__ import annotations
 

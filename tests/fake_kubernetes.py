@@ -1,8 +1,8 @@
-"""As much of a Kubernetes API server as a port-forward needs: services, pods, and their ports by websocket.
+"""The part of a Kubernetes API server that a port-forward needs: services, pods, ports by websocket.
 
 The websocket speaks v4.channel.k8s.io as the kubelet does (Kubernetes pkg/kubelet/cri/streaming/portforward/
-websocket.go): for each port a data and an error channel, which both begin with the port's number; a closed
-port is an error, and the end of the connection; a pod that closes its side ends the websocket.
+websocket.go). Each port has a data channel and an error channel, which both begin with the port's number. A
+closed port is an error, which ends the connection. A pod that closes its side ends the websocket.
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ class Pod:
 
 @dataclass
 class FakeKubernetes:
-    """What is in the cluster, and what the tests see and do of it.
+    """The cluster's services and pods, the faults that tests set, and the requests that arrived.
 
     Attributes:
         pods: service → its pods.
-        service_ports: service → its ports, as the API has them; none: headless.
-        find: a service that is not in `pods`: its pod, if there is one.
-        refused: an HTTP status for all port-forwards; 0: none.
-        hidden: an HTTP status for services and pods; 0: none.
-        forwards: "pod:port" of each port-forward that was asked for.
-        seen: the Authorization of each request.
+        service_ports: service → its ports, as the API has them; a service without entry is headless.
+        find: returns the pod of a service that is not in `pods`, None if there is none.
+        refused: the HTTP status that answers all port-forwards; 0: they work.
+        hidden: the HTTP status that answers requests for services and pods; 0: they work.
+        forwards: "pod:port" of each port-forward that was requested.
+        seen: the Authorization header of each request.
     """
 
     pods: dict[str, list[Pod]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class FakeKubernetes:
         return next((one for every in self.pods.values() for one in every if one.name == name), None)
 
     def cut(self) -> int:
-        """Breaks every open connection, with no word of farewell; how many there were."""
+        """Breaks every open connection without a close frame, and returns their number."""
         assert self.loop
         done = asyncio.run_coroutine_threadsafe(self._cut(), self.loop)
         return done.result(PATIENCE)
@@ -112,7 +112,7 @@ class FakeKubernetes:
         return len(connections)
 
     def kubeconfig(self, folder: Path, token: str = TOKEN) -> Path:
-        """A file that leads here."""
+        """Writes a kubeconfig file that leads to this server."""
         cluster: dict[str, Any] = {"server": self.url}
         if self.authority:
             ca = folder / "kubernetes-ca.crt"
@@ -235,7 +235,7 @@ class _Forward(WebSocketHandler):
 
 @contextmanager
 def fake_kubernetes(tls: bool = True) -> Iterator[FakeKubernetes]:
-    """A running one."""
+    """Runs a fake Kubernetes API server."""
     cluster = FakeKubernetes()
     context = None
     if tls:

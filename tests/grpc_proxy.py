@@ -1,4 +1,4 @@
-"""A gRPC proxy that ends TLS in front of an embedded Pachyderm and remembers which calls were made."""
+"""A gRPC proxy that terminates TLS in front of an embedded Pachyderm, and records the calls."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import trustme
 
 
 class Proxy(grpc.GenericRpcHandler):
-    """Hands every call on as it is.
+    """Passes every call on unchanged.
 
     Args:
-        target: "host:port" of the server behind.
+        target: "host:port" of the server behind it.
 
     Attributes:
-        calls: names of the calls that were made, without their service.
-        refused: names of the calls that it does not know.
-        address: what clients are given, once it is open.
+        calls: the names of the calls that were made, without their service.
+        refused: the names of calls that it answers with UNIMPLEMENTED.
+        address: the address for clients, once it is open.
     """
 
     def __init__(self, target: str) -> None:

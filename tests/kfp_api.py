@@ -1,4 +1,4 @@
-"""As much of KFP's API server as `kfp.Client` calls: experiments, pipelines with versions, runs, by HTTP.
+"""The part of KFP's API server that `kfp.Client` calls: experiments, pipelines with versions, runs, by HTTP.
 
 Follows the protocol of KFP 2.17: backend/api/v2beta1/*.proto through grpc-gateway (names in snake_case, empty
 fields left out: backend/src/apiserver/common/utils.go, CustomMarshaler). It runs nothing: a run stays PENDING
@@ -26,23 +26,23 @@ Hook = Callable[[dict[str, Any]], None]
 
 
 class HangUp(Exception):
-    """What a hook raises to have the connection closed without an answer."""
+    """A hook raises it to close the connection without an answer."""
 
 
 class KfpApi:
     """A server on a free port of 127.0.0.1; a context manager.
 
     Args:
-        token: what clients have to show; "": nothing.
-        multi_user: what healthz says.
+        token: the token that clients must send; "": none.
+        multi_user: whether healthz reports multi-user mode.
 
     Attributes:
         url: its address.
-        store: what it has: runs, experiments, pipelines.
-        before_create: called with a run that is to be made, after it was found right.
+        store: its runs, experiments and pipelines.
+        before_create: called with a valid run before it is made.
         after_create: called with a run that was made, before the client is answered. Both may wait, and raise
             `Refused` or `HangUp`.
-        requests: method and path of all requests, in the order in which they came.
+        requests: method and path of all requests, in the order of their arrival.
     """
 
     def __init__(self, token: str = "", multi_user: bool = False) -> None:
@@ -65,8 +65,8 @@ class KfpApi:
         return list(self.store.runs.values())
 
     def wait_until_quiet(self) -> None:
-        """Returns when all that clients which are gone had sent has been done."""
-        # connections are accepted in their order: when this one is, those before have been
+        """Waits until all requests of clients that have ended are done."""
+        # connections are accepted in order, so earlier ones have been accepted before this one
         with socket.create_connection(("127.0.0.1", self._server.server_port), PATIENCE) as last:
             last.sendall(b"GET /apis/v2beta1/healthz HTTP/1.0\r\n\r\n")
             while last.recv(2**16):
@@ -104,7 +104,7 @@ class _Server(ThreadingHTTPServer):
             self.open -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that is gone is nothing to tell."""
+        """Ignores clients that have closed their connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):

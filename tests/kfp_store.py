@@ -1,4 +1,4 @@
-"""What KFP's API server keeps, and how it lists it; for tests/kfp_api.py.
+"""The data of KFP's API server, and its lists with filters, for tests/kfp_api.py.
 
 Follows KFP 2.17: backend/src/apiserver/{resource/resource_manager.go, list/list.go, filter/filter.go,
 template/v2_template.go}.
@@ -48,8 +48,8 @@ class Refused(Exception):
     """A request that KFP answers with an error.
 
     Args:
-        code: of gRPC.
-        text: its message.
+        code: the gRPC status code.
+        text: the error's message.
     """
 
     def __init__(self, code: int, text: str) -> None:
@@ -88,7 +88,7 @@ class KfpStore:
         return {}
 
     def set_state(self, run_id: str, state: str) -> None:
-        """What the persistence agent does."""
+        """Sets a run's state, as KFP's persistence agent does."""
         with self._lock:
             self.one("runs", run_id)["state"] = state
 
@@ -120,10 +120,10 @@ class KfpStore:
         return self._kept("pipeline_versions", given)
 
     def checked_run(self, given: Thing) -> Thing:
-        """The run as it would be made.
+        """Checks a run that is to be made, and completes it.
 
         Raises:
-            Refused: it is not right.
+            Refused: the run is not valid.
         """
         if not given.get("display_name"):
             raise Refused(13, "Run name cannot be empty")
@@ -150,7 +150,7 @@ class KfpStore:
         return {name: value for name, value in thing.items() if value not in ("", None)}
 
     def listed(self, kind: str, query: dict[str, str], **only: str) -> Thing:
-        """A page of what passes the filter."""
+        """Returns a page of the items that match the filter."""
         with self._lock:
             found = [one for one in self._kinds[kind].values() if _passes(one, kind, query, only)]
             found = _sorted(found, kind, query.get("sort_by", ""))
@@ -208,6 +208,6 @@ def _sorted(things: list[Thing], kind: str, by: str) -> list[Thing]:
     name, _, order = by.partition(" ")
     if not name:
         return things
-    # of things of one second the later one is the later one in the dict, too
+    # items made within one second have their order in the dict
     found = sorted(things, key=lambda one: str(one.get(name, "")))
     return list(reversed(found)) if order == "desc" else found

@@ -1,4 +1,4 @@
-"""What `make test` leaves out, so that it stays well under half an hour; `make test-all` runs it."""
+"""Marks tests that `make test` leaves out to stay well under half an hour; `make test-all` runs them."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import pytest
 
 ALL = bool(os.environ.get("KFP_PACHYDERM_TEST_ALL"))
 
-#: Of tests that take long and whose kind `make test` has by another one.
+#: Marks a test that takes long, while a shorter test in `make test` covers the same.
 long = pytest.mark.skipif(not ALL, reason="takes long; make test-all")

@@ -1,4 +1,4 @@
-"""Other hosts than this one: network namespaces where they can be made (as root), else loopback addresses."""
+"""Other hosts for tests: network namespaces where they can be made (as root), else loopback addresses."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ class Host:
 
     Args:
         address: its IP address.
-        prefix: what a command that is to run there begins with.
+        prefix: the beginning of a command line that runs a command on that host.
     """
 
     address: str
     prefix: tuple[str, ...] = ()
 
     def command(self, *argv: object) -> list[str]:
-        """The command that runs the arguments there."""
+        """Returns the command line that runs these arguments on that host."""
         return [*self.prefix, *map(str, argv)]
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """Several.
+    """This host and others.
 
     Args:
-        here: the address by which the others reach this one.
-        others: the others.
-        apart: whether they have networks of their own; else they are addresses of this one.
+        here: the address by which the other hosts reach this one.
+        others: the other hosts.
+        apart: whether they have networks of their own; else they are loopback addresses of this host.
     """
 
     here: str
@@ -48,7 +48,7 @@ class Hosts:
 
 @contextmanager
 def other_hosts(count: int) -> Iterator[Hosts]:
-    """As many others, gone at the end."""
+    """Makes the given number of other hosts, and removes them at the end."""
     with ExitStack() as stack:
         try:
             found = stack.enter_context(_namespaces(count))
@@ -91,7 +91,7 @@ def _namespaces(count: int) -> Iterator[Hosts]:
 
 
 def _check_way(host: Host, here: str) -> None:
-    """Raises where a firewall lets nothing through."""
+    """Raises if a firewall blocks connections between the hosts."""
     reach = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)"
     with socket.create_server((here, 0)) as server:
         argv = (sys.executable, "-S", "-c", reach, here, server.getsockname()[1])

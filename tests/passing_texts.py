@@ -1,4 +1,4 @@
-"""Answers as pachd gives them as UNKNOWN, whole, one for each thing that a row of the table names."""
+"""Whole texts of pachd's UNKNOWN errors: one for each alternative in the table of transient errors."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ SAMPLES = (
     "task was deleted while waiting for results",
 )
 
-#: Answers that stay what they are.
+#: Texts of errors that are not transient.
 LASTING = (
     'pipeline "edges" already exists',
     'ERROR: duplicate key value violates unique constraint "repos_pkey" (SQLSTATE 23505)',

@@ -1,4 +1,4 @@
-"""What a program wrote to a terminal."""
+"""Reads what a program wrote to a terminal."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tests.waiting import PATIENCE
 
 
 def read_line(terminal: int) -> str:
-    """All that has come by the first line's end; the kernel hands it on in pieces.
+    """Reads until the end of the first line has arrived; the kernel passes output on in pieces.
 
     Args:
-        terminal: the file descriptor of the terminal's other side.
+        terminal: the file descriptor of the pseudo-terminal's master side.
     """
     text = b""
     while not text.endswith(b"\n"):

@@ -1,6 +1,6 @@
-"""How tests wait: for a condition, and for so long that only what never comes is missed.
+"""Tests wait for a condition, with a timeout so long that only a condition that never holds reaches it.
 
-No test measures speed by a deadline: a busy machine makes all of them late.
+No test measures speed by a timeout: on a busy machine everything is late.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-#: Seconds after which what a test waits for is taken to never come; below pytest's own limit for a test.
+#: Seconds after which a test gives up waiting; below pytest's own limit for a test.
 PATIENCE = 600.0
 
 
 def wait_for(condition: Callable[[], Any], what: str = "a condition") -> Any:
-    """Looks again and again until the condition holds; what it was.
+    """Calls the condition again and again until it holds, and returns its value.
 
     Raises:
-        AssertionError: it did not come.
+        AssertionError: the condition did not hold in time.
     """
     until, pause = time.monotonic() + PATIENCE, 0.005
     while not (found := condition()):

@@ -1,4 +1,4 @@
-"""An embedded Pachyderm with auth on for whole pipelines: root puts the data, a robot runs the steps."""
+"""An embedded Pachyderm with auth on, for whole pipelines: root puts the data, a robot runs the steps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.embedded.embedded_auth import ROOT, Office, server
 
 
 class GuardedPachyderm(Pachyderm):
-    """What the fixture `pachyderm` is, with auth on; `client` and `put` are root's.
+    """The same as the fixture `pachyderm`, with auth on; `client` and `put` act as root.
 
     Args:
         running: the Pachyderm that the steps of this process use.
-        office: what root can do for the others.
-        robot: whose token the steps have; it has no role but those that `allow` gives.
+        office: root's administration of users and roles.
+        robot: the user whose token the steps have. It has only the roles that `allow` gives.
     """
 
     def __init__(self, running: local.LocalPachyderm, office: Office, robot: str) -> None:
@@ -28,7 +28,7 @@ class GuardedPachyderm(Pachyderm):
         self.office, self.robot = office, robot
 
     def allow(self, **roles: str) -> None:
-        """Roles of the robot on projects, which are made when missing: `vision="projectWriter"`."""
+        """Gives the robot roles on projects (`vision="projectWriter"`), and makes missing projects."""
         for name, role in roles.items():
             project = pfs.Project(name=name)
             if not self.client.pfs.project_exists(project):
@@ -36,7 +36,7 @@ class GuardedPachyderm(Pachyderm):
             self.office.bind(self.robot, name, role)
 
     def put_for(self, role: str, repo: str, files: Mapping[str, bytes | str]) -> str:
-        """`put`, and the robot's role on that repo."""
+        """Puts a file as `put` does, and gives the robot a role on its repo."""
         commit = self.put(repo, files)
         self.office.bind(self.robot, commit.partition("@")[0], role)
         return commit
@@ -44,7 +44,7 @@ class GuardedPachyderm(Pachyderm):
 
 @contextmanager
 def guarded_pachyderm(folder: Path) -> Iterator[GuardedPachyderm]:
-    """Runs one on a folder; the steps of this process, and its children's, are the robot's."""
+    """Runs a guarded Pachyderm on a folder. Steps of this process, and of its children, run as the robot."""
     root = {"KFP_PACHYDERM_ROOT_TOKEN": ROOT}
     with server(folder, "--auth", **root) as address, pytest.MonkeyPatch.context() as env:
         office = Office(address)

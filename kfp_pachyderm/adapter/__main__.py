@@ -1,4 +1,4 @@
-"""`python -m kfp_pachyderm.adapter`: the step waits for it."""
+"""`python -m kfp_pachyderm.adapter` runs the adapter's process. The step waits until it answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 from kfp_pachyderm.fast_import import uncollected
 
 if __name__ == "__main__":
-    # a terminal's Ctrl-C is for the launcher
+    # a terminal sends Ctrl-C to both processes; the launcher handles it, and ends this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with uncollected():
         from kfp_pachyderm.adapter.control.commands import main

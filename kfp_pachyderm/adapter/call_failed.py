@@ -1,4 +1,4 @@
-"""How calls to Pachyderm fail."""
+"""The error of a call from the adapter to Pachyderm."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ class CallFailedError(Exception):
     """A call to Pachyderm failed.
 
     Args:
-        words: what it answered.
-        temporary: whether the same call may work a moment later.
+        words: Pachyderm's answer, as text for the user.
+        temporary: whether the same call may succeed later.
     """
 
     def __init__(self, words: str, temporary: bool) -> None:

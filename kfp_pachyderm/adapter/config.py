@@ -1,4 +1,4 @@
-"""What the launcher tells the adapter, and what it gets back. Standard library only."""
+"""The messages between launcher and adapter: configuration, progress, result. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """One step's buckets and where their content lies.
+    """One step's buckets, and how the adapter reaches their commits.
 
     Args:
-        sidecar: the job's sidecar, "grpc://host:port".
-        pachd: pachd's address, taken when the sidecar's port is closed.
-        token: the job's token, "" with auth off.
+        sidecar: address of the sidecar's PFS, "grpc://host:port".
+        pachd: pachd's address. The adapter uses it when it can't connect to the sidecar.
+        token: the job's Pachyderm token, "" with auth off.
         inputs: bucket → the commit that it is pinned to.
         output: the open output commit, None for a step without output bucket.
-        aliases: further bucket names → bucket.
-        access_key: the only one that is accepted, made by the launcher for this step.
-        secret_key: belongs to it.
+        aliases: further bucket name → bucket.
+        access_key: the only access key that the endpoint accepts; the launcher makes one for each step.
+        secret_key: the secret key of `access_key`.
         spool: a private folder of the step.
         authority: PEM text of the certificate authority of pachd's address; "": the system's.
-        spool_limit: bytes of objects that the spool takes; the cache of what is read takes a quarter of that.
+        spool_limit: bytes of objects that the spool takes; the cache of input files takes at most a quarter
+            of that in addition.
         encoded: the buckets whose keys are encoded in Pachyderm (`adapter.encoding`).
-        share: whether it is to be shared with other hosts: then only Signature Version 4 will do.
-        sidecar_s3: its S3, "http://host:port", taken where neither the sidecar's gRPC nor pachd is open.
+        share: whether the endpoint will be shared with other hosts. It then accepts Signature Version 4 only.
+        sidecar_s3: address of the sidecar's S3, "http://host:port". The adapter uses it when it can connect
+            to neither the sidecar's gRPC nor pachd.
         verify: "content", or "size" for comparing names and sizes alone.
     """
 
@@ -48,7 +50,7 @@ class AdapterConfig:
     share: bool = False
 
     def encodes(self) -> frozenset[CommitName]:
-        """The commits of those buckets."""
+        """The commits of the buckets in `encoded`."""
         commits = {**self.inputs, "out": self.output}
         return frozenset(commit for name in self.encoded if (commit := commits.get(name)))
 
@@ -58,11 +60,11 @@ class AdapterConfig:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a flush is.
+    """How much of the output has been sent to Pachyderm.
 
     Args:
         sent: bytes that have been sent.
-        total: bytes of all files.
+        total: bytes of all files of the output bucket.
     """
 
     sent: int
@@ -71,7 +73,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Flushed:
-    """What is in the output commit, verified.
+    """The result of a flush: the output commit's files, verified.
 
     Args:
         objects: number of files.

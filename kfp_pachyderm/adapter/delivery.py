@@ -1,4 +1,7 @@
-"""From the spool into the output commit: few ModifyFile streams, some beside the step's work; then a look."""
+"""Delivery: sends objects from the spool into the output commit, and verifies that the commit holds them.
+
+Few ModifyFile streams carry the objects. Some are sent early, while the user's code still runs.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,11 @@ from kfp_pachyderm.protocol.pfs_messages import CommitName
 
 log = logging.getLogger(__name__)
 
-#: One stream is applied as a whole; a failed one is sent again, so it should not be endless.
+#: Limits of one stream. Pachyderm applies a stream as a whole, and a failed one is sent again from its start.
 _STREAM_BYTES = 2 * 2**30
 _STREAM_FILES = 20_000
-#: Every stream makes the commit slower, so an early one should be worth it, and its objects untouched.
+#: The more streams a commit has, the slower it gets. So an early stream needs this many bytes, of
+#: objects that the user's code has not changed for this long.
 _EARLY_BYTES = 64 * 2**20
 _QUIET = timedelta(seconds=2)
 _LOOK = 1.0
@@ -38,7 +42,7 @@ T = TypeVar("T")
 
 
 def batches(files: list[Stored]) -> Iterator[list[Stored]]:
-    """The files in as few streams as their size allows."""
+    """Splits the files into as few batches, one stream each, as the limits allow."""
     batch: list[Stored] = []
     size = 0
     for file in files:
@@ -57,13 +61,13 @@ def _names(keys: list[str]) -> str:
 
 
 class WriteBack:
-    """Sends the output bucket's files.
+    """Sends the output bucket's files to Pachyderm.
 
     Args:
-        sidecar: where to.
+        sidecar: the connection to the job's commits.
         output: the open output commit.
-        bucket: what the step has written.
-        spool: tells when writes wait for room.
+        bucket: the output bucket.
+        spool: the bucket's spool; when a write waits for room in it, files are sent at once.
     """
 
     def __init__(self, sidecar: Sidecar, output: CommitName, bucket: OutputBucket, spool: Spool) -> None:
@@ -73,13 +77,13 @@ class WriteBack:
         self._spool = spool
         self._sending = threading.Lock()
         self._sent: dict[str, Stored] = {}
-        # also of streams whose fate is not known
+        # keys of every stream that was begun: one that failed may still have been applied
         self._tried: set[str] = set()
         self._evicted: set[str] = set()
         self._under_way: Remote | None = None
 
     def start(self) -> None:
-        """From now on objects that lie untouched are sent beside the step's work."""
+        """Starts the thread that sends unchanged objects while the user's code runs."""
         threading.Thread(target=self._early, name="write-back", daemon=True).start()
 
     def _early(self) -> None:
@@ -89,7 +93,7 @@ class WriteBack:
                 with self._sending:
                     self._send_early(pressed)
             except Exception as error:
-                # the flush will say so if it lasts
+                # the flush sends the files again, and raises if the error lasts
                 log.warning("sending early: %s", error)
 
     def _send_early(self, pressed: bool) -> None:
@@ -101,7 +105,7 @@ class WriteBack:
             self._evict()
 
     def _evict(self) -> None:
-        """Lets go of sent content on disk: from now on it is read out of the commit."""
+        """Removes sent content from the spool. The bucket reads it from the output commit from now on."""
         for key, file in list(self._sent.items()):
             remote = file.elsewhere(self._reader("/" + key))
             if key not in self._evicted and self._bucket.swap(file, remote):
@@ -135,10 +139,10 @@ class WriteBack:
         self._evicted.discard(key)
 
     def restart(self) -> None:
-        """The output commit has been emptied: nothing counts as sent.
+        """Counts nothing as sent any more, because Pachyderm has emptied the output commit.
 
         Raises:
-            WriteBackError: content that had to make room in the spool is lost.
+            WriteBackError: content is lost, because it had left the spool to make room.
         """
         with self._sending:
             if self._evicted:
@@ -150,13 +154,13 @@ class WriteBack:
             self._sidecar.renew()
 
     def flush(self, timeout: float) -> Flushed:
-        """All files are in the output commit, and seen there, when this returns.
+        """Sends all files that are not in the output commit yet, and verifies that it holds every file.
 
         Args:
-            timeout: seconds for all of it.
+            timeout: seconds for sending and verifying together.
 
         Raises:
-            WriteBackError: names the keys that could not be sent or are not there.
+            WriteBackError: names the keys that could not be sent or are not in the commit.
         """
         deadline = time.monotonic() + timeout
         if not self._sending.acquire(timeout=timeout):
@@ -169,7 +173,7 @@ class WriteBack:
             self._sending.release()
 
     def progress(self) -> Progress:
-        """How much of what there is has been sent by now; from any thread."""
+        """Tells how much of the bucket's content has been sent; safe from any thread."""
         remote, unsent = self._under_way, self._unsent()
         total = sum(file.size for file in self._bucket.files())
         waiting = sum(file.size - (file.staged.taken if file.staged else 0) for file in unsent)
@@ -181,7 +185,7 @@ class WriteBack:
             self._send_all(unsent, deadline)
         wrong = self._wrong(files, deadline)
         if wrong:
-            # the worker may have been replaced behind our back
+            # Pachyderm may have replaced the worker, and erased the output, since the files were sent
             again = [file for file in wrong if file.key not in self._evicted]
             for staged in filter(None, (file.staged for file in again)):
                 staged.forget()
@@ -212,7 +216,12 @@ class WriteBack:
         return target.differing(self._output, files, timeout)
 
     def _retried(self, files: list[Stored], deadline: float, work: Callable[[Remote, float], T]) -> T:
-        """Tries until the deadline: a stream is applied as a whole or not, and twice does no harm."""
+        """Repeats `work` until it succeeds or the deadline passes.
+
+        Repeating is safe: Pachyderm applies a stream as a whole or not at all, and the same stream again
+            changes
+        nothing.
+        """
         pause, tries = _PAUSE, Counter[str]()
         while True:
             target = self._sidecar.remote()

@@ -1,1 +1,1 @@
-"""The typed facade over pachyderm_sdk: connection, commit references, claims, jobs, lineage."""
+"""All calls to pachd, typed, over pachyderm_sdk's messages: connection, references, claims, commits, jobs."""

@@ -1,4 +1,4 @@
-"""The Pachyderm pipeline that a step drives: its name, its spec, the rights on it."""
+"""The Pachyderm pipeline of a step: its name, its spec, the permissions that the step needs on it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ from kfp_pachyderm.pachd.references import Reference, repo_message
 from kfp_pachyderm.pachd.sdk import auth, pfs, pps
 
 OWNER_KEY, OWNER = "kfp-pachyderm/owner", "kfp-pachyderm"
-#: Annotations that say who uses the pipeline: which component of which KFP pipeline.
+#: The annotations that name the pipeline's user: the KFP pipeline and the component.
 KFP_PIPELINE_KEY, COMPONENT_KEY = "kfp-pachyderm/pipeline", "kfp-pachyderm/component"
-#: The annotation of a step's further pipelines, made for its jobs side by side: the name of the first.
+#: The annotation of a step's further pipelines, which run its jobs in parallel: the name of its first
+#: pipeline.
 SIBLING_KEY = "kfp-pachyderm/sibling-of"
-#: The sidecar keeps up to 500 MB of what a step writes in memory
-#: (src/internal/storage/fileset/unordered_writer.go), and its Go runtime takes the request as its limit.
+#: The sidecar's memory request. It keeps up to 500 MB of what a step writes in memory
+#: (src/internal/storage/fileset/unordered_writer.go), and its Go runtime takes the request as its memory
+#: limit.
 SIDECAR_MEMORY = "1Gi"
-#: What a step needs on the output of a pipeline that exists: see its jobs, end them.
+#: The permissions that a step needs on the output repo of an existing pipeline: to see its jobs, and to end
+#: them.
 _RIGHTS = ("PIPELINE_LIST_JOB", "REPO_WRITE")
-#: How claim branches begin.
+#: The beginning of the names of claim branches.
 CLAIM_PREFIX = "kfp_"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
@@ -40,10 +43,10 @@ class ClaimedInput:
     """One input of the pipeline, pinned to a commit.
 
     Args:
-        name: the bucket or folder.
+        name: the name of the bucket, or of the folder below /pfs.
         commit: the resolved commit.
-        branch: the claim branch in the commit's repo; nobody but a step moves it.
-        s3: True for a bucket.
+        branch: the claim branch in the commit's repo. Only steps move it.
+        s3: True for a bucket, False for a folder.
         glob: Pachyderm's glob.
     """
 
@@ -56,21 +59,21 @@ class ClaimedInput:
 
 @dataclass(frozen=True)
 class PipelinePlan:
-    """What a step wants its pipeline to be.
+    """The pipeline that a step wants.
 
     Args:
         project: Pachyderm project.
-        name: pipeline.
-        inputs: its inputs.
+        name: the pipeline's name.
+        inputs: the pipeline's inputs.
         s3_out: whether the job has the bucket `out`.
-        image: the image that the holder runs in.
+        image: the holder's container image.
         attach_timeout: seconds that the holder waits for the launcher.
         lease: seconds that the holder waits for a heartbeat.
-        fields: further fields of the pipeline spec, in Pachyderm's JSON, spelled like_this.
-        kfp_pipeline: the KFP pipeline that the step belongs to; "" when that is not known.
+        fields: further fields of the pipeline spec, in Pachyderm's JSON with names in snake_case.
+        kfp_pipeline: the KFP pipeline that the step belongs to; "" if that is not known.
         component: the KFP component that the step is made from.
         sidecar_memory: memory request of the sidecar; None: that of `fields`, else the default.
-        sibling_of: the first of the step's pipelines, where this is another one.
+        sibling_of: the name of the step's first pipeline; "" if this is the first one.
     """
 
     project: str
@@ -91,7 +94,7 @@ class PipelinePlan:
 
 
 def check_name(project: str, name: str) -> str:
-    """The name, if Pachyderm and Kubernetes take it.
+    """Returns the name, if Pachyderm and Kubernetes accept it for a pipeline of the project.
 
     Raises:
         SpecError: they don't (Pachyderm src/server/pps/server/api_server.go, validatePipelineRequest).
@@ -106,29 +109,35 @@ def check_name(project: str, name: str) -> str:
 
 
 def longest_name(project: str) -> int:
-    """Characters that a pipeline's name may have in a project (validatePipelineRequest, as above)."""
+    """Returns the most characters of a pipeline's name in a project (validatePipelineRequest, as above)."""
     return min(51, 58 - len(project))
 
 
 def pfs_inputs(info: pps.PipelineInfo) -> Iterator[pps.PfsInput]:
-    """What a step's pipeline reads: a cross of branches, or one."""
+    """Yields the inputs of a step's pipeline: the members of its cross, or its only input."""
     given = info.details.input
     return (one.pfs for one in given.cross or [given])
 
 
 def branch_name(project: str, pipeline: str, repo_project: str) -> str:
-    """The claim branch of a pipeline in a repo that it reads; no two pipelines share one."""
+    """Returns the name of a pipeline's claim branch in a repo that it reads. No two pipelines share a name.
+
+    Args:
+        project: the pipeline's project.
+        pipeline: the pipeline's name.
+        repo_project: the project of the repo.
+    """
     name = pipeline if repo_project == project else f"{project}_{pipeline}"
     return CLAIM_PREFIX + name
 
 
 def claim_branch(one: ClaimedInput) -> pfs.Branch:
-    """Pachyderm's message for an input's claim branch."""
+    """Returns Pachyderm's message for an input's claim branch."""
     return pfs.Branch(repo=repo_message(one.commit.project, one.commit.repo), name=one.branch)
 
 
 def spec(plan: PipelinePlan) -> dict[str, Any]:
-    """The pipeline spec in Pachyderm's JSON."""
+    """Returns the pipeline spec in Pachyderm's JSON."""
     settings = {
         "KFP_PACHYDERM_ATTACH_TIMEOUT": f"{plan.attach_timeout:g}",
         "KFP_PACHYDERM_LEASE": f"{plan.lease:g}",
@@ -159,18 +168,18 @@ def spec(plan: PipelinePlan) -> dict[str, Any]:
 
 
 def _sidecar_requests(plan: PipelinePlan) -> dict[str, Any]:
-    """The rest (CPU, disk) comes from the cluster's defaults, into which Pachyderm merges this."""
+    """Returns the sidecar's resource requests. Pachyderm merges them into the cluster's defaults."""
     requests = plan.fields.get("sidecar_resource_requests", {})
     if plan.sidecar_memory:
         return {"sidecar_resource_requests": {**requests, "memory": plan.sidecar_memory}}
-    # Kubernetes refuses a request above the limit
+    # a default could be above the author's memory limit, which Kubernetes refuses
     if "memory" in requests or "memory" in plan.fields.get("sidecar_resource_limits", {}):
         return {}
     return {"sidecar_resource_requests": {**requests, "memory": SIDECAR_MEMORY}}
 
 
 def users(plan: PipelinePlan) -> dict[str, str]:
-    """The annotations that say who uses the pipeline, as far as it is known."""
+    """Returns the annotations that name the pipeline's user, as far as it is known."""
     every = {KFP_PIPELINE_KEY: plan.kfp_pipeline, COMPONENT_KEY: plan.component}
     return {key: value for key, value in every.items() if value}
 
@@ -198,15 +207,15 @@ def _holder_source() -> str:
 
 
 def message(project: str, name: str) -> pps.Pipeline:
-    """Pachyderm's message for a pipeline."""
+    """Returns Pachyderm's message for a pipeline."""
     return pps.Pipeline(project=pfs.Project(name=project), name=name)
 
 
 def check_rights(pachd: Pachd, plan: PipelinePlan) -> None:
-    """Refuses to claim a job of a pipeline that could then be neither looked at nor stopped.
+    """Checks that the token has the permissions to inspect and to stop jobs of an existing pipeline.
 
-    Whoever makes a pipeline owns its output; whoever comes later needs a role on it. With auth off Pachyderm
-    says nothing of permissions, and nothing is refused (src/server/pfs/server/server_repo.go, inspectRepo).
+    The user who makes a pipeline owns its output repo; other users need a role on it. With auth off Pachyderm
+    reports no permissions, and the check passes (src/server/pfs/server/server_repo.go, inspectRepo).
 
     Raises:
         AuthenticationError: a permission is missing.
@@ -225,9 +234,10 @@ def check_rights(pachd: Pachd, plan: PipelinePlan) -> None:
 
 
 def is_current(info: pps.PipelineInfo, wanted: dict[str, Any]) -> bool:
-    """Whether the pipeline was made from exactly this spec, for whichever of a component's steps.
+    """Tells whether the pipeline was made from exactly this spec. The annotation SIBLING_KEY does not count.
 
-    KFP calls a component's second task `edges-2`: so may be called the second pipeline of its first task.
+    Two names may collide: KFP calls a component's second task `edges-2`, and the second pipeline of its first
+    task may be called `edges-2`, too. The two have the same spec otherwise, and may share the pipeline.
     """
     return bool(info.user_spec_json) and _unmarked(json.loads(info.user_spec_json)) == _unmarked(wanted)
 

@@ -1,4 +1,4 @@
-"""Commit references: their text, and the one commit that each stands for."""
+"""Commit references: parses their text, and resolves each to one commit."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.sdk import pfs
 
-#: What says in a commit's metadata how the names of its files are encoded.
+#: The key of a commit's metadata for the encoding of its file names.
 KEYS = "kfp-pachyderm/keys"
-#: What says in a commit's metadata that it holds nothing of its own, but so many commits for one input.
+#: The key of a gathered commit's metadata for the number of commits that it gathers.
 GATHERED = "kfp-pachyderm/gathered"
 _NAME = r"[A-Za-z0-9_-]+"
 _REFERENCE = re.compile(rf"(?:(?P<project>{_NAME})/)?(?P<repo>{_NAME})@(?P<version>{_NAME})")
-#: Longest pause between two looks at an open commit, in seconds.
+#: The longest pause between two calls that inspect an open commit, in seconds.
 LOOK_AT_COMMIT = 1.0
 _COMMIT_ID = re.compile(r"[0-9a-f]{32}")
 _MARK = re.compile(r"\?[0-9a-f]{32}$")
@@ -35,13 +35,13 @@ _MARK = re.compile(r"\?[0-9a-f]{32}$")
 
 @dataclass(frozen=True)
 class Reference:
-    """`project/repo@branch` or `project/repo@<commit id>`.
+    """A branch or a commit: `project/repo@branch` or `project/repo@<commit id>`.
 
     Args:
         project: the repo's project.
         repo: the repo.
         version: a branch's name or a commit's ID (32 hex digits).
-        encoding: of the names of its files (`adapter.encoding`), known of a resolved commit; "": none.
+        encoding: the encoding of the commit's file names (`adapter.encoding`), set by `resolve`; "": none.
     """
 
     project: str
@@ -51,7 +51,7 @@ class Reference:
 
     @property
     def is_commit(self) -> bool:
-        """Whether it is pinned to one commit."""
+        """Whether it names a commit, not a branch."""
         return bool(_COMMIT_ID.fullmatch(self.version))
 
     def __str__(self) -> str:
@@ -59,10 +59,14 @@ class Reference:
 
 
 def parse(text: str, project: str) -> Reference:
-    """Reads a reference; `project` is taken where the text names none.
+    """Parses a reference.
+
+    Args:
+        text: `repo@branch`, `project/repo@branch` or `repo@<commit id>`, the last one also with a project.
+        project: the project of a text that names none.
 
     Raises:
-        CommitReferenceError: it is none of the three forms.
+        CommitReferenceError: the text has none of these forms.
     """
     found = _REFERENCE.fullmatch(text.strip())
     if not found:
@@ -73,33 +77,33 @@ def parse(text: str, project: str) -> Reference:
 
 
 def left_open(text: str) -> str:
-    """A reference that a run's snapshot leaves to the step that reads it.
+    """Marks a reference that a run's snapshot does not resolve: the step that reads it does.
 
-    The mark is another one in each run: KFP's cache must not take what the step makes of a branch for what
-    it would make of it later.
+    The mark is different in each run, so that KFP's cache never returns the result of an earlier run, in
+    which the branch may have been at another commit.
     """
     return f"{text}?{os.urandom(16).hex()}"
 
 
 def without_mark(text: str) -> str:
-    """The reference that `left_open` was given; any other text as it is."""
+    """Removes the mark of `left_open`; returns any other text unchanged."""
     return _MARK.sub("", text)
 
 
 def repo_message(project: str, name: str) -> pfs.Repo:
-    """Pachyderm's message for a repo that holds users' files."""
+    """Returns Pachyderm's message for a user repo."""
     return pfs.Repo(name=name, type="user", project=pfs.Project(name=project))
 
 
 def repo_picker(project: str, name: str) -> pfs.RepoPicker:
-    """Pachyderm's picker for the same repo."""
+    """Returns Pachyderm's picker for a user repo."""
     return pfs.RepoPicker(
         name=pfs.RepoPickerRepoName(name=name, type="user", project=pfs.ProjectPicker(name=project))
     )
 
 
 def commit_message(reference: Reference) -> pfs.Commit:
-    """Pachyderm's message for a commit, or for the head of a branch."""
+    """Returns Pachyderm's message for a commit, or for the head of a branch."""
     repo = repo_message(reference.project, reference.repo)
     if reference.is_commit:
         return pfs.Commit(repo=repo, id=reference.version)
@@ -109,23 +113,26 @@ def commit_message(reference: Reference) -> pfs.Commit:
 def resolve(
     pachd: Pachd, reference: Reference, deadline: float, tell: Callable[[str], None], glob: str | None = "/"
 ) -> Reference:
-    """The commit that a reference stands for now: finished, without error, with files in it.
+    """Resolves a reference to one commit, which is finished without error and has files.
 
-    A branch stands for its newest commit that finished without error: Pachyderm leaves a failed job's commit
-    at the head, readable, with nothing but `error` to tell it apart (PFS CommitInfo.error).
+    A branch is resolved to its newest commit without error. Pachyderm leaves a failed job's commit at the
+    head of the branch, readable; only its field `error` shows that (PFS CommitInfo.error).
 
     Args:
         pachd: the connection.
-        reference: what to resolve.
-        deadline: `time.monotonic()` until which an open commit is waited for.
-        tell: takes one line for the user: what is skipped or waited for.
-        glob: Pachyderm's glob that has to match something; None: the commit may be empty.
+        reference: the reference.
+        deadline: `time.monotonic()` until which it waits for an open commit.
+        tell: takes one line for the user: which commit is skipped or waited for.
+        glob: the glob (Pachyderm's) that must match a file; None: the commit may be empty.
+
+    Returns:
+        The reference to the commit, with its encoding.
 
     Raises:
-        RepoNotFoundError, BranchNotFoundError, CommitNotFoundError: what exactly is missing.
+        RepoNotFoundError, BranchNotFoundError, CommitNotFoundError: repo, branch or commit does not exist.
         CommitNotFinishedError: the commit stayed open until the deadline.
         CommitFailedError: the commit, or every commit of the branch, ended with an error.
-        EmptyInputError: nothing in the commit matches the glob.
+        EmptyInputError: no file of the commit matches the glob.
     """
     info = _finished(pachd, reference, _inspect(pachd, reference), deadline, tell)
     skipped = 0
@@ -163,7 +170,7 @@ def _inspect(pachd: Pachd, reference: Reference) -> pfs.CommitInfo:
 
 
 def missing(pachd: Pachd, reference: Reference) -> NotFoundError:
-    """The error that says which part of a reference does not exist."""
+    """Finds out which part of a reference does not exist, and returns the error for it."""
     project, repo = reference.project, reference.repo
     try:
         pachd.pfs.inspect_repo(repo=repo_message(project, repo))
@@ -198,12 +205,12 @@ def _finished(
 
 
 def is_finished(info: pfs.CommitInfo) -> bool:
-    """Whether the commit is closed and validated."""
-    # betterproto gives an unset timestamp as the epoch.
+    """Tells whether the commit is finished and validated."""
+    # betterproto returns the epoch for an unset timestamp
     return bool(info.finished.timestamp())
 
 
 def is_empty(pachd: Pachd, commit: Reference, glob: str = "/") -> bool:
-    """Whether nothing in the commit matches the glob."""
-    # The very question that Pachyderm's worker asks: no match means no datum, and success without user code.
+    """Tells whether nothing in the commit matches the glob."""
+    # Pachyderm's worker makes datums by the same call: no match means no datum, and SUCCESS without user code
     return not any(True for _ in pachd.pfs.glob_file(commit=commit_message(commit), pattern=glob))

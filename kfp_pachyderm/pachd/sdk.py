@@ -1,9 +1,10 @@
-"""pachyderm_sdk's messages and generated stubs, quickly.
+"""Imports pachyderm_sdk's messages and generated stubs quickly.
 
-`import pachyderm_sdk` costs 0.2 s, half of it for what a step never uses (requests, Crypto, debug, cdr).
-So the package's own `__init__` is left out while its message modules are loaded; afterwards the name is free
-again, and a later `import pachyderm_sdk` gets the whole package, with these very modules. Nor does a step use
-more than a few of their 350 messages: each becomes a dataclass when the first one of it is made.
+`import pachyderm_sdk` takes 0.2 s, half of it for modules that a step never uses (requests, Crypto, debug,
+cdr). So this module loads the SDK's message modules without running the package's own `__init__`. Afterwards
+it removes the bare package from `sys.modules`: a later `import pachyderm_sdk` loads the whole package, with
+the same message modules. A step uses only a few of the 350 message classes, so each becomes a dataclass when
+its first message is made.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import betterproto
 
 _NAME = "pachyderm_sdk"
 _making = threading.RLock()
-#: Messages' classes that are no dataclasses yet, and what makes them such.
+#: Message class that is no dataclass yet → the function that makes it one.
 _put_off: dict[type, Callable[[], object]] = {}
 
 
@@ -38,7 +39,8 @@ def _bare_package() -> types.ModuleType:
 
 
 def _evaluate_annotations_once() -> None:
-    # betterproto 2.0.0b6 evaluates all annotations of a class anew for each of its fields: 40 ms a step.
+    # betterproto 2.0.0b6 evaluates all annotations of a class again for each of its fields: 40 ms for each
+    # step
     hints = vars(betterproto.Message).get("_type_hints")
     if isinstance(hints, classmethod):
         betterproto.Message._type_hints = classmethod(cache(hints.__func__))  # type: ignore[arg-type]
@@ -46,7 +48,7 @@ def _evaluate_annotations_once() -> None:
 
 @contextmanager
 def _dataclasses_when_used() -> Iterator[None]:
-    """Inside, `@dataclass` leaves a message's class as it is until the first message is made."""
+    """Within the block, `@dataclass` on a message class is postponed until its first message is made."""
     original = dataclasses.dataclass
     if "__init__" in vars(betterproto.Message):
         yield  # another betterproto
@@ -69,14 +71,17 @@ def _dataclasses_when_used() -> Iterator[None]:
 
 
 def _become(cls: type, dataclass: Any, options: dict[str, Any]) -> None:
-    """Makes the class a dataclass, `__init__` last: other threads must not make messages of half of one."""
+    """Makes the class a dataclass.
+
+    It sets `__init__` last, because other threads must not make messages of a half-finished class.
+    """
     given = {name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)}
     own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     typed = {"__annotations__": inspect.get_annotations(cls)}
     try:
         made = dataclass(type(cls.__name__, (cls,), {**own, **typed, **given}), **options)
     except RuntimeError as error:
-        # until 3.12 Python wraps what comes up in `__set_name__`, also what a signal's handler raises
+        # before Python 3.12 an exception inside `__set_name__`, also a signal handler's, is wrapped
         raise error.__cause__ or error from None
     for name in given:
         setattr(cls, name, vars(made)[name])
@@ -85,7 +90,7 @@ def _become(cls: type, dataclass: Any, options: dict[str, Any]) -> None:
 
 
 def _first_init(message: Any, *args: Any, **fields: Any) -> None:
-    """Stands in for the `__init__` that a message's class does not have yet."""
+    """The `__init__` of a message class that is no dataclass yet: makes it one, and calls the new one."""
     cls = type(message)
     with _making:
         for one in cls.__mro__:

@@ -1,13 +1,13 @@
-"""Pachyderm's hash of a file, told from its content.
+"""Computes Pachyderm's hash of a file from its content.
 
-Pachyderm cuts a file into chunks where a rolling hash of the content says so, and keeps BLAKE2b of the
-chunks' BLAKE2b. Followed: src/internal/storage/chunk/chunker.go (ComputeChunks), fileset/writer.go (Add),
-fileset/util.go (computeFileHash), and github.com/chmduquesne/rollinghash v4.0.0 (buzhash64). Large files need
-numpy.
+Pachyderm cuts a file into chunks where a rolling hash of the content matches a mask. The file's hash is the
+BLAKE2b of the chunks' BLAKE2b hashes. This follows src/internal/storage/chunk/chunker.go (ComputeChunks),
+fileset/writer.go (Add), fileset/util.go (computeFileHash), and github.com/chmduquesne/rollinghash v4.0.0
+(buzhash64). Large files need numpy.
 
-pachd gives the same file another hash when its writer's memory was full (fileset/unordered_writer.go: after
-half of STORAGE_MEMORY_THRESHOLD, 500 MB of one ModifyFile stream) within the file's first SMALL bytes, with
-no small file in memory by then, or exactly where a chunk ends.
+pachd sometimes gives the same file another hash: when the memory of its writer was full (after 500 MB of one
+ModifyFile stream, half of STORAGE_MEMORY_THRESHOLD; fileset/unordered_writer.go) within the file's first
+SMALL bytes, with no small file in memory by then, or exactly where a chunk ends.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: A smaller file is one chunk (fileset/storage.go, DefaultBatchThreshold), and no chunk of a larger one is
-#: smaller but its last.
+#: A smaller file is one chunk (fileset/storage.go, DefaultBatchThreshold). Every chunk of a larger file,
+#: except the last, has at least this size.
 SMALL = 1_000_000
-#: No chunk is larger.
+#: The largest size of a chunk.
 LARGEST = 20_000_000
 _WINDOW = 64
 _MASK = (1 << 23) - 1
-#: Positions that are looked at together: fewer cost more calls, more leave the processor's cache.
+#: Positions that one numpy call examines: fewer need more calls, more do not fit into the processor's cache.
 _BLOCK = 2**16
 
 
 def blake2b(data: bytes | bytearray | memoryview = b"") -> Any:
-    """Pachyderm's hash function (src/internal/pachhash)."""
+    """Returns a digest of Pachyderm's hash function (src/internal/pachhash)."""
     return hashlib.blake2b(data, digest_size=32)
 
 
 def whole(chunks: list[bytes]) -> bytes:
-    """The hash of the file whose chunks have these hashes."""
+    """Returns the hash of the file whose chunks have these hashes."""
     digest: bytes = blake2b(b"".join(chunks)).digest()
     return digest
 
 
 def small(content: bytes | memoryview) -> bytes:
-    """The hash of a file of less than SMALL bytes; it is recorded in the gateway's vectors as an ETag."""
+    """Returns the hash of a file of less than SMALL bytes. Pachyderm's S3 gateway gives it as the ETag."""
     return whole([blake2b(content).digest()] if content else [])
 
 
 class FileHash:
-    """The hash of a file that comes in pieces; large pieces are faster.
+    """Computes the hash of a file from pieces of its content. Large pieces are faster.
 
     Attributes:
-        size: bytes so far.
+        size: bytes of content so far.
     """
 
     def __init__(self) -> None:
@@ -61,10 +61,13 @@ class FileHash:
         self._chunk = blake2b()
 
     def update(self, data: bytes | memoryview) -> list[int]:
-        """Takes the next piece; answers at which sizes of the file chunks end in it.
+        """Takes the next piece.
+
+        Returns:
+            The offsets in the file at which chunks end within this piece.
 
         Raises:
-            ImportError: the file is large, and there is no numpy.
+            ImportError: the file is large, and numpy is not installed.
         """
         view, start, before = memoryview(data), 0, self.size
         ends = self._cutter.cuts(view)
@@ -77,14 +80,14 @@ class FileHash:
         return [before + end for end in ends]
 
     def digest(self) -> bytes:
-        """The hash of what has come."""
-        # of a large file there is a last chunk even when nothing is left for it
+        """Returns the hash of the content so far."""
+        # the last chunk may be empty: Pachyderm makes it also when the content ends where a chunk ends
         last = [self._chunk.digest()] if self.size else []
         return whole(self._chunks + last)
 
 
 class Cutter:
-    """Where a file that comes in pieces is cut into chunks."""
+    """Finds where Pachyderm cuts a file into chunks, from pieces of its content."""
 
     def __init__(self) -> None:
         self._size = 0
@@ -92,10 +95,10 @@ class Cutter:
         self._scanner: _Scanner | None = None
 
     def cuts(self, data: memoryview) -> list[int]:
-        """The positions in the next piece at which a chunk ends.
+        """Returns the positions in the next piece at which a chunk ends.
 
         Raises:
-            ImportError: the file is large, and there is no numpy.
+            ImportError: the file is large, and numpy is not installed.
         """
         found, start = list[int](), 0
         while end := self._end(data, start):
@@ -106,10 +109,10 @@ class Cutter:
         return found
 
     def _end(self, data: memoryview, start: int) -> int:
-        """Where the chunk ends that begins, or goes on, at `start`; 0: not in this piece."""
+        """Returns where the chunk that begins or continues at `start` ends; 0: not in this piece."""
         begin = start - self._size
         longest = begin + LARGEST
-        # shorter chunks are not looked for, and the longest possible one is cut whatever its hash
+        # a chunk has at least SMALL bytes, and ends after LARGEST bytes whatever its rolling hash
         for position in range(max(begin + SMALL, start + 1) - 1, min(longest - 1, len(data)), _BLOCK):
             stop = min(position + _BLOCK, longest - 1, len(data))
             self._scanner = self._scanner or _Scanner()
@@ -119,17 +122,18 @@ class Cutter:
         return longest if longest <= len(data) else 0
 
     def _window(self, data: memoryview, position: int) -> bytes:
-        """The bytes before the position; there are enough of them, for no chunk is as short as a window."""
+        """Returns the _WINDOW bytes before the position; they exist, since chunks are longer than that."""
         if position >= _WINDOW:
             return bytes(data[position - _WINDOW : position])
         return (self._tail + bytes(data[:position]))[-_WINDOW:]
 
 
 class _Scanner:
-    """Looks for positions whose rolling hash ends a chunk; not for two threads at once.
+    """Finds the positions whose rolling hash ends a chunk. Only one thread may use it at a time.
 
-    The rolling hash is the XOR of the window's table values, each rotated by its distance from the end.
-    Rotated by their position instead, they can be XORed up once for all windows; the mask is rotated back.
+    The rolling hash of a window is the XOR of its bytes' table values, each rotated by the byte's distance
+    from the window's end. Here each value is rotated by the byte's position instead. Then one running XOR
+    serves all windows, and the mask is rotated to each position.
     """
 
     def __init__(self) -> None:
@@ -142,11 +146,11 @@ class _Scanner:
         self._hashes = np.empty(_BLOCK, dtype=np.uint64)
 
     def first(self, before: bytes, data: memoryview) -> int:
-        """The first position in `data` (at most _BLOCK bytes) after whose byte a chunk may end; -1: none.
+        """Returns the first position in `data` after whose byte a chunk may end, -1 if there is none.
 
         Args:
-            before: the _WINDOW bytes that precede it.
-            data: where to look.
+            before: the _WINDOW bytes that precede `data`.
+            data: at most _BLOCK bytes.
         """
         np, size = self._np, len(data)
         index, sums = self._index[: _WINDOW + size], self._sums[: _WINDOW + size]
@@ -154,22 +158,27 @@ class _Scanner:
         index[:_WINDOW] = np.frombuffer(before, dtype=np.uint8)
         index[_WINDOW:] = np.frombuffer(data, dtype=np.uint8)
         index += self._rows[: _WINDOW + size]
-        # every index is in the table; "wrap" takes no copy of them to look, and is faster than "clip"
+        # every index is in the table; mode "raise" would buffer the result, and "clip" is slower
         np.take(self._table, index, out=sums, mode="wrap")
         np.bitwise_xor.accumulate(sums, out=sums)
         np.bitwise_xor(sums[_WINDOW:], sums[:-_WINDOW], out=hashes)
         np.bitwise_and(hashes, self._masks[:size], out=hashes)
-        # the smallest is found twice as fast as whether all are true
+        # min() is twice as fast as all()
         return -1 if hashes.min() else int(hashes.argmin())
 
 
 @cache
 def _tables() -> tuple[NDArray[np.uint64], NDArray[np.uint16], NDArray[np.uint64]]:
-    """Table values by position (modulo the window) and byte; where a position's values begin; masks."""
+    """Returns the constants of the scanner.
+
+    Returns:
+        The table's values by position (modulo the window) and byte; the index of the first value for each
+        position; the mask for each position.
+    """
     import numpy as np
 
     table = np.frombuffer(bytes.fromhex(_TABLE), dtype=">u8").astype(np.uint64)
-    # what is rotated right by 0 is shifted left by 64, which numpy leaves undefined: 0 there
+    # a rotation by 0 would shift left by 64, which numpy leaves undefined, so the first table is not rotated
     turned = [table >> np.uint64(turn) | table << np.uint64(64 - turn) for turn in range(1, _WINDOW)]
     masks = [_MASK >> turn | _MASK << (64 - turn) & (2**64 - 1) for turn in range(_WINDOW)]
     rows = np.arange(_WINDOW + _BLOCK, dtype=np.uint64) % _WINDOW * 256
@@ -180,7 +189,7 @@ def _tables() -> tuple[NDArray[np.uint64], NDArray[np.uint16], NDArray[np.uint64
     )
 
 
-#: The table of buzhash64 for seed 1: what Go's math/rand gives for it, which can't be told otherwise.
+#: The table of buzhash64 for seed 1. Go's math/rand generates it, which Python can't do.
 _TABLE = (
     "4d65822107fcfd5278629a0f5f3f164f55104dc76695721d380704bb7b4d7c03365a858149c6e2d157e9d1860d1d68d8"
     "0866cb397916001e1408d2ac22c4d2940c697f48392907a0268447a4189deb9941f27cc6f3875d0468255aaf95e94627"

@@ -1,4 +1,4 @@
-"""PFS's messages, those few that a step writes and reads by hand; why by hand: `protobuf`.
+"""Encodes and decodes the few PFS messages of a step by hand. The module `protobuf` says why by hand.
 
 Fields: Pachyderm src/pfs/pfs.proto.
 """
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from kfp_pachyderm.protocol.protobuf import field, head, number, views
 
-#: project, repo and ID of a commit
+#: A commit: (project, repo, commit ID).
 CommitName = tuple[str, str, str]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,10 +22,10 @@ class Found:
     """A regular file of a commit.
 
     Args:
-        path: with a leading slash.
+        path: its path, with a leading slash.
         size: bytes.
-        hash: Pachyderm's own of the content, see `file_hash`.
-        committed: when.
+        hash: Pachyderm's hash of the content, see `file_hash`.
+        committed: when it was committed.
     """
 
     path: str
@@ -35,30 +35,30 @@ class Found:
 
 
 def commit(name: CommitName) -> bytes:
-    """A Commit."""
+    """Encodes a Commit."""
     project, repo, commit_id = name
     repo_message = field(1, repo.encode()) + field(2, b"user") + field(3, field(1, project.encode()))
     return field(3, repo_message) + field(2, commit_id.encode())
 
 
 def file_request(name: CommitName, path: str, offset: int = 0) -> bytes:
-    """An InspectFileRequest, a WalkFileRequest or, from `offset` on, a GetFileRequest."""
+    """Encodes an InspectFileRequest, a WalkFileRequest, or a GetFileRequest that reads from `offset`."""
     request = field(1, field(1, commit(name)) + field(2, path.encode()))
     return request + (number(3, offset) if offset else b"")
 
 
 def set_commit(name: CommitName) -> bytes:
-    """A ModifyFileRequest that says which commit is changed."""
+    """Encodes the ModifyFileRequest that names the commit to change."""
     return field(1, commit(name))
 
 
 def delete_file(path: str) -> bytes:
-    """A ModifyFileRequest that removes a file if there is one."""
+    """Encodes a ModifyFileRequest that removes a file, if there is one."""
     return field(3, field(1, path.encode()))
 
 
 def add_file(path: str, data: bytes) -> bytes:
-    """A ModifyFileRequest that appends to a file; the content is copied once."""
+    """Encodes a ModifyFileRequest that appends to a file. It copies the content only once."""
     start = field(1, path.encode())
     raw = head(1, len(data))
     value = head(3, len(raw) + len(data))
@@ -67,25 +67,25 @@ def add_file(path: str, data: bytes) -> bytes:
 
 
 def file_set_id(data: bytes) -> str:
-    """The ID that a CreateFileSetResponse tells."""
+    """Decodes the ID in a CreateFileSetResponse."""
     return next(
         (str(value, "utf-8") for field_number, _, value in views(memoryview(data)) if field_number == 1), ""
     )
 
 
 def compose_file_sets(ids: list[str], seconds: int) -> bytes:
-    """A ComposeFileSetRequest for a compact one that is kept for so long."""
+    """Encodes a ComposeFileSetRequest for a compacted file set, which Pachyderm keeps for `seconds`."""
     parts = b"".join(field(1, one.encode()) for one in ids)
     return parts + number(2, seconds) + number(3, 1)
 
 
 def add_file_set(name: CommitName, id_: str) -> bytes:
-    """An AddFileSetRequest."""
+    """Encodes an AddFileSetRequest."""
     return field(1, commit(name)) + field(2, id_.encode())
 
 
 def content(data: bytes) -> memoryview:
-    """The content of a BytesValue, as GetFile answers."""
+    """Decodes the content of a BytesValue, which GetFile answers."""
     return next(
         (value for field_number, _, value in views(memoryview(data)) if field_number == 1), memoryview(b"")
     )
@@ -101,7 +101,7 @@ def _moment(timestamp: memoryview) -> datetime:
 
 
 def found(data: bytes) -> Found | None:
-    """The regular file that a FileInfo tells of; None for a directory."""
+    """Decodes a FileInfo; returns None for a directory."""
     kind, size, path, hash_, committed = 0, 0, "", b"", _EPOCH
     for field_number, integer, value in views(memoryview(data)):
         if field_number == 1:

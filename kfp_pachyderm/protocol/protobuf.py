@@ -1,12 +1,13 @@
-"""Protobuf's wire format by hand: the one place for it.
+"""Encodes and decodes protobuf's wire format by hand. Standard library only.
 
-Why by hand: betterproto, which pachyderm_sdk is made with, takes milliseconds for the message of one commit,
-job or small file, copies contents several times, and takes a quarter of a second to import. A history has
-thousands of commits, a bucket as many files, and a step waits for its adapter. All else is betterproto's.
+The reason is speed. betterproto, which pachyderm_sdk is generated with, needs milliseconds for the message of
+one commit, job or small file, copies contents several times, and needs a quarter of a second to import. A
+history has thousands of commits, a bucket has as many files, and a step waits for its adapter's start. All
+other messages are betterproto's.
 
-Built on it: `pfs_messages` beside this; CommitInfo and JobInfo in `pachd` (`commit_facts`, `job_facts`); what
-the embedded Pachyderm reads and answers (`embedded/services`). Encoding: protobuf.dev, "Encoding". Standard
-library only.
+These modules use it: `pfs_messages` in this package; `commit_facts`, `job_facts` and `files` in `pachd`;
+`commit_files` in `provenance`; the services of the embedded Pachyderm (`embedded/services`). The format:
+protobuf.dev, "Encoding".
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def varint(value: int) -> bytes:
-    """A number as protobuf writes it."""
+    """Encodes a number as a varint."""
     found = bytearray()
     while value > 0x7F:
         found.append(value & 0x7F | 0x80)
@@ -27,22 +28,22 @@ def varint(value: int) -> bytes:
 
 
 def head(field_number: int, size: int) -> bytes:
-    """What stands before the `size` bytes of a length-delimited field."""
+    """Encodes the head of a length-delimited field, which `size` bytes follow."""
     return varint(field_number << 3 | _BYTES) + varint(size)
 
 
 def field(field_number: int, data: bytes) -> bytes:
-    """A length-delimited field."""
+    """Encodes a length-delimited field: a text, bytes or a message."""
     return head(field_number, len(data)) + data
 
 
 def number(field_number: int, value: int) -> bytes:
-    """A field that is a number, an enum or a bool."""
+    """Encodes a varint field: a number, an enum or a bool."""
     return varint(field_number << 3) + varint(value)
 
 
 def read_varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The number at a position, and the position after it."""
+    """Decodes the varint at a position; returns it and the position after it."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -54,10 +55,14 @@ def read_varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def views(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-    """Number, integer and bytes of each field, of which one means something; contents are not copied.
+    """Yields each field of a message, without copying contents.
+
+    Yields:
+        For each field its number, its integer value (0 for a length-delimited field), and its bytes (empty
+        for a varint field).
 
     Raises:
-        ValueError: a field is neither a number nor of a given length.
+        ValueError: a field is neither a varint nor length-delimited.
     """
     at, end = 0, len(data)
     while at < end:
@@ -73,10 +78,15 @@ def views(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Every field of a message: its number, and a number or the bytes of a text or message.
+    """Yields each field of a message.
+
+    Yields:
+        For each field its number, and an int for a varint field, else bytes: of a text, a message, or a
+            number
+        of fixed size.
 
     Raises:
-        ValueError: it is no message.
+        ValueError: the data is no protobuf message.
     """
     view, at = memoryview(data), 0
     while at < len(data):

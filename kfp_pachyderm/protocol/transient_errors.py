@@ -1,8 +1,8 @@
-"""What Pachyderm answers as UNKNOWN and passes by itself: the one table of its texts.
+"""The table of transient errors that Pachyderm answers as UNKNOWN: they pass by themselves.
 
-pachd makes UNKNOWN of every plain Go error (src/internal/middleware/errors/interceptor.go), those of its
-database, storage and own connections too. Each row: a text, or a regular expression, and where it comes from,
-in Pachyderm's source or in a Go module that its go.mod names.
+pachd answers UNKNOWN for every plain Go error (src/internal/middleware/errors/interceptor.go), also for those
+of its database, its storage and its own connections. Each row of the table is a regular expression for the
+error's text, and the source of that text: in Pachyderm's source, or in a Go module that its go.mod names.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-#: The deadline that the client sent along, met by pachd first: whether it did the work is not known.
+#: The text when the client's deadline passed and pachd noticed that first. pachd may have done the work.
 DEADLINE = "context deadline exceeded"
 
 PASSING: tuple[tuple[str, str], ...] = (
@@ -90,10 +90,10 @@ PASSING: tuple[tuple[str, str], ...] = (
 
 @cache
 def _any() -> re.Pattern[str]:
-    # compiled when first needed: most steps never do
+    # compiled when it is first needed, because most steps never need it
     return re.compile("|".join(f"(?:{text})" for text, _ in PASSING))
 
 
 def passes(details: str) -> bool:
-    """Whether an answer with this text may be another one a moment later."""
+    """Tells whether an error with this text is transient: the same call may succeed a moment later."""
     return _any().search(details) is not None

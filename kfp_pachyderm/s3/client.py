@@ -1,4 +1,4 @@
-"""A client for one S3 endpoint: signed requests, streamed bodies, nothing kept between them."""
+"""A client for one S3 endpoint: signed requests, streamed bodies, one connection for each request."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from urllib.parse import quote, urlencode, urlsplit
 from kfp_pachyderm.s3.request import S3Request
 from kfp_pachyderm.s3.signature import sign
 
-#: Seconds without a byte; the sidecar's gateway itself ends a request after five minutes.
+#: Seconds without a byte after which a request fails. The sidecar's gateway ends a request after five
+#: minutes.
 _PATIENCE = 330.0
 
 
 class Answer:
-    """One answer; its body can be read until it is closed. A context manager."""
+    """The answer to a request. Its body can be read until it is closed. A context manager.
+
+    Args:
+        connection: the connection on which the request was sent.
+    """
 
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self._connection = connection
@@ -41,12 +46,12 @@ class Answer:
 
 
 class S3Client:
-    """Asks one endpoint by one key.
+    """Sends requests to one endpoint, signed by one key (Signature Version 4).
 
     Args:
         address: "http://host:port".
-        access_key: with `secret`, signs every request (version 4).
-        secret: belongs to it.
+        access_key: the access key.
+        secret: the secret key of `access_key`.
     """
 
     def __init__(self, address: str, access_key: str, secret: str) -> None:
@@ -63,19 +68,19 @@ class S3Client:
         body: Iterable[bytes] = (),
         length: int = 0,
     ) -> Answer:
-        """One request.
+        """Sends one request, and returns its answer, which the caller closes.
 
         Args:
-            method: "GET", ...
-            bucket: its name.
-            key: "" for the bucket itself.
-            query: parameters, not encoded.
-            headers: by lower-case name; signed.
-            body: pieces.
-            length: of all of them, in bytes.
+            method: the HTTP method: "GET", ...
+            bucket: the bucket's name.
+            key: the object's key, "" for the bucket itself.
+            query: the query parameters, not encoded.
+            headers: header values by lower-case name; they are signed.
+            body: the content in pieces.
+            length: the content's length in bytes.
 
         Raises:
-            OSError: nobody answers, or not as HTTP has it.
+            OSError: there is no answer, or none in HTTP.
         """
         request = self._signed(method, bucket, key, query, headers or {}, length)
         connection = http.client.HTTPConnection(self._netloc, timeout=_PATIENCE)

@@ -1,4 +1,4 @@
-"""Ranged and conditional requests, as S3 answers them."""
+"""Range headers and conditional headers, with the meaning that S3 gives them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ class Span:
 
 
 def parse_range(value: str, size: int) -> Span | None:
-    """The span that a Range header asks for; None: the whole object (S3 ignores what it can't read).
+    """Parses a Range header for an object of `size` bytes.
+
+    Returns:
+        The span; None for the whole object, also if the header can't be read: S3 ignores it then.
 
     Raises:
-        S3Error: InvalidRange when nothing of the object lies in it.
+        S3Error: InvalidRange when the range holds no byte of the object.
     """
     found = _RANGE.fullmatch(value.strip())
     if not found or not (found[1] or found[2]):
@@ -40,19 +43,19 @@ def parse_range(value: str, size: int) -> Span | None:
         raise S3Error(
             "InvalidRange",
             headers=(("Content-Range", f"bytes */{size}"),),
-            # how AWS's CRT clients see that an object is empty
+            # AWS's CRT clients read from these that an object is empty
             fields=(("RangeRequested", value), ("ActualObjectSize", str(size))),
         )
     return Span(start, end - start + 1)
 
 
 def http_date(moment: datetime) -> str:
-    """The moment as HTTP headers have it."""
+    """Formats a time for an HTTP header."""
     return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 def parse_date(value: str) -> datetime | None:
-    """A moment from an HTTP header; None when it can't be read (HTTP ignores such a condition)."""
+    """Parses the time of an HTTP header; None if it can't be read, since HTTP ignores such a condition."""
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError):
@@ -61,14 +64,14 @@ def parse_date(value: str) -> datetime | None:
 
 
 def names_etag(header: str, etag: str) -> bool:
-    """Whether an If-Match or If-None-Match header names the ETag; quotes and weakness don't matter."""
+    """Tells whether an If-Match or If-None-Match header names the ETag; quotes and `W/` don't matter."""
     names = [name.strip().removeprefix("W/").strip('"') for name in header.split(",")]
     return "*" in names or etag in names
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """The conditions of a request, on the object itself or (`prefix`) on a copy's source."""
+    """The conditions of a request, each the header's value, "" if it is not set."""
 
     match: str
     none_match: str
@@ -77,7 +80,12 @@ class Conditions:
 
     @classmethod
     def of(cls, request: S3Request, prefix: str = "") -> Conditions:
-        """The conditions that the request's headers hold."""
+        """Reads the conditions from the request's headers.
+
+        Args:
+            request: the request.
+            prefix: of the headers' names; "x-amz-copy-source-" for conditions on a copy's source.
+        """
         names = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
         return cls(*(request.header(prefix + name) for name in names))
 
@@ -94,14 +102,17 @@ class Conditions:
         return limit is not None and modified <= limit
 
     def check(self, etag: str, modified: datetime) -> bool:
-        """Whether the content is wanted: False means 304 for a GET, 412 for a copy.
+        """Checks the conditions against an object.
 
         Args:
-            etag: without quotes.
-            modified: the object's time; HTTP counts whole seconds.
+            etag: the object's ETag without quotes.
+            modified: when the object was written; compared in whole seconds, as HTTP has them.
+
+        Returns:
+            False if the object has not changed: the answer is then 304 to a GET, 412 to a copy or a write.
 
         Raises:
-            S3Error: PreconditionFailed.
+            S3Error: PreconditionFailed when If-Match or If-Unmodified-Since does not hold.
         """
         modified = modified.replace(microsecond=0)
         if self._failed(etag, modified):

@@ -1,4 +1,4 @@
-"""One page of a listing: prefix, delimiter, paging, over entries in byte order of their keys."""
+"""Makes one page of a listing, by prefix and delimiter, from entries in order of their keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Keyed(Protocol):
-    """Anything that a listing can show."""
+    """An entry of a listing: anything with a key."""
 
     @property
     def key(self) -> str:
@@ -17,22 +17,23 @@ class Keyed(Protocol):
 
 E = TypeVar("E", bound=Keyed)
 
-#: Entries whose key starts with the first argument and is greater than the second, in order.
+#: Yields the entries whose key starts with the first argument and is greater than the second, in order.
 Walk = Callable[[str, str], Iterator[E]]
 
-#: Greater than every key that starts with the text before it: a key has 1024 bytes, 256 such characters.
+#: Appended to a text, it is greater than every key that starts with the text: a key has at most 1024 bytes,
+#: which are 256 of these characters.
 _BEYOND = "\U0010ffff" * 257
 
 
 @dataclass
 class Page(Generic[E]):
-    """What one listing request answers.
+    """One page of a listing.
 
     Args:
-        entries: objects, in order.
-        prefixes: common prefixes, in order.
-        truncated: whether there is more.
-        last: the highest key or prefix on the page.
+        entries: the objects, in order.
+        prefixes: the common prefixes, in order.
+        truncated: whether more entries follow.
+        last: the greatest key or common prefix on the page.
     """
 
     entries: list[E] = field(default_factory=list)
@@ -45,7 +46,7 @@ class Page(Generic[E]):
 
 
 def group_of(key: str, prefix: str, delimiter: str) -> str:
-    """The common prefix that the key falls under; "" for none."""
+    """Returns the common prefix that the key belongs to, "" for none."""
     if not delimiter:
         return ""
     head, found, _ = key[len(prefix) :].partition(delimiter)
@@ -53,20 +54,20 @@ def group_of(key: str, prefix: str, delimiter: str) -> str:
 
 
 def _start(prefix: str, delimiter: str, after: str) -> str:
-    """Where to go on: behind a whole common prefix when the last page ended with one."""
+    """Returns where the page starts: behind all keys of a common prefix, if the last page ended with one."""
     group = group_of(after, prefix, delimiter) if after.startswith(prefix) else ""
     return after + _BEYOND if group and group == after else after
 
 
 def page(walk: Walk[E], *, prefix: str, delimiter: str, after: str, limit: int) -> Page[E]:
-    """At most `limit` keys and common prefixes that come after `after`.
+    """Makes a page of at most `limit` keys and common prefixes that come after `after`.
 
     Args:
-        walk: the bucket's entries; called again behind each common prefix, so that its content is not read.
-        prefix: only keys that start with it.
-        delimiter: what groups keys; "" for none.
-        after: exclusive; a key, or a common prefix of an earlier page.
-        limit: 0 answers an empty page.
+        walk: yields the bucket's entries. It is called again behind each common prefix, to skip its entries.
+        prefix: only keys that start with it are shown.
+        delimiter: groups keys into common prefixes; "" for no groups.
+        after: a key, or a common prefix of an earlier page; it is not on this page.
+        limit: the most keys and common prefixes; 0 makes an empty page.
     """
     result: Page[E] = Page()
     position = _start(prefix, delimiter, after)

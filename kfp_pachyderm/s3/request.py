@@ -1,4 +1,4 @@
-"""An S3 request as it came over the wire: bucket and key from the raw path, query, headers, body."""
+"""An S3 request: bucket and key from the raw path, query parameters, headers, body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_DIGITS = 19
 
 
 def _uuid(digits: str) -> str:
-    # the module uuid takes longer to import than a step's start can spare
+    # importing the module uuid would delay the step's start
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
@@ -23,13 +23,13 @@ def _nothing() -> None: ...
 
 
 class Source(Protocol):
-    """What a body is read from: `wsgi.input`."""
+    """The interface that a body is read by; that of `wsgi.input`."""
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; b"" at the end."""
+        """Returns at most `size` bytes; b"" at the end."""
 
     def readline(self, size: int, /) -> bytes:
-        """At most `size` bytes, up to a line's end."""
+        """Returns at most `size` bytes, up to the end of a line."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,19 @@ class S3Request:
     """One request.
 
     Args:
-        method: "GET", ...
-        raw_path: as sent, without query.
-        path: the same, decoded.
-        bucket: first element of the path; "" for the service itself.
-        key: the rest; "" for the bucket itself.
-        query: decoded parameters, in order, repeated names kept.
-        headers: by lower-case name.
+        method: the HTTP method: "GET", ...
+        raw_path: the path as sent, without the query.
+        path: the decoded path.
+        bucket: the first element of the path; "" for the service itself.
+        key: the rest of the path; "" for the bucket itself.
+        query: the decoded query parameters, in order; repeated names are kept.
+        headers: the headers' values by lower-case name.
         body: the raw body.
-        length: Content-Length, None when not given or chunked.
-        raw_query: as sent, without the question mark.
-        id: made up here, for the answer's x-amz-request-id: a UUID, as s2's are.
-        tell_signed: to be called when the signature is right: the server lets its sender do more then.
+        length: Content-Length; None if the request has none.
+        raw_query: the query as sent, without the question mark.
+        id: the request's ID for the answer's x-amz-request-id: a UUID, as Pachyderm's library s2 makes it.
+        tell_signed: to be called once the signature has been found correct. The server then allows its sender
+            more connections and threads.
     """
 
     method: str
@@ -65,22 +66,22 @@ class S3Request:
     tell_signed: Callable[[], None] = _nothing
 
     def has(self, name: str) -> bool:
-        """Whether the query names this parameter, with or without a value."""
+        """Tells whether the query has this parameter, with or without a value."""
         return any(found == name for found, _ in self.query)
 
     def param(self, name: str, default: str = "") -> str:
-        """The query parameter's first value."""
+        """Returns the query parameter's first value."""
         return next((value for found, value in self.query if found == name), default)
 
     def header(self, name: str, default: str = "") -> str:
-        """The header's value, by lower-case name."""
+        """Returns the value of the header with that lower-case name."""
         return self.headers.get(name, default)
 
     def document(self, root_limit: int = _MAX_DOCUMENT) -> bytes:
-        """The whole body, for XML.
+        """Reads the whole body, an XML document.
 
         Raises:
-            S3Error: it is longer than any document S3 knows.
+            S3Error: MalformedXML when the body is longer than any document of S3's.
         """
         data = self.body.read(root_limit + 1)
         if len(data) > root_limit:
@@ -89,10 +90,11 @@ class S3Request:
 
 
 def number(name: str, text: str) -> int:
-    """The text as a whole number that is not negative.
+    """Parses a whole number that is not negative.
 
     Args:
-        name: what the message calls it.
+        name: the parameter's or header's name, for the message.
+        text: the number's text.
 
     Raises:
         S3Error: InvalidArgument.
@@ -103,10 +105,10 @@ def number(name: str, text: str) -> int:
 
 
 def decode(text: str) -> str:
-    """Percent-decoding to UTF-8.
+    """Decodes percent-encoded UTF-8.
 
     Raises:
-        S3Error: InvalidURI when the bytes are no UTF-8.
+        S3Error: InvalidURI when the bytes are not UTF-8.
     """
     try:
         return unquote_to_bytes(text).decode()
@@ -135,10 +137,11 @@ def _length(headers: Mapping[str, str]) -> int | None:
 
 
 def from_environ(environ: Mapping[str, Any]) -> S3Request:
-    """The request in a WSGI environ that has the raw path in REQUEST_URI (cheroot).
+    """Reads the request from a WSGI environ, which has the raw path in REQUEST_URI (cheroot sets it).
 
     Raises:
-        S3Error: a path or query that is no percent-encoded UTF-8, a Content-Length that is no number.
+        S3Error: InvalidURI for a path or query that is not percent-encoded UTF-8; InvalidArgument for a
+            Content-Length that is not a number.
     """
     uri = environ["REQUEST_URI"]
     if not uri.startswith("/"):

@@ -1,4 +1,4 @@
-"""Route table: from method, level and subresource to the operation's name, first match wins."""
+"""The route table: from method, level and subresource to the S3 operation's name. The first match wins."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Route:
 
     Args:
         level: "service", "bucket" or "object".
-        methods: space separated; "*" for any.
-        operation: the name it leads to.
-        params: query parameters that must all be there.
-        headers: headers that must all be there.
+        methods: HTTP methods, separated by spaces; "*" for any.
+        operation: the S3 operation's name.
+        params: query parameters that the request must have, all of them.
+        headers: headers that the request must have, all of them.
     """
 
     level: str
@@ -29,7 +29,7 @@ class Route:
     headers: tuple[str, ...] = ()
 
     def matches(self, level: str, request: S3Request) -> bool:
-        """Whether the request is this route's."""
+        """Tells whether the route applies to the request."""
         return (
             level == self.level
             and (self.methods == "*" or request.method in self.methods.split())
@@ -39,17 +39,17 @@ class Route:
 
 
 def level_of(request: S3Request) -> str:
-    """What the path names: the service, a bucket or an object."""
+    """Returns what the path names: "service", "bucket" or "object"."""
     if not request.bucket:
         return "service"
     return "object" if request.key else "bucket"
 
 
 def match(routes: Sequence[Route], request: S3Request) -> str:
-    """The operation that the request asks for.
+    """Returns the operation that the request asks for.
 
     Raises:
-        S3Error: MethodNotAllowed when no route fits.
+        S3Error: MethodNotAllowed when no route applies.
     """
     level = level_of(request)
     for route in routes:
@@ -71,7 +71,7 @@ _UNKNOWN_OBJECT = (
     "tagging", "torrent",
 )  # fmt: skip
 
-#: What a bucket without such a configuration answers to a GET of it.
+#: Subresource → the error that S3 answers to a GET of it when the bucket has no such configuration.
 ABSENT = {
     "cors": "NoSuchCORSConfiguration",
     "encryption": "ServerSideEncryptionConfigurationNotFoundError",
@@ -86,7 +86,8 @@ ABSENT = {
     "website": "NoSuchWebsiteConfiguration",
 }
 
-#: What else such a bucket answers to a GET of what it does not have: the document's root and what is in it.
+#: Subresource → the document (root and content) that S3 answers to a GET of it when the bucket has no such
+#: configuration.
 EMPTY: dict[str, tuple[str, xml.Content]] = {
     "abac": ("AbacStatus", [("Status", "Disabled")]),
     "accelerate": ("AccelerateConfiguration", ""),
@@ -99,7 +100,7 @@ EMPTY: dict[str, tuple[str, xml.Content]] = {
     "requestPayment": ("RequestPaymentConfiguration", [("Payer", "BucketOwner")]),
 }
 
-#: S3 as clients know it, for a bucket that is neither versioned nor configurable.
+#: The routes of S3 for a bucket that is neither versioned nor configurable.
 S3_ROUTES: tuple[Route, ...] = (
     Route("service", "GET HEAD", "ListBuckets"),
     *(Route("bucket", "GET", "GetAbsentConfiguration", (name,)) for name in ABSENT),

@@ -23,7 +23,7 @@ _LONGEST = 7 * 24 * 3600
 _SCOPE = re.compile(r"([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
-#: access key → secret key, None for an unknown one
+#: Returns the secret key of an access key, None for an unknown access key.
 Secrets = Callable[[str], str | None]
 
 #: Query parameters that Signature Version 2 counts as part of the resource.
@@ -37,7 +37,15 @@ _V2_RESOURCE = frozenset({
 
 @dataclass(frozen=True)
 class Signed:
-    """What a right signature says; the last three are what a signed chunked body goes on from (V4 only)."""
+    """A correct signature.
+
+    Args:
+        access_key: the key that signed.
+        key: the signing key; b"" for version 2. With the fields below it signs the chunks of a chunked body.
+        scope: "<date>/<region>/<service>/aws4_request"; "" for version 2.
+        date: the request's date; "" for version 2.
+        signature: the request's signature, hexadecimal; "" for version 2.
+    """
 
     access_key: str
     key: bytes = b""
@@ -63,7 +71,7 @@ def _hmac(key: bytes, text: str) -> bytes:
 
 @lru_cache(maxsize=16)
 def signing_key(secret: str, scope: str) -> bytes:
-    """The key that "<date>/<region>/<service>/aws4_request" derives from the secret."""
+    """Derives the signing key from the secret key, for a scope "<date>/<region>/<service>/aws4_request"."""
     key = ("AWS4" + secret).encode()
     for part in scope.split("/"):
         key = _hmac(key, part)
@@ -77,7 +85,7 @@ def _canonical_query(query: tuple[tuple[str, str], ...]) -> str:
 
 
 def _canonical_headers(request: S3Request, names: tuple[str, ...]) -> bytes:
-    # bytes as they were sent, which WSGI spells as Latin-1
+    # the signature covers the bytes that were sent; WSGI passes them decoded as Latin-1 (PEP 3333)
     values = {name: request.header(name).encode("latin-1", "replace") for name in names}
     return b"".join(name.encode() + b":" + b" ".join(value.split()) + b"\n" for name, value in values.items())
 
@@ -182,13 +190,13 @@ def _check_v4(request: S3Request, claim: _Claim, secrets: Secrets) -> Signed:
 
 
 def sign(request: S3Request, access_key: str, secret: str, date: str) -> str:
-    """The Authorization header, version 4, of a request that is to be sent; it covers all its headers.
+    """Makes the Authorization header (version 4) of a request that is to be sent. It signs all headers.
 
     Args:
-        request: has x-amz-date and x-amz-content-sha256.
-        access_key: whose signature it is.
-        secret: belongs to it.
-        date: the same as x-amz-date.
+        request: the request, with the headers x-amz-date and x-amz-content-sha256.
+        access_key: the access key.
+        secret: the secret key of `access_key`.
+        date: the value of x-amz-date.
     """
     scope, names = f"{date[:8]}/us-east-1/s3/aws4_request", tuple(sorted(request.headers))
     payload = request.header("x-amz-content-sha256")
@@ -199,7 +207,7 @@ def sign(request: S3Request, access_key: str, secret: str, date: str) -> str:
 
 
 def header_v4(request: S3Request, secrets: Secrets, now: datetime) -> Signed | None:
-    """Checks `Authorization: AWS4-HMAC-SHA256 ...`; None when there is no such header."""
+    """Checks a header `Authorization: AWS4-HMAC-SHA256 ...`; returns None if there is no such header."""
     if not request.header("authorization").startswith(_ALGORITHM):
         return None
     claim = _header_claim(request)
@@ -208,7 +216,7 @@ def header_v4(request: S3Request, secrets: Secrets, now: datetime) -> Signed | N
 
 
 def query_v4(request: S3Request, secrets: Secrets, now: datetime) -> Signed | None:
-    """Checks a presigned URL of version 4; None when the query has no signature."""
+    """Checks a presigned URL of version 4; returns None if the query has no such signature."""
     if request.param("X-Amz-Algorithm") != _ALGORITHM:
         return None
     _check_expiry(request, now)
@@ -257,7 +265,7 @@ def _check_v2_date(request: S3Request, now: datetime) -> None:
 
 
 def header_v2(request: S3Request, secrets: Secrets) -> Signed | None:
-    """Checks `Authorization: AWS <key>:<signature>`; None when there is no such header."""
+    """Checks a header `Authorization: AWS <key>:<signature>`; returns None if there is no such header."""
     value = request.header("authorization")
     if not value.startswith("AWS "):
         return None
@@ -267,7 +275,7 @@ def header_v2(request: S3Request, secrets: Secrets) -> Signed | None:
 
 
 def query_v2(request: S3Request, secrets: Secrets, now: datetime) -> Signed | None:
-    """Checks a presigned URL of version 2 (boto3's default); None when the query has no signature."""
+    """Checks a presigned URL of version 2 (boto3's default); returns None if the query has no signature."""
     access_key, signature = request.param("AWSAccessKeyId"), request.param("Signature")
     if not access_key or not signature:
         return None
@@ -280,16 +288,16 @@ def query_v2(request: S3Request, secrets: Secrets, now: datetime) -> Signed | No
 def verify(
     request: S3Request, secrets: Secrets, now: datetime | None = None, v4_only: bool = False
 ) -> Signed:
-    """Checks whatever signature the request carries.
+    """Checks the request's signature, of whichever version.
 
     Args:
         request: the request.
-        secrets: knows the secret keys.
-        now: the time; None: the clock's.
-        v4_only: refuses Signature Version 2, which says nothing of the content and, in headers, of the host.
+        secrets: returns the secret key of an access key.
+        now: the current time; None: the clock's.
+        v4_only: refuses Signature Version 2, which covers neither the content nor, in headers, the host.
 
     Raises:
-        S3Error: AccessDenied without one, else what is wrong with it.
+        S3Error: AccessDenied for a request without signature, else the error of its signature.
     """
     now = now or datetime.now(UTC)
     if v4_only and (request.header("authorization").startswith("AWS ") or request.has("AWSAccessKeyId")):

@@ -1,4 +1,4 @@
-"""XML in and out: a safe parser, and a writer that escapes as Go's encoding/xml does."""
+"""XML: a safe parser, and a writer that escapes as Go's encoding/xml does."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _ESCAPES = {
 
 
 def escape(text: str) -> str:
-    """The text as XML character data; what XML can't hold becomes U+FFFD."""
+    """Escapes a text for XML. Characters that XML does not allow become U+FFFD."""
     return text.translate(_ESCAPES)
 
 
 def _render(name: str, content: Content) -> Iterator[str]:
-    yield f"<{name}>"  # it may have attributes
+    yield f"<{name}>"  # the name may be followed by attributes
     if isinstance(content, str):
         yield escape(content)
     else:
@@ -48,7 +48,7 @@ def _render(name: str, content: Content) -> Iterator[str]:
 
 
 def document(name: str, content: Content, *, namespace: bool = True) -> bytes:
-    """A whole XML document whose root is `name`, in S3's namespace."""
+    """Makes a whole XML document whose root element is `name`, in S3's namespace if `namespace` is set."""
     text = "".join(_render(name, content))
     if namespace:
         text = text.replace(f"<{name}>", f'<{name} xmlns="{_NAMESPACE}">', 1)
@@ -64,11 +64,11 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
     def all(self, name: str) -> list[Node]:
-        """Children of that name."""
+        """Returns the children of that name."""
         return [child for child in self.children if child.name == name]
 
     def value(self, name: str, default: str = "") -> str:
-        """Text of the first child of that name."""
+        """Returns the text of the first child of that name."""
         return next((child.text for child in self.all(name)), default)
 
 
@@ -98,10 +98,10 @@ def _refuse(*_: object) -> None:
 
 
 def parse(data: bytes, root: str) -> Node:
-    """The document's root element, which must be called `root`.
+    """Parses a document, and returns its root element, whose name must be `root`.
 
     Raises:
-        S3Error: MalformedXML for anything else, document types and entities included.
+        S3Error: MalformedXML for any other text, also for one with a document type or entities.
     """
     builder = _Builder()
     parser = expat.ParserCreate(namespace_separator=" ")

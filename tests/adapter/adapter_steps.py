@@ -1,4 +1,4 @@
-"""What the adapter's tests work with: an embedded Pachyderm with an input, and steps on it."""
+"""Helpers of the adapter's tests: an embedded Pachyderm with an input, and steps on it."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ KIND: "silent" opens connections and says nothing; "heads" begins requests and d
 begins the upload that FILE has the head of, on each connection; "unsigned" asks on each connection, again and
 again, without a signature; "requests" does so with the request that FILE holds; "connects" opens and closes
 connections again and again.
-It says "flooding" when all of it is under way, and goes on with it until its standard input ends.
+It prints "flooding" once all connections are in use, and goes on until its standard input ends.
 """
 
 from __future__ import annotations

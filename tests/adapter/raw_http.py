@@ -1,4 +1,4 @@
-"""HTTP by hand: signed or spoilt requests, and whatever comes back."""
+"""HTTP by hand: correctly signed or damaged requests, and their answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 
 @dataclass(frozen=True)
 class Seal:
-    """A request's signature, and what a chain of chunk signatures goes on from."""
+    """A request's signature, with the fields that sign the chunks of its body."""
 
     authorization: str
     date: str
@@ -35,7 +35,7 @@ class Seal:
 
 
 def seal(method: str, path: str, query: str, headers: dict[str, str]) -> Seal:
-    """Signature Version 4 of these headers, all of them; the query is sorted and encoded already."""
+    """Signs all these headers by Signature Version 4. The query must be sorted and encoded."""
     date = headers["x-amz-date"]
     scope = f"{date[:8]}/us-east-1/s3/aws4_request"
     names = ";".join(sorted(headers))
@@ -58,7 +58,7 @@ def signed(
     headers: dict[str, str] | None = None,
     payload: str = "UNSIGNED-PAYLOAD",
 ) -> tuple[bytes, Seal]:
-    """The head of a rightly signed request, without the empty line at its end; key "bucket/key"."""
+    """The head of a correctly signed request, without the empty line at its end; `key` is "bucket/key"."""
     path = "/" + quote(key, safe="/-_.~")
     pairs = sorted((quote(name, safe=""), quote(value, safe="")) for name, value in (query or {}).items())
     text = "&".join(f"{name}={value}" for name, value in pairs)
@@ -77,7 +77,7 @@ def request(
     headers: dict[str, str] | None = None,
     body: bytes = b"",
 ) -> bytes:
-    """A rightly signed request."""
+    """A correctly signed request."""
     head, _ = signed(method, key, query, {"content-length": str(len(body)), **(headers or {})})
     return head + b"\r\n" + body
 
@@ -88,7 +88,7 @@ def connect(step: Step) -> socket.socket:
 
 
 def receive(sock: socket.socket) -> bytes:
-    """All that comes until the other side closes.
+    """Receives until the other side closes the connection.
 
     Raises:
         AssertionError: it does not close in time.
@@ -106,19 +106,19 @@ def receive(sock: socket.socket) -> bytes:
 
 
 def exchange(step: Step, data: bytes) -> bytes:
-    """What the adapter answers to these bytes, after which nothing more is sent."""
+    """Sends these bytes and then no more; returns the adapter's answer."""
     with connect(step) as sock:
         try:
             sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
         except OSError:
-            # it need not hear the end of what it refuses
+            # the adapter may close the connection before it has read all of a request that it refuses
             pass
         return receive(sock)
 
 
 def statuses(answer: bytes) -> list[int]:
-    """The status of each answer; "100 Continue" is none."""
+    """The status of each answer, without "100 Continue"."""
     return [int(status) for status in _STATUS.findall(answer) if status != b"100"]
 
 

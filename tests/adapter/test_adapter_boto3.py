@@ -160,7 +160,7 @@ def test_a_large_object_put_in_one_piece_has_an_etag_that_is_no_md5(
     etag = s3.put_object(Bucket="out", Key="large", Body=content)["ETag"]
     assert etag == f'"{hashlib.sha256(content).hexdigest()[:32]}-1"'
     assert read(s3, "out", "large", IfMatch=etag) == content
-    # it did not come in parts, though it has a dash
+    # the object has no parts, although its ETag has a dash
     asked = s3.get_object_attributes(Bucket="out", Key="large", ObjectAttributes=["ETag", "ObjectParts"])
     assert "ObjectParts" not in asked
     assert "PartsCount" not in s3.head_object(Bucket="out", Key="large", PartNumber=1)

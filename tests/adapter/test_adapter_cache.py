@@ -1,4 +1,4 @@
-"""What is read of an input again comes from disk, bounded; what is read once costs what it reads."""
+"""The read cache: repeated reads come from disk, within its limit; a single read fetches what it needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAME = (("p", "r", "c"), "/k", len(CONTENT))
 
 
 class Source:
-    """Counts what is fetched."""
+    """An input file that counts the bytes fetched from it."""
 
     def __init__(self) -> None:
         self.fetched: list[tuple[int, int]] = []
@@ -126,7 +126,8 @@ def test_repeated_ranges_need_no_pachyderm(new_step: Any, pachyderm: Pachyderm, 
             return proxy.passed_down - before
 
         assert 2**20 <= cost() < 5 * 2**20
-        # the client has its bytes before the rest of the message is kept; then a look at the file is all
+        # the client has its bytes before the rest of the message is in the cache; later reads only inspect
+        # the file
         wait_for(lambda: cost() <= 5000, "a read from the disk")
         s3.close()
     proxy.close()

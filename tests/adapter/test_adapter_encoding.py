@@ -1,4 +1,4 @@
-"""Keys that Pachyderm can't hold: their encoding, and the adapter over commits that are encoded."""
+"""Keys that Pachyderm does not accept: their encoding, and the adapter on commits with encoded file names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kfp_pachyderm.adapter.buckets.key_rules import is_marker
 from kfp_pachyderm.adapter.encoding import decode, encode
 from kfp_pachyderm.embedded.store.files.paths import clean
 
-#: As pyiceberg, Hive, Spark and people name their objects, and what is hard about names.
+#: Keys as pyiceberg, Hive, Spark and people choose them, and difficult ones.
 KEYS = [
     "p=a+b/00000-0-a0b1.parquet",
     "ts=2024-01-01T00:00:00+00:00/part (1).csv",
@@ -172,7 +172,7 @@ def test_content_that_left_the_spool_and_a_second_delivery(
 
 
 def expected(every: list[str], prefix: str, delimiter: str, after: str) -> list[str]:
-    """Keys and common prefixes of a listing, by S3's own words."""
+    """The keys and common prefixes of a listing, computed as S3's documentation defines them."""
     found = []
     for key in sorted(every, key=str.encode):
         if not key.startswith(prefix) or key.encode() <= after.encode():
@@ -264,7 +264,7 @@ def arrow(step: Step) -> Any:
 
 CITIES = ["São Paulo (SP)", "a+b"]
 SCHEMA = pa.schema([("city", pa.string()), ("at", pa.string())])
-#: As other writers than pyarrow name partitions, and as pyarrow does.
+#: Partition names, as other writers than pyarrow spell them, and as pyarrow does.
 RAW, URI = (ds.HivePartitioning(SCHEMA, segment_encoding=kind) for kind in ("none", "uri"))
 
 

@@ -81,7 +81,7 @@ class _Aws(_Command):
         self.run("cp", "-", f"s3://out/{key}", data=BODY)
 
     def list(self, prefix: str) -> list[str]:
-        # it ends with 1 where there is nothing
+        # the command exits with 1 when it finds nothing
         lines = self.run("ls", "--recursive", f"s3://out/{prefix}/", ends=1).decode().splitlines()
         return [line[31:] for line in lines]
 
@@ -173,7 +173,7 @@ class _S3fs:
         return bytes(self.files.cat_file(f"out/{key}"))
 
     def rename(self, source: str, target: str) -> None:
-        # fsspec's mv fails for every folder on S3: it copies an object of the folder's name, too
+        # fsspec's mv fails for every folder on S3, because it also copies an object with the folder's name
         self.files.copy(f"out/{source}/", f"out/{target}/", recursive=True)
         self.files.rm(f"out/{source}/", recursive=True)
 

@@ -1,4 +1,4 @@
-"""Write-back over a connection that is cut or stands still."""
+"""Delivery over a connection that breaks or makes no progress."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.waiting import PATIENCE
 
 
 class Proxy:
-    """Passes connections on; the next ones are cut, or stopped, after so many bytes towards the server."""
+    """Passes connections on. Tests let it cut or stop the next ones after a number of bytes to the server."""
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition("://")[2].partition(":")
@@ -92,7 +92,7 @@ def test_a_cut_connection_neither_doubles_nor_truncates(
         for key, content in contents.items():
             client.put_object(Bucket="out", Key=key, Body=content)
         client.close()
-        # the first look whether somebody answers sends nothing
+        # the first connection only checks that the port is open, and sends nothing
         proxy.cut_after = [3 * 2**20, 5 * 2**20, 100]
         assert step.flush().objects == len(contents)
         assert proxy.cut_after == []

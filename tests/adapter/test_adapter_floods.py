@@ -16,14 +16,14 @@ import pytest
 from adapter_steps import INPUT_FILES, Pachyderm, Step
 from raw_http import connect, receive, request, signed, status, statuses
 
-#: Of each kind: together more than a thread pool of any usual size has threads.
+#: Connections of each kind: together more than the threads of any usual thread pool.
 MANY = 16
 MOST = 150 * 2**20
 FLOOD = 64 * 2**20
 
 
 def flooded(step: Step, head: bytes, piece: bytes) -> list[int]:
-    """The statuses of what is answered to the head and then as many pieces as the adapter lets in."""
+    """Sends the head, then as many pieces as the adapter accepts; returns the statuses of the answers."""
     with connect(step) as sock:
         with contextlib.suppress(ConnectionError):
             sock.sendall(head)
@@ -95,18 +95,18 @@ def test_slow_clients_keep_nobody_waiting(s3: Any, step: Step) -> None:
             waiting += (connect(step), stalled_head(step), stalled_put(step, number))
             for one in waiting[-3:]:
                 stack.enter_context(one)
-            # a message of Pachyderm's, of several MiB, stays in memory for each input that is read slowly
+            # for each input that is read slowly, one gRPC message of several MiB stays in memory
             stack.enter_context(stalled_get(step, "out/large" if number % 4 else "images/big.bin"))
         s3.put_object(Bucket="out", Key="quick", Body=b"x" * 2**20)
         assert len(s3.list_objects_v2(Bucket="out")["Contents"]) == 2
-        # none of the slow ones was let go for it
+        # none of the slow connections was closed
         assert select.select(waiting, [], [], 0)[0] == []
         assert step.peak_memory() < MOST
     assert step.flush().objects == 2
 
 
 def test_many_objects_are_read_in_turns(step: Step) -> None:
-    """A merge holds all of its inputs open: none of them may wait for another one's end."""
+    """A merge keeps all of its inputs open, so no connection may have to wait for another one's end."""
     client = boto3.client("s3", config=boto3.session.Config(max_pool_connections=50))
     bodies = [client.get_object(Bucket="images", Key="big.bin")["Body"] for _ in range(50)]
     assert {body.read(1000) for body in bodies} == {INPUT_FILES["/big.bin"][:1000]}

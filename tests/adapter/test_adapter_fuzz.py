@@ -1,4 +1,4 @@
-"""Whatever the adapter is told, it answers or hangs up in time, never with 5xx, a traceback or a secret."""
+"""Whatever a client sends, the adapter answers or closes in time, never with 5xx, a traceback or a secret."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ few = settings(
 
 @pytest.fixture(scope="module")
 def step(new_step: Any) -> Iterator[Step]:
-    """One adapter for all of them: it has to survive."""
+    """One adapter for all requests of this module: it has to survive them."""
     with new_step(token=TOKEN) as made:
         yield made
         assert status(made, request("GET", "out", {"max-keys": "1"})) == 200
 
 
 def answers(step: Step, data: bytes) -> list[int]:
-    """The statuses of the answers, none of which may say what it must not."""
+    """The statuses of the answers, which are checked for 5xx, tracebacks and secrets."""
     answer = exchange(step, data)
     for secret in (TOKEN, SECRET, "Traceback", 'File "'):
         assert secret.encode() not in answer
@@ -133,7 +133,7 @@ def test_signed_requests(
 @example("date", "00010101T000000Z")
 @example("date", "99991231T235959Z")
 def test_spoilt_signatures(step: Step, what: str, value: str) -> None:
-    """None of them gets in, whatever is wrong with it."""
+    """No request with a wrong signature is accepted."""
     good, seal = signed("GET", "images/a.txt")
     assert answers(step, good + b"\r\n") == [200]
     raw = value.replace("\r", "").replace("\n", "").encode()
@@ -204,7 +204,7 @@ def transferred(body: bytes, size: int) -> bytes:
 def test_chunked_bodies(
     step: Step, form: str, chunked: bool, place: int, flip: int | None, cut: bool
 ) -> None:
-    """A body that was changed or cut on its way is refused, or it was not the content that was changed."""
+    """A body that was changed or cut on its way is refused, unless its content is still the same."""
     content = b"some content, not so long"
     head, body = framed(form, content)
     if chunked:

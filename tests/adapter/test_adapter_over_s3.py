@@ -1,4 +1,4 @@
-"""A step whose way to gRPC is closed: everything goes through the job's sidecar's own S3."""
+"""A step that can't reach any gRPC port: all data goes over the S3 of the job's sidecar."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def test_a_cut_put_is_sent_again_and_after_a_restart_all(
     with bed.job("by-s3-cut") as job, closing(Proxy(job.places["sidecar_s3"])) as proxy:
 
         def connect(self: http.client.HTTPConnection) -> None:
-            # the sidecar answers to its own name only, so the address stays and the way is another
+            # the sidecar accepts only its own name as host, so the address stays and the connection is
+            # redirected
             self.sock = socket.create_connection(("127.0.0.1", proxy.port))
 
         monkeypatch.setattr(http.client.HTTPConnection, "connect", connect)
@@ -154,7 +155,7 @@ def test_a_cut_put_is_sent_again_and_after_a_restart_all(
         assert writeback.flush(PATIENCE) == Flushed(2, sum(map(len, contents.values())))
         assert proxy.cut_after == []
         assert puts == ["before", "cut", "cut"]
-        # the job was started again, its commit emptied
+        # Pachyderm started the job again, and emptied its output commit
         writeback.restart()
         assert writeback.flush(PATIENCE).objects == 2
         assert puts[3:] == ["before", "cut"]

@@ -86,7 +86,7 @@ def test_flush_has_a_deadline(new_step: Any, monkeypatch: Any) -> None:
         client = boto3.client("s3")
         client.put_object(Bucket="out", Key="k", Body=b"x")
         client.close()
-        # the adapter says so by itself, before the launcher takes it for lost
+        # the adapter answers with its own error before the launcher's deadline for it passes
         with pytest.raises(WriteBackError, match="did not take 'k'"):
             step.process.flush(2)
 

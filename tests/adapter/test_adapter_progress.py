@@ -1,4 +1,4 @@
-"""A flush says meanwhile how far it is."""
+"""A flush reports its progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What S3's newer clients ask for: checksums of every kind, parts, attributes, listings in pages."""
+"""Operations that newer S3 clients use: checksums of every kind, parts, attributes, listings in pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DIGESTS = {
     "SHA1": lambda data: hashlib.sha1(data).digest(),
     "SHA256": lambda data: hashlib.sha256(data).digest(),
 }
-#: Of b"123456789": the check values of the CRCs' catalogue, and of the SHAs' standard.
+#: Checksums of b"123456789": the check values of the catalogue of CRCs, and of the SHA standards.
 KNOWN = {
     "CRC32": "cbf43926",
     "CRC32C": "e3069283",
@@ -94,7 +94,7 @@ def test_checksums_of_objects_in_parts(s3: Any, name: str, kind: str) -> None:
     made = s3.create_multipart_upload(**names, ChecksumAlgorithm=name, ChecksumType=kind)
     assert (made["ChecksumAlgorithm"], made["ChecksumType"]) == (name, kind)
     upload = {**names, "UploadId": made["UploadId"]}
-    # the last one comes without its checksum: the server computes it
+    # the last part has no checksum of the client's, so the server computes it
     given = [{field: b64(digest(body))} for body in BODIES[:-1]] + [{}]
     parts = [
         {

@@ -1,4 +1,4 @@
-"""The shared endpoint: who may use it, what a flood of one address leaves to the others, how it ends."""
+"""The shared endpoint: who may use it, what one address's flood leaves to the others, how it ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.other_hosts import Hosts, other_hosts
 from tests.waiting import PATIENCE, wait_for
 
 FLOOD = Path(__file__).with_name("flood.py")
-#: Reads and writes from another host: `ENDPOINT NAME`.
+#: A program that reads and writes from another host; its arguments: `ENDPOINT NAME`.
 FRIEND = """
 import sys
 from kfp_pachyderm.s3.client import S3Client
@@ -89,7 +89,7 @@ def client(endpoint: str, access: str = ACCESS, secret: str = SECRET, **config: 
 
 
 def numbers(step: Step) -> tuple[int, int]:
-    """Threads and open files of the adapter."""
+    """The numbers of the adapter's threads and of its open files."""
     process = Path(f"/proc/{step.process.pid}")
     lines = (process / "status").read_text().splitlines()
     threads = next(int(line.split()[1]) for line in lines if line.startswith("Threads:"))
@@ -114,7 +114,7 @@ def flooded(step: Step, hosts: Hosts, kind: str, count: int, head: Path | None =
 
 
 def served(step: Step, hosts: Hosts, name: str) -> None:
-    """Another host than the flooding one is served."""
+    """Checks that a host other than the flooding one is served."""
     argv = hosts.others[1].command(sys.executable, "-c", FRIEND, step.endpoint, name)
     done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
@@ -127,11 +127,11 @@ def test_a_flood_without_keys_starves_nobody(sharing: Step, hosts: Hosts, kind: 
     before, _ = numbers(sharing)
     with flooded(sharing, hosts, kind, count):
         served(sharing, hosts, kind)
-        # eight threads for the flood, and a quarter of the connections: it has signed nothing
+        # an address that has signed nothing gets eight threads and a quarter of the connections
         threads, files = numbers(sharing)
         assert threads < before + 40
         assert files < 700
-        # nor the step itself
+        # the step itself is served, too
         with S3Client(sharing.endpoint, ACCESS, SECRET).ask("GET", "images", "a.txt") as got:
             assert got.body.read() == INPUT_FILES["/a.txt"]
     assert sharing.peak_memory() < 200 * 2**20
@@ -142,7 +142,7 @@ def test_a_flood_of_good_requests_starves_nobody(sharing: Step, hosts: Hosts, tm
     before, _ = numbers(sharing)
     with flooded(sharing, hosts, "requests", 256, tmp_path / "ask"):
         served(sharing, hosts, "requests")
-        # sixteen at work, however many ask; else the friend waits for each of them again and again
+        # one address gets at most 16 running threads, or the other host would wait for each of them
         assert numbers(sharing)[0] < before + 40
 
 
@@ -152,7 +152,7 @@ def test_a_flood_with_keys_of_bodies_that_do_not_come_starves_nobody(
     head, _ = signed("PUT", "out/stalled", headers={"content-length": str(2**24)})
     (tmp_path / "head").write_bytes(head + b"\r\n")
     with flooded(sharing, hosts, "bodies", 600, tmp_path / "head"):
-        # whoever has signed gets more than a stranger, and leaves as much as it has
+        # an address that has signed gets more, and leaves as much free as it holds
         wait_for(lambda: numbers(sharing)[0] > MOST_THREADS // 2, "the flood to take all it can")
         served(sharing, hosts, "bodies")
         assert numbers(sharing)[0] < MOST_THREADS
@@ -160,7 +160,7 @@ def test_a_flood_with_keys_of_bodies_that_do_not_come_starves_nobody(
 
 
 def test_many_objects_are_read_in_turns(sharing: Step) -> None:
-    """A merge holds all of its inputs open, more than an address has threads at work."""
+    """A merge keeps more inputs open than one address gets running threads."""
     s3 = client(sharing.endpoint, max_pool_connections=50)
     bodies = [s3.get_object(Bucket="images", Key="big.bin")["Body"] for _ in range(50)]
     assert {body.read(1000) for body in bodies} == {INPUT_FILES["/big.bin"][:1000]}
@@ -202,7 +202,7 @@ def test_presigned_addresses_are_signed_too(sharing: Step) -> None:
 
 
 def test_a_signature_is_good_for_its_own_request_alone(sharing: Step) -> None:
-    """What somebody has overheard: the same again may pass, as in S3; anything else, or later, does not."""
+    """An overheard request may be sent again, as in S3. A changed request, or a late one, is refused."""
     heard = request("PUT", "out/heard", {}, {}, b"good")
     close = b"HTTP/1.1\r\nConnection: close"
     for changed in (
@@ -247,7 +247,7 @@ def test_no_other_repo_is_there(sharing: Step, pachyderm: Pachyderm) -> None:
 
 
 class Writer(threading.Thread):
-    """Puts objects until it is refused; which ones it was told are there."""
+    """Puts objects until it is refused, and keeps the keys that were acknowledged."""
 
     def __init__(self, endpoint: str, name: str) -> None:
         super().__init__()
@@ -280,7 +280,7 @@ def test_what_is_acknowledged_is_in_and_the_rest_is_refused(
             one.start()
         wait_for(lambda: all(len(one.acknowledged) > 3 for one in writers))
         step.process.unshare(deadline())
-        # refused, none of it hangs
+        # each connection is refused, none hangs
         with pytest.raises(ConnectionRefusedError):
             connect(step)
         assert 200 not in statuses(receive(half))
@@ -304,7 +304,7 @@ def test_who_does_not_take_an_answer_holds_up_no_end(new_step: Any, hosts: Hosts
         slow.sendall(request("GET", "images/big.bin"))
         assert slow.recv(1)
         step.process.unshare(deadline())
-        # it ends before all of it is there
+        # the answer ends before all of the object has arrived
         slow.settimeout(PATIENCE)
         assert len(receive(slow)) < len(INPUT_FILES["/big.bin"])
 
@@ -326,7 +326,7 @@ def test_it_can_be_shared_again(new_step: Any, hosts: Hosts, pachyderm: Pachyder
 
 
 def test_the_step_itself_writes_nothing_more_either(step: Step, hosts: Hosts) -> None:
-    """By the address that only processes of its own host reach, from one that outlived the command."""
+    """A process that outlives the command can't write by the step's own 127.0.0.1 either."""
     step.process.share(hosts.here, deadline())
     step.process.unshare(deadline())
     s3 = client(step.endpoint)

@@ -1,4 +1,4 @@
-"""What tools ask of a bucket or an object beside its content, and version IDs where there are no versions."""
+"""Reads of subresources, and version IDs in buckets without versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BUCKETS = ["images", "out"]
 
 
 def answer_of(s3: Any, call: str, bucket: str, **more: str) -> Any:
-    """What a call answers without the part about HTTP, or its status and error code."""
+    """A call's answer without its HTTP metadata, or the status and code of its error."""
     try:
         found = getattr(s3, call)(Bucket=bucket, **more)
     except ClientError as error:
@@ -143,7 +143,7 @@ def test_a_bucket_is_emptied_by_its_versions(s3: Any, step: Any) -> None:
 
 
 def test_an_etag_without_dash_is_the_md5(s3: Any, objects: dict[str, str]) -> None:
-    """Clients compare it with the content's; Pachyderm's own hash is none."""
+    """Clients compare such an ETag with the content's MD5, and Pachyderm's hash is no MD5."""
     for bucket in objects:
         for one in s3.list_objects_v2(Bucket=bucket)["Contents"]:
             content, etag = read(s3, bucket, one["Key"]), one["ETag"].strip('"')

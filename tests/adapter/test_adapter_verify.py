@@ -43,7 +43,7 @@ CONTENTS = {
 
 
 class Counting(Pfs):
-    """A way to Pachyderm that knows what was read back."""
+    """A connection to Pachyderm that records which files were read back."""
 
     def __init__(self, address: str, contents: bool = True) -> None:
         super().__init__(address, "", contents=contents)
@@ -57,7 +57,7 @@ class Counting(Pfs):
 
 
 class Damaging(Counting):
-    """A Pachyderm that keeps another content of the same size, as often as it is told."""
+    """A connection that stores another content of the same size, a given number of times."""
 
     def __init__(self, address: str, key: str, times: int, contents: bool = True) -> None:
         super().__init__(address, contents)
@@ -77,7 +77,7 @@ class Damaging(Counting):
 
 @dataclass
 class OneWay:
-    """A way to Pachyderm that is never looked for."""
+    """A `Sidecar` with one given connection."""
 
     way: Pfs
 
@@ -91,7 +91,7 @@ class OneWay:
 def written(
     pachyderm: Pachyderm, folder: Path, remote: Pfs, keys: Iterable[str] = CONTENTS
 ) -> tuple[WriteBack, pfs.Commit]:
-    """A step that has written CONTENTS, or some of them."""
+    """The delivery of a step that has written CONTENTS, or some of them."""
     commit, bucket, spool = pachyderm.open_commit(), OutputBucket(), Spool(folder, 2**30)
     for key in keys:
         content = CONTENTS[key]
@@ -111,7 +111,7 @@ def test_large_files_are_known_by_their_hash(pachyderm: Pachyderm, tmp_path: Pat
 
 
 class Refusing(Pfs):
-    """A way on which some writes are lost; -1: all of them."""
+    """A connection on which the given number of writes fail; -1: all of them."""
 
     def __init__(self, address: str, times: int) -> None:
         super().__init__(address, "", contents=True)

@@ -12,7 +12,8 @@ from benchmarks.clients.run import CLIENTS, Bed
 from benchmarks.matrix import client_version
 from tests.long import long
 
-#: Of each kind of client one that puts 200 MiB, in the environment KFP_PACHYDERM_TEST_ALL all of them.
+#: The clients that put 200 MiB: one of each kind; with KFP_PACHYDERM_TEST_ALL in the environment, all of
+#: them.
 SLOW = {"awscli", "gsutil", "s3cmd", "obstore", "mountpoint"}
 LARGE = CLIENTS if os.environ.get("KFP_PACHYDERM_TEST_ALL") else ["boto3", "pyarrow"]
 
@@ -24,7 +25,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 
 def _client(name: str) -> Any:
-    """The client, where it is installed: `make unit` makes gsutil's venv."""
+    """The client, if it is installed. gsutil has a venv of its own, which `make unit` makes."""
     if name in SLOW:
         return pytest.param(name, marks=long)
     return pytest.param(

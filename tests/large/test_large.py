@@ -1,4 +1,4 @@
-"""Objects beyond the 4 GiB at which the sidecar's own S3 ends: `make test-large`; needs 16 GiB of disk."""
+"""Objects larger than 4 GiB, the limit of the sidecar's own S3: `make test-large`; needs 16 GiB of disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fresh embedded Pachyderm for each module, and the facade's connection to it."""
+"""A fresh embedded Pachyderm for each test module, and a connection to it."""
 
 from __future__ import annotations
 

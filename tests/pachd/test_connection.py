@@ -1,4 +1,4 @@
-"""Addresses, the connection, and what gRPC's answers become."""
+"""Addresses, the connection, and the errors that gRPC's status codes become."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_environment_beats_author_beats_default(tmp_path: Path) -> None:
 
 
 def test_mounted_default_and_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a pipeline that kfp 2.14 compiled; its token goes to no address that somebody else has named."""
+    """A step that kfp 2.14 compiled finds the default in files; their token goes to no other address."""
     for name, text in (("ADDRESS_FILE", "grpc://mounted:1\n"), ("TOKEN_FILE", "secret\n")):
         (tmp_path / name).write_text(text)
         monkeypatch.setattr(addresses, name, str(tmp_path / name))

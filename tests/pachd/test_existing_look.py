@@ -1,4 +1,4 @@
-"""A pipeline that is run again, by a connection that ends when it is looked at what was made."""
+"""An existing pipeline's new job is stopped when the connection breaks before its inputs are checked."""
 
 from __future__ import annotations
 

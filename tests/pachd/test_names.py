@@ -1,4 +1,4 @@
-"""Names and specs of the pipelines that steps drive, and where their jobs are reached."""
+"""Names and specs of the steps' pipelines, and the addresses of their jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The messages as the launcher loads them are what the SDK's own are, and are made when they are used."""
+"""The messages of `pachd.sdk` are equal to the SDK's own, and become dataclasses when they are first used."""
 
 import json
 import subprocess
@@ -69,7 +69,7 @@ print(json.dumps([before, wrong, dataclasses.is_dataclass(pps.Egress)]))
 
 
 def test_what_comes_up_while_a_class_is_made_is_passed_on_and_the_class_is_made_later() -> None:
-    """A signal's handler may raise at any time; until 3.12 Python wraps that in a RuntimeError there."""
+    """A signal handler may raise at any time. Before 3.12 Python wraps that in a RuntimeError here."""
     code = """
 original = dataclasses.Field.__set_name__
 def once(*_):

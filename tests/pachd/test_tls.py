@@ -1,4 +1,4 @@
-"""grpcs:// with a private certificate authority, and what is said when it fails."""
+"""grpcs:// with a private certificate authority, and the errors when the handshake fails."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_namespaces_authority_is_where_the_pod_mounts_it(
 
 
 def test_private_authority_as_text_stands_before_a_file(front: Proxy, tmp_path: Path) -> None:
-    """A step has it as text where its task may have no volumes."""
+    """A step whose task can't have volumes gets the authority as text."""
     (tmp_path / "ca.crt").write_bytes(pem(trustme.CA()))
     env = {
         "KFP_PACHYDERM_ADDRESS": front.address,
@@ -56,7 +56,7 @@ def test_private_authority_as_text_stands_before_a_file(front: Proxy, tmp_path: 
     }
     with connect(from_environment(None, env)) as pachd:
         assert pachd.version
-    # A server without TLS has none, whatever the namespace's default says.
+    # The authority is ignored for an address without TLS.
     assert from_environment(None, env | {"KFP_PACHYDERM_ADDRESS": "grpc://pachd:1"}).ca is None
 
 

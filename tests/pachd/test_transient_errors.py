@@ -1,4 +1,4 @@
-"""What pachd answers as UNKNOWN: what passes is tried again, what nobody knows is told and borne a while."""
+"""Errors with status UNKNOWN: transient ones are retried; others are told, and borne for the grace."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ Plan = Callable[[str], Wrong | None]
 
 @contextmanager
 def answering(address: str, plan: Plan, grace: float = 20.0) -> Iterator[Pachd]:
-    """A connection to a pachd that answers otherwise where the plan says so."""
+    """A connection to a pachd whose answers are replaced by those of a plan."""
     target = address.removeprefix("grpc://")
     with ExitStack() as stack:
         proxy = stack.enter_context(AnsweringPachd(target, lambda method, _: plan(method)))
@@ -141,7 +141,7 @@ def test_a_stream_that_breaks_in_the_middle_is_asked_for_again(pachd: Pachd) -> 
 
 
 class Look:
-    """A look that fails some times; -1: for ever."""
+    """A function to poll with, which fails the given number of times; -1: always."""
 
     def __init__(self, error: Exception, times: int) -> None:
         self._error, self.times = error, times

@@ -1,4 +1,4 @@
-"""Pachyderm's hash of a file: known answers, and the chunker against one that goes byte by byte."""
+"""Pachyderm's hash of a file: known hashes, and the chunker compared with one that goes byte by byte."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PIECE = 2**20
 
 
 def splitmix64(seed: int, start: int, count: int) -> bytes:
-    """Numbers `start` to `start + count` of the generator of that name."""
+    """The numbers `start` to `start + count` of the generator splitmix64."""
     with np.errstate(over="ignore"):
         z = np.uint64(seed) + np.arange(start + 1, start + count + 1, dtype=np.uint64) * np.uint64(
             0x9E3779B97F4A7C15
@@ -59,7 +59,8 @@ def by_the_byte(data: bytes, shortest: int, longest: int, mask: int) -> list[int
     def rolled(state: int, old: int, new: int) -> int:
         return ((state << 1 | state >> 63) & (2**64 - 1)) ^ table[old] ^ table[new]
 
-    # 64 rotations by one bring every bit back: a window of one byte's repetition is a fixed point
+    # after 64 rotations by one every bit is back in its place, so a window of one repeated byte hashes to a
+    # constant
     fresh = 0
     for _ in range(64):
         fresh = ((fresh << 1 | fresh >> 63) & (2**64 - 1)) ^ table[0]

@@ -1,4 +1,4 @@
-"""The messages that the adapter writes and reads by hand are those that pachyderm_sdk knows."""
+"""The messages that `pfs_messages` encodes and decodes by hand are those of pachyderm_sdk."""
 
 from __future__ import annotations
 

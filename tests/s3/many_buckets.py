@@ -1,7 +1,7 @@
 """A server for ceph/s3-tests: the adapter's own application, once for each bucket that a client makes.
 
-A step's buckets are fixed, the suite makes hundreds. Only that is added here: service and bucket operations.
-Everything else is answered by the adapter; nothing is ever sent to a Pachyderm.
+A step's buckets are fixed, but the suite makes hundreds. So this server adds the service and bucket
+operations. The adapter answers all other requests. Nothing is sent to a Pachyderm.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
 
 
 class ManyBuckets:
-    """The service level; `main` owns every bucket, the others have none."""
+    """The operations on the service and on buckets. The user `main` owns every bucket, other users none."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -93,7 +93,7 @@ class ManyBuckets:
 
     @staticmethod
     def _versions(bucket: Bucket) -> Response:
-        """What the suite empties its buckets by, page by page: what was shown is deleted before the next."""
+        """Answers ListObjectVersions. The suite empties its buckets page by page with it."""
         shown = list(itertools.islice(bucket.walk("", ""), _PAGE))
         more: list[tuple[str, xml.Content]] = [("IsTruncated", "false")]
         if len(shown) == _PAGE:
@@ -110,7 +110,7 @@ class ManyBuckets:
 
 
 def configuration(port: int) -> str:
-    """What the suite reads from S3TEST_CONF."""
+    """The configuration file of the suite, whose path is in S3TEST_CONF."""
     names = dict(
         zip(
             ("s3 main", "s3 alt", "s3 tenant", "iam", "iam root", "iam alt root"),
@@ -127,7 +127,7 @@ def configuration(port: int) -> str:
 
 
 def main() -> None:
-    """Serves until stdin ends; writes the configuration to the file that is named."""
+    """Serves until stdin ends; writes the configuration to the file that the command line names."""
     with TemporaryDirectory() as folder:
         many = ManyBuckets(Path(folder))
         with S3Server(application(many.handle)) as server:

@@ -1,4 +1,4 @@
-"""Requests without a server."""
+"""Makes S3 requests for tests without a server."""
 
 from __future__ import annotations
 

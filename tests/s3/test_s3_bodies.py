@@ -36,7 +36,7 @@ def framed(chunks: list[bytes], trailer: bytes = b"\r\n") -> bytes:
 
 
 def framed_signed(chunks: list[bytes], trailers: bytes = b"") -> bytes:
-    """Frames and signs as the SDKs do, written down again from AWS's description."""
+    """Frames and signs chunks as the SDKs do; implemented a second time, from AWS's description."""
     previous, parts = SIGNED.signature, []
 
     def sign(kind: str, *digests: str) -> str:

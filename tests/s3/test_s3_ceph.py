@@ -1,8 +1,8 @@
-"""ceph/s3-tests against the adapter's application: what passed must go on passing.
+"""ceph/s3-tests against the adapter's application: tests that passed once must still pass.
 
-The suite is not part of this repository: KFP_PACHYDERM_S3_TESTS names a folder that holds a copy of it,
-at the commit that `s3_tests_failing.md` names. The subset is `test_s3.py` without the features that no
-bucket of a step has, chosen by the words of `WITHOUT` in names and marks, whatever passes or fails.
+The suite is not part of this repository: KFP_PACHYDERM_S3_TESTS names a folder with a copy of it, at the
+commit that `s3_tests_failing.md` names. The subset is `test_s3.py` without the features that a step's buckets
+lack. Words in the tests' names and marks (`WITHOUT`) choose it, not whether a test passes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SUBSET = [FILE, "-k", " and ".join(f"not {word}" for word in WITHOUT)]
 NEEDED = ("munch", "isodate", "pytz", "httplib2", "lxml")
 PASSING = HERE.joinpath("s3_tests_passing.txt").read_text().split()
 FAILING = re.findall(r"^\| (test_\S+) \|", HERE.joinpath("s3_tests_failing.md").read_text(), re.MULTILINE)
-#: What passes once is a promise: this number only grows.
+#: The least number of tests that must pass. It only grows.
 LEAST = 232
 
 in_the_suite = pytest.mark.skipif(
@@ -42,7 +42,7 @@ def test_the_lists_name_each_test_once() -> None:
 
 @pytest.fixture
 def configuration(tmp_path: Path) -> Iterator[Path]:
-    """A server for the suite, and the file that tells where it is."""
+    """Starts a server for the suite, and returns the configuration file that names it."""
     file = tmp_path / "s3tests.conf"
     with subprocess.Popen(
         [sys.executable, str(HERE / "many_buckets.py"), str(file)],

@@ -1,4 +1,4 @@
-"""What an address may take, as counts."""
+"""The limits of connections and threads that a client address gets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kfp_pachyderm.s3.http.peers import Peers
 
 
 def taken(peers: Peers, peer: str) -> int:
-    """As many connections as the address gets."""
+    """Takes connections for the address until it gets no more, and returns their number."""
     count = 0
     while peers.connect(peer):
         count += 1

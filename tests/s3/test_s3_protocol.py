@@ -175,7 +175,7 @@ WHOLE = {
 
 
 def test_what_is_asked_of_a_subresource_is_not_done_to_the_object_or_the_bucket() -> None:
-    """All that botocore knows: an annotation is not stored as the object, its deletion deletes no object."""
+    """All operations of botocore: storing an annotation stores no object, deleting it deletes no object."""
     model = botocore.session.get_session().get_service_model("s3")
     asked = {name: model.operation_model(name).http for name in set(model.operation_names) - WHOLE}
     assert all("?" in http["requestUri"] for http in asked.values())

@@ -1,4 +1,4 @@
-"""The HTTP server itself: heads in time, transfers in pieces, answers of the right end."""
+"""The HTTP server: the time limit of a request's head, chunked transfers, when connections are closed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def talk(port: int, *pieces: bytes) -> bytes:
 
 
 def trickle_a_head(port: int) -> bytes:
-    """Sends a byte now and then until there is an answer."""
+    """Sends one byte after the other, with pauses, until an answer arrives."""
     ended = threading.Event()
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as sock:
 

@@ -1,4 +1,4 @@
-"""An embedded Pachyderm with auth on that other hosts reach, too, and steps on it."""
+"""An embedded Pachyderm with auth on, which other hosts can reach, too; and steps on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def address(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("pachyderm")
     token = {"KFP_PACHYDERM_ROOT_TOKEN": ROOT}
     with server(folder, "--auth", "--host", "0.0.0.0", **token) as found:
-        # a step finds its own address by the route to this one
+        # a step finds its own address by the route to pachd's address
         yield f"grpc://{hosts.here}:{found.rpartition(':')[2]}"
 
 

@@ -27,7 +27,7 @@ def elsewhere(host: list, module: str, *arguments: str) -> subprocess.Popen:
 
 
 def endpoint_of_worker() -> str:
-    """What a worker takes from its environment alone."""
+    """The S3 endpoint that a Dask worker has in its environment."""
     found = current_step().boto3_client().get_object(Bucket="data", Key="greeting")
     return f"{os.environ['S3_ENDPOINT']} {found['Body'].read().decode()}"
 

@@ -1,4 +1,4 @@
-"""Steps whose S3 endpoint is shared: what processes on another host read and write, and how that ends."""
+"""Steps with a shared S3 endpoint: processes on another host use it until the step's command ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ for name, s3 in (("plain", plain), ("made", made)):
     content = s3.get_object(Bucket="images", Key="a")["Body"].read()
     s3.put_object(Bucket="out", Key=f"{name}/{step.datum}", Body=content + name.encode())
 """
-#: Puts objects until it is refused, and notes those that it was told are there.
+#: A program that puts objects until it is refused, and notes those that were acknowledged.
 WRITER = """
 import boto3, itertools, os, sys
 from botocore.config import Config
@@ -43,7 +43,7 @@ for number in itertools.count():
         break
     notes.write(f"/w{sys.argv[2]}/{number}\\n")
 """
-#: The step's command: starts programs on another host with what `environment()` gives, and nothing else.
+#: The step's command: starts programs on another host, with the variables of `environment()` and no others.
 CHILD = """
 import json, os, subprocess, sys, time
 from kfp_pachyderm.runtime import current_step
@@ -115,7 +115,7 @@ def test_keys_are_of_one_step_and_in_no_log(step: Runner, hosts: Hosts) -> None:
 
 
 def notes_of(files: list[Path]) -> list[str]:
-    """What the writers were told is there, when all of them have been refused."""
+    """Waits until all writers have been refused, and returns the objects that were acknowledged."""
     wait_for(lambda: all("end " in file.read_text() for file in files), "every writer's end")
     return sorted(line for file in files for line in file.read_text().splitlines() if line[0] == "/")
 
@@ -161,7 +161,7 @@ def test_off_by_default(step: Runner, hosts: Hosts) -> None:
 
 
 def test_the_interpreter_of_the_other_host_is_elsewhere(hosts: Hosts) -> None:
-    """What the tests of this folder hang on: nothing of this host's loopback is reached from there."""
+    """The tests of this folder need this: the other host can't reach this host's loopback address."""
     if not hosts.apart:
         pytest.skip("network namespaces can't be made here: other loopback addresses stand for hosts")
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -1,4 +1,4 @@
-"""All of a step's buckets, by name."""
+"""Finds a step's buckets by name."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Buckets:
     """The buckets of one step, by their names and aliases.
 
     Args:
-        config: which commits they are.
-        sidecar: where inputs are read.
+        config: names the buckets and their commits.
+        sidecar: the connection by which input commits are read.
     """
 
     def __init__(self, config: AdapterConfig, sidecar: Sidecar) -> None:
@@ -36,10 +36,10 @@ class Buckets:
         self.all: Mapping[str, Bucket] = aliases | found
 
     def find(self, name: str) -> Bucket:
-        """The bucket of that name.
+        """Returns the bucket of that name.
 
         Raises:
-            S3Error: NoSuchBucket, naming those there are.
+            S3Error: NoSuchBucket; the message names the step's buckets.
         """
         bucket = self.all.get(name)
         if bucket is None:
@@ -49,10 +49,10 @@ class Buckets:
         return bucket
 
     def writable(self, name: str) -> OutputBucket:
-        """The bucket, if it takes writes.
+        """Returns the bucket of that name, if it is the output bucket.
 
         Raises:
-            S3Error: NoSuchBucket, AccessDenied with the reason.
+            S3Error: NoSuchBucket, or AccessDenied for an input bucket.
         """
         bucket = self.find(name)
         if isinstance(bucket, InputBucket):

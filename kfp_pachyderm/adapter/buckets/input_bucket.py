@@ -1,4 +1,4 @@
-"""An input bucket: one finished commit, which can't change, read from the sidecar."""
+"""An input bucket: one finished commit, which can't change, read by the connection to the sidecar."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _GLOBS = frozenset("*?[]{}!()@+^")
 
 
 def _etag(found: Found) -> str:
-    """Pachyderm's hash in the shape of an ETag that is no MD5: clients check one without a dash."""
+    """Returns Pachyderm's hash as an ETag with a dash: clients take an ETag without a dash for an MD5."""
     return f"{found.hash.hex()}-1" if found.size else _MD5_OF_NOTHING
 
 
 def _plain(key: str) -> bool:
-    """Whether a file of Pachyderm's can have this key: it would clean the path and find another one."""
+    """Tells whether the key is a path that Pachyderm does not normalize: it would find another file."""
     return bool(key) and all(part not in ("", ".", "..") for part in key.split("/"))
 
 
@@ -32,10 +32,10 @@ class InputBucket:
     """A read-only bucket.
 
     Args:
-        sidecar: where the commit is read.
-        cache: keeps what has been read.
-        commit: what the bucket is pinned to.
-        encoded: whether Pachyderm has its keys encoded, so that every key is a file's name.
+        sidecar: the connection by which the commit is read.
+        cache: keeps content that has been read.
+        commit: the commit that the bucket is pinned to.
+        encoded: whether the commit's file names are encoded keys, so that every key is possible.
     """
 
     def __init__(self, sidecar: Sidecar, cache: ReadCache, commit: CommitName, encoded: bool = False) -> None:
@@ -56,7 +56,7 @@ class InputBucket:
         return Stored(path[1:], found.size, _etag(found), found.committed, read, spooled=False)
 
     def _read(self, path: str, start: int, length: int) -> Iterator[bytes]:
-        """Goes on where a broken connection left off: the commit can't have changed."""
+        """Reads the file, and continues after a broken connection: the commit can't have changed."""
         for left in reversed(range(_ATTEMPTS)):
             try:
                 for piece in self._sidecar.remote().read(self.commit, path, start, length):
@@ -78,17 +78,17 @@ class InputBucket:
             return self._listing
 
     def find(self, key: str) -> Stored | None:
-        """The object of that key."""
+        """Returns the object of that key, None if there is none."""
         if not key or not (self._encoded or _plain(key)):
             return None
         if self._listing is not None or (not self._encoded and set(key) & _GLOBS):
-            # InspectFile refuses such a path; the listing knows whether there is one
+            # the listing compares exact names; GetFile takes a path with these characters for a glob
             return self._loaded().get(key)
         found = self._sidecar.remote().inspect(self.commit, "/" + key)
         return self._stored(found) if found else None
 
     def walk(self, prefix: str, after: str) -> Iterator[Stored]:
-        """Objects whose key starts with `prefix` and is greater than `after`, in order."""
+        """Yields the objects whose key starts with `prefix` and is greater than `after`, in order."""
         listing = self._loaded()
         start = max(bisect_left(self._keys, prefix), bisect_right(self._keys, after))
         for index in range(start, len(self._keys)):

@@ -1,4 +1,4 @@
-"""Which keys Pachyderm can hold (its src/internal/storage/paths.go), said before anything is stored."""
+"""Checks that Pachyderm accepts a key as a file name (its src/internal/storage/paths.go), before a write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GLOBS = "*?[]{}!()@+^"
 
 
 def is_marker(key: str) -> bool:
-    """Whether the key is a directory marker: kept within the step, never written."""
+    """Tells whether the key is a directory marker. The step sees markers; Pachyderm does not get them."""
     return key.endswith("/")
 
 
@@ -29,7 +29,7 @@ def check_key(key: str, encoded: bool) -> None:
 
     Args:
         key: the key.
-        encoded: whether Pachyderm gets it encoded, and so can hold it.
+        encoded: whether keys are encoded for Pachyderm, which then accepts every key.
 
     Raises:
         S3Error: InvalidArgument or KeyTooLongError, with the reason.
@@ -48,6 +48,6 @@ def check_key(key: str, encoded: bool) -> None:
 
 
 def parents(key: str) -> list[str]:
-    """The directories that the key's file lies in, outermost first."""
+    """Returns the directories that the key's file lies in, outermost first."""
     parts = key.split("/")[:-1]
     return ["/".join(parts[: count + 1]) for count in range(len(parts))]

@@ -1,4 +1,4 @@
-"""The output bucket: what the step has written, on disk, readable at once, sent at the end."""
+"""The output bucket: the objects that the step has written, in the spool, readable at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class OutputBucket:
     """A bucket that takes writes; safe for many threads.
 
     Args:
-        encoded: whether Pachyderm gets its keys encoded.
+        encoded: whether its keys are encoded for Pachyderm.
     """
 
     def __init__(self, encoded: bool = False) -> None:
@@ -29,7 +29,10 @@ class OutputBucket:
         self._sealed = False
 
     def seal(self, sealed: bool) -> None:
-        """Refuses every change from now on, or takes them again: no change is half before and half after."""
+        """Refuses every change from now on (True), or takes changes again (False).
+
+        A change that is under way at that moment is either done whole or refused.
+        """
         with self._lock:
             self._sealed = sealed
 
@@ -38,11 +41,11 @@ class OutputBucket:
             raise S3Error("AccessDenied", "the step's command has ended: its output takes no more changes")
 
     def find(self, key: str) -> Stored | None:
-        """The object of that key."""
+        """Returns the object of that key, None if there is none."""
         return self._objects.get(key)
 
     def walk(self, prefix: str, after: str) -> Iterator[Stored]:
-        """Objects whose key starts with `prefix` and is greater than `after`, in order."""
+        """Yields the objects whose key starts with `prefix` and is greater than `after`, in order."""
         position = prefix if prefix > after else after
         find = bisect_left if prefix > after else bisect_right
         while stored := self._next(find(self._keys, position), prefix):
@@ -56,7 +59,7 @@ class OutputBucket:
             return None
 
     def check(self, key: str) -> None:
-        """Refuses a key that can't be written, before its content is read.
+        """Refuses a key that can't be written, before the request's content is read.
 
         Raises:
             S3Error: InvalidArgument, AccessDenied, with the reason.
@@ -86,10 +89,10 @@ class OutputBucket:
                 )
 
     def put(self, stored: Stored, conditions: Conditions = _FREE) -> None:
-        """Makes the object what its key names, if the conditions hold.
+        """Stores the object under its key, in the place of an earlier one, if the conditions hold.
 
         Raises:
-            S3Error: InvalidArgument, PreconditionFailed, AccessDenied after `seal`.
+            S3Error: InvalidArgument, NoSuchKey, PreconditionFailed, or AccessDenied after `seal`.
         """
         if is_marker(stored.key) and stored.size:
             raise S3Error(
@@ -112,7 +115,11 @@ class OutputBucket:
             raise S3Error("PreconditionFailed")
 
     def delete(self, key: str, check: Callable[[Stored], None]) -> None:
-        """Forgets the object unless `check` raises; nothing happens if there is none."""
+        """Removes the object, unless `check` raises; does nothing if there is none.
+
+        Raises:
+            S3Error: what `check` raises, or AccessDenied after `seal`.
+        """
         with self._lock:
             self._check_open()
             found = self._objects.get(key)
@@ -121,7 +128,7 @@ class OutputBucket:
                 del self._objects[key], self._keys[bisect_left(self._keys, key)]
 
     def swap(self, old: Stored, new: Stored) -> bool:
-        """Puts `new` where `old` is; False when it is not there any more."""
+        """Replaces `old` by `new`; returns False if the key does not hold `old` any more."""
         with self._lock:
             there = self._objects.get(old.key) is old
             if there:
@@ -129,6 +136,6 @@ class OutputBucket:
             return there
 
     def files(self) -> list[Stored]:
-        """What belongs into the output commit, in order."""
+        """Returns the objects that belong into the output commit, in order of their keys."""
         with self._lock:
             return [self._objects[key] for key in self._keys if not is_marker(key)]

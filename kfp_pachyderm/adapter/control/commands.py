@@ -1,4 +1,4 @@
-"""The adapter's process: driven by JSON lines on stdin, answers on stdout, gone when stdin closes."""
+"""The adapter's process: reads requests as JSON lines on stdin, answers on stdout, ends when stdin closes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kfp_pachyderm.s3.http.server import S3Server
 log = logging.getLogger("kfp_pachyderm.adapter")
 
 _LOOK_AFTER = 0.1
-#: Seconds between two words on how far a flush is.
+#: Seconds between two messages on a flush's progress.
 _TELL_EVERY = 0.5
 
 
@@ -40,10 +40,10 @@ def _config(data: dict[str, Any]) -> AdapterConfig:
 
 
 class _Session:
-    """What the lines on stdin ask for, in the order in which they come.
+    """Carries out the launcher's requests.
 
     Args:
-        tell: takes what the launcher is told before the answer.
+        tell: sends the launcher a message before the answer: a flush's progress.
     """
 
     def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
@@ -62,8 +62,9 @@ class _Session:
             self._writeback = WriteBack(self._sidecar, made.output, bucket, spool)
             self._writeback.start()
         server = S3Server(self._adapter.wsgi())
-        # looks early which address answers: a port behind a firewall takes seconds to say nothing; but grpc's
-        # import keeps the interpreter busy, so not before the launcher has heard of the endpoint
+        # The connection is made before the first request needs it: a port that a firewall blocks takes
+        # seconds to time out. It is delayed because grpc's import holds the interpreter lock, and the
+        # launcher waits for this answer.
         look = threading.Timer(_LOOK_AFTER, self._sidecar.remote)
         look.daemon = True
         look.start()
@@ -90,7 +91,7 @@ class _Session:
 
     @contextmanager
     def _telling(self, writeback: WriteBack) -> Iterator[None]:
-        """Tells meanwhile, now and then, how far it is."""
+        """Sends the launcher the progress every `_TELL_EVERY` seconds while the block runs."""
         over = threading.Event()
 
         def tell() -> None:
@@ -132,14 +133,14 @@ class _Session:
 
 
 def main() -> NoReturn:
-    """Serves one step."""
+    """Serves one step, until stdin closes."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
-    # stdout is the protocol's: whatever prints goes to the log
+    # stdout carries the answers, so what any library prints goes to stderr, the step's log
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
     def tell(said: dict[str, Any]) -> None:
-        # when the launcher is gone, so is this process in a moment
+        # the launcher has ended; stdin closes too, which ends this process
         with suppress(BrokenPipeError):
             print(json.dumps(said), file=answers, flush=True)
 
@@ -151,7 +152,10 @@ def main() -> NoReturn:
 
 
 def _listen(session: _Session, asked: SimpleQueue[dict[str, Any]]) -> None:
-    """Passes on what the launcher asks for; a move concerns what is under way, and so does its end."""
+    """Queues the launcher's requests; carries out a move, and the end of stdin, at once.
+
+    A move must reach a flush that is under way, so it does not wait in the queue behind it.
+    """
     for line in sys.stdin:
         request = json.loads(line)
         if request["op"] == "move":

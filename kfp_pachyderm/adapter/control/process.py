@@ -1,4 +1,4 @@
-"""The adapter as the launcher sees it: a child process, configured, flushed, ended."""
+"""The launcher's side of the adapter: starts the child process, sends it requests, ends it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Told = Callable[[Progress], None]
 _ENDING = 2.0
 _GRACE = 5.0
 
-#: MiB of disk for what a step has written and Pachyderm has not taken yet.
+#: The environment variable for the spool's size: MiB of disk for objects that a step has written.
 SPOOL_VARIABLE = "KFP_PACHYDERM_SPOOL_MIB"
 _SPOOL_MIB = "8192"
 
 
 def spool_limit(env: Mapping[str, str] = os.environ) -> int:
-    """Bytes that the spool takes.
+    """Returns the spool's size in bytes, from the environment.
 
     Raises:
-        SpecError: the variable holds no positive number.
+        SpecError: `SPOOL_VARIABLE` holds no positive number.
     """
     text = env.get(SPOOL_VARIABLE, _SPOOL_MIB)
     if not (text.isascii() and text.isdigit() and int(text)):
@@ -44,16 +44,16 @@ def spool_limit(env: Mapping[str, str] = os.environ) -> int:
 
 
 class AdapterProcess:
-    """The adapter's process; leaving the context ends it without sending anything.
+    """The adapter's process, as a context manager; its end ends the process without sending anything.
 
     Args:
-        spawned: the process, if it has been started already.
+        spawned: the process; None: a new one is started.
 
     Attributes:
-        spool_limit: bytes that the environment gives the spool.
+        spool_limit: the spool's size in bytes, from the environment.
 
     Raises:
-        SpecError: the environment's setting is wrong; the process has ended.
+        SpecError: the environment's spool size is no positive number; the process has been ended.
     """
 
     def __init__(self, spawned: subprocess.Popen[bytes] | None = None) -> None:
@@ -72,7 +72,7 @@ class AdapterProcess:
         return self._process.pid
 
     def when_ended(self, tell: Callable[[errors.PachydermError], None]) -> None:
-        """Calls `tell`, from another thread, when the process has ended, however."""
+        """Calls `tell`, from another thread, once the process has ended, whatever ended it."""
 
         def wait() -> None:
             self._process.wait()
@@ -102,7 +102,7 @@ class AdapterProcess:
         self._process.stdout.close()
 
     def kill(self) -> None:
-        """Ends the process at once, from another thread: whoever waits for its answer hears that it ended."""
+        """Kills the process; safe from another thread. A call that waits for its answer raises."""
         self._process.kill()
 
     def configure(self, config: AdapterConfig, deadline: float) -> str:
@@ -110,10 +110,10 @@ class AdapterProcess:
 
         Args:
             config: the step's buckets.
-            deadline: `time.monotonic()` until which it must answer.
+            deadline: `time.monotonic()` by which the adapter must answer.
 
         Returns:
-            The endpoint, "http://127.0.0.1:<port>".
+            The URL of the S3 endpoint, "http://127.0.0.1:<port>".
 
         Raises:
             PachydermUnreachableError: the process does not answer.
@@ -122,55 +122,63 @@ class AdapterProcess:
         return str(answer["endpoint"])
 
     def share(self, host: str, deadline: float) -> str:
-        """Serves the same on another address of this host, to whoever has the keys; see `unshare`.
+        """Serves the same buckets on another address of this host too, to clients that have the step's keys.
+
+        `unshare` ends it.
 
         Args:
             host: the IP address.
-            deadline: `time.monotonic()` until which it must answer.
+            deadline: `time.monotonic()` by which the adapter must answer.
 
         Returns:
-            The endpoint, "http://<host>:<port>".
+            The URL of the shared endpoint, "http://<host>:<port>".
 
         Raises:
-            PermanentError: nothing can listen there.
+            PermanentError: the adapter can't listen on that address.
             PachydermUnreachableError: the process does not answer.
         """
         return str(self._ask({"op": "share", "host": host}, deadline)["endpoint"])
 
     def unshare(self, deadline: float) -> None:
-        """The output bucket takes no more changes, and the shared endpoint is closed, when this returns.
+        """Closes the shared endpoint, and makes the output bucket refuse further changes.
 
         Args:
             deadline: as in `share`.
+
+        Raises:
+            PachydermUnreachableError: the process does not answer.
         """
         self._ask({"op": "unshare"}, deadline)
 
     def flush(self, timeout: float, told: Told = lambda _: None) -> Flushed:
-        """Everything that the step has written is in the output commit, and verified, when this returns.
+        """Sends everything that the step has written into the output commit, and verifies it there.
 
         Args:
             timeout: seconds.
-            told: hears how far it is.
+            told: called with the progress.
 
         Raises:
-            WriteBackError: names the keys that are not there.
+            WriteBackError: names the keys that are not in the commit.
             PachydermUnreachableError: the process does not answer.
         """
         request = {"op": "flush", "timeout": timeout}
         return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE, told))
 
     def move(self, sidecar: str, sidecar_s3: str) -> None:
-        """Tells where the job's sidecar is from now on; from any thread, also while a flush is under way.
+        """Tells the adapter the address of the job's new sidecar; safe from any thread, also during a flush.
 
         Args:
-            sidecar: "grpc://host:port".
-            sidecar_s3: "http://host:port".
+            sidecar: the sidecar's PFS, "grpc://host:port".
+            sidecar_s3: the sidecar's S3, "http://host:port".
         """
         with contextlib.suppress(BrokenPipeError):
             self._write({"op": "move", "sidecar": sidecar, "sidecar_s3": sidecar_s3})
 
     def resend(self, timeout: float, told: Told = lambda _: None) -> Flushed:
-        """As `flush`, all of it again, because a new holder instance has an empty output commit."""
+        """Sends everything again, and verifies it; arguments and errors as of `flush`.
+
+        It is called when Pachyderm has started the job again: the output commit is empty then.
+        """
         request = {"op": "resend", "timeout": timeout}
         return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE, told))
 

@@ -1,4 +1,4 @@
-"""The endpoint once more, on the step's own address: for other hosts, with the step's keys."""
+"""The shared endpoint (`share=True`): the adapter's S3 on the pod's address too, for other hosts."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from kfp_pachyderm.errors import PermanentError
 from kfp_pachyderm.s3.http.peers import Peers
 from kfp_pachyderm.s3.http.server import MOST_THREADS, S3Server
 
-#: Tried first, so that a network policy can name it; the port of the sidecar's S3 as well.
+#: The port that is tried first, so that a network policy can name it. The sidecar's S3 has the same number.
 PORT = 1600
 _MOST_CONNECTIONS = 2048
 
 
 class Shared:
-    """The shared endpoint, from its making to `end`.
+    """The shared endpoint; it serves from its making until `end`.
 
     Args:
-        adapter: what is served.
+        adapter: the step's adapter, whose buckets are served.
         host: the IP address to listen on.
 
     Attributes:
-        endpoint: "http://host:port".
+        endpoint: its URL, "http://host:port".
 
     Raises:
-        PermanentError: nothing can listen there.
+        PermanentError: the process can't listen on that address.
     """
 
     def __init__(self, adapter: Adapter, host: str) -> None:
@@ -37,7 +37,7 @@ class Shared:
         self.endpoint = f"http://{shown}:{self._server.port}"
 
     def end(self) -> None:
-        """What has been acknowledged is in the output bucket; from now on everything is refused."""
+        """Closes the endpoint. The output bucket keeps every acknowledged change, and refuses new ones."""
         if self._output:
             self._output.seal(True)
         self._server.refuse()
@@ -48,7 +48,7 @@ def _server(adapter: Adapter, host: str) -> S3Server:
     try:
         return S3Server(adapter.wsgi(), PORT, host, peers)
     except OSError:
-        # another step of the same host, or anybody else, has that port
+        # another process of this host has that port
         pass
     try:
         return S3Server(adapter.wsgi(), 0, host, peers)
@@ -60,7 +60,10 @@ def _server(adapter: Adapter, host: str) -> S3Server:
 
 
 def _connections() -> int:
-    """As many as half of the files that the process may open, after asking for enough of them."""
+    """Returns the most connections to take: at most half of the process's limit of open files.
+
+    It raises that limit first, as far as the system allows.
+    """
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * _MOST_CONNECTIONS
     if allowed < wanted:

@@ -1,4 +1,4 @@
-"""What the adapter's buckets hold, and what a bucket can do."""
+"""The objects of the adapter's buckets, and the interface of a bucket."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from kfp_pachyderm.s3.request import S3Request
 DEFAULT_TYPE = "binary/octet-stream"
 _KEPT = ("cache-control", "content-disposition", "content-language", "expires")
 
-#: `length` bytes from `start`
+#: Yields `length` bytes from the offset `start`: the arguments are (start, length).
 Reader = Callable[[int, int], Iterator[bytes]]
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """What an upload says about its object.
+    """The headers that an upload sets on its object.
 
     Args:
-        content_type: as sent.
-        headers: what a read gives back: user metadata and the like.
-        checksums: headers for a read that asks for them.
+        content_type: Content-Type as sent.
+        headers: further headers that a read returns: user metadata, Cache-Control and the like.
+        checksums: checksum headers, which a read returns if it asks for them.
     """
 
     content_type: str = DEFAULT_TYPE
@@ -36,7 +36,7 @@ class Attributes:
 
     @classmethod
     def of(cls, request: S3Request) -> Attributes:
-        """The attributes that a request's headers set."""
+        """Reads the attributes from a request's headers; without checksums."""
         headers = [(n, v) for n, v in request.headers.items() if n in _KEPT or n.startswith("x-amz-meta-")]
         encoding = [part.strip() for part in request.header("content-encoding").split(",")]
         encoding = [part for part in encoding if part and part != "aws-chunked"]
@@ -46,15 +46,15 @@ class Attributes:
 
 
 def etag(md5: bytes, sha256: bytes) -> str:
-    """The ETag of an object or part that came in one piece: its MD5, or what can't be taken for one.
+    """Returns the ETag of an object or part that came in one piece: its MD5, or a text with a dash.
 
-    Clients that compare it with an MD5 of their own and do not send that (AWS's SDK for Java 1,
-    SkipMd5CheckStrategy.isMultipartUploadETag; s3cmd; rclone) leave alone what has a dash, as S3's own ETags
-    have with SSE-KMS or in parts.
+    Some clients compare the ETag with an MD5 that they compute and do not send (AWS's SDK for Java 1,
+    SkipMd5CheckStrategy.isMultipartUploadETag; s3cmd; rclone). They do not compare an ETag that has a dash,
+    which S3's own ETags have for multipart uploads and with SSE-KMS.
 
     Args:
-        md5: b"" where it was not computed.
-        sha256: needed there.
+        md5: the content's MD5, b"" where it was not computed.
+        sha256: the content's SHA-256; needed where `md5` is b"".
     """
     return md5.hex() or f"{sha256.hex()[:32]}-1"
 
@@ -66,14 +66,16 @@ class Stored:
     Args:
         key: its key.
         size: bytes.
-        etag: without quotes.
+        etag: its ETag without quotes.
         modified: when it was written.
-        read: its content.
-        pieces: what it was uploaded in, in order; none for an input's object.
-        attributes: what the upload said about it.
+        read: reads its content.
+        pieces: the pieces in which it was uploaded, in order; none for an input's object.
+        attributes: the headers that the upload set.
         multipart: whether the pieces are the parts of a multipart upload.
-        spooled: whether its content lies in the spool, for as long as this object is used.
-        staged: its way into Pachyderm if it is large.
+        spooled: whether its content lies in the spool; the content stays there as long as this `Stored`
+            lives.
+        staged: its file sets, by which a large object goes to Pachyderm; None: it goes in a ModifyFile
+            stream.
     """
 
     key: str
@@ -89,29 +91,29 @@ class Stored:
 
     @property
     def parts(self) -> tuple[Piece, ...]:
-        """The parts of a multipart upload; none when it came in one piece."""
+        """The parts of its multipart upload; none if it was uploaded in one piece."""
         return self.pieces if self.multipart else ()
 
     @cached_property
     def encoded(self) -> Stored:
-        """The same object under the name that Pachyderm can hold; the same one every time."""
+        """This object under its encoded key. Each access returns the same `Stored`, which callers compare."""
         return replace(self, key=encode(self.key))
 
     def at(self, key: str, modified: datetime, attributes: Attributes) -> Stored:
-        """The same content under another key."""
+        """Returns an object with the same content under another key."""
         staged = self.staged and self.staged.under(key)
         return replace(self, key=key, modified=modified, attributes=attributes, staged=staged)
 
     def elsewhere(self, read: Reader) -> Stored:
-        """The same object whose content is read by its key from somewhere else."""
+        """Returns the same object with its content outside of the spool: `read` reads it."""
         return replace(self, read=read, spooled=False, staged=None)
 
 
 class Bucket(Protocol):
-    """What every bucket can do."""
+    """The interface of every bucket."""
 
     def find(self, key: str) -> Stored | None:
-        """The object of that key."""
+        """Returns the object of that key, None if there is none."""
 
     def walk(self, prefix: str, after: str) -> Iterator[Stored]:
-        """Objects whose key starts with `prefix` and is greater than `after`, in order."""
+        """Yields the objects whose key starts with `prefix` and is greater than `after`, in order."""

@@ -1,4 +1,4 @@
-"""A bounded disk cache of what has been read of the inputs, whose commits can't change."""
+"""A bounded disk cache of input content. It never needs to be refreshed: an input's commit can't change."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from pathlib import Path
 from kfp_pachyderm.adapter.disk.spool import SpoolFile
 from kfp_pachyderm.protocol.pfs_messages import CommitName
 
-#: Longer reads are mostly copies of whole objects: keeping them would push out what is read again.
+#: Bytes of the longest read that is kept. Longer reads mostly copy whole objects once, and would push out
+#: what is read several times.
 _LONGEST = 16 * 2**20
-#: A shorter read goes on to this, kept for the next one: Pachyderm answers in messages of about that size.
+#: Bytes of the shortest fetch: a shorter read fetches that much, and the next read finds it in the cache.
+#: Pachyderm answers in messages of about that size.
 _SHORTEST = 2**20
 
-#: What an extent is of: a commit, a path, and the file's size.
+#: Names a cached file: its commit, its path, and its size in bytes.
 Name = tuple[CommitName, str, int]
 Fetch = Callable[[int, int], Iterator[bytes]]
 
@@ -36,7 +38,7 @@ class _Extent:
 
 
 def _from_disk(extents: list[_Extent], start: int, length: int) -> Iterator[bytes]:
-    """`length` bytes from `start` of extents of which one goes on where the other ends."""
+    """Yields `length` bytes from `start` of extents that follow each other without a gap."""
     for extent in extents:
         here = min(extent.end - start, length)
         yield from extent.file.read(start - extent.start, here)
@@ -52,7 +54,7 @@ def _first(length: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _kept_whole(target: FileIO, piece: bytes) -> bool:
-    """Whether there was room; a full disk is no reason not to read."""
+    """Writes a piece, and tells whether all of it was written. A full disk does not fail the read."""
     try:
         return target.write(piece) == len(piece)
     except OSError:
@@ -60,11 +62,13 @@ def _kept_whole(target: FileIO, piece: bytes) -> bool:
 
 
 class ReadCache:
-    """Extents of files on disk, the least recently used ones let go first; safe for many threads.
+    """Keeps extents (ranges of files) on disk, and removes the least recently used ones first.
+
+    It is safe for many threads.
 
     Args:
-        folder: made when missing, private to the step.
-        limit: bytes.
+        folder: a folder private to the step, made if it is missing.
+        limit: the most bytes that the cache keeps.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -78,7 +82,7 @@ class ReadCache:
         self._starts: dict[Name, list[int]] = {}
 
     def read(self, name: Name, start: int, length: int, fetch: Fetch) -> Iterator[bytes]:
-        """`length` bytes from `start`, from disk if they were read before, else fetched and kept."""
+        """Yields `length` bytes from `start`: from the cache, or by `fetch`, whose result it keeps."""
         found = self._find(name, start, length)
         if found:
             return _from_disk(found, start, length)
@@ -88,7 +92,7 @@ class ReadCache:
         return self._kept(name, start, length, fetch(start, more))
 
     def _find(self, name: Name, start: int, length: int) -> list[_Extent]:
-        """Extents that hold all of it; none when a part is missing."""
+        """Returns the extents that hold the whole range; none if any part of it is missing."""
         found, end = list[_Extent](), start + length
         with self._lock:
             starts = self._starts.get(name, [])
@@ -129,7 +133,7 @@ class ReadCache:
                 self._drop(*next(iter(self._extents)))
 
     def _drop(self, name: Name, start: int) -> None:
-        """Forgets an extent; its file goes with its last reader."""
+        """Forgets an extent. Its file is deleted once nobody reads it any more."""
         extent = self._extents.pop((name, start), None)
         if extent:
             starts = self._starts[name]

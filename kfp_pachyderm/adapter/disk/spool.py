@@ -1,4 +1,7 @@
-"""Objects on disk until they are in the output commit: written once, shared, gone with their last user."""
+"""The spool: the content of the output bucket's objects on disk.
+
+A file is written once. Objects, parts and copies share it. It is deleted when nothing refers to it any more.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,18 @@ _LOOK = 0.1
 
 
 class Content(Protocol):
-    """What is written into the spool."""
+    """A source of content that is written into the spool."""
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; b"" at the end."""
+        """Returns the next piece, b"" at the end; `size` bytes is a wish, not a bound."""
 
 
 class SpoolFile:
-    """A piece of content; it grows until it has been written, and does not change any more.
+    """A file of the spool. It grows while it is written, and does not change afterwards.
 
     Args:
-        path: where it lies.
-        size: bytes.
+        path: its path on disk.
+        size: bytes that can be read by now.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -40,7 +43,11 @@ class SpoolFile:
         self.size = size
 
     def read(self, start: int, length: int) -> Iterator[bytes]:
-        """`length` bytes from `start`, in pieces of 1 MiB."""
+        """Yields `length` bytes from `start`, in pieces of at most 1 MiB.
+
+        Raises:
+            EOFError: the file on disk is shorter than that.
+        """
         with self.path.open("rb", buffering=0) as source:
             source.seek(start)
             while length > 0:
@@ -52,7 +59,7 @@ class SpoolFile:
 
 
 def read_files(files: tuple[SpoolFile, ...], start: int, length: int) -> Iterator[bytes]:
-    """`length` bytes from `start` of several files, taken as one."""
+    """Yields `length` bytes from `start` of several files, read as if they were one."""
     for file in files:
         here = min(max(file.size - start, 0), length)
         if here:
@@ -62,17 +69,17 @@ def read_files(files: tuple[SpoolFile, ...], start: int, length: int) -> Iterato
 
 
 def reader(*files: SpoolFile) -> partial[Iterator[bytes]]:
-    """Reads spool files as one object; holds on to them."""
+    """Returns an object's `Reader` for its spool files; it keeps the files from being deleted."""
     return partial(read_files, files)
 
 
 class Spool:
-    """A private folder that takes a bounded number of bytes.
+    """A private folder that holds a bounded number of bytes.
 
     Args:
-        folder: made when missing.
-        limit: bytes.
-        patience: seconds that a write waits for room.
+        folder: the folder, made if it is missing.
+        limit: the most bytes that it holds.
+        patience: the longest time that a write waits for room, in seconds.
     """
 
     def __init__(self, folder: Path, limit: int, patience: float = 300.0) -> None:
@@ -88,14 +95,14 @@ class Spool:
         self._numbers = itertools.count()
 
     def write(self, content: Content, grown: Callable[[SpoolFile], None] = lambda _: None) -> SpoolFile:
-        """All of the content as a file.
+        """Writes all of the content into a new file.
 
         Args:
             content: the content.
-            grown: told of the file whenever more of it can be read.
+            grown: called with the file whenever more of it can be read.
 
         Raises:
-            S3Error: EntityTooLarge when the spool is full and stays so.
+            S3Error: EntityTooLarge when the spool, or the disk, stays full.
         """
         file = SpoolFile(self._folder / f"{next(self._numbers):08x}", 0)
         taken = 0
@@ -117,7 +124,12 @@ class Spool:
         return file
 
     def _take(self, size: int, whole: int) -> None:
-        """Room for `size` more bytes of a content that has `whole` by then; waits for the sending."""
+        """Reserves room for `size` bytes; waits until delivery to Pachyderm has made room.
+
+        Args:
+            size: bytes to reserve.
+            whole: bytes of the whole content so far, with `size`: more than the limit never fits.
+        """
         deadline = time.monotonic() + self._patience
         with self._lock:
             while not self._fits(size):
@@ -125,7 +137,8 @@ class Spool:
                 if whole > self._limit or left <= 0:
                     raise self._full()
                 self._pressed.set()
-                # finalizers, which make room, must not take the lock: they can't wake anybody
+                # room is made by finalizers, which must not take the lock, so they can't notify this
+                # condition
                 self._room.wait(min(left, _LOOK))
             self._used += size
 
@@ -149,12 +162,12 @@ class Spool:
         )
 
     def pressed(self, timeout: float) -> bool:
-        """Whether, within `timeout` seconds, a write waits for room."""
+        """Tells whether a write has to wait for room; waits up to `timeout` seconds for that."""
         found = self._pressed.wait(timeout)
         self._pressed.clear()
         return found
 
     def _remove(self, path: Path, size: int) -> None:
         path.unlink(missing_ok=True)
-        # a finalizer may run in a thread that holds the lock
+        # no lock here: a finalizer may run in a thread that holds it already
         self._freed.append(size)

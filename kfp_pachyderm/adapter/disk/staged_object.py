@@ -1,4 +1,4 @@
-"""A large object on its way into Pachyderm in file sets, the first of them while its end is still awaited.
+"""A large object that goes to Pachyderm in file sets. Sending begins while the client still uploads it.
 
 A file set is in no commit until it is added to one, and is forgotten after ten minutes otherwise
 (Pachyderm src/server/pfs/server/server_file.go, createFileSet): an upload that breaks off or fails its
@@ -25,25 +25,25 @@ from kfp_pachyderm.adapter.disk.spool import SpoolFile, read_files
 from kfp_pachyderm.adapter.disk.upload_piece import Piece
 from kfp_pachyderm.protocol.file_hash import LARGEST, FileHash
 
-#: Bytes of a file set: Pachyderm gathers each in memory, in a buffer that doubles
-#: (src/internal/storage/fileset/buffer.go), before it cuts it into chunks and stores them.
+#: The most bytes of a file set. Pachyderm collects each in memory, in a buffer that doubles
+#: (src/internal/storage/fileset/buffer.go), before it cuts the content into chunks and stores them.
 SEGMENT = 120 * 2**20
-#: What has fewer bytes goes in one stream, with others.
+#: Bytes from which on an object goes in file sets. Smaller ones share a ModifyFile stream.
 LARGE = 2 * SEGMENT
-#: Bytes that are looked through at once.
+#: Bytes by which an object has to grow before its new content is hashed.
 STEP = 16 * 2**20
 _AT_ONCE = 2
 
 
 @dataclass(eq=False)
 class Segment:
-    """A part of a content, on its way into a file set.
+    """A range of an object's content, which goes into one file set.
 
     Args:
-        files: of the spool, where the content lies.
-        start: the segment's first byte in the content.
+        files: the spool files that hold the whole content, in order.
+        start: the offset of the segment's first byte in the content.
         size: bytes.
-        taken: bytes that have been read to be sent.
+        taken: bytes that have been read for sending.
     """
 
     files: tuple[SpoolFile, ...]
@@ -52,18 +52,19 @@ class Segment:
     taken: int = 0
 
 
-#: Makes a file set of a segment of a key's content, the first one removes what was there; answers its ID.
+#: Makes a file set and returns its ID. Arguments: the object's key, the segment, and whether it is the
+#: object's first one. The first file set also removes the file's earlier content.
 Create = Callable[[str, Segment, bool], str]
 
 
 def stages(size: int) -> bool:
-    """Whether an object of that many bytes goes in file sets; without numpy nobody knows where to cut it."""
+    """Tells whether an object of that many bytes goes in file sets. Finding its chunks takes numpy."""
     return size >= LARGE and find_spec("numpy") is not None
 
 
 @cache
 def hasher() -> ThreadPoolExecutor:
-    """One thread is faster than any stream."""
+    """Returns the executor for hashing. It has one thread, which hashes faster than any stream sends."""
     return ThreadPoolExecutor(1, thread_name_prefix="hash")
 
 
@@ -73,7 +74,7 @@ def _senders() -> ThreadPoolExecutor:
 
 
 def read_segment(segment: Segment) -> Iterator[bytes]:
-    """Its content, in pieces of at most 1 MiB."""
+    """Yields the segment's content, in pieces of at most 1 MiB, and counts them in `taken`."""
     segment.taken = 0
     for piece in read_files(segment.files, segment.start, segment.size):
         segment.taken += len(piece)
@@ -81,11 +82,11 @@ def read_segment(segment: Segment) -> Iterator[bytes]:
 
 
 class _Look:
-    """What has been looked through of a content: its hash, its files' digests, its segments.
+    """Hashes a content as it grows: its Pachyderm hash, the SHA-256 of its files, the ends of its segments.
 
-    Segments end where Pachyderm's chunks do. Elsewhere it would cut the file again from there on when it puts
-    the segments together (src/internal/storage/chunk/uploader.go, align): up to its end if nothing in the
-    content says where a chunk ends.
+    Segments end where Pachyderm's chunks end. If a segment ended elsewhere, Pachyderm would cut the file into
+    chunks again from there on when it puts the segments together (src/internal/storage/chunk/uploader.go,
+    align), up to the file's end if the content never marks the end of a chunk.
     """
 
     def __init__(self) -> None:
@@ -96,7 +97,7 @@ class _Look:
         self._digests: list[Any] = []
 
     def fits(self, files: tuple[SpoolFile, ...]) -> bool:
-        """Whether a content of these files begins with what has been looked through."""
+        """Tells whether a content of these files begins with the files that have been hashed."""
         begun = files[: len(self._files)]
         return len(begun) == len(self._files) and all(map(is_, begun, self._files))
 
@@ -104,8 +105,8 @@ class _Look:
         """Looks through what is new; only the last file may still grow.
 
         Raises:
-            ImportError: there is no numpy.
-            OSError, EOFError: it can't be read.
+            ImportError: numpy is not installed.
+            OSError, EOFError: the content can't be read.
         """
         for file in files[max(len(self._files) - 1, 0) :]:
             if file not in self._files[-1:]:
@@ -123,7 +124,7 @@ class _Look:
                 self.ends.append(end)
 
     def segments(self, files: tuple[SpoolFile, ...], whole: bool) -> list[Segment]:
-        """Those that are complete; `whole`: and the last."""
+        """Returns the complete segments; with `whole` also the last one, which ends with the content."""
         ends = [0, *self.ends]
         if whole and self.hash.size > ends[-1]:
             ends.append(self.hash.size)
@@ -131,15 +132,15 @@ class _Look:
 
     @property
     def digests(self) -> list[bytes]:
-        """SHA-256 of each file."""
+        """The SHA-256 of each file."""
         return [digest.digest() for digest in self._digests]
 
 
 class Staged:
-    """One object's content and its file sets, as far as there are any.
+    """One object's content, and the file sets that have been made of it.
 
     Args:
-        key: the object's; file sets hold names.
+        key: the object's key; a file set holds the file's path, so it is of no use for another key.
         create: makes a file set.
     """
 
@@ -154,15 +155,15 @@ class Staged:
 
     @property
     def taken(self) -> int:
-        """Bytes of it that have been read to be sent."""
+        """Bytes of the content that have been read for sending."""
         return sum(segment.taken for segment, _ in tuple(self._sets))
 
     def grown(self, *files: SpoolFile, expected: int = 0) -> None:
-        """Says what there is of the content, so that the segments that are complete can be sent.
+        """Takes the files of the content as far as they have arrived, and starts to send complete segments.
 
         Args:
-            files: where it lies.
-            expected: bytes that it will have in the end, as far as it is known.
+            files: the spool files that hold the content so far, in order.
+            expected: the whole content's size in bytes, 0 if it is not known.
         """
         size = sum(file.size for file in files)
         with self._lock:
@@ -173,12 +174,12 @@ class Staged:
         hasher().submit(self._ahead)
 
     def _ahead(self) -> None:
-        # what fails here fails again where somebody waits for it
+        # `ids` does the same again, and raises what fails here
         with suppress(ImportError, OSError, EOFError):
             self._through(self._create, whole=False)
 
     def _through(self, create: Create, whole: bool) -> list[Future[str]]:
-        """Looks through what is new, and sends the segments of which there is nothing yet; in `hasher`."""
+        """Hashes new content, and starts to send the segments that have no file set yet; runs in `hasher`."""
         files = self.files
         if not self._look.fits(files):
             self._look = _Look()
@@ -196,14 +197,14 @@ class Staged:
             self._sets[index : index + 1] = [(segment, sent)]
 
     def ids(self, create: Create, until: float) -> list[str]:
-        """The file sets that hold all of it, in order.
+        """Returns the IDs of the file sets that hold the whole content, in order.
 
         Args:
-            create: makes what is missing, and what failed.
+            create: makes the file sets that are missing or failed.
             until: `time.monotonic()` at which it gives up.
 
         Raises:
-            CallFailedError: one could not be made.
+            CallFailedError: a file set could not be made.
             OSError, EOFError: the content can't be read.
         """
         try:
@@ -214,14 +215,18 @@ class Staged:
             raise CallFailedError("did not take all of it in time", True) from None
 
     def hash(self, pieces: tuple[Piece, ...]) -> bytes | None:
-        """Pachyderm's hash of it, in `hasher`; None if the spool does not hold these pieces any more."""
+        """Computes Pachyderm's hash of the content; runs in `hasher`.
+
+        Returns:
+            The hash; None if the spool files differ from the pieces that the client sent.
+        """
         self._through(self._create, whole=False)
         found = zip(self.files, self._look.digests, pieces, strict=True)
         right = all(_has(file, digest, piece) for file, digest, piece in found)
         return self._look.hash.digest() if right else None
 
     def under(self, key: str) -> Staged:
-        """The same content for another key."""
+        """Returns a `Staged` of the same content for another key, without file sets."""
         if key == self.key:
             return self
         other = Staged(key, self._create)
@@ -229,13 +234,13 @@ class Staged:
         return other
 
     def drop(self) -> None:
-        """There will be no such object: nothing more is looked through or sent."""
+        """Gives the object up: nothing more of it is hashed or sent."""
         with self._lock:
             self.files = ()
         self.forget()
 
     def forget(self) -> None:
-        """Lets go of its file sets; those that nobody makes yet are not made."""
+        """Forgets the object's file sets, and cancels those whose making has not begun."""
         with self._lock:
             for _, made in self._sets:
                 made.cancel()

@@ -1,4 +1,4 @@
-"""What uploads consist of."""
+"""The pieces of an upload."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Piece:
-    """What an object was uploaded in: one of its parts, or the whole of it.
+    """One piece of an object's upload: a part, or the whole object. It has an MD5, a SHA-256, or both.
 
     Args:
-        number: of the part.
+        number: the part's number; 1 for a whole object.
         size: bytes.
-        md5: of the content, b"" when the SHA-256 is all that is known.
-        sha256: of the content, b"" where the MD5 will do.
-        checksums: headers for a read that asks for them.
+        md5: the content's MD5, b"" if it was not computed.
+        sha256: the content's SHA-256, b"" if it was not computed.
+        checksums: checksum headers, which a read returns if it asks for them.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""Multipart uploads into the output bucket: parts on disk, put together without copying."""
+"""Multipart uploads into the output bucket: their parts are on disk, and are joined without copying."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SMALLEST = 5 * 2**20
 
 @dataclass(frozen=True)
 class Part:
-    """One part.
+    """One part. It has an MD5, a SHA-256, or both.
 
     Args:
-        file: its content.
-        md5: of its content, b"" when the SHA-256 is all that is known.
-        sha256: of its content, b"" where the MD5 will do.
+        file: its content in the spool.
+        md5: the content's MD5, b"" if it was not computed.
+        sha256: the content's SHA-256, b"" if it was not computed.
         modified: when it was uploaded.
-        checksum: by its upload's algorithm, "" if that has none.
+        checksum: the checksum by the upload's algorithm, "" if the upload has none.
     """
 
     file: SpoolFile
@@ -41,11 +41,16 @@ class Part:
 
     @property
     def etag(self) -> str:
-        """Without quotes."""
+        """The part's ETag, without quotes."""
         return etag(self.md5, self.sha256)
 
     def piece(self, number: int, header: str) -> Piece:
-        """What the object keeps of it."""
+        """Returns the part as a piece of its object.
+
+        Args:
+            number: the part's number.
+            header: name of the checksum's header, "" for none.
+        """
         checksums = ((header, self.checksum),) if header else ()
         return Piece(number, self.file.size, self.md5, self.sha256, checksums)
 
@@ -55,11 +60,14 @@ class Upload:
     """One multipart upload.
 
     Args:
-        key: what it will be called.
-        attributes: what it will say of itself.
-        algorithm: of the checksums of its parts, "" for none.
-        kind: of the whole object's checksum.
-        staged: what takes the parts to Pachyderm ahead.
+        id: the upload's ID.
+        key: the object's key.
+        attributes: the headers that the object will have.
+        algorithm: the algorithm of the parts' checksums, "" for none.
+        kind: the type of the whole object's checksum, COMPOSITE or FULL_OBJECT.
+        started: when it was created.
+        staged: sends the first parts to Pachyderm before the upload is complete.
+        parts: part number → part.
     """
 
     id: str
@@ -74,7 +82,11 @@ class Upload:
     _size: int = 0
 
     def add(self, number: int, part: Part) -> None:
-        """Takes a part; those that follow each other from the first on are perhaps the object's beginning."""
+        """Takes a part.
+
+        The parts from number 1 up to the first gap are probably the object's beginning, so sending them
+        starts.
+        """
         self.parts[number] = part
         before = self._size // STEP
         while self._together + 1 in self.parts:
@@ -85,11 +97,11 @@ class Upload:
 
     @property
     def header(self) -> str:
-        """Name of its checksums' header, "" if it has none."""
+        """The name of the checksums' header, "" if the upload has no algorithm."""
         return PREFIX + self.algorithm if self.algorithm else ""
 
     def checksum_fields(self) -> xml.Fields:
-        """What documents say about its checksums."""
+        """Returns the XML elements that describe the upload's checksums."""
         if not self.algorithm:
             return []
         return [("ChecksumAlgorithm", self.algorithm.upper()), ("ChecksumType", self.kind)]
@@ -97,14 +109,14 @@ class Upload:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a CompleteMultipartUpload document says about one part."""
+    """One part that a CompleteMultipartUpload document names."""
 
     number: int
     etag: str
     node: xml.Node
 
     def is_met(self, upload: Upload) -> bool:
-        """Whether the upload has that part, with this ETag and, where it is given, this checksum."""
+        """Tells whether the upload has that part, with this ETag and this checksum, if one is given."""
         part = upload.parts.get(self.number)
         if part is None or part.etag != self.etag:
             return False
@@ -113,7 +125,7 @@ class Wanted:
 
 
 def wanted_parts(document: bytes) -> list[Wanted]:
-    """The parts that a CompleteMultipartUpload document names.
+    """Returns the parts that a CompleteMultipartUpload document names.
 
     Raises:
         S3Error: MalformedXML, InvalidPartOrder.
@@ -130,12 +142,12 @@ def wanted_parts(document: bytes) -> list[Wanted]:
         raise S3Error("MalformedXML")
     if any(one.number > other.number for one, other in itertools.pairwise(parts)):
         raise S3Error("InvalidPartOrder")
-    # a client that uploads a part again may name it twice
+    # a client that uploads a part again may name it twice; the last entry counts
     return list({part.number: part for part in parts}.values())
 
 
 class Uploads:
-    """The multipart uploads that are under way."""
+    """The multipart uploads of the output bucket: those in progress, and the answers of completed ones."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -143,7 +155,7 @@ class Uploads:
         self._completed: dict[str, tuple[str, xml.Fields]] = {}
 
     def create(self, attributes: Attributes, algorithm: str, kind: str, staged: Staged) -> Upload:
-        """A new upload; its ID sorts behind those of earlier ones, as listings want it."""
+        """Begins an upload. Its ID sorts behind those of earlier uploads, because listings go by ID."""
         upload_id = f"{time.time_ns():016x}{os.urandom(8).hex()}"
         upload = Upload(upload_id, staged.key, attributes, algorithm, kind, datetime.now(UTC), staged)
         with self._lock:
@@ -151,7 +163,7 @@ class Uploads:
         return upload
 
     def find(self, upload_id: str, key: str) -> Upload:
-        """The upload of that ID and key.
+        """Returns the upload of that ID and key.
 
         Raises:
             S3Error: NoSuchUpload.
@@ -169,18 +181,18 @@ class Uploads:
             dropped.staged.drop()
 
     def complete(self, upload: Upload, answer: xml.Fields) -> None:
-        """Forgets the parts, but not what was answered: clients ask again after a lost answer."""
+        """Forgets the upload and keeps the answer: a client repeats the request if the answer is lost."""
         with self._lock:
             self._uploads.pop(upload.id, None)
             self._completed[upload.id] = (upload.key, answer)
 
     def completed(self, upload_id: str, key: str) -> xml.Fields | None:
-        """What was answered when the upload was completed before."""
+        """Returns the answer of an upload that has been completed before, None if there is none."""
         found_key, answer = self._completed.get(upload_id, ("", []))
         return answer if answer and found_key == key else None
 
     def under_way(self) -> list[Upload]:
-        """All of them, in order of their keys and of their making."""
+        """Returns the uploads in progress, ordered by key, then by time of creation."""
         with self._lock:
             return sorted(self._uploads.values(), key=lambda upload: (upload.key, upload.id))
 
@@ -193,7 +205,7 @@ def _checksums(upload: Upload, parts: list[Part]) -> tuple[tuple[str, str], ...]
 
 
 def assemble(upload: Upload, wanted: list[Wanted]) -> Stored:
-    """The object that the wanted parts make up.
+    """Joins the wanted parts into one object.
 
     Raises:
         S3Error: InvalidPart, EntityTooSmall.

@@ -1,4 +1,4 @@
-"""The adapter's S3 endpoint: operations on the job's input and output buckets."""
+"""The adapter's S3 endpoint: finds each request's operation on the job's input and output buckets."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from kfp_pachyderm.s3.signature import verify
 
 
 class Adapter:
-    """One step's endpoint.
+    """One step's S3 endpoint.
 
     Args:
-        config: the step's.
-        sidecar: where inputs are read.
+        config: the step's configuration.
+        sidecar: the connection to the job's commits.
     """
 
     def __init__(self, config: AdapterConfig, sidecar: Sidecar) -> None:
@@ -87,7 +87,11 @@ class Adapter:
         return self._config.secret_key if access_key == self._config.access_key else None
 
     def handle(self, request: S3Request) -> Response:
-        """The answer to one request."""
+        """Answers one request.
+
+        Raises:
+            S3Error: the error answer.
+        """
         try:
             return self._answer(request)
         except CallFailedError as error:
@@ -104,7 +108,7 @@ class Adapter:
         return self._reads[operation](request)
 
     def wsgi(self) -> WSGIApplication:
-        """The endpoint as a WSGI application."""
+        """Returns the endpoint as a WSGI application."""
         return application(self.handle)
 
     def _not_implemented(self, request: S3Request) -> Response:

@@ -1,4 +1,4 @@
-"""GetObject and HeadObject: conditions, ranges, parts, the headers that the upload set."""
+"""GetObject and HeadObject: conditions, ranges, part numbers, the headers that the upload set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True)
 class _Choice:
-    """What of the object is asked for: None for all of it."""
+    """The part of the object that the request asks for, and its headers; `span` None: the whole object."""
 
     span: Span | None
     checksums: Headers
@@ -77,7 +77,7 @@ def _override(request: S3Request, name: str) -> str:
     value = request.param(name)
     if _CONTROL.search(value):
         raise S3Error("InvalidArgument", f"{name} holds what no header can")
-    # HTTP's headers are bytes, which WSGI spells as Latin-1
+    # WSGI passes a header's bytes as a str that is decoded as Latin-1 (PEP 3333)
     return value.encode().decode("latin-1")
 
 
@@ -86,7 +86,11 @@ def _validators(stored: Stored) -> Headers:
 
 
 def read_object(request: S3Request, stored: Stored | None) -> Response:
-    """The answer to a GET or HEAD of the object.
+    """Answers GetObject and HeadObject.
+
+    Args:
+        request: the request.
+        stored: the object; None: the key has none.
 
     Raises:
         S3Error: NoSuchKey, PreconditionFailed, InvalidRange, InvalidPart.

@@ -1,4 +1,4 @@
-"""GetObjectAttributes: what an object is, without its content."""
+"""GetObjectAttributes: an object's size, ETag, checksums and parts, without its content."""
 
 from __future__ import annotations
 
@@ -36,10 +36,14 @@ def _parts(request: S3Request, stored: Stored) -> xml.Fields:
 
 
 def describe_object(request: S3Request, stored: Stored | None) -> Response:
-    """GetObjectAttributes.
+    """Answers GetObjectAttributes.
+
+    Args:
+        request: the request.
+        stored: the object; None: the key has none.
 
     Raises:
-        S3Error: NoSuchKey, InvalidArgument for an attribute that does not exist.
+        S3Error: NoSuchKey, InvalidArgument for an attribute that S3 does not know.
     """
     wanted = _wanted(request)
     if stored is None:

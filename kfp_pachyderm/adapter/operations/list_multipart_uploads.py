@@ -1,4 +1,4 @@
-"""ListMultipartUploads as a document."""
+"""ListMultipartUploads: pages of the uploads that are in progress."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def _page(request: S3Request, uploads: list[Upload], most: int) -> Page[Upload]:
 
 
 def list_uploads(request: S3Request, uploads: list[Upload]) -> Response:
-    """ListMultipartUploads.
+    """Answers ListMultipartUploads.
 
     Args:
         request: the request.
-        uploads: all of the bucket's, in order of their keys and IDs.
+        uploads: all uploads in progress in the bucket, ordered by key, then by ID.
     """
     encode, most = encoder(request), limit(request, "max-uploads")
     result = _page(request, uploads, most)

@@ -1,4 +1,4 @@
-"""Version IDs in buckets that keep no versions: each object is the version "null" of itself."""
+"""ListObjectVersions and version IDs. The buckets keep no versions: each object's only version is "null"."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from kfp_pachyderm.s3.http.wsgi import Response, xml_response
 from kfp_pachyderm.s3.listing import page
 from kfp_pachyderm.s3.request import S3Request
 
-#: The one version that there is.
+#: The ID of every object's only version.
 NULL = "null"
 
 
 def check_version(version: str) -> None:
-    """Refuses any other version.
+    """Refuses every version ID but "null"; "" stands for none.
 
     Raises:
-        S3Error: InvalidArgument, as S3 says of a bucket that was never versioned.
+        S3Error: InvalidArgument, which S3 answers for a bucket that was never versioned.
     """
     if version not in ("", NULL):
         raise S3Error("InvalidArgument", "Invalid version id specified")
 
 
 def list_versions(request: S3Request, bucket: Bucket) -> Response:
-    """ListObjectVersions."""
+    """Answers ListObjectVersions."""
     encode, most = encoder(request), limit(request, "max-keys")
     marker, prefix, delimiter = (request.param(name) for name in ("key-marker", "prefix", "delimiter"))
     found = page(bucket.walk, prefix=prefix, delimiter=delimiter, after=marker, limit=most)

@@ -1,4 +1,4 @@
-"""ListObjects, ListObjectsV2 and ListBuckets as documents."""
+"""ListObjects, ListObjectsV2 and ListBuckets: pages of keys and of buckets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ OWNER: xml.Content = (("ID", "kfp-pachyderm"), ("DisplayName", "kfp-pachyderm"))
 
 
 def timestamp(moment: datetime) -> str:
-    """The moment as S3's documents have it."""
+    """Formats a time for S3's XML documents: UTC, with milliseconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 def limit(request: S3Request, name: str, most: int = 1000) -> int:
-    """The query parameter that says how long a page may be."""
+    """Returns the most entries of a page: the query parameter `name`, at most `most`."""
     text = request.param(name)
     return min(number(name, text), most) if text else most
 
@@ -39,7 +39,11 @@ def _token(request: S3Request) -> str:
 
 
 def encoder(request: S3Request) -> Callable[[str], str]:
-    """What encoding-type asks for."""
+    """Returns the function that encodes keys as the parameter encoding-type asks for.
+
+    Raises:
+        S3Error: InvalidArgument for another type than "url".
+    """
     kind = request.param("encoding-type")
     if kind not in ("", "url"):
         raise S3Error("InvalidArgument", f"encoding-type is {kind!r}, only url is known")
@@ -75,7 +79,7 @@ class _Listing:
         return fields
 
     def version1(self) -> xml.Fields:
-        # S3 does not encode this one in version 1, and clients don't decode it
+        # in version 1 S3 does not encode the prefix, and clients don't decode it
         prefix = self.request.param("prefix")
         fields = [*self._common(True, prefix), ("Marker", self.encode(self.request.param("marker")))]
         if self.result.truncated:
@@ -107,7 +111,7 @@ def _after(request: S3Request, second: bool) -> str:
 
 
 def list_objects(request: S3Request, bucket: Bucket) -> Response:
-    """ListObjects in either version."""
+    """Answers ListObjects and ListObjectsV2."""
     second = request.param("list-type") == "2"
     encode, most = encoder(request), limit(request, "max-keys")
     result = page(
@@ -122,7 +126,13 @@ def list_objects(request: S3Request, bucket: Bucket) -> Response:
 
 
 def list_buckets(request: S3Request, names: list[str], created: datetime) -> Response:
-    """ListBuckets, of the names in order."""
+    """Answers ListBuckets.
+
+    Args:
+        request: the request.
+        names: the bucket names, sorted.
+        created: the creation time of every bucket.
+    """
     prefix, most = request.param("prefix"), limit(request, "max-buckets", _MOST_BUCKETS)
     found = [name for name in names if name.startswith(prefix) and name > _token(request)]
     shown = found[:most]

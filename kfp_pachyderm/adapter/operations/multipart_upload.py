@@ -1,4 +1,4 @@
-"""Multipart operations on the output bucket."""
+"""Multipart uploads into the output bucket: the S3 operations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _number(request: S3Request) -> int:
 
 
 def _check_whole(request: S3Request, found: Upload, stored: Stored) -> None:
-    """Compares the object with what the request says about the whole of it."""
+    """Compares the object with the size and the checksum that the CompleteMultipartUpload request gives."""
     size = request.header("x-amz-mp-object-size")
     if size and number("x-amz-mp-object-size", size) != stored.size:
         raise S3Error("InvalidRequest", f"the parts are {stored.size} bytes, x-amz-mp-object-size is {size}")
@@ -49,12 +49,12 @@ def _check_whole(request: S3Request, found: Upload, stored: Stored) -> None:
 
 
 class Multipart:
-    """Multipart operations.
+    """The operations of multipart uploads.
 
     Args:
-        buckets: the step's.
-        spool: where parts go.
-        staged: what takes a key's content to Pachyderm ahead.
+        buckets: the step's buckets.
+        spool: stores the parts.
+        staged: makes the `Staged` of a key, which sends a large object to Pachyderm before it is complete.
     """
 
     def __init__(self, buckets: Buckets, spool: Spool, staged: Callable[[str], Staged]) -> None:
@@ -85,7 +85,7 @@ class Multipart:
         return Response(200, (("ETag", f'"{part.etag}"'), *body.checksums))
 
     def copy_part(self, request: S3Request) -> Response:
-        """UploadPartCopy, of a whole object or a range."""
+        """UploadPartCopy: copies a whole object or a range of it."""
         found, position = self._upload(request), _number(request)
         source = copy_source(request, self._buckets)
         value = request.header("x-amz-copy-source-range")
@@ -102,7 +102,7 @@ class Multipart:
         return xml_response("CopyPartResult", fields)
 
     def complete(self, request: S3Request, signed: Signed) -> Response:
-        """CompleteMultipartUpload; the checksum that it brings is the object's, not the document's."""
+        """CompleteMultipartUpload. Its checksum header is of the whole object, not of its XML document."""
         bucket, wanted = self._buckets.writable(request.bucket), wanted_parts(document(request, signed, ()))
         answer = self._uploads.completed(request.param("uploadId"), request.key)
         if answer is None:

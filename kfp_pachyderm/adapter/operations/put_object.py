@@ -29,11 +29,11 @@ _MOST_KEYS = 1000
 
 
 class PieceReader:
-    """Pieces as something that can be written into the spool, with their digests.
+    """A file-like reader of pieces of content, for the spool; it computes their digests.
 
     Args:
         pieces: the content in order.
-        algorithm: of a checksum to compute, "" for none.
+        algorithm: the checksum to compute, "" for none.
     """
 
     def __init__(self, pieces: Iterator[bytes], algorithm: str = "") -> None:
@@ -42,7 +42,7 @@ class PieceReader:
         self._sum = ALGORITHMS[algorithm]() if algorithm else None
 
     def read(self, _size: int, /) -> bytes:
-        """The next piece; b"" at the end."""
+        """Returns the next piece, whatever its size; b"" at the end."""
         piece = next(self._pieces, b"")
         self._digest.update(piece)
         if self._sum:
@@ -51,33 +51,38 @@ class PieceReader:
 
     @property
     def checksum(self) -> str:
-        """The checksum of what has been read, "" without algorithm."""
+        """The checksum of the pieces read so far, base64; "" without algorithm."""
         return encoded(self._sum.digest()) if self._sum else ""
 
     @property
     def sha256(self) -> bytes:
-        """SHA-256 of what has been read."""
+        """SHA-256 of the pieces read so far."""
         return self._digest.digest()
 
 
 class Grown(Protocol):
-    """Is told of content in the spool."""
+    """A callback for a spool file that grows."""
 
     def __call__(self, file: SpoolFile, /, *, expected: int) -> None:
-        """There is more of it, and so many bytes will be there in the end if that is known."""
+        """Takes the file when it has grown.
+
+        Args:
+            file: the file.
+            expected: its size in bytes at the end, 0 where that is not known.
+        """
 
 
 def upload(
     request: S3Request, signed: Signed, spool: Spool, algorithm: str = "", grown: Grown | None = None
 ) -> tuple[SpoolFile, Body]:
-    """The request's content in the spool, checked.
+    """Writes a request's content into the spool, and checks it against the request's digests.
 
     Args:
         request: the upload.
         signed: its signature.
-        spool: where it goes.
-        algorithm: of a checksum to compute whether or not the request brings it.
-        grown: told while the content comes, which may turn out to be wrong.
+        spool: stores the content.
+        algorithm: a checksum to compute even if the request does not bring it, "" for none.
+        grown: called while the content arrives, before it has been checked.
 
     Raises:
         S3Error: MissingContentLength, a digest that differs, a spool that is full.
@@ -91,7 +96,7 @@ def upload(
 
 
 def copy_source(request: S3Request, buckets: Buckets) -> Stored:
-    """The object that x-amz-copy-source names, if its conditions hold.
+    """Returns the object that the header x-amz-copy-source names, if the request's conditions on it hold.
 
     Raises:
         S3Error: InvalidArgument, NoSuchBucket, NoSuchKey, PreconditionFailed.
@@ -111,14 +116,18 @@ def copy_source(request: S3Request, buckets: Buckets) -> Stored:
 
 @dataclass(frozen=True)
 class Unless:
-    """What an object must be to be deleted; "" for whatever it is."""
+    """The conditions of a conditional delete; "" for a condition that the request does not set."""
 
     etag: str
     modified: str
     size: str
 
     def check(self, stored: Stored) -> None:
-        """Raises PreconditionFailed for another object."""
+        """Checks the object that is to be deleted.
+
+        Raises:
+            S3Error: PreconditionFailed when a condition does not hold.
+        """
         wanted = self._date()
         if (
             (self.etag and not names_etag(self.etag, stored.etag))
@@ -135,12 +144,12 @@ class Unless:
 
 
 class Writes:
-    """Operations that change the output bucket.
+    """The operations that change the output bucket, without multipart uploads.
 
     Args:
-        buckets: the step's.
-        spool: where content goes.
-        staged: what takes a key's content to Pachyderm ahead.
+        buckets: the step's buckets.
+        spool: stores content.
+        staged: makes the `Staged` of a key, which sends a large object to Pachyderm before it is complete.
     """
 
     def __init__(self, buckets: Buckets, spool: Spool, staged: Callable[[str], Staged]) -> None:
@@ -167,7 +176,7 @@ class Writes:
         return Response(200, (("ETag", f'"{stored.etag}"'), *checksums))
 
     def copy(self, request: S3Request) -> Response:
-        """CopyObject: within the output bucket content is shared, from an input it is fetched."""
+        """CopyObject. A copy within the output bucket shares the content; a copy from an input fetches it."""
         bucket = self._buckets.writable(request.bucket)
         source = copy_source(request, self._buckets)
         replaced = request.header("x-amz-metadata-directive").upper() == "REPLACE"
@@ -183,7 +192,7 @@ class Writes:
         return xml_response("CopyObjectResult", fields)
 
     def _own(self, source: Stored, key: str) -> Stored:
-        """The source itself if its content is in the spool, else the same content there."""
+        """Returns the source if its content is in the spool, else an object with a copy there."""
         if source.spooled:
             return source
         content, staged = PieceReader(source.read(0, source.size)), self._staged(key)
@@ -202,7 +211,7 @@ class Writes:
         return Response(204)
 
     def delete_many(self, request: S3Request, signed: Signed) -> Response:
-        """DeleteObjects; "Quiet" leaves the good ones out."""
+        """DeleteObjects. With "Quiet" the answer lists only the keys that failed."""
         self._buckets.find(request.bucket)
         root = xml.parse(document(request, signed), "Delete")
         nodes = root.all("Object")

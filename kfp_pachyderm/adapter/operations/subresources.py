@@ -1,7 +1,8 @@
-"""What a bucket or an object is beside its content: private, and without any configuration.
+"""Reads of subresources (ACL, tags, CORS, ...): buckets and objects are private, and nothing is configured.
 
-Tools ask before they copy, to show it, or to see whether a bucket is there (s3cmd info, gsutil stat,
-Cyberduck, Hadoop's S3A). Answers as AWS's API reference has them for a bucket that has none of it.
+Tools read them before they copy, to show them, or to see whether a bucket exists (s3cmd info, gsutil stat,
+Cyberduck, Hadoop's S3A). The answers are those that AWS's API reference gives for a bucket without the
+configuration.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ _PRIVATE: xml.Fields = [
 
 
 class Subresources:
-    """Reads of them.
+    """The operations that read subresources.
 
     Args:
-        buckets: the step's.
+        buckets: the step's buckets.
     """
 
     def __init__(self, buckets: Buckets) -> None:
         self._buckets = buckets
 
     def absent(self, request: S3Request) -> Response:
-        """A configuration that is an error when it is not there."""
+        """Reads a configuration whose absence S3 answers with an error (`ABSENT`)."""
         self._buckets.find(request.bucket)
         raise S3Error(next(code for name, code in ABSENT.items() if request.has(name)))
 
     def empty(self, request: S3Request) -> Response:
-        """A configuration that is a document when it is not there."""
+        """Reads a configuration whose absence S3 answers with a document (`EMPTY`)."""
         self._buckets.find(request.bucket)
         name, found = next((root, fields) for sub, (root, fields) in EMPTY.items() if request.has(sub))
         if request.has("id"):
@@ -45,24 +46,24 @@ class Subresources:
         return xml_response(name, found)
 
     def acl(self, request: S3Request) -> Response:
-        """GetBucketAcl and GetObjectAcl: private."""
+        """GetBucketAcl and GetObjectAcl: the owner alone has rights."""
         self._find(request)
         return xml_response("AccessControlPolicy", _PRIVATE)
 
     def tagging(self, request: S3Request) -> Response:
-        """GetObjectTagging: no tags. The aws command asks for them when it copies a large object."""
+        """GetObjectTagging: no tags. AWS's command line reads them when it copies a large object."""
         self._find(request)
         return xml_response("Tagging", [("TagSet", "")])
 
     def annotations(self, request: S3Request) -> Response:
-        """ListObjectAnnotations and GetObjectAnnotation: none. s3transfer asks for them when it copies."""
+        """ListObjectAnnotations and GetObjectAnnotation: none. s3transfer reads them when it copies."""
         self._find(request)
         if request.has("annotationName"):
             raise S3Error("NoSuchAnnotation")
         return xml_response("ListObjectAnnotationsResult", [("AnnotationCount", "0")])
 
     def lock(self, request: S3Request) -> Response:
-        """GetObjectRetention and GetObjectLegalHold: the bucket can't lock."""
+        """GetObjectRetention and GetObjectLegalHold: the bucket has no Object Lock."""
         self._find(request)
         raise S3Error("InvalidRequest", "Bucket is missing Object Lock Configuration")
 

@@ -1,4 +1,4 @@
-"""Which way to the job's commits is open: the sidecar's gRPC, pachd's, or the sidecar's S3."""
+"""Chooses the way to the job's commits: the sidecar's gRPC, else pachd's gRPC, else the sidecar's S3."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CONNECT = 3.0
 
 
 def answers(address: str, timeout: float = _CONNECT) -> bool:
-    """Whether somebody listens at the address."""
+    """Tells whether a TCP connection to the address can be made within `timeout` seconds."""
     _, host, port = split(address)
     try:
         socket.create_connection((host, port), timeout).close()
@@ -31,7 +31,9 @@ def answers(address: str, timeout: float = _CONNECT) -> bool:
 
 
 class Sidecar:
-    """The connection in use, opened when first asked for, replaced when the job moves to another sidecar.
+    """Holds the current connection to the job's commits.
+
+    It connects when the connection is first needed, and again when the job moves to another sidecar.
 
     Args:
         config: the step's addresses and token.
@@ -42,11 +44,11 @@ class Sidecar:
         self._sidecar, self._sidecar_s3 = config.sidecar, config.sidecar_s3
         self._lock = threading.Lock()
         self._remote: Remote | None = None
-        #: Knows what it has confirmed, which would take a second and more for each object again.
+        #: Kept after `forget`: it knows which objects it has stored, and each PUT takes a second and more.
         self._by_s3: S3Remote | None = None
 
     def remote(self) -> Remote:
-        """The connection."""
+        """Returns the current connection; connects if there is none."""
         with self._lock:
             if self._remote is None:
                 self._remote = self._seen(self._connect())
@@ -64,7 +66,7 @@ class Sidecar:
             return self._pfs(pachd, self._config.authority)
         if self._sidecar_s3 and answers(self._sidecar_s3):
             return self._s3()
-        # its errors say what is wrong, and it may come back
+        # no way is open: calls to the sidecar fail with a message for the user, and it may come back
         return self._pfs(self._sidecar)
 
     def _pfs(self, address: str, authority: str = "") -> Pfs:
@@ -86,18 +88,18 @@ class Sidecar:
         return self._by_s3
 
     def forget(self, remote: Remote) -> None:
-        """The connection failed: the next one takes the way that is open then."""
+        """Drops a connection that failed. The next `remote` chooses the way again."""
         with self._lock:
             if self._remote is remote:
                 self._remote = None
 
     def move(self, sidecar: str, sidecar_s3: str) -> None:
-        """From now on another sidecar is asked; reads that are under way end where they are."""
+        """Uses another sidecar from now on. Reads that are under way keep the old connection."""
         with self._lock:
             self._sidecar, self._sidecar_s3 = sidecar, sidecar_s3
         self.renew()
 
     def renew(self) -> None:
-        """The output commit has been emptied: what a connection knows of it counts no more."""
+        """Drops all connections and what they know of the output commit, because it has been emptied."""
         with self._lock:
             self._remote = self._by_s3 = None

@@ -1,4 +1,4 @@
-"""Commits whose names of files are encoded, seen by the original keys."""
+"""A connection that shows commits with encoded file names by their original keys."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
 
 class Renamed:
-    """A connection that encodes what it is asked for, and decodes what it answers.
+    """Wraps a connection: encodes keys in requests, and decodes file names in answers.
 
     Args:
         remote: the connection.
-        commits: those whose names are encoded; others are passed through.
+        commits: the commits whose file names are encoded. Calls for other commits are passed on unchanged.
     """
 
     def __init__(self, remote: Remote, commits: frozenset[CommitName]) -> None:
@@ -26,35 +26,35 @@ class Renamed:
 
     @property
     def taken(self) -> int:
-        """Bytes of content that the `write` under way has sent by now, without the staged."""
+        """Bytes that the current `write` has sent so far, without objects that go in file sets."""
         return self._remote.taken
 
     def inspect(self, name: CommitName, path: str) -> Found | None:
-        """The file at the path."""
+        """Returns the file at the path, None if there is none."""
         found = self._remote.inspect(name, self._path(name, path))
         return found and self._found(name, found)
 
     def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
-        """Every file of the commit."""
+        """Yields every file of the commit."""
         for found in self._remote.walk(name, timeout):
             yield self._found(name, found)
 
     def read(self, name: CommitName, path: str, start: int, length: int) -> Iterator[bytes]:
-        """`length` bytes of a file from `start`."""
+        """Yields `length` bytes of a file from `start`."""
         return self._remote.read(name, self._path(name, path), start, length)
 
     def stage(self, name: CommitName, key: str, segment: Segment, first: bool) -> str:
-        """Sends a segment of an object ahead of its being written."""
+        """Sends a segment of an object before the object is written; returns the file set's ID."""
         return self._remote.stage(name, self._path(name, "/" + key)[1:], segment, first)
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
-        """Puts the files into the open commit and removes what is gone."""
+        """Puts the files into the open commit, and removes the keys in `gone`."""
         if name in self._commits:
             files, gone = [file.encoded for file in files], [encode(key) for key in gone]
         self._remote.write(name, files, gone, timeout)
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
-        """Those of the written files that the commit does not hold byte for byte."""
+        """Returns the files that the commit does not hold as they were written."""
         if name not in self._commits:
             return self._remote.differing(name, files, timeout)
         by_name = {file.encoded.key: file for file in files}

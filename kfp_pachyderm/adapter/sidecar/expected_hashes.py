@@ -1,4 +1,4 @@
-"""The hashes that Pachyderm must give large objects, told from the spool beside the sending."""
+"""Computes the hashes that Pachyderm must report for large objects, from the spool, while they are sent."""
 
 from __future__ import annotations
 
@@ -14,45 +14,52 @@ from kfp_pachyderm.protocol.file_hash import SMALL, FileHash
 
 
 class Expected:
-    """Knows what hash a content must have, whoever's name it has and wherever it lies by then."""
+    """The expected hashes of objects, by key.
+
+    A hash stays known after its object's content has left the spool.
+    """
 
     def __init__(self) -> None:
         self._hashes: dict[str, tuple[tuple[Piece, ...], Future[bytes | None]]] = {}
 
     def prepare(self, files: Iterable[Stored]) -> None:
-        """Starts to hash those that are large and still lie in the spool."""
+        """Starts to hash the objects that are large and whose content is in the spool."""
         for file in files:
             if file.spooled and file.size >= SMALL and not self._known(file):
                 self._drop(file.key)
                 self._hashes[file.key] = (file.pieces, hasher().submit(told, file))
 
     def _drop(self, key: str) -> None:
-        """An object that has been written over is not hashed, and its content not held, for nothing."""
+        """Forgets a key's hash: nobody needs that of an overwritten object, and hashing holds its content."""
         if key in self._hashes:
             self._hashes.pop(key)[1].cancel()
 
     def _known(self, file: Stored) -> Future[bytes | None] | None:
         pieces, found = self._hashes.get(file.key, ((), None))
-        # what has left the spool is another object with the same pieces
+        # content that has left the spool is a new `Stored` with the same pieces, so pieces are compared
         return found if pieces is file.pieces else None
 
     def of(self, file: Stored) -> bytes | None:
-        """The hash, as soon as it is there; None: it can't be told."""
+        """Waits for the object's hash and returns it; None if it can't be computed."""
         known = self._known(file)
         return known.result() if known else None
 
     def keep(self, files: Iterable[Stored]) -> None:
-        """Forgets all but these."""
+        """Forgets the hashes of all other objects."""
         for key in self._hashes.keys() - {file.key for file in files}:
             self._drop(key)
 
 
 def told(file: Stored) -> bytes | None:
-    """The hash of what the client sent; None without numpy, and if the spool holds something else by now."""
+    """Computes the Pachyderm hash of the content that the client sent.
+
+    Returns:
+        The hash; None if numpy is missing, or the spool does not hold what the client sent.
+    """
     try:
         return file.staged.hash(file.pieces) if file.staged and stages(file.size) else _hash(file)
     except (ImportError, OSError, EOFError):
-        # what can't be sent either says so there
+        # content that can't be read can't be sent either, and sending raises the error
         return None
 
 
@@ -73,5 +80,5 @@ def _hash(file: Stored) -> bytes | None:
 
 
 def digest_of(piece: Piece) -> Any:
-    """Of the two, SHA-256 is twice as fast on today's machines."""
+    """Returns a new digest of the kind that the piece has; SHA-256 if it has both, which is twice as fast."""
     return hashlib.sha256() if piece.sha256 else hashlib.md5(usedforsecurity=False)

@@ -1,4 +1,4 @@
-"""File sets: made of a large object's segments, put together, added to the output commit at once."""
+"""File sets: makes one for each segment of a large object, composes them, adds the result to the commit."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _requests(path: str, segment: Segment, first: bool) -> Iterator[bytes]:
 
 
 class FileSets:
-    """File sets by one connection.
+    """Makes file sets over one connection, and adds them to commits.
 
     Args:
-        channel: the connection.
-        metadata: every call's.
-        patience: seconds that a stream may stand still.
+        channel: the gRPC channel.
+        metadata: the metadata of every call.
+        patience: seconds without progress after which a stream is given up.
     """
 
     def __init__(self, channel: Any, metadata: Any, patience: float) -> None:
@@ -42,25 +42,31 @@ class FileSets:
         self._add = channel.unary_unary(SERVICE + "AddFileSet")
 
     def create(self, key: str, segment: Segment, first: bool) -> str:
-        """One that appends a segment to the key's content, or begins it; its ID.
+        """Makes a file set of one segment, and returns its ID.
+
+        Args:
+            key: the object's key, as Pachyderm gets it.
+            segment: the segment.
+            first: whether the segment begins the content. Its file set then removes the file's earlier
+                content.
 
         Raises:
-            CallFailedError: it was not made.
+            CallFailedError: the file set was not made.
         """
         sent = _requests("/" + key, segment, first)
         return pfs_messages.file_set_id(send(self._create, sent, self._metadata, _LONGEST, self._patience))
 
     def add(self, name: CommitName, key: str, staged: Staged, until: float) -> None:
-        """The object is in the commit when this returns, in the place of what has the key there.
+        """Puts an object into the commit, in the place of an earlier one with its key.
 
         Args:
             name: the open commit.
-            key: the object's, as Pachyderm gets it.
-            staged: its content.
+            key: the object's key, as Pachyderm gets it.
+            staged: the object's content.
             until: `time.monotonic()` at which it gives up.
 
         Raises:
-            CallFailedError: it is not, or that is not known; once more does no harm.
+            CallFailedError: the object is not in the commit, or that is not known. Calling again is safe.
         """
 
         def take() -> None:
@@ -72,7 +78,7 @@ class FileSets:
         except CallFailedError as error:
             if error.temporary:
                 raise
-            # what was made ahead may be gone by now
+            # Pachyderm may have forgotten file sets that were made long ago
             staged.forget()
             take()
 

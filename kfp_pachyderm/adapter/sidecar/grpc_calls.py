@@ -1,4 +1,4 @@
-"""gRPC's calls as the adapter makes them: its errors, and streams that stand still."""
+"""gRPC calls of the adapter: translates their errors, and gives up streams that make no progress."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERVICE = "/pfs_v2.API/"
 
 @contextmanager
 def told() -> Iterator[None]:
-    """gRPC's errors as the adapter's."""
+    """Turns gRPC's errors inside the block into CallFailedError."""
     import grpc
 
     code = grpc.StatusCode
@@ -29,7 +29,7 @@ def told() -> Iterator[None]:
 
 
 class _Watched:
-    """Requests on their way, and when the last one was taken."""
+    """An iterator of requests that remembers when gRPC took the last one."""
 
     def __init__(self, requests: Iterator[Any]) -> None:
         self._requests = requests
@@ -48,24 +48,24 @@ class _Watched:
             raise
 
     def idle(self) -> float:
-        """Seconds since the last request was taken; 0 when there is nothing more to take."""
+        """Returns the seconds since gRPC took the last request; 0 after the last one."""
         return 0.0 if self._ended else time.monotonic() - self._taken
 
 
 def send(
     method: Any, requests: Iterator[bytes], metadata: Any, timeout: float | None, patience: float
 ) -> bytes:
-    """The answer to a stream of requests.
+    """Sends a stream of requests, and returns the answer.
 
     Args:
-        method: the call.
+        method: gRPC's callable for the method.
         requests: the stream.
-        metadata: the call's.
-        timeout: seconds for all of it; None: as long as it moves.
-        patience: seconds that it may stand still.
+        metadata: the call's metadata.
+        timeout: seconds for the whole call; None: no limit as long as it makes progress.
+        patience: seconds without progress after which the call is given up.
 
     Raises:
-        CallFailedError: also when nothing is taken for a while; a connection can die without a word.
+        CallFailedError: the call failed, or made no progress: a connection can break without an error.
     """
     import grpc
 

@@ -1,4 +1,4 @@
-"""The PFS calls that the adapter makes, by gRPC."""
+"""The connection to the job's commits over gRPC: PFS calls to the sidecar or to pachd."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from kfp_pachyderm.protocol import pfs_messages
 from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
 _MESSAGE = 64 * 2**20
-#: gRPC's own guess lets a read of 8 MiB fetch 26: what a range does not want must not be sent ahead.
+#: Bytes that the server may send ahead. With gRPC's own estimate a read of 8 MiB fetched 26 MiB.
 _AHEAD = 2**20
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE),
     ("grpc.max_send_message_length", _MESSAGE),
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", _AHEAD),
-    # HTTP/2's default of 16 KiB costs a third more CPU on large reads, at both ends
+    # with HTTP/2's default of 16 KiB, large reads cost a third more CPU on both sides
     ("grpc.http2.max_frame_size", _AHEAD),
-    # a connection that died without a word is noticed after 10 s; Pachyderm takes a ping every 5 s
+    # a connection that broke without an error is noticed after 10 s; Pachyderm accepts a ping every 5 s
     # (src/internal/grpcutil/server.go)
     ("grpc.keepalive_time_ms", 6_000),
     ("grpc.keepalive_timeout_ms", 4_000),
@@ -33,7 +33,7 @@ _OPTIONS = (
 
 
 def split(address: str) -> tuple[bool, str, int]:
-    """Whether "grpcs://host:port" is encrypted, its host and port."""
+    """Splits an address "scheme://host:port": whether the scheme means TLS, the host, the port."""
     scheme, _, rest = address.rpartition("://")
     host, _, port = rest.rstrip("/").rpartition(":")
     return scheme in ("grpcs", "https"), host, int(port)
@@ -53,13 +53,15 @@ def _channel(address: str, authority: str) -> Any:
 def requests(
     output: CommitName, files: list[Stored], gone: list[str], took: Callable[[int], None]
 ) -> Iterator[bytes]:
-    """One stream: each file is deleted first, so that sending it twice does not append.
+    """Yields the requests of one ModifyFile stream.
+
+    Each file is deleted before it is added, so that a stream that is sent twice does not append.
 
     Args:
         output: the open commit.
-        files: what is put into it.
-        gone: keys that are removed.
-        took: told the bytes of each piece of content.
+        files: the objects to put into it.
+        gone: the keys to remove.
+        took: called with the size of each piece of content that is sent, in bytes.
     """
     yield pfs_messages.set_commit(output)
     for key in gone:
@@ -75,14 +77,14 @@ def requests(
 
 
 class Pfs:
-    """A connection to one address.
+    """A gRPC connection to PFS at one address; a `Remote`.
 
     Args:
         address: "grpc://host:port" or "grpcs://host:port".
-        token: "" with auth off.
+        token: Pachyderm's token, "" with auth off.
         authority: PEM text of the certificate authority for grpcs; "": the system's.
-        patience: seconds that a stream may stand still.
-        contents: whether what was written is compared by content, not by size alone.
+        patience: seconds without progress after which a stream is given up.
+        contents: whether verification compares contents, not only sizes.
     """
 
     shows_output = True
@@ -99,18 +101,18 @@ class Pfs:
         self._patience = patience
         self._metadata = (("authn-token", token),) if token else ()
         self._channel = _channel(address, authority)
-        # without serializers gRPC hands the bytes through
+        # without serializers gRPC passes bytes, which pfs_messages encodes and decodes
         self._inspect = self._channel.unary_unary(SERVICE + "InspectFile")
         self._walk = self._channel.unary_stream(SERVICE + "WalkFile")
         self._get = self._channel.unary_stream(SERVICE + "GetFile")
         self._modify = self._channel.stream_unary(SERVICE + "ModifyFile")
         self._file_sets = FileSets(self._channel, self._metadata, patience)
         self._verifier = Verifier(self, contents)
-        #: Bytes of content that the `write` under way has sent by now, without the staged.
+        #: Bytes that the current `write` has sent so far, without objects that go in file sets.
         self.taken = 0
 
     def inspect(self, name: CommitName, path: str, timeout: float | None = None) -> Found | None:
-        """The regular file at the path; None when there is none."""
+        """Returns the regular file at the path, None if there is none."""
         import grpc
 
         with told():
@@ -124,7 +126,7 @@ class Pfs:
         return pfs_messages.found(info)
 
     def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
-        """Every regular file of the commit."""
+        """Yields every regular file of the commit."""
         request = pfs_messages.file_request(name, "/")
         with told():
             for info in self._walk(request, metadata=self._metadata, timeout=timeout):
@@ -135,7 +137,7 @@ class Pfs:
     def read(
         self, name: CommitName, path: str, start: int, length: int, timeout: float | None = None
     ) -> Iterator[bytes]:
-        """`length` bytes of a file from `start`, as the messages come."""
+        """Yields `length` bytes of a file from `start`, in pieces as gRPC's messages bring them."""
         if not length:
             return
         request = pfs_messages.file_request(name, path, start)
@@ -153,21 +155,23 @@ class Pfs:
         raise EOFError(f"{path} ended {length} bytes early")
 
     def stage(self, name: CommitName, key: str, segment: Segment, first: bool) -> str:
-        """A file set that holds a segment of a key's content, the first one in its old content's place.
+        """Makes a file set of one segment of an object; the first one also removes the file's old content.
 
         Returns:
-            Its ID.
+            The file set's ID.
 
         Raises:
-            CallFailedError: as `write`.
+            CallFailedError: as of `write`.
         """
         return self._file_sets.create(key, segment, first)
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
-        """The files in one ModifyFile stream, applied as a whole or not; each large one in file sets.
+        """Writes the files: small ones in one ModifyFile stream, each large one in file sets.
+
+        Pachyderm applies the stream as a whole or not at all.
 
         Raises:
-            CallFailedError: also when nothing is taken for a while; a connection can die without a word.
+            CallFailedError: a call failed, or made no progress: a connection can break without an error.
         """
         until = time.monotonic() + timeout
         self.taken = 0
@@ -184,7 +188,7 @@ class Pfs:
         self.taken += count
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
-        """Those of the files that the commit does not hold."""
+        """Returns the files that the commit does not hold as they were written."""
         return self._verifier.differing(name, files, timeout)
 
     def close(self) -> None:

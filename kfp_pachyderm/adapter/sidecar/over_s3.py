@@ -1,8 +1,9 @@
-"""The job's commits over the sidecar's own S3, with what it can and can't do.
+"""The connection to the job's commits over the sidecar's own S3.
 
-It is asked for nothing that it is known to get wrong (Pachyderm src/server/pfs/s3, its library s2): listings
-of version 1 only, no HEAD (which reads the whole object), single PUTs with Content-MD5, which it checks. The
-open output commit shows nothing: what it has confirmed counts as there.
+It avoids the operations that the sidecar gets wrong (Pachyderm src/server/pfs/s3, its library s2). So it
+lists by version 1 only, sends no HEAD (which reads the whole object), and writes by single PUTs with
+Content-MD5, which the sidecar checks. The sidecar does not show the open output commit, so an object counts
+as written when its PUT has succeeded.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from kfp_pachyderm.s3.client import Answer, S3Client
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.xml import Node, parse
 
-#: Bytes that a PUT may have: the gateway reads the length as 32 bits (s2, s2.go).
+#: The most bytes of a PUT: the sidecar reads the length as 32 bits (s2, s2.go).
 _LARGEST = 2**32 - 1
 _PAGE = 5000
 
@@ -48,11 +49,12 @@ def _found(node: Node) -> Found:
 
 
 class S3Remote:
-    """The sidecar's S3.
+    """A connection to the sidecar's S3; a `Remote`.
 
     Args:
         address: "http://host:port".
-        config: which bucket is which commit; the job's token is both keys ("default" with auth off).
+        config: names the buckets and their commits. Its token is both access key and secret key, "default"
+            with auth off.
     """
 
     shows_output = False
@@ -65,7 +67,7 @@ class S3Remote:
         if config.output:
             self._buckets[config.output] = "out"
         self._confirmed: dict[str, Stored] = {}
-        #: Bytes of content that the `write` under way has sent by now.
+        #: Bytes that the current `write` has sent so far.
         self.taken = 0
 
     def _ask(self, method: str, name: CommitName, key: str = "", **more: Any) -> Answer:
@@ -89,12 +91,12 @@ class S3Remote:
         return [_found(node) for node in root.all("Contents")], root.value("IsTruncated") == "true"
 
     def inspect(self, name: CommitName, path: str) -> Found | None:
-        """The file at the path, by the one listing that it is the first of."""
+        """Returns the file at the path, None if there is none. It lists one key with that prefix."""
         found, _ = self._page(name, path[1:], "", 1)
         return found[0] if found and found[0].path == path else None
 
     def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
-        """Every file of the commit, in pages."""
+        """Yields every file of the commit; lists page by page."""
         marker, more = "", True
         while more:
             found, more = self._page(name, "", marker, _PAGE)
@@ -102,7 +104,7 @@ class S3Remote:
             marker = found[-1].path[1:] if found else marker
 
     def read(self, name: CommitName, path: str, start: int, length: int) -> Iterator[bytes]:
-        """`length` bytes of a file from `start`."""
+        """Yields `length` bytes of a file from `start`."""
         if not length:
             return
         headers = {"range": f"bytes={start}-{start + length - 1}"}
@@ -117,11 +119,11 @@ class S3Remote:
             raise CallFailedError(f"{path} ended {length} bytes early", True)
 
     def stage(self, name: CommitName, key: str, segment: Segment, first: bool) -> str:
-        """Not by S3."""
+        """Always raises CallFailedError: S3 has no file sets."""
         raise CallFailedError("its S3 takes whole objects only", False)
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
-        """One PUT after the other: several at a time only make the gateway slower."""
+        """Writes the files by one PUT after the other: several at a time only make the sidecar slower."""
         self.taken = 0
         for key in gone:
             self._ask("DELETE", name, key).close()
@@ -143,8 +145,8 @@ class S3Remote:
         self._confirmed[file.key] = file
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
-        """Those of the files that it has not confirmed."""
+        """Returns the files whose PUT the sidecar has not confirmed."""
         return [file for file in files if self._confirmed.get(file.key) is not file]
 
     def close(self) -> None:
-        """Nothing stays open between calls."""
+        """Does nothing: each call has a connection of its own."""

@@ -1,4 +1,4 @@
-"""What the adapter asks of Pachyderm, whichever way it is reached."""
+"""The interface of a connection to the job's commits, the same over gRPC and over S3."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
 
 class Remote(Protocol):
-    """A job's commits, over one connection. Every call may raise CallFailedError."""
+    """A connection to a job's commits. Every call may raise CallFailedError."""
 
     address: str
-    #: whether the open output commit can be read
+    #: whether this connection can read the open output commit
     shows_output: bool
 
     @property
     def taken(self) -> int:
-        """Bytes of content that the `write` under way has sent by now, without the staged."""
+        """Bytes that the current `write` has sent so far, without objects that go in file sets."""
 
     def inspect(self, name: CommitName, path: str) -> Found | None:
-        """The file at the path."""
+        """Returns the file at the path, None if there is none."""
 
     def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
-        """Every file of the commit."""
+        """Yields every file of the commit."""
 
     def read(self, name: CommitName, path: str, start: int, length: int) -> Iterator[bytes]:
-        """`length` bytes of a file from `start`."""
+        """Yields `length` bytes of a file from `start`."""
 
     def stage(self, name: CommitName, key: str, segment: Segment, first: bool) -> str:
-        """Sends a segment of an object ahead of its being written; the ID by which it is known there."""
+        """Sends a segment of an object before the object is written; returns the file set's ID."""
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
-        """Puts the files into the open commit and removes what is gone; doing it twice does no harm."""
+        """Puts the files into the open commit, and removes the keys in `gone`. Calling it again is safe."""
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
-        """Those of the written files that the commit does not hold byte for byte."""
+        """Returns the files that the commit does not hold as they were written."""
 
     def close(self) -> None:
         """Ends the connection."""

@@ -1,4 +1,4 @@
-"""The look into the output commit: names, sizes and content are what the step wrote."""
+"""Verification: compares the output commit's names, sizes and contents with what the step wrote."""
 
 from __future__ import annotations
 
@@ -14,41 +14,42 @@ from kfp_pachyderm.protocol.file_hash import SMALL, small
 from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 from kfp_pachyderm.s3.content.digests import Digests
 
-#: Reading back is bound by the other side's time for each file, then by the digest.
+#: Threads that read back. Pachyderm's time for each file limits them at first, then the digests do.
 _READERS = 4
-#: Objects that are asked for one by one: Pachyderm finds the hash of what filled a stream's memory anew each
-#: time, and a walk wants it for the folder, too (src/server/pfs/server/source.go).
+#: Up to so many objects are inspected one by one, more are listed by WalkFile. Pachyderm computes the hash of
+#: a file that filled a stream's memory anew for each request, and WalkFile needs it for the folder, too
+#: (src/server/pfs/server/source.go).
 _FEW = 4
-#: Bytes of one object that a reader takes at once, if the object came in parts.
+#: Bytes of an object of several parts that one thread reads back at once.
 _RUN = 64 * 2**20
 
 
 def content(file: Stored) -> bytes:
-    """All of a small object."""
+    """Returns the whole content of a small object."""
     return b"".join(file.read(0, file.size))
 
 
 class Readable(Protocol):
-    """What a look into the commit needs of a connection; deadlines are in seconds."""
+    """The calls of a connection that verification needs; timeouts are in seconds."""
 
     def inspect(self, name: CommitName, path: str, timeout: float | None = None) -> Found | None:
-        """The file at the path; None when there is none."""
+        """Returns the file at the path, None if there is none."""
 
     def walk(self, name: CommitName, timeout: float | None = None) -> Iterator[Found]:
-        """Every file of the commit."""
+        """Yields every file of the commit."""
 
     def read(
         self, name: CommitName, path: str, start: int, length: int, timeout: float | None = None
     ) -> Iterator[bytes]:
-        """`length` bytes of a file from `start`."""
+        """Yields `length` bytes of a file from `start`."""
 
 
 class Verifier:
-    """Remembers what has been verified, so that a later look reads only what is new.
+    """Verifies objects in the output commit. It remembers them, so that a later call reads only new ones.
 
     Args:
-        remote: the connection; what another one has shown does not count.
-        contents: whether contents are compared, not names and sizes alone.
+        remote: the connection. What another connection has verified does not count.
+        contents: whether contents are compared, not only names and sizes.
     """
 
     def __init__(self, remote: Readable, contents: bool = True) -> None:
@@ -58,12 +59,12 @@ class Verifier:
         self._verified: dict[str, Stored] = {}
 
     def prepare(self, files: Iterable[Stored]) -> None:
-        """Says what is on its way, so that what it must become is known when it has arrived."""
+        """Starts to compute the expected hashes of files that are about to be sent."""
         if self._contents:
             self._expected.prepare(files)
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
-        """Those of the files that the commit does not hold, or with another size or content."""
+        """Returns the files that are missing from the commit, or have another size or content there."""
         self.prepare(file for file in files if self._verified.get(file.key) is not file)
         found = {one.path: one for one in self._found(name, files, timeout)}
         sized = [file for file in files if _has_size(file, found.get("/" + file.key))]
@@ -89,14 +90,17 @@ class Verifier:
         )
 
     def _has_hash(self, file: Stored, found: Found) -> bool:
-        """Whether Pachyderm's hash tells; if not, it may still be right (`filehash` says when)."""
+        """Tells whether Pachyderm reports the expected hash.
+
+        If not, the content may still be right: `file_hash` says when Pachyderm gives a file another hash.
+        """
         if file.size >= SMALL:
             return self._expected.of(file) == found.hash
-        # what has left the spool would be read from the very place that is to be checked
+        # content that has left the spool would be read from the commit that is being verified
         return file.spooled and small(content(file)) == found.hash
 
     def _reads_equal(self, name: CommitName, run: _Run, timeout: float) -> bool:
-        """Reads pieces of a file back and compares them with what the client sent."""
+        """Reads pieces of a file back, and tells whether their digests are those of what the client sent."""
         length = sum(piece.size for piece in run.pieces)
         content = self._remote.read(name, "/" + run.file.key, run.start, length, timeout)
         rest = memoryview(b"")
@@ -116,7 +120,7 @@ class Verifier:
 
 @dataclass(frozen=True)
 class _Run:
-    """Pieces of a file that are read back at one go, and where they start."""
+    """Consecutive pieces of a file that one call reads back, and the offset of the first."""
 
     file: Stored
     start: int

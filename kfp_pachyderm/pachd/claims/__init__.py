@@ -1,1 +1,1 @@
-"""What a step takes hold of before its job begins: commits, a pipeline, the next job."""
+"""Claims: how a step gets its Pachyderm pipeline and exactly one job on its input commits."""

@@ -1,4 +1,4 @@
-"""The claim: one transaction moves a step's claim branches and sees to its pipeline, and so makes one job."""
+"""The claim: one transaction moves a step's claim branches and sees to its pipeline, which makes one job."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ def claim(
     found: pps.PipelineInfo | None,
     deadline: float,
 ) -> ClaimedJob:
-    """Makes exactly one job of the plan's pipeline on the plan's commits; it queues behind the others.
+    """Makes exactly one job of the plan's pipeline on the plan's commits. It queues behind earlier jobs.
 
     Args:
         pachd: the connection.
         plan: the pipeline and its pinned inputs.
-        found: what `inspect_owned` said of the pipeline just now.
+        found: the result of `inspect_owned` for the pipeline, just made.
         deadline: `time.monotonic()` until which it is tried.
 
     Raises:
-        PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
-        PachydermError: what pachd answered at last.
+        PipelineNotOwnedError: kfp-pachyderm did not make the pipeline, or a repo of its name. Nothing is
+            changed.
+        PachydermError: pachd's last error.
     """
     wanted = spec(plan)
 
@@ -60,19 +61,20 @@ def claim(
 def claim_turn(
     pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, seen: Turns, own: str
 ) -> ClaimedJob:
-    """Makes exactly one job of a pipeline that is free, or none; it is tried once.
+    """Makes exactly one job of a pipeline that is free, or none if another step was quicker. It tries once.
 
     Args:
         pachd: the connection.
         plan: the pipeline and its pinned inputs.
-        found: what `inspect_owned` said of the pipeline just now.
-        seen: the pipeline's turns before it was seen that it is free: if another step has taken it since,
-            nothing is changed.
-        own: the turn to take. Where what is raised may pass, a job that is made with it may still come.
+        found: the result of `inspect_owned` for the pipeline, just made.
+        seen: the pipeline's turns as they were before the pipeline was found free. If another step has taken
+            one since, nothing is changed.
+        own: the turn to make. After an error that may pass, pachd may still make the job, with this turn.
 
     Raises:
-        PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
-        PachydermError: what pachd answered.
+        PipelineNotOwnedError: kfp-pachyderm did not make the pipeline, or a repo of its name. Nothing is
+            changed.
+        PachydermError: pachd's error.
         TakenError: another step was quicker.
     """
     wanted = spec(plan)
@@ -96,7 +98,7 @@ def _marked(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, jo
         if claims:
             mark(pachd, plan, claims)
     except BaseException:
-        # A signal: nobody else knows of the job yet.
+        # A signal ends the step, and only this function knows of the job so far.
         _kill(pachd, job)
         raise
     return job
@@ -105,16 +107,16 @@ def _marked(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, jo
 def trying(
     pachd: Pachd, pipeline: object, deadline: float, attempt: Callable[[bool], ClaimedJob]
 ) -> ClaimedJob:
-    """Makes a job, and tries again what fails for Pachyderm's own reasons.
+    """Makes a job, and tries again after errors that may pass.
 
     Args:
         pachd: the connection.
-        pipeline: what a job is made of, for the log.
+        pipeline: the pipeline, for the log.
         deadline: `time.monotonic()` until which it is tried.
-        attempt: makes the job; takes whether it was called before.
+        attempt: makes the job. Its argument is False in the first call, True in later ones.
 
     Raises:
-        PachydermError: what the last attempt raised.
+        PachydermError: the error of the last attempt.
     """
     pause, again, told = 0.05, False, set[str]()
     while True:
@@ -137,7 +139,7 @@ def _was_taken(pachd: Pachd, plan: PipelinePlan, seen: Turns, error: PachydermEr
 
 
 def _may_pass(error: PachydermError) -> bool:
-    # Another step made the pipeline since we looked; the next look sees it.
+    # ALREADY_EXISTS: another step made the pipeline meanwhile, and the next attempt finds it.
     return isinstance(error, TemporaryError) or _exists_already(error)
 
 
@@ -156,7 +158,7 @@ def _try(
         ensure_project(pachd, plan.project)
 
     def fill(inside: Pachd) -> None:
-        # First of all: who comes second fails at once.
+        # This comes first, so that the transaction of a step that was slower fails at once.
         give_up(inside, plan, seen)
         for one in plan.inputs:
             inside.pfs.create_branch(head=commit_message(one.commit), branch=claim_branch(one))
@@ -169,20 +171,20 @@ def _try(
 
 
 def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pachd], None]) -> ClaimedJob:
-    """The job that a transaction makes of a pipeline; a transaction that fails is removed.
+    """Makes a job of a pipeline in a transaction. A transaction that fails is removed.
 
-    An error, even one of pachd's own, does not tell whether the transaction was finished. Finishing it takes
-    it away (src/server/transaction/server/driver.go, finishTransaction): one that can still be deleted has
-    made no job, and makes none any more.
+    An error does not tell whether pachd finished the transaction. Finishing removes it
+    (src/server/transaction/server/driver.go, finishTransaction). So a transaction that can still be deleted
+    has made no job, and will make none.
 
     Args:
         pachd: the connection.
         project: Pachyderm project.
         pipeline: Pachyderm pipeline.
-        fill: makes the transaction's calls on a connection that joins it.
+        fill: makes the transaction's calls. Its argument is a connection whose calls join the transaction.
 
     Raises:
-        PachydermError: what pachd answered.
+        PachydermError: pachd's error.
     """
     job = ClaimedJob(project, pipeline, pachd.transactions.start_transaction().id)
     started, none_made = transaction.Transaction(id=job.id), False
@@ -197,7 +199,7 @@ def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pa
             if none_made:
                 raise
     except BaseException:
-        # A signal, or nobody knows: perhaps pachd made the job.
+        # A signal ends the step, or it is not known whether pachd made the job.
         if not none_made:
             _kill(pachd, job, started)
         raise
@@ -205,7 +207,10 @@ def in_transaction(pachd: Pachd, project: str, pipeline: str, fill: Callable[[Pa
 
 
 def _in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> ClaimedJob:
-    """As `in_transaction`; what a call did after it was looked for, the next one finds."""
+    """Makes a job as `in_transaction` does, by one call.
+
+    When the call fails, its job is looked for. If pachd makes the job later still, the next attempt finds it.
+    """
     try:
         made: str | None = job_in_one_call(pachd, plan, seen, own)
     except PachydermError as error:
@@ -215,7 +220,7 @@ def _in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> Cla
         if made is None:
             raise
     except BaseException:
-        # A signal: perhaps pachd made the job.
+        # A signal ends the step, and pachd may have made the job.
         kill_made(pachd, plan, own)
         raise
     assert made is not None
@@ -223,7 +228,7 @@ def _in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> Cla
 
 
 def kill_made(pachd: Pachd, plan: PipelinePlan, own: str) -> None:
-    """Stops the job that was made with this turn, if one was."""
+    """Stops the job that was made with the turn `own`, if there is one. Errors are only logged."""
     try:
         made = job_of(pachd.patient(1.0), plan, own)
     except PachydermError as error:
@@ -247,7 +252,7 @@ def _exists(pachd: Pachd, job: ClaimedJob) -> bool:
 
 
 def _remove(pachd: Pachd, started: transaction.Transaction) -> bool:
-    """Whether it was there to be deleted."""
+    """Deletes the transaction; tells whether it was there to be deleted."""
     try:
         pachd.repeated(
             lambda: pachd.transactions.delete_transaction(transaction=started), "DeleteTransaction"
@@ -259,12 +264,15 @@ def _remove(pachd: Pachd, started: transaction.Transaction) -> bool:
 
 
 def _kill(pachd: Pachd, job: ClaimedJob, started: transaction.Transaction | None = None) -> None:
-    """In a second, as far as that goes: the launcher's end does not wait."""
+    """Deletes the transaction, if one is given, else stops the job.
+
+    It gives up after a second for each call, because the launcher is ending. Errors are only logged.
+    """
     quick = pachd.patient(1.0)
     try:
         if started:
             quick.transactions.delete_transaction(transaction=started)
-            return  # it has made no job, and makes none any more
+            return  # a transaction that could be deleted has made no job
     except PachydermError as error:
         logger.debug("transaction %s can't be deleted: %s", job.id, error)
     try:
@@ -274,7 +282,7 @@ def _kill(pachd: Pachd, job: ClaimedJob, started: transaction.Transaction | None
 
 
 def ensure_project(pachd: Pachd, name: str) -> None:
-    """Makes the project where it is missing."""
+    """Makes the project if it is missing."""
     if not _has_project(pachd, name):
         _create_project(pachd, pfs.Project(name=name))
 
@@ -288,7 +296,7 @@ def _has_project(pachd: Pachd, name: str) -> bool:
 
 
 def _check_project(pachd: Pachd, plan: PipelinePlan, error: NotFoundError) -> None:
-    """The next attempt makes a project again that went meanwhile."""
+    """Raises TemporaryError if the project has been deleted meanwhile: the next attempt makes it again."""
     if not _has_project(pachd, plan.project):
         raise TemporaryError(f"project {plan.project} was empty, and has been deleted") from error
 

@@ -1,7 +1,7 @@
-"""A step's pipeline made before the step runs, so that its worker starts meanwhile.
+"""Makes a step's pipeline before the step runs, so that its worker pod starts early.
 
-A claim branch that is not there yet is made with an empty commit, and a pipeline with an input that is empty
-gets a job which ends well without running user code (measured on Pachyderm 2.12).
+A claim branch that does not exist yet is made with an empty commit. A pipeline with an empty input gets a job
+that ends as SUCCESS without running user code (measured on Pachyderm 2.12).
 """
 
 from __future__ import annotations
@@ -23,19 +23,23 @@ from kfp_pachyderm.pachd.sdk import pps
 
 
 def make_ahead(pachd: Pachd, plan: PipelinePlan, deadline: float) -> bool:
-    """Makes the plan's pipeline, or changes one that no step has used yet; whether it did.
+    """Makes the plan's pipeline, or updates one that no step has used yet.
 
-    A pipeline that has been used is left to the step: its next version would at once get an empty output
-    commit, at the head of the branch that others read, and running jobs would be killed.
+    A pipeline that a step has used is left to the step. An update would at once put an empty output commit at
+    the head of the branch that others read, and would kill running jobs.
 
     Args:
         pachd: the connection.
-        plan: what the step is going to want.
+        plan: the pipeline that the step will need.
         deadline: `time.monotonic()` until which it is tried.
 
+    Returns:
+        Whether it made or updated the pipeline.
+
     Raises:
-        PipelineNotOwnedError: the pipeline, or a repo of its name, is not ours; nothing is changed.
-        PachydermError: what pachd answered.
+        PipelineNotOwnedError: kfp-pachyderm did not make the pipeline, or a repo of its name. Nothing is
+            changed.
+        PachydermError: pachd's error.
     """
     pachd = pachd.patient(min(CALL_TIMEOUT, deadline - time.monotonic()))
     found, wanted = inspect_owned(pachd, plan), spec(plan)
@@ -68,12 +72,12 @@ def _may_make(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None) 
 
 
 def _is_used(job: pps.JobInfo) -> bool:
-    """Whether a step made the job, or it is not known yet."""
+    """Tells whether a step made the job: the job has datums, or is still running and may get some."""
     return bool(job.data_total) or not jobs.is_over(job)
 
 
 def _is_empty(pachd: Pachd, one: ClaimedInput) -> bool:
-    """Whether what the claim branch holds now makes no datum; a step never claims such a commit."""
+    """Tells whether the claim branch's head gives no datum. No step has moved the branch yet then."""
     head = Reference(one.commit.project, one.commit.repo, one.branch)
     try:
         return not any(True for _ in pachd.pfs.glob_file(commit=commit_message(head), pattern=one.glob))

@@ -1,9 +1,9 @@
-"""A pipeline that somebody else made: its job on given commits, found or made without moving a branch.
+"""Finds or makes a job of an existing pipeline on given commits, without moving a branch.
 
 Pachyderm has no call that runs a pipeline on given commits: `RunPipeline` is unimplemented, and a pipeline
-can't read a commit (src/server/pps/server/api_server.go, RunPipeline and validateInput). It makes a job for
-whatever the heads of a pipeline's input branches are, whenever one of them moves. So nearly every commit of
-an input branch has its job already; for the heads another one can be had.
+can't read a commit (src/server/pps/server/api_server.go, RunPipeline and validateInput). Pachyderm makes a
+job on the heads of a pipeline's input branches whenever one of them moves. So nearly every commit of an input
+branch has its job already. On the current heads one more job can be made.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from kfp_pachyderm.pachd.sdk import pfs, pps
 
 @dataclass(frozen=True)
 class ExistingInput:
-    """One input of the pipeline.
+    """One input of an existing pipeline.
 
     Args:
-        name: its bucket, or its folder below /pfs.
+        name: the input's bucket, or its folder below /pfs.
         branch: the branch that the pipeline reads.
         glob: Pachyderm's glob.
     """
@@ -40,13 +40,13 @@ class ExistingInput:
 
 @dataclass(frozen=True)
 class ExistingPipeline:
-    """A pipeline as it is now.
+    """A pipeline in its current version.
 
     Args:
         project: Pachyderm project.
-        name: pipeline.
+        name: the pipeline's name.
         version: its current version.
-        inputs: what it reads, by name.
+        inputs: its inputs by name.
     """
 
     project: str
@@ -59,11 +59,11 @@ class ExistingPipeline:
 
 
 def inspect_existing(pachd: Pachd, project: str, name: str) -> ExistingPipeline:
-    """The pipeline of that name.
+    """Inspects the pipeline of that name.
 
     Raises:
-        NotFoundError: there is none.
-        PermanentError: it makes no jobs: it is stopped, a spout or a service.
+        NotFoundError: there is no such pipeline.
+        PermanentError: the pipeline makes no jobs: it is stopped, a spout or a service.
     """
     try:
         info = pachd.pps.inspect_pipeline(pipeline=message(project, name), details=True)
@@ -102,10 +102,10 @@ def job_on(
     deadline: float,
     tell: Callable[[str], None],
 ) -> tuple[ClaimedJob, bool]:
-    """The pipeline's job on these commits, and whether this call made it.
+    """Finds or makes the pipeline's job on the given commits.
 
-    The newest job of the pipeline's current version on the commits is taken, unless it has failed. Else, if
-    the commits are the heads of the pipeline's input branches, one more job is made.
+    It takes the newest job of the pipeline's current version on these commits, unless that job has failed.
+    Otherwise it makes a job, if the commits are the heads of the pipeline's input branches.
 
     Args:
         pachd: the connection.
@@ -114,8 +114,11 @@ def job_on(
         deadline: `time.monotonic()` until which it is tried.
         tell: takes one line for the user.
 
+    Returns:
+        The job, and whether this call made it.
+
     Raises:
-        PermanentError: there is no such job, and Pachyderm makes none on these commits.
+        PermanentError: there is no such job, and Pachyderm can't make one on these commits.
         TemporaryError: a branch moved meanwhile.
     """
     found = _newest(pachd, pipeline, commits)
@@ -128,8 +131,8 @@ def job_on(
 
 
 def _newest(pachd: Pachd, pipeline: ExistingPipeline, commits: dict[str, Reference]) -> pps.JobInfo | None:
-    # ListJob(input_commit=...) would say it in one call, but is refused with auth on: Pachyderm loses the
-    # caller's token on the way (src/server/pps/server/api_server.go, intersectCommitSets).
+    # ListJob(input_commit=...) would answer this in one call. But with auth on pachd refuses it, because it
+    # loses the caller's token on the way (src/server/pps/server/api_server.go, intersectCommitSets).
     if not commits:
         name = message(pipeline.project, pipeline.name)
         return pachd.repeated(lambda: next(pachd.pps.list_job(pipeline=name), None), "ListJob")
@@ -140,7 +143,7 @@ def _newest(pachd: Pachd, pipeline: ExistingPipeline, commits: dict[str, Referen
 
 
 def _made_by(pachd: Pachd, pipeline: ExistingPipeline, commit: Reference) -> set[str]:
-    """IDs of the pipeline's jobs that read a commit."""
+    """Returns the IDs of the pipeline's jobs that read a commit."""
     output = repo_message(pipeline.project, pipeline.name)
     below = pachd.pfs.inspect_commit(commit=commit_message(commit)).direct_subvenance
     return {one.id for one in below if one.repo == output}
@@ -150,7 +153,7 @@ def _inspect_job(pachd: Pachd, pipeline: ExistingPipeline, job_id: str) -> pps.J
     try:
         return jobs.inspect(pachd, ClaimedJob(pipeline.project, pipeline.name, job_id))
     except NotFoundError:
-        return None  # an output commit outlives its job when that is deleted
+        return None  # somebody deleted the job; its output commit is still there
 
 
 def _reads(pachd: Pachd, job: ClaimedJob, commits: dict[str, Reference]) -> bool:
@@ -176,9 +179,10 @@ def _run_again(
     branch = pfs.Branch(repo=spec, name="master")
 
     def touch(inside: Pachd) -> None:
-        # To itself: nothing moves, and the only branches downstream of a spec are its pipeline's own, which
-        # get a commit and so a job. Touching an input would run everybody who reads it. (Pachyderm
-        # src/server/pfs/server/server_branch.go, propagateBranches.)
+        # The spec branch's head is set to itself, so no branch moves. The only branches downstream of a spec
+        # branch are those of its pipeline: they get a commit, and so a job. Setting an input branch would
+        # make jobs of all pipelines that read it (Pachyderm src/server/pfs/server/server_branch.go,
+        # propagateBranches).
         inside.pfs.create_branch(head=pfs.Commit(repo=spec, branch=branch), branch=branch)
 
     job = trying(

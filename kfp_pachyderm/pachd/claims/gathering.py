@@ -1,11 +1,11 @@
-"""Several commits gathered into one, for one input: Pachyderm lets no pipeline read two branches of a repo.
+"""Gathers several commits into one, for one input: no pipeline can read two branches of one repo.
 
-Branches that hang together by provenance must be of different repos (Pachyderm
-src/server/pfs/server/server_branch.go, validateDAGStructure), so a cross of S3 inputs can't name two commits
-of one repo. But a commit can come from any number of them: it takes the heads of its branch's provenance
-when it is made, and keeps them when the branch gives its provenance up in the same transaction, which is
-looked at only in the end (transaction_defer.go, Propagater.Run). Its content is copied inside of Pachyderm,
-by reference.
+All branches that are connected by provenance must be of different repos (Pachyderm
+src/server/pfs/server/server_branch.go, validateDAGStructure). So a cross of S3 inputs can't name two commits
+of one repo. But one commit can have any number of commits of one repo in its provenance. A new commit takes
+the heads of its branch's provenance, and keeps them when the branch drops its provenance in the same
+transaction: Pachyderm validates the branches only at the transaction's end (transaction_defer.go,
+Propagater.Run). Pachyderm copies the content internally, by reference.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from kfp_pachyderm.pachd.sdk import pfs, transaction
 
 logger = logging.getLogger(__name__)
 
-#: What the description of a repo of gathered commits says.
+#: The description of a repo of gathered commits.
 MADE = "commits that kfp-pachyderm gathers for one input of a step"
-#: How branches begin that exist only while a commit is made.
+#: The beginning of the names of branches that exist only while a gathered commit is made.
 PREFIX = "kfp-gather-"
-#: Branches that one transaction makes: each takes pachd 30 ms and more, and what takes long is begun again
-#: when others write meanwhile (200 at once on a busy pachd: 161 s, 100: 5 s).
+#: The most branches that one transaction makes. Each takes pachd at least 30 ms, and pachd begins a long
+#: transaction again when others write meanwhile (200 at once on a busy pachd: 161 s, 100: 5 s).
 _AT_ONCE = 20
 
 
 @dataclass(frozen=True)
 class Copied:
-    """One commit's content, or one file of it, in the gathered commit.
+    """One commit's content, or one file of it, to be copied into the gathered commit.
 
     Args:
-        commit: the commit.
-        source: path in it; "/" is all of it.
-        target: path in the gathered commit; a folder's ends with a slash.
+        commit: the commit to copy from.
+        source: the path in that commit; "/" for all of it.
+        target: the path in the gathered commit; a folder's ends with a slash.
     """
 
     commit: Reference
@@ -57,14 +57,14 @@ class Copied:
 
 @dataclass(frozen=True)
 class Gathering:
-    """What is to be gathered.
+    """The plan of a gathered commit.
 
     Args:
-        project: of the repo that takes it.
-        repo: that repo, made when missing.
-        copies: its content.
-        commits: what it comes from; each once.
-        encoding: of the names of its files (`adapter.encoding`); "": none.
+        project: the project of `repo`.
+        repo: the repo that gets the commit; made if it is missing.
+        copies: the commit's content.
+        commits: the commits in its provenance, each once.
+        encoding: the encoding of its file names (`adapter.encoding`); "": none.
     """
 
     project: str
@@ -78,13 +78,13 @@ class Gathering:
 
 
 def refuse_foreign(pachd: Pachd, project: str, repo: str) -> bool:
-    """Refuses a repo that was made by others.
+    """Refuses a repo for gathered commits that kfp-pachyderm did not make.
 
     Returns:
-        Whether it is there.
+        Whether the repo exists.
 
     Raises:
-        PipelineNotOwnedError: it is theirs; nothing is changed.
+        PipelineNotOwnedError: somebody else made the repo. Nothing is changed.
     """
     try:
         info = pachd.pfs.inspect_repo(repo=repo_message(project, repo))
@@ -100,16 +100,19 @@ def refuse_foreign(pachd: Pachd, project: str, repo: str) -> bool:
 
 
 def gather(pachd: Pachd, wanted: Gathering, deadline: float, tell: Callable[[str], None]) -> Reference:
-    """One finished commit that comes from all the others, and holds what they hold.
+    """Makes one finished commit that has the content of the others, and has them in its provenance.
 
     Args:
         pachd: the connection.
-        wanted: what is gathered.
+        wanted: the plan of the commit.
         deadline: `time.monotonic()` until which it is tried.
         tell: takes one line for the user.
 
+    Returns:
+        The commit.
+
     Raises:
-        PachydermError: what pachd answered at last; nothing is left behind.
+        PachydermError: pachd's last error. The commit and its branches have been removed, as far as possible.
     """
     branch = pfs.Branch(repo=repo_message(wanted.project, wanted.repo), name=PREFIX + os.urandom(8).hex())
     patient = pachd.patient(max(deadline - time.monotonic(), 1.0))
@@ -128,7 +131,7 @@ def gather(pachd: Pachd, wanted: Gathering, deadline: float, tell: Callable[[str
 
 
 def _begin(pachd: Pachd, wanted: Gathering, branch: pfs.Branch) -> Reference:
-    """An open commit on the branch, without parent, that comes from all the commits."""
+    """Opens a commit on the branch, without parent, with all the commits in its provenance."""
     moves, begun = _moves(wanted, branch.name), 0
     sources = [one.branch for one in moves]
     joined = [
@@ -149,9 +152,10 @@ def _begin(pachd: Pachd, wanted: Gathering, branch: pfs.Branch) -> Reference:
 
 
 def _moves(wanted: Gathering, name: str) -> list[pfs.CreateBranchRequest]:
-    """A branch for each commit, unlike those of other runs; each repo's first comes first.
+    """Returns a request for each commit that makes a branch on it. The branches' names are this call's own.
 
-    A right that is missing then shows in the first transaction, which makes the repo too, or nothing at all.
+    The first commit of each repo comes first. So a missing permission fails the first transaction, which also
+    makes the repo, and nothing is left behind.
     """
     first = {(one.project, one.repo): one for one in reversed(wanted.commits)}
     return [
@@ -164,7 +168,7 @@ def _moves(wanted: Gathering, name: str) -> list[pfs.CreateBranchRequest]:
 
 
 def _with_repo(pachd: Pachd, wanted: Gathering, requests: list[pfs.CreateBranchRequest]) -> None:
-    """The requests, and the repo with them, where it is missing."""
+    """Carries out the requests in one transaction, which also makes the repo if it is missing."""
     repo = repo_message(wanted.project, wanted.repo)
     create = transaction.TransactionRequest(create_repo=pfs.CreateRepoRequest(repo=repo, description=MADE))
     there = refuse_foreign(pachd, wanted.project, wanted.repo)
@@ -173,7 +177,7 @@ def _with_repo(pachd: Pachd, wanted: Gathering, requests: list[pfs.CreateBranchR
     except NotFoundError:
         if not there:
             raise
-        _together(pachd, requests, create)  # it was empty, and has been deleted meanwhile
+        _together(pachd, requests, create)  # somebody deleted the repo meanwhile (`gc` deletes empty ones)
     except PachydermError as error:
         if there or code_of(error) is not grpc.StatusCode.ALREADY_EXISTS:
             raise
@@ -188,7 +192,7 @@ def _together(
 
 
 def _once(pachd: Pachd, branch: pfs.Branch, requests: list[pfs.CreateBranchRequest]) -> None:
-    """Nothing where an earlier try made the branch, of which only the answer was lost."""
+    """Carries out the requests, unless the branch exists: an earlier try made it, and its answer was lost."""
     try:
         pachd.pfs.inspect_branch(branch=branch)
     except NotFoundError:
@@ -205,7 +209,7 @@ def _changes(commit: Reference, wanted: Gathering) -> Iterator[pfs.ModifyFileReq
 def _undo(
     pachd: Pachd, wanted: Gathering, branch: pfs.Branch, reason: str, tell: Callable[[str], None]
 ) -> None:
-    """Removes the commit, if there is one yet, and its branch; best effort."""
+    """Removes the commit, if it exists yet, and its branch. Errors are ignored."""
     try:
         head = pachd.patient(5.0).pfs.inspect_branch(branch=branch).head
     except PachydermError:
@@ -215,7 +219,7 @@ def _undo(
 
 
 def _forget(pachd: Pachd, branches: list[pfs.Branch]) -> None:
-    """Deletes the branches, as far as that goes: nobody reads them any more."""
+    """Deletes branches that nobody reads any more. Errors are ignored: a branch that stays does no harm."""
     quick = pachd.patient(10.0)
     for start in range(0, len(branches), _AT_ONCE):
         part = branches[start : start + _AT_ONCE]

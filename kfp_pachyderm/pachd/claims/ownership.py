@@ -1,4 +1,4 @@
-"""What this package made carries its mark; whatever else has the same name is refused, untouched."""
+"""Ownership: marks what kfp-pachyderm made, and refuses pipelines, repos and branches that others made."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def find_pipeline(pachd: Pachd, project: str, name: str) -> pps.PipelineInfo | None:
-    """The pipeline as it is, whosever it is; None when it does not exist."""
+    """Inspects a pipeline, whoever made it; returns None if it does not exist."""
     try:
         return pachd.pps.inspect_pipeline(pipeline=message(project, name), details=True)
     except NotFoundError:
@@ -35,7 +35,7 @@ def find_pipeline(pachd: Pachd, project: str, name: str) -> pps.PipelineInfo | N
 def inspect_owned(
     pachd: Pachd, plan: PipelinePlan, looked: Future[pps.PipelineInfo | None] | None = None
 ) -> pps.PipelineInfo | None:
-    """The pipeline as it is; None when it does not exist yet.
+    """Inspects the plan's pipeline, and refuses one that the step must not use.
 
     Args:
         pachd: the connection.
@@ -43,14 +43,14 @@ def inspect_owned(
         looked: what `find_pipeline` says, where it has been asked already.
 
     Raises:
-        PipelineNotOwnedError: it, a repo of its name or a claim branch exists and was not made by
-            kfp-pachyderm, or another KFP pipeline or component uses it.
-        PermanentError: it is stopped, so that no job would run.
+        PipelineNotOwnedError: the pipeline, a repo of its name or a claim branch exists and was not made by
+            kfp-pachyderm, or another KFP pipeline or component uses the pipeline.
+        PermanentError: the pipeline is stopped, so no job would run.
     """
     info = looked.result() if looked else find_pipeline(pachd, plan.project, plan.name)
     taken = _taken(pachd, plan, info)
     if taken and info is None:
-        # One transaction makes pipeline, repo and branches: another step's may have come between our looks.
+        # Another step may have made pipeline, repo and branches, in one transaction, since the first call.
         info = find_pipeline(pachd, plan.project, plan.name)
         taken = _taken(pachd, plan, info)
     if taken:
@@ -66,7 +66,7 @@ def inspect_owned(
 
 
 def _taken(pachd: Pachd, plan: PipelinePlan, info: pps.PipelineInfo | None) -> str:
-    """What speaks against using the pipeline."""
+    """Returns the reason why the step must not use the pipeline, "" if there is none."""
     if info is None:
         return _foreign_repo(pachd, plan) or _foreign_branch(pachd, plan.inputs)
     return _other_user(plan, info) or _foreign_branch(pachd, new_claims(plan, info))
@@ -94,7 +94,7 @@ def _other_user(plan: PipelinePlan, info: pps.PipelineInfo) -> str:
 
 
 def new_claims(plan: PipelinePlan, info: pps.PipelineInfo | None) -> tuple[ClaimedInput, ...]:
-    """The plan's inputs whose claim branch the pipeline does not read yet."""
+    """Returns the plan's inputs whose claim branch the pipeline does not read yet."""
     read = {(one.project, one.repo, one.branch) for one in pfs_inputs(info)} if info else set()
     return tuple(one for one in plan.inputs if (one.commit.project, one.commit.repo, one.branch) not in read)
 
@@ -115,17 +115,17 @@ def _foreign_branch(pachd: Pachd, claims: tuple[ClaimedInput, ...]) -> str:
 
 
 def mark(pachd: Pachd, plan: PipelinePlan, claims: tuple[ClaimedInput, ...]) -> None:
-    """Marks new claim branches and the pipeline's repo as ours.
+    """Marks new claim branches and the pipeline's repo as made by kfp-pachyderm. Errors are only logged.
 
-    No transaction takes metadata, so it comes after. While the pipeline exists its spec says the same: only
-    what outlives a deleted pipeline needs the mark.
+    A transaction can't edit metadata, so the marks are written after it. The pipeline itself has the mark in
+    its spec. Repo and branches need their own marks because they may outlive it.
     """
     edit = metadata.Edit(repo=repo_picker(plan.project, plan.name), edit_key=_key())
     _edit(pachd, plan, [*_marks(claims), edit])
 
 
 def mark_claims(pachd: Pachd, plan: PipelinePlan) -> None:
-    """Marks the claim branches that a step moved while their pipeline was being deleted: they may be new."""
+    """Marks the claim branches that a step moved, or made, while their pipeline was being deleted."""
     _edit(pachd, plan, _marks(plan.inputs))
 
 
@@ -150,6 +150,6 @@ def _picker(one: ClaimedInput) -> pfs.BranchPicker:
 
 
 def mark_project(pachd: Pachd, name: str) -> None:
-    """Marks a project as made by us."""
+    """Marks a project as made by kfp-pachyderm."""
     edit = metadata.Edit(project=pfs.ProjectPicker(name=name), edit_key=_key())
     pachd.metadata.edit_metadata(edits=[edit])

@@ -1,11 +1,11 @@
-"""Whose turn it is to make a pipeline's next job: of steps that want it at the same time exactly one gets it.
+"""Turns: of several steps that want a pipeline's next job at the same time, exactly one gets it.
 
-A turn is a branch of the pipeline's output repo. The transaction that makes a job deletes the turns that its
-step had seen before it saw that the pipeline is free. Pachyderm's transactions are serializable
-(src/internal/dbutil/tx.go, WithTx), and deleting a branch that is not there fails
-(src/server/pfs/server/server_branch.go, deleteBranch): who comes second fails as a whole, and has changed
-nothing. No name comes twice, so that also several turns, made by several steps, keep two jobs apart. A step
-that is killed has made its job or has not; nothing has to run out.
+A turn is a branch of the pipeline's output repo. A step first lists the turns, then finds the pipeline free.
+The transaction that makes its job deletes the listed turns, and makes a new one. Pachyderm's transactions are
+serializable (src/internal/dbutil/tx.go, WithTx), and deleting a branch that does not exist fails
+(src/server/pfs/server/server_branch.go, deleteBranch). So the transaction of the second step fails, and
+changes nothing. No turn's name is used twice, so several turns at once are no problem. A turn has no time
+limit: a step that is killed has either made its job or not.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from kfp_pachyderm.pachd.sdk import pfs, transaction
 
 _PREFIX = "turn_"
 _TURN = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
-#: Seconds for a job's one call: pachd tries it again for ever, later after each failure, and who begins anew
-#: overtakes it (src/internal/dbutil/tx.go, WithTx).
+#: Seconds for the call that makes a job. pachd repeats a transaction that conflicts with another one without
+#: end, with longer pauses each time, and a new call overtakes it (src/internal/dbutil/tx.go, WithTx).
 _LONGEST = 10.0
 
 Turns = frozenset[str]
 
 
 class TakenError(Exception):
-    """Another step has made a job of the pipeline since its turns were looked at; no user sees it."""
+    """Another step has made a job of the pipeline since its turns were listed. Users never see this error."""
 
 
 def turns(pachd: Pachd, plan: PipelinePlan) -> Turns:
@@ -44,41 +44,44 @@ def turns(pachd: Pachd, plan: PipelinePlan) -> Turns:
 
 
 def is_turn(name: str) -> bool:
-    """Whether a branch of that name is a turn."""
+    """Tells whether a branch of that name is a turn."""
     return bool(_TURN.fullmatch(name))
 
 
 def new_turn() -> str:
-    """A turn that nobody has had."""
+    """Returns a new, random turn's name."""
     return _PREFIX + os.urandom(16).hex()
 
 
 def make(pachd: Pachd, plan: PipelinePlan) -> None:
-    """Gives a turn to a pipeline that has none."""
+    """Makes a turn for a pipeline that has none."""
     pachd.pfs.create_branch(**_taken(plan, new_turn()))
 
 
 def give_up(inside: Pachd, plan: PipelinePlan, seen: Turns) -> None:
-    """In a job's transaction: fails where these turns are not there any more."""
+    """Deletes these turns inside a job's transaction, which fails if one of them does not exist any more."""
     for name in seen:
         inside.pfs.delete_branch(branch=_branch(plan, name))
 
 
 def job_in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> str:
-    """The ID of the job that one call makes, of a pipeline which is as the plan wants it.
+    """Makes a job by one call, of a pipeline that is already as the plan wants it.
 
-    Calls that join a transaction are each tried on their own, after all those before: where steps begin side
-    by side they get into each other's way, and Pachyderm does them over and over (measured: four steps at
-    once, 20 s each).
+    Pachyderm carries out each call that joins a transaction on its own, together with all earlier ones. With
+    several steps at once these conflict, and Pachyderm repeats them again and again (measured: four steps at
+    once, 20 s each). One call with all requests avoids that.
 
     Args:
         pachd: the connection.
         plan: the pipeline and its pinned inputs.
-        seen: the turns to give up.
-        own: the turn to take, the same whenever this is tried again.
+        seen: the turns to delete.
+        own: the turn to make; the same one in each try of the same step.
+
+    Returns:
+        The job's ID.
 
     Raises:
-        PachydermError: no job was made; or perhaps one was (`job_of`).
+        PachydermError: no job was made, or it is not known: `job_of` finds it.
     """
     move = transaction.TransactionRequest
     given_up = [pfs.DeleteBranchRequest(branch=_branch(plan, name)) for name in seen]
@@ -99,7 +102,8 @@ def job_of(pachd: Pachd, plan: PipelinePlan, own: str) -> str | None:
 
 
 def _taken(plan: PipelinePlan, name: str) -> dict[str, Any]:
-    # Without a head it would get an empty commit, and a repo has only one commit of a transaction.
+    # A branch without a given head gets an empty commit. But a transaction makes one commit per repo, and
+    # that is the job's output commit.
     output = _branch(plan, plan.fields.get("output_branch") or "master")
     return {"head": pfs.Commit(repo=output.repo, branch=output), "branch": _branch(plan, name)}
 

@@ -1,1 +1,1 @@
-"""Commits: what they hold, what they were made from, how one is made."""
+"""Commits: their files, their provenance, and how a new one is made."""

@@ -1,6 +1,6 @@
-"""Commits by the thousand: the calls and the few fields that a history needs.
+"""Reads thousands of commits quickly: decodes only the fields of a CommitInfo that a history needs.
 
-betterproto takes milliseconds for each CommitInfo, most of it for the commits that one names.
+betterproto takes milliseconds for each CommitInfo, most of them for the commits in its provenance.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _PFS = "/pfs_v2.API/"
 
 @dataclass(frozen=True)
 class CommitFacts:
-    """What Pachyderm says of one commit (src/pfs/pfs.proto, CommitInfo).
+    """One commit (src/pfs/pfs.proto, CommitInfo).
 
     Args:
         commit: the commit.
-        repo_type: "user", or what Pachyderm keeps for itself: "spec", "meta".
-        started: when it was begun; None where that is not known.
-        finished: when it was closed and validated; None: not yet.
-        error: what went wrong; "".
+        repo_type: the type of its repo: "user", or one of Pachyderm's own: "spec", "meta".
+        started: when it was started; None if that is not known.
+        finished: when Pachyderm finished and validated it; None: not yet.
+        error: the error with which it was finished, "" for none.
         size: bytes of its files; 0 while it is open.
-        inputs: commits of users' repos that it was made from directly.
-        below: commits of users' repos that were made from it directly.
+        inputs: the commits in its direct provenance, of user repos only.
+        below: the commits in its direct subvenance (made from it), of user repos only.
         by_pipeline: whether a pipeline made it.
-        metadata: what was written on it.
+        metadata: its metadata.
     """
 
     commit: Reference
@@ -49,20 +49,26 @@ class CommitFacts:
 
 
 def inspect(pachd: Pachd, commit: Reference) -> CommitFacts:
-    """The commit, or the head of the branch, as it is now.
+    """Inspects a commit, or the head of a branch.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is no such commit.
     """
     request = pfs.InspectCommitRequest(commit=commit_message(commit))
     return decode(pachd.raw(f"{_PFS}InspectCommit", bytes(request)))
 
 
 def walk(pachd: Pachd, start: Reference, down: bool, depth: int) -> Iterator[CommitFacts]:
-    """All that a commit was made from, or with `down` was made from it, without itself; `depth` 0: all of it.
+    """Yields the commits in a commit's provenance, or with `down` in its subvenance, without itself.
 
-    Pachyderm goes 1,000 levels deep and gives 10,000 commits at most (src/internal/pfsdb/common.go,
-    defaultGraphOptions), and stops at the first repo that the caller may not see.
+    Pachyderm goes at most 1,000 levels deep and gives at most 10,000 commits (src/internal/pfsdb/common.go,
+    defaultGraphOptions). It stops at the first repo that the caller may not read.
+
+    Args:
+        pachd: the connection.
+        start: the commit.
+        down: whether to walk the subvenance.
+        depth: the number of levels to walk, 0 for all.
     """
     picker = pfs.CommitPicker(
         id=pfs.CommitPickerCommitByGlobalId(repo=repo_picker(start.project, start.repo), id=start.version)
@@ -73,23 +79,23 @@ def walk(pachd: Pachd, start: Reference, down: bool, depth: int) -> Iterator[Com
 
 
 def of_repo(pachd: Pachd, project: str, repo: str) -> Iterator[bytes]:
-    """All commits of a repo, newest first, not yet decoded."""
+    """Yields all commits of a repo, newest first, each an encoded CommitInfo for `decode`."""
     request = pfs.ListCommitRequest(repo=repo_message(project, repo), all=True)
     return pachd.raw_stream(f"{_PFS}ListCommit", bytes(request))
 
 
 def of_set(pachd: Pachd, set_id: str) -> Iterator[CommitFacts]:
-    """The commits of a commit set.
+    """Yields the commits of a commit set.
 
     Raises:
-        NotFoundError: there is no such set.
+        NotFoundError: there is no such commit set.
     """
     request = pfs.InspectCommitSetRequest(commit_set=pfs.CommitSet(id=set_id))
     return map(decode, pachd.raw_stream(f"{_PFS}InspectCommitSet", bytes(request)))
 
 
 def decode(data: bytes) -> CommitFacts:
-    """A CommitInfo of the wire."""
+    """Decodes a CommitInfo."""
     found: dict[int, list[Any]] = {}
     for number, value in fields(data):
         found.setdefault(number, []).append(value)
@@ -112,7 +118,7 @@ def decode(data: bytes) -> CommitFacts:
 
 @lru_cache(10_000)
 def _commit(data: bytes) -> tuple[Reference, str]:
-    """Commit: repo 3, ID 2. Repo: name 1, type 2, project 3. Project: name 1."""
+    """Decodes a Commit. Its field numbers: repo 3, ID 2; Repo: name 1, type 2, project 3; Project: name 1."""
     commit = dict(fields(data))
     repo = dict(fields(_bytes(commit.get(3))))
     project = dict(fields(_bytes(repo.get(3))))
@@ -134,7 +140,7 @@ def _number(value: int | bytes | None) -> int:
 
 
 def timestamp(data: bytes | None) -> datetime | None:
-    """A Timestamp: seconds 1, nanoseconds 2; None where it is not set."""
+    """Decodes a Timestamp (field numbers: seconds 1, nanoseconds 2); returns None if it is not set."""
     parts = dict(fields(data or b""))
     seconds, nanos = parts.get(1, 0), parts.get(2, 0)
     if not isinstance(seconds, int) or not isinstance(nanos, int) or seconds == nanos == 0:

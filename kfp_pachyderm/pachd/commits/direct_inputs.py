@@ -1,4 +1,4 @@
-"""What a commit was made from, directly."""
+"""The direct provenance of a commit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kfp_pachyderm.pachd.sdk import pfs
 
 
 def direct_inputs(info: pfs.CommitInfo) -> tuple[Reference, ...]:
-    """The commits of users' repos that a commit was made from."""
+    """Returns the commits in a commit's direct provenance, of user repos only."""
     return tuple(
         Reference(one.repo.project.name, one.repo.name, one.id)
         for one in info.direct_provenance

@@ -1,4 +1,4 @@
-"""One file of a commit as Pachyderm lists it."""
+"""One file of a commit, as Pachyderm lists it."""
 
 from __future__ import annotations
 

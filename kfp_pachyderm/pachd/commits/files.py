@@ -1,4 +1,4 @@
-"""The files of a commit: listed, read, saved."""
+"""Lists, reads and saves the files of a commit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from kfp_pachyderm.pachd.references import Reference, commit_message
 from kfp_pachyderm.pachd.sdk import pfs
 from kfp_pachyderm.protocol.protobuf import fields
 
-#: Seconds for a listing, and for the content of one file.
+#: Timeouts in seconds: of a listing, and of reading one file.
 _LIST_TIMEOUT, _READ_TIMEOUT = 120.0, 3600.0
 
 
 def walk(pachd: Pachd, commit: Reference, path: str = "/") -> Iterator[FileEntry]:
-    """The files below a folder of a commit, or the file itself, in Pachyderm's order.
+    """Yields the files below a folder of a commit, or the file at the path, in Pachyderm's order.
 
     Raises:
-        NotFoundError: there is no such path.
+        NotFoundError: the commit has no such path.
     """
     request = pfs.WalkFileRequest(file=pfs.File(commit=commit_message(commit), path=path))
     answers = pachd.patient(_LIST_TIMEOUT).raw_stream("/pfs_v2.API/WalkFile", bytes(request))
@@ -44,11 +44,11 @@ def _no_file(commit: Reference, path: str) -> NotFoundError:
 
 
 def inspect(pachd: Pachd, commit: Reference, path: str) -> FileEntry:
-    """A file as it is listed.
+    """Inspects one file.
 
     Raises:
-        NotFoundError: there is no such file.
-        PermanentError: it is a folder.
+        NotFoundError: the commit has no such file.
+        PermanentError: the path is a folder.
     """
     try:
         info = pachd.pfs.inspect_file(file=pfs.File(commit=commit_message(commit), path=path))
@@ -62,7 +62,7 @@ def inspect(pachd: Pachd, commit: Reference, path: str) -> FileEntry:
 
 
 def read(pachd: Pachd, commit: Reference, path: str) -> Iterator[bytes]:
-    """The content of a file, piece by piece."""
+    """Yields the content of a file, piece by piece."""
     request = pfs.GetFileRequest(file=pfs.File(commit=commit_message(commit), path=path))
     # BytesValue: value 1
     for data in pachd.patient(_READ_TIMEOUT).raw_stream("/pfs_v2.API/GetFile", bytes(request)):
@@ -70,10 +70,10 @@ def read(pachd: Pachd, commit: Reference, path: str) -> Iterator[bytes]:
 
 
 def save(pachd: Pachd, commit: Reference, file: FileEntry, target: Path) -> None:
-    """Writes a file of a commit to a path, whole or not at all.
+    """Writes a file of a commit to a local path, whole or not at all.
 
     Raises:
-        ProtocolError: not all of it came.
+        ProtocolError: Pachyderm sent fewer or more bytes than the file has.
     """
     draft = target.with_name(f".{target.name}.kfp-pachyderm")
     try:

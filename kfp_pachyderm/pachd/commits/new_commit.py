@@ -1,4 +1,4 @@
-"""One new commit on a branch, whole or not at all."""
+"""Makes a new commit on a branch: starts it, writes files, finishes it, or removes it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ from kfp_pachyderm.pachd.references import (
 )
 from kfp_pachyderm.pachd.sdk import pfs
 
-#: Bytes of a file in one message; pachd takes 20 MiB.
+#: Bytes of a file in one message; pachd accepts messages of up to 20 MiB.
 _PIECE = 2**20
-#: pachd's words for a branch whose head is open (src/server/pfs/server/driver.go, startCommit).
+#: The text of pachd's error for a branch whose head is open (src/server/pfs/server/driver.go, startCommit).
 _OPEN = "has not been finished"
 
 
 def start(pachd: Pachd, branch: Reference, deadline: float, tell: Callable[[str], None]) -> Reference:
-    """Opens a commit on the branch, which is made when missing; somebody else's open commit is waited for.
+    """Starts a commit on the branch, and makes the branch if it is missing.
+
+    If the branch's head is open, it waits until somebody finishes it.
 
     Args:
         pachd: the connection.
@@ -42,13 +44,16 @@ def start(pachd: Pachd, branch: Reference, deadline: float, tell: Callable[[str]
         deadline: `time.monotonic()` until which it is tried.
         tell: takes one line for the user.
 
+    Returns:
+        The open commit.
+
     Raises:
         RepoNotFoundError: there is no such repo.
         PermanentError: the branch is a pipeline's output.
-        CommitNotFinishedError: the other commit stayed open until the deadline.
+        CommitNotFinishedError: the branch's head stayed open until the deadline.
     """
     target, pause = pfs.Branch(repo=repo_message(branch.project, branch.repo), name=branch.version), 0.05
-    # tells our commit from another one when the answer is lost
+    # when the answer is lost, the description tells this call's commit from anybody else's
     mark = f"put by kfp-pachyderm, {os.urandom(8).hex()}"
     while True:
         try:
@@ -72,7 +77,7 @@ def start(pachd: Pachd, branch: Reference, deadline: float, tell: Callable[[str]
 
 
 def _marked(pachd: Pachd, branch: Reference, mark: str) -> Reference | None:
-    """The branch's newest commit, if it is the one with the mark."""
+    """Returns the branch's head, if its description is the mark."""
     try:
         head = pachd.pfs.inspect_commit(commit=commit_message(branch))
     except NotFoundError:
@@ -87,16 +92,16 @@ def _still_open(branch: Reference) -> CommitNotFinishedError:
 
 
 def write(pachd: Pachd, commit: Reference, files: Mapping[str, Path], timeout: float) -> None:
-    """Puts files into an open commit, in one stream: they replace what is at their paths.
+    """Puts files into an open commit, in one stream. They replace earlier files at their paths.
 
     Args:
         pachd: the connection.
         commit: the open commit.
-        files: path in the repo → file.
-        timeout: seconds.
+        files: path in the repo → local file.
+        timeout: the longest time for the stream, in seconds.
     """
     patient = pachd.patient(timeout)
-    # a stream is applied as a whole or not, and twice does no harm
+    # Pachyderm applies a stream as a whole or not at all, so it can be repeated
     patient.repeated(lambda: patient.pfs.modify_file(_changes(commit, files)), "ModifyFile")
 
 
@@ -106,7 +111,7 @@ def _changes(commit: Reference, files: Mapping[str, Path]) -> Iterator[pfs.Modif
         yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
         with file.open("rb") as content:
             piece = content.read(_PIECE)
-            # An empty file has one piece as well.
+            # An empty file is one empty piece.
             yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=piece))
             while piece := content.read(_PIECE):
                 yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=piece))
@@ -119,11 +124,18 @@ def finish(
     deadline: float,
     tell: Callable[[str], None],
 ) -> None:
-    """Finishes the commit, waits until Pachyderm has validated it, and looks at what it holds.
+    """Finishes the commit, waits until Pachyderm has validated it, and compares its files' sizes.
+
+    Args:
+        pachd: the connection.
+        commit: the open commit.
+        files: path in the repo → local file, as of `write`.
+        deadline: `time.monotonic()` until which it waits.
+        tell: takes one line for the user.
 
     Raises:
-        WriteBackError: it is not what was put.
-        CommitNotFinishedError: Pachyderm was not done with it at the deadline.
+        WriteBackError: Pachyderm found an error, or a file is missing or has another size.
+        CommitNotFinishedError: Pachyderm had not validated the commit at the deadline.
     """
     close(pachd, commit, deadline, tell)
     patient, file = (
@@ -144,8 +156,8 @@ def close(pachd: Pachd, commit: Reference, deadline: float, tell: Callable[[str]
     """Finishes the commit and waits until Pachyderm has validated it.
 
     Raises:
-        WriteBackError: it found something wrong.
-        CommitNotFinishedError: it was not done at the deadline.
+        WriteBackError: Pachyderm found an error.
+        CommitNotFinishedError: Pachyderm had not validated the commit at the deadline.
     """
     handle = commit_message(commit)
     pachd.repeated(lambda: _finish_once(pachd, handle), "FinishCommit")
@@ -158,15 +170,15 @@ def close(pachd: Pachd, commit: Reference, deadline: float, tell: Callable[[str]
 
 
 def _finish_once(pachd: Pachd, commit: pfs.Commit) -> None:
-    """Finishes the commit, unless an earlier call has done it, of which only the answer was lost."""
+    """Finishes the commit, unless it is being finished: an earlier call did that, and its answer was lost."""
     if not pachd.pfs.inspect_commit(commit=commit).finishing.timestamp():
         pachd.pfs.finish_commit(commit=commit)
 
 
 def undo(pachd: Pachd, commit: Reference, reason: str, tell: Callable[[str], None]) -> None:
-    """Removes a commit and the jobs that Pachyderm made for it; best effort, never an exception.
+    """Removes a commit, and the jobs that Pachyderm made on it. Errors are told to the user, never raised.
 
-    Where it can't be removed, because somebody has built on it, it is closed with the reason as its error.
+    A commit that can't be removed, because somebody has built on it, is finished with `reason` as its error.
     """
     quick = pachd.patient(5.0)
     try:

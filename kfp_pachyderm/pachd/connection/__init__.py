@@ -1,1 +1,1 @@
-"""The connection to pachd: address, calls, errors, waiting."""
+"""The connection to pachd: its address, calls, errors, polling."""

@@ -1,4 +1,4 @@
-"""Where pachd is, and with what credentials."""
+"""The address of pachd, with token and certificate authority."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from kfp_pachyderm.errors import CertificateError, PachydermUnreachableError
 from kfp_pachyderm.pachd.connection.port_forward import dialled
 
 DEFAULT_ADDRESS = "grpc://pachd.pachyderm:30650"
-#: Where a step's pod has the certificate authority, unless KFP_PACHYDERM_CA names another file.
+#: The file of the certificate authority in a step's pod, unless KFP_PACHYDERM_CA names another one.
 CA_FILE = "/kfp-pachyderm/ca/ca.crt"
-#: Where a step that kfp 2.14 compiled has the namespace's default instead of in its environment.
+#: The files with the namespace's default address and token in a step that kfp 2.14 compiled. Other steps have
+#: the default in their environment.
 ADDRESS_FILE, TOKEN_FILE = "/kfp-pachyderm/ca/address", "/kfp-pachyderm/auth/token"
 _SCHEMES = {"grpc": False, "http": False, "grpcs": True, "https": True}
 
 
 @dataclass(frozen=True)
 class Address:
-    """How to reach pachd.
+    """The address of pachd.
 
     Args:
         url: "grpc://host:port" or "grpcs://host:port".
         token: the authentication token; "" with auth off; never printed.
         ca: PEM text of the certificate authority for grpcs; None: the system's.
-        dialled: "host:port" of the port-forward that leads there; "": it is reached by its own name.
+        dialled: "host:port" of the port-forward that leads to pachd; "": pachd is reached by `url`.
     """
 
     url: str
@@ -37,12 +38,12 @@ class Address:
 
     @property
     def host(self) -> str:
-        """The host's name or IP address, without port."""
+        """The host name or IP address in `url`, without the port."""
         return urlsplit(self.url).hostname or ""
 
     @property
     def target(self) -> str:
-        """What grpc dials."""
+        """The "host:port" to which grpc connects."""
         return self.dialled or urlsplit(self.url).netloc
 
     @property
@@ -52,10 +53,10 @@ class Address:
 
 
 def parse(text: str, token: str = "", ca: bytes | None = None) -> Address:
-    """The address that a text names; "host:port" means grpc.
+    """Parses an address. A text "host:port" without scheme means grpc.
 
     Raises:
-        PachydermUnreachableError: no such address.
+        PachydermUnreachableError: the text is no address of pachd.
     """
     url = text if "://" in text else f"grpc://{text}"
     parts = urlsplit(url)
@@ -78,15 +79,20 @@ def parse(text: str, token: str = "", ca: bytes | None = None) -> Address:
 
 
 def from_environment(author: str | None, env: Mapping[str, str] = os.environ) -> Address:
-    """The address in KFP_PACHYDERM_ADDRESS, else the author's, else the mounted one, else the usual one.
+    """Finds pachd's address, and its token and certificate authority.
 
-    The token is in KFP_PACHYDERM_TOKEN; the mounted one is for no address but the default's.
-    KFP_PACHYDERM_CA_TEXT is the certificate authority, else KFP_PACHYDERM_CA names its file.
-    KFP_PACHYDERM_FORWARDER is a port-forward that leads there.
+    The address is that of KFP_PACHYDERM_ADDRESS, else `author`, else that of the mounted file, else
+    DEFAULT_ADDRESS. The token is that of KFP_PACHYDERM_TOKEN. A mounted token is used only if neither the
+    environment nor `author` names an address. KFP_PACHYDERM_CA_TEXT holds the certificate authority, else
+    KFP_PACHYDERM_CA names its file. KFP_PACHYDERM_FORWARDER names a port-forward.
+
+    Args:
+        author: the address in the pipeline's connection; None: the pipeline names none.
+        env: the environment variables.
 
     Raises:
-        PachydermUnreachableError: no such address, or the port-forward does not lead there.
-        CertificateError: the certificate authority's file can't be used.
+        PachydermUnreachableError: the text is no address, or the port-forward does not lead to it.
+        CertificateError: the certificate authority can't be used.
     """
     named = env.get("KFP_PACHYDERM_ADDRESS") or author
     text = named or mounted(ADDRESS_FILE) or DEFAULT_ADDRESS
@@ -97,12 +103,13 @@ def from_environment(author: str | None, env: Mapping[str, str] = os.environ) ->
     if authority and found.tls:
         return replace(found, ca=_checked(found.url, authority.encode(), "KFP_PACHYDERM_CA_TEXT"))
     file = env.get("KFP_PACHYDERM_CA") or (CA_FILE if Path(CA_FILE).exists() else "")
-    # An address from the environment may be plain where the author's connection has a private authority.
+    # With a plain address the certificate authority is not used: the environment's address may be plain while
+    # the pipeline's connection names an authority.
     return replace(found, ca=_authority(found.url, Path(file))) if file and found.tls else found
 
 
 def mounted(file: str | Path) -> str:
-    """What a file of the namespace's default says; "" where it is not mounted."""
+    """Reads a file of the namespace's default; returns "" if it is not mounted."""
     try:
         return Path(file).read_text().strip()
     except OSError:
@@ -121,7 +128,7 @@ def _checked(url: str, text: bytes, where: str) -> bytes:
     import ssl
 
     try:
-        # grpc itself does not say what is wrong with the text.
+        # ssl checks the text here because grpc does not say what is wrong with it.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text.decode())
     except (OSError, ValueError) as error:
         raise _unusable(url, where, error) from error

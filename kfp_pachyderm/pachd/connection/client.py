@@ -1,4 +1,4 @@
-"""The connection to pachd: pachyderm_sdk's stubs over a channel with deadlines and our own errors."""
+"""The connection to pachd: pachyderm_sdk's stubs over a channel that adds timeouts, retries, our errors."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from kfp_pachyderm.pachd.connection.address import Address
 from kfp_pachyderm.pachd.connection.status_codes import translated
 from kfp_pachyderm.pachd.sdk import admin, auth, metadata, pfs, pps, transaction, version
 
-#: Seconds for one call that has no reason to wait.
+#: The usual timeout of one call, in seconds.
 CALL_TIMEOUT = 30.0
-#: Seconds until an address where nobody answers is given up.
+#: Seconds after which `connect` gives up an address that does not answer.
 CONNECT_TIMEOUT = 10.0
-#: Seconds that a pachd which has answered may be away: it restarts, it moves to another node.
+#: Seconds that pachd may be unreachable after it has answered once: it restarts, or moves to another node.
 GRACE = 60.0
-#: Seconds that a look whether it is back takes at most, and at least.
+#: The longest and the shortest timeout of a call that checks whether pachd is back, in seconds.
 _LOOK, _SHORT_LOOK = 3.0, 1.0
 
-#: Seconds between two tries of a call, at first and at most; and the try that the user hears of.
+#: The first and the longest pause between two tries of a call, in seconds; the try that the user is told of.
 _PAUSE, _LONGEST_PAUSE, _TOLD_TRY = 0.05, 1.0, 3
-#: Calls that do no harm a second time, by the beginnings of their names: what only looks, what sets something
-#: to a value, what is over after the first.
+#: The beginnings of the names of calls that are safe to repeat: they only read, or set something to a value,
+#: or change nothing the second time.
 _HARMLESS = ("Inspect", "List", "Walk", "Glob", "GetFile", "WhoAmI", "Locate", "EditMetadata", "StopJob")
 
 T = TypeVar("T")
@@ -47,21 +47,21 @@ _OPTIONS = (
 )
 
 
-#: What the user has heard of calls that fail, by the calls; forgotten once they work again.
+#: Call → the error texts that the user has been told; a call's texts are removed once it succeeds.
 Told = dict[str, set[str]]
 
 
 def repeated(attempt: Callable[[float], T], seconds: float, what: str, told: Told) -> T:
-    """What an attempt returns, which is made again while what fails may pass.
+    """Repeats an attempt while it fails with errors that may pass, and returns its result.
 
     Args:
-        attempt: takes the seconds that are left.
-        seconds: until it is given up.
-        what: is tried.
-        told: what the user has heard of the same connection, also in waits that look again and again.
+        attempt: makes one try. Its argument is the seconds that are left.
+        seconds: the longest time for all tries.
+        what: the call's name, for the user.
+        told: the error texts that the user has been told on this connection; they are not told again.
 
     Raises:
-        PachydermError: what the last attempt raised.
+        PachydermError: the error of the last attempt.
     """
     until, pause, tries, away = time.monotonic() + seconds, _PAUSE, 1, float("inf")
     while True:
@@ -82,7 +82,7 @@ def repeated(attempt: Callable[[float], T], seconds: float, what: str, told: Tol
 
 
 class _Channel:
-    """What the SDK's stubs take for a channel; it gives every call a deadline, the token and our errors.
+    """A channel for the SDK's stubs. It adds a timeout, the token, retries and our errors to every call.
 
     Args:
         channel: the gRPC channel.
@@ -144,7 +144,7 @@ class _Channel:
 
     def _streamed(self, method: str, call: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
         def opened(request: Any) -> tuple[Iterator[Any], list[Any]]:
-            """The answers, of which the first has come: what fails later is the caller's to repeat."""
+            """Opens the stream and waits for its first answer. Later errors are not retried here."""
             with translated(self._address, method):
                 answers = call(request, timeout=self._timeout, **self._options)
                 return answers, [one for one in [next(answers, None)] if one is not None]
@@ -162,10 +162,12 @@ class _Channel:
 
 
 class Pachd:
-    """pachd, or a job's sidecar, as pachyderm_sdk's generated stubs. A context manager; threads may share it.
+    """A connection to pachd, or to a job's sidecar, with pachyderm_sdk's generated stubs.
+
+    It is a context manager, and safe for many threads.
 
     Args:
-        address: where it is.
+        address: pachd's address.
         channel: an open channel to share; None: a new one.
         timeout: seconds for each call.
         transaction_id: the transaction that every call joins.
@@ -198,7 +200,10 @@ class Pachd:
         )
 
     def patient(self, timeout: float) -> Pachd:
-        """The same connection for calls that may take `timeout` seconds."""
+        """Returns the same connection with another timeout, in seconds.
+
+        Calls that are safe to repeat are retried as long, but not longer than the grace.
+        """
         seconds = max(timeout, 0.001)
         return self._same(seconds, self._transaction_id, min(seconds, self.grace))
 
@@ -218,22 +223,25 @@ class Pachd:
         )
 
     def repeated(self, attempt: Callable[[], T], what: str) -> T:
-        """What an attempt returns that does no harm a second time; tried again for the grace.
+        """Repeats an attempt after errors that may pass, for the grace, and returns its result.
 
         Args:
-            attempt: asks Pachyderm, and takes the answer whole.
-            what: it is, for the user.
+            attempt: makes calls that are safe to repeat, and reads their answers to the end.
+            what: the call's name, for the user.
 
         Raises:
-            PachydermError: what the last attempt raised.
+            PachydermError: the error of the last attempt.
         """
         return repeated(lambda _: attempt(), self.grace, what, self._told)
 
     def wait_for_answer(self, error: PachydermUnreachableError) -> None:
-        """Returns once pachd answers again.
+        """Waits until pachd answers again.
+
+        Args:
+            error: the error that said that pachd is unreachable.
 
         Raises:
-            PachydermUnreachableError: `error` itself, when it has been away for the grace.
+            PachydermUnreachableError: `error` itself, when pachd has been unreachable for the grace.
         """
         until = error.since + self.grace
         while True:
@@ -248,51 +256,51 @@ class Pachd:
 
     @cached_property
     def pfs(self) -> pfs.ApiStub:
-        """Repos, branches, commits, files."""
+        """The stub for repos, branches, commits and files."""
         return pfs.ApiStub(self._view)
 
     @cached_property
     def pps(self) -> pps.ApiStub:
-        """Pipelines and jobs."""
+        """The stub for pipelines and jobs."""
         return pps.ApiStub(self._view)
 
     @cached_property
     def transactions(self) -> transaction.ApiStub:
-        """Transactions."""
+        """The stub for transactions."""
         return transaction.ApiStub(self._view)
 
     @cached_property
     def metadata(self) -> metadata.ApiStub:
-        """Metadata of commits and others."""
+        """The stub for metadata of projects, repos, branches and commits."""
         return metadata.ApiStub(self._view)
 
     @cached_property
     def admin(self) -> admin.ApiStub:
-        """The cluster itself."""
+        """The stub for the cluster's state."""
         return admin.ApiStub(self._view)
 
     @cached_property
     def auth(self) -> auth.ApiStub:
-        """Principals and their roles."""
+        """The stub for principals and their roles."""
         return auth.ApiStub(self._view)
 
     @cached_property
     def version(self) -> version.ApiStub:
-        """The release."""
+        """The stub for pachd's version."""
         return version.ApiStub(self._view)
 
     def raw(self, method: str, request: bytes) -> bytes:
-        """One unary call without messages."""
+        """Makes one unary call whose request and answer are encoded messages."""
         answer: bytes = self._view.unary_unary(method, None, None)(request)
         return answer
 
     def raw_stream(self, method: str, request: bytes) -> Iterator[bytes]:
-        """One call with many answers, without messages."""
+        """Makes one call with a stream of answers; request and answers are encoded messages."""
         answers: Iterator[bytes] = self._view.unary_stream(method, None, None)(request)
         return answers
 
     def close(self) -> None:
-        """Closes the channel, also for those that share it."""
+        """Closes the channel, also for connections that share it."""
         self.channel.close()
 
     def __enter__(self) -> Pachd:
@@ -310,7 +318,7 @@ def _open(address: Address) -> grpc.Channel:
 
 
 def _own_name(address: Address) -> list[tuple[str, str]]:
-    """Through a port-forward pachd is still called, and shows its certificate, by its own name."""
+    """Returns the channel options for a port-forward: host name and certificate stay pachd's own."""
     if not address.dialled:
         return []
     name = ("grpc.ssl_target_name_override", address.host)
@@ -318,17 +326,20 @@ def _own_name(address: Address) -> list[tuple[str, str]]:
 
 
 def connect(address: Address, timeout: float = CONNECT_TIMEOUT, grace: float = GRACE) -> Pachd:
-    """A connection that is known to lead to Pachyderm.
+    """Connects to pachd, and checks that Pachyderm answers.
 
     Args:
-        address: where pachd is.
-        timeout: seconds to try while nobody answers.
-        grace: seconds that it may be away later on.
+        address: pachd's address.
+        timeout: seconds to try while nothing answers at the address.
+        grace: seconds that pachd may be unreachable later on.
+
+    Returns:
+        The connection, for the caller to close.
 
     Raises:
-        PachydermUnreachableError: nobody answers, or whoever does is not Pachyderm.
-        AuthenticationError: the token is refused.
-        CertificateError: TLS fails, and will go on failing.
+        PachydermUnreachableError: nothing answers, or another server than Pachyderm.
+        AuthenticationError: pachd refuses the token.
+        CertificateError: the TLS handshake fails for a reason that does not pass.
     """
     pachd = Pachd(address, timeout=timeout, wait=False, grace=grace)
     try:
@@ -350,7 +361,7 @@ def _greet(pachd: Pachd, timeout: float) -> None:
             raise PachydermUnreachableError(f"{url} answers, but not as Pachyderm does: {error}") from error
         except PachydermUnreachableError as error:
             if pachd.address.tls:
-                # Loads ssl, which most steps have no use for.
+                # Imported here because it loads ssl, which most steps don't need.
                 from kfp_pachyderm.pachd.connection.tls import check_certificate
 
                 check_certificate(pachd.address, timeout)
@@ -359,7 +370,7 @@ def _greet(pachd: Pachd, timeout: float) -> None:
                     f"no Pachyderm answers at {url} within {timeout:g} s: {error}"
                 ) from error
         except (TemporaryError, UnknownAnswerError) as error:
-            # it is there, and its database perhaps is not
+            # pachd answers, but its database may still be starting
             if time.monotonic() >= began + pachd.grace:
                 raise
             if str(error) not in told:

@@ -1,7 +1,7 @@
-"""Looks at Pachyderm, one after the other: no call of a wait is answered later than at once.
+"""Polls Pachyderm by many short calls, instead of calls that wait inside of pachd.
 
-A call that waits inside of pachd ends at a deadline, which pachd meets first and tells as UNKNOWN, and its
-connection may be lost at any time: many short looks need neither.
+A call that waits inside of pachd ends at its deadline, which pachd often notices first and reports as
+UNKNOWN. And a long call's connection may break at any time. Short calls have neither problem.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 
 T = TypeVar("T")
 
-#: Seconds between two looks at first, and after one that failed.
+#: The first pause between two calls, and the shortest pause after a failed one, in seconds.
 _SHORTEST, _AFTER_FAILURE = 0.005, 0.2
 
 
 def looks(
     pachd: Pachd, look: Callable[[], T], deadline: float, tell: Callable[[str], None], pause: float
 ) -> Iterator[T]:
-    """What each look has found, until the deadline; what passes is borne for pachd's grace.
+    """Calls `look` again and again until the deadline, and yields each result.
+
+    Errors that may pass are borne for pachd's grace.
 
     Args:
         pachd: the connection.
         look: asks Pachyderm once.
-        deadline: `time.monotonic()` until which it is looked.
-        tell: takes one line for the user: an answer that nobody knows.
-        pause: the longest pause between two looks, in seconds.
+        deadline: `time.monotonic()` at which it ends.
+        tell: takes one line for the user: an error that kfp-pachyderm does not know.
+        pause: the longest pause between two calls, in seconds.
 
     Raises:
-        PachydermError: what the last look raised, once the grace is over.
+        PachydermError: the last error, when errors lasted longer than the grace, or one that can't pass.
     """
     now, gone, told = _SHORTEST, float("inf"), set[str]()
     while time.monotonic() < deadline:

@@ -1,7 +1,8 @@
-"""Where an address inside the cluster is reached from outside: a local port, if a port-forward is there.
+"""Asks the port-forward, if there is one, by which local port an address inside the cluster is reached.
 
-The port-forward (kfp_pachyderm/forward) runs in the process that called `local.init`, steps are its children.
-A step says "<key> <host>:<port>", and gets one line back: where that is reached, or "! " and why it is not.
+The port-forward (kfp_pachyderm/forward) runs in the process that called `local.init`; steps are its child
+processes. A step sends a line "<key> <host>:<port>" and gets a line back: the local "host:port", or "! " and
+the reason why there is none.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ from urllib.parse import urlsplit
 
 from kfp_pachyderm.errors import PachydermUnreachableError
 
-#: "host:port/key" of the port-forward, in the environment of its steps.
+#: The environment variable in which steps find the port-forward: "host:port/key".
 VARIABLE = "KFP_PACHYDERM_FORWARDER"
 _TIMEOUT = 10.0
 
 
 def dialled(netloc: str, env: Mapping[str, str] = os.environ) -> str:
-    """The local "host:port" that leads to one inside the cluster; "" where there is no port-forward.
+    """Returns the local "host:port" that leads to `netloc` inside the cluster; "" without a port-forward.
 
     Raises:
-        PachydermUnreachableError: the port-forward has ended, or does not lead there.
+        PachydermUnreachableError: the port-forward has ended, or does not lead to that address.
     """
     forwarder = env.get(VARIABLE)
     return _ask(forwarder, netloc) if forwarder else ""
 
 
 def reached_url(url: str) -> str:
-    """The URL with host and port as they are reached from here."""
+    """Returns the URL with the host and port by which this process reaches it."""
     parts = urlsplit(url)
     return parts._replace(netloc=dialled(parts.netloc) or parts.netloc).geturl()
 

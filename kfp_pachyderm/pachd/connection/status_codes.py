@@ -1,4 +1,4 @@
-"""What gRPC's status codes become: the one table, and the one place where it is used."""
+"""The table from gRPC's status codes to our errors, and the context manager that applies it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kfp_pachyderm.protocol.transient_errors import DEADLINE, passes
 
 Code = grpc.StatusCode
 
-#: Some codes stand for several errors, which their texts tell apart: see `error_class`.
+#: Status code → error class. For some codes the text decides: see `error_class`.
 BY_CODE: dict[grpc.StatusCode, type[PachydermError]] = {
     Code.CANCELLED: TemporaryError,
     Code.UNKNOWN: UnknownAnswerError,
@@ -43,12 +43,12 @@ BY_CODE: dict[grpc.StatusCode, type[PachydermError]] = {
 }
 
 _BY_TEXT: tuple[tuple[str, type[PachydermError]], ...] = (
-    ("has not been finished", TemporaryError),  # a commit on a branch whose head is still open
+    ("has not been finished", TemporaryError),  # StartCommit on a branch whose head is open
     ("no authentication token", AuthenticationError),
     ("is not authorized", AuthenticationError),
     ("no role binding exists", NotFoundError),  # with auth on, for a repo or project that is not there
     ("not found", NotFoundError),
-    # with auth on, of a repo that is not there (src/auth/auth.go, ErrNoRoleBinding)
+    # with auth on, for a repo that does not exist (src/auth/auth.go, ErrNoRoleBinding)
     ("no role binding exists", NotFoundError),
 )
 
@@ -57,8 +57,8 @@ _NO_TOKEN = ("no authentication metadata", "token expiration is in the past")
 #: google.golang.org/grpc/rpc_util.go, recv, and stream.go, SendMsg.
 _TOO_LARGE = "larger than max"
 
-#: pachd's answer for the ID of a commit that is not there: it panics while it writes the answer
-#: (src/server/pfs/pfs.go, ErrBranchNotFound.Error, of a commit that names no branch); a real one was asked.
+#: A text in pachd's answer when no commit has the ID: pachd panics while it formats the error
+#: (src/server/pfs/pfs.go, ErrBranchNotFound.Error, for a commit without branch). Seen on a real pachd.
 _NO_COMMIT = "ErrBranchNotFound.Error"
 
 _HINTS: dict[type[PachydermError], str] = {
@@ -68,7 +68,7 @@ _HINTS: dict[type[PachydermError], str] = {
 
 
 def error_class(code: grpc.StatusCode, details: str) -> type[PachydermError]:
-    """The class of our error for one answer of pachd's."""
+    """Returns the class of our error for one error of pachd's."""
     if code is Code.UNKNOWN:
         return _of_unknown(details)
     if code is Code.INTERNAL and any(text in details for text in _NO_TOKEN):
@@ -82,7 +82,7 @@ def error_class(code: grpc.StatusCode, details: str) -> type[PachydermError]:
 
 def _of_unknown(details: str) -> type[PachydermError]:
     if DEADLINE in details:
-        # as a deadline that the client met itself: nobody knows what pachd did
+        # the same as DEADLINE_EXCEEDED in the client: nobody knows what pachd did
         return PachydermUnreachableError
     if passes(details):
         return TemporaryError
@@ -90,17 +90,21 @@ def _of_unknown(details: str) -> type[PachydermError]:
 
 
 def code_of(error: PachydermError) -> grpc.StatusCode | None:
-    """The gRPC code behind an error that `translated` raised."""
+    """Returns the gRPC status code of an error that `translated` raised; None for other errors."""
     cause = error.__cause__
     return cause.code() if isinstance(cause, grpc.RpcError) else None
 
 
 @contextmanager
 def translated(address: str, method: str) -> Iterator[None]:
-    """Turns every RpcError inside into the error of the table.
+    """Turns every RpcError inside the block into our error.
+
+    Args:
+        address: pachd's URL, for the message.
+        method: the gRPC method's path.
 
     Raises:
-        PachydermError: one of its children, naming the address, the call, the answer and the way out.
+        PachydermError: the class of the table; the message has the address, the call, the answer and a hint.
     """
     began = time.monotonic()
     try:

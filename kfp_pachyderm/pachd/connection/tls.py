@@ -1,4 +1,4 @@
-"""Why a TLS connection fails: grpc has words for it that differ from version to version, if it has any."""
+"""Finds out why a TLS connection fails. grpc's own texts differ from version to version, or are missing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from kfp_pachyderm.pachd.connection.address import Address
 
 
 def check_certificate(address: Address, timeout: float) -> None:
-    """Looks at the certificate of an address that grpc could not connect to.
+    """Checks the certificate of an address to which grpc could not connect.
 
     Args:
-        address: a "grpcs://" one.
-        timeout: seconds for the connection and the handshake, each.
+        address: an address with TLS ("grpcs://").
+        timeout: the timeout of the connection and of the handshake, each, in seconds.
 
     Raises:
-        CertificateError: there is none, or it is not trusted, or it is another host's.
+        CertificateError: the server does not speak TLS, or its certificate is not trusted or not for this
+            host.
     """
     context = ssl.create_default_context(cadata=address.ca.decode() if address.ca else None)
     context.set_alpn_protocols(["h2"])

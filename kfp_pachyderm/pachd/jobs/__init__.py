@@ -1,1 +1,1 @@
-"""A Pachyderm job: watched, ended, reached."""
+"""Pachyderm jobs: watches and ends them, and finds their addresses."""

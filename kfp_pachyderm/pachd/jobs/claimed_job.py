@@ -1,4 +1,4 @@
-"""Which job: its pipeline and its ID."""
+"""Names a job: its pipeline and its ID."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ClaimedJob:
     Args:
         project: Pachyderm project.
         pipeline: Pachyderm pipeline.
-        id: the job's ID, which is the transaction's, the output commit's and the commit set's too.
+        id: the job's ID. Its transaction, output commit and commit set have the same ID.
     """
 
     project: str
@@ -29,5 +29,5 @@ class ClaimedJob:
         return Reference(self.project, self.pipeline, self.id)
 
     def message(self) -> pps.Job:
-        """Pachyderm's message for it."""
+        """Returns Pachyderm's message for the job."""
         return pps.Job(pipeline=message(self.project, self.pipeline), id=self.id)

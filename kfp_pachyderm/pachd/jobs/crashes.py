@@ -1,4 +1,4 @@
-"""Why a pipeline does not run, in as few words as that takes, and what to do about an image."""
+"""Collects why a pipeline does not run, for a short message, with advice when its image is the reason."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections import Counter
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pps
 
-#: Seconds that a crashing pipeline gets to recover (an image that is pulled again, a node that comes up).
+#: Seconds that a crashing pipeline gets to recover: an image is pulled again, or a node starts.
 CRASH_GRACE = 120.0
 _States = pps.PipelineState
 
 
 def times(seen: Counter[str]) -> str:
-    """Each reason with how often it was seen, the first one first."""
+    """Returns the reasons as a text, each with how often it was seen, in the order of their first time."""
     if len(seen) < 2:
         return "".join(seen)
     return "; ".join(f"{reason} ({count} times)" for reason, count in seen.items())
 
 
 def can_not_run(pipeline: pps.PipelineInfo) -> bool:
-    """Whether no job of the pipeline would run just now."""
+    """Tells whether the pipeline is crashing or has failed, so that none of its jobs runs."""
     return pipeline.state in (_States.PIPELINE_CRASHING, _States.PIPELINE_FAILURE)
 
 
 class Crashes:
-    """What a pipeline says while it does not run.
+    """The reasons that a pipeline gives while it does not run.
 
     Attributes:
-        since: `time.monotonic()` since which it does not; 0 when it runs.
-        over: whether it had time enough to recover.
+        since: `time.monotonic()` when it was first seen not to run; 0 while it runs.
+        over: whether the pipeline failed, or has crashed for longer than CRASH_GRACE.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Crashes:
         self._image = self._advice = ""
 
     def add(self, pipeline: pps.PipelineInfo) -> bool:
-        """Takes the pipeline as it is now; whether it has to be described, too."""
+        """Takes the pipeline's current state; tells whether `describe` has to be called, too."""
         if not can_not_run(pipeline):
             self.since = 0.0
             return False
@@ -50,23 +50,23 @@ class Crashes:
         return not self._advice
 
     def describe(self, pipeline: pps.PipelineInfo) -> None:
-        """Takes the pipeline with its details."""
+        """Takes the pipeline with its details, for the advice on its image."""
         self._image = pipeline.details.transform.image
         ours = pipeline.details.metadata.annotations.get(OWNER_KEY) == OWNER
         self._advice = _OURS if ours else _THEIRS
 
     def __str__(self) -> str:
         said = times(self._seen)
-        # the kubelet says the image in each of its texts about one, not always as the spec does
+        # the kubelet names the image in each of its texts about one, not always spelled as in the spec
         named = self._image and any(
             self._image in text or ("image" in text.lower() and _bare(self._image) in text)
             for text in self._seen
         )
-        return f"{said}; the image {self._image!r} can't be had there: {self._advice}" if named else said
+        return f"{said}; the cluster can't pull the image {self._image!r}: {self._advice}" if named else said
 
 
 _OURS = (
-    "it is that of the step's holder, any image with Python 3; set another for this step by "
+    "it is the image of the step's holder, which needs Python 3; set another for this step by "
     "s3_enabled(holder=HolderOptions(image=...)), for all steps of the namespace by the key holder_image of "
     "its ConfigMap kfp-pachyderm, or by the step's variable KFP_PACHYDERM_HOLDER_IMAGE"
 )
@@ -74,5 +74,5 @@ _THEIRS = "it is set by transform.image in the pipeline's spec"
 
 
 def _bare(image: str) -> str:
-    """The image without registry, tag and digest."""
+    """Returns the image's name without registry, tag and digest."""
     return image.rpartition("/")[2].partition("@")[0].partition(":")[0]

@@ -1,4 +1,4 @@
-"""One Pachyderm job, watched and ended over gRPC."""
+"""Watches and ends one Pachyderm job, by gRPC calls to pachd."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from kfp_pachyderm.pachd.sdk import metadata, pfs, pps
 State = pps.JobState
 _ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)
 _CRASHING = "the pipeline to recover, it is crashing"
-#: What Pachyderm says of jobs whose user code failed (src/server/worker/pipeline/transform/registry.go), and
-#: of those that a change of their pipeline killed (src/server/pps/server/api_server.go).
+#: Pachyderm's reasons of jobs whose user code failed (src/server/worker/pipeline/transform/registry.go), and
+#: of jobs that a change of their pipeline killed (src/server/pps/server/api_server.go).
 _DATUM_FAILED = re.compile(r"datum \w+ failed")
 _BY_CHANGE = re.compile("all jobs killed because pipeline was (updated|stopped)")
 _HOLDER_LOST = "; its holder was killed, or heard nothing of the step for as long as the lease: run it again"
 _LOOK_AT_LOGS = "; its user code says why: pachctl logs --project {0.project} --job {0.pipeline}@{0.id}"
-#: Seconds between looks at what a job waits for.
+#: Seconds between two checks of what a job waits for.
 _LOOK_EVERY = 2.0
-#: Longest pause between two looks at a job, in seconds: while a step waits for its start, while it runs for
-#: hours, and when it has been told to end.
+#: The longest pause between two calls that inspect a job, in seconds: before it starts, while it runs
+#: (perhaps for hours), and after it has been told to end.
 _STARTING_PAUSE, _RUNNING_PAUSE, _ENDING_PAUSE = 0.5, 5.0, 0.25
 
 
 def state_name(info: pps.JobInfo) -> str:
-    """ "SUCCESS", "FAILURE", "RUNNING", ..."""
+    """Returns the job's state without its prefix: "SUCCESS", "FAILURE", "RUNNING", ..."""
     return str(State(info.state).name).removeprefix("JOB_")
 
 
 def is_over(info: pps.JobInfo) -> bool:
-    """Whether the job has ended, however."""
+    """Tells whether the job has ended, in whichever state."""
     return info.state in _ENDED
 
 
@@ -58,28 +58,32 @@ def _works(info: pps.JobInfo) -> bool:
 
 
 def inspect(pachd: Pachd, job: ClaimedJob, details: bool = False) -> pps.JobInfo:
-    """The job as it is now."""
+    """Inspects the job."""
     return pachd.pps.inspect_job(job=job.message(), details=details)
 
 
 def wait_for_datum(
     pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]
 ) -> pps.JobInfo:
-    """Waits until the job's user code is starting; until then whatever is written would be erased.
+    """Waits until the job's user code starts. Pachyderm would erase anything that is written earlier.
 
-    The worker erases the output after it reports RUNNING and before it reports a datum's start (Pachyderm
-    src/server/worker/pipeline/transform/registry.go). No name of the job is resolved while waiting.
+    The worker erases the output after it reports RUNNING, and before it reports a datum's start (Pachyderm
+    src/server/worker/pipeline/transform/registry.go). The job's DNS name must not be resolved before that,
+    and this function does not resolve it.
 
     Args:
         pachd: the connection.
         job: the job.
         deadline: `time.monotonic()` until which to wait.
-        tell: takes one line for the user whenever the reason to wait changes.
+        tell: takes one line for the user whenever the reason for waiting changes.
+
+    Returns:
+        The job, with details.
 
     Raises:
         EmptyInputError: the job ended without running user code.
         JobFailedError: somebody ended the job, or its pipeline can't run.
-        JobLostError: the job ended by itself, or by a change of its pipeline, or is not there.
+        JobLostError: the job failed, a change of its pipeline killed it, or it was deleted.
         AttachError: the deadline passed.
     """
     try:
@@ -102,13 +106,15 @@ def _wait_for_datum(
 
 
 def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]) -> pps.JobInfo:
-    """The job once it ended, however; until then it tells what the job waits for.
+    """Waits until the job has ended, in whichever state, and returns it.
+
+    Meanwhile it tells what the job waits for.
 
     Args:
         pachd: the connection.
         job: the job.
         deadline: `time.monotonic()` until which to wait.
-        tell: takes one line for the user whenever the reason to wait changes.
+        tell: takes one line for the user whenever the reason for waiting changes.
 
     Raises:
         JobFailedError: its pipeline can't run.
@@ -133,7 +139,7 @@ def watch(
     pause: float = _ENDING_PAUSE,
     details: bool = False,
 ) -> Iterator[pps.JobInfo]:
-    """The job, looked at again and again; arguments as of `looks`."""
+    """Inspects the job again and again, and yields each result; arguments and errors as of `looks`."""
     return looks(pachd, lambda: inspect(pachd, job, details), deadline, tell, pause)
 
 
@@ -151,7 +157,7 @@ def _reason(info: pps.JobInfo) -> str:
 
 
 class _Reasons:
-    """Finds out, now and then, what a job waits for, and says each reason once, however they take turns."""
+    """Finds out what a job waits for, every `_LOOK_EVERY` seconds, and tells each reason only once."""
 
     def __init__(self, pachd: Pachd, job: ClaimedJob, tell: Callable[[str], None]) -> None:
         self._pachd, self._job, self._tell = pachd, job, tell
@@ -170,7 +176,7 @@ class _Reasons:
             crash = self._crash()
             reason = crash or self._queue(info) or self._run(info) or "the worker to start user code"
         except (TemporaryError, UnknownAnswerError):
-            return  # whether Pachyderm is there is seen by the next look at the job itself
+            return  # if Pachyderm is unreachable, the next call that inspects the job handles it
         self._seen[_CRASHING if crash else reason] += 1
         if self._seen[_CRASHING if crash else reason] == 1:
             self._tell(f"job {self._job.id} is {state_name(info)}, waiting for {reason}")
@@ -204,13 +210,13 @@ class _Reasons:
 
 
 def unfinished(pachd: Pachd, job: ClaimedJob) -> list[pps.JobInfo]:
-    """The other unfinished jobs of the job's pipeline, newest first, out of its newest 100."""
+    """Returns the other unfinished jobs of the job's pipeline, newest first, out of its newest 100 jobs."""
     every = newest(pachd, job.project, job.pipeline)
     return [info for info in every if info.job.id != job.id and not is_over(info)]
 
 
 def newest(pachd: Pachd, project: str, pipeline: str) -> list[pps.JobInfo]:
-    """The newest 100 jobs of a pipeline, of all its versions, newest first."""
+    """Returns the newest 100 jobs of a pipeline, of all its versions, newest first."""
     name = message(project, pipeline)
     return pachd.repeated(lambda: list(pachd.pps.list_job(pipeline=name, history=-1, number=100)), "ListJob")
 
@@ -218,19 +224,28 @@ def newest(pachd: Pachd, project: str, pipeline: str) -> list[pps.JobInfo]:
 def wait_for_end(
     pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]
 ) -> pps.JobInfo | None:
-    """The job once it ended, however; None when the deadline passed first."""
+    """Waits until the job has ended, in whichever state, and returns it; None if the deadline passes."""
     every = watch(pachd, job, deadline, tell, _RUNNING_PAUSE)
     return next((info for info in every if is_over(info)), None)
 
 
 def require_success(job: ClaimedJob, info: pps.JobInfo, ours: bool = True) -> None:
-    """Raises JobFailedError unless the job succeeded; `ours`: a step's, not that of somebody's pipeline."""
+    """Checks that an ended job succeeded.
+
+    Args:
+        job: the job.
+        info: the job, inspected.
+        ours: whether it is a step's job; False for a job of somebody's own pipeline.
+
+    Raises:
+        JobFailedError: the job did not succeed.
+    """
     if info.state != State.JOB_SUCCESS:
         raise failed(job, info, ours)
 
 
 def failed(job: ClaimedJob, info: pps.JobInfo, ours: bool = True) -> JobFailedError:
-    """The error for a job that ended without a step's doing; arguments as of `require_success`."""
+    """Makes the error for a job that did not succeed; arguments as of `require_success`."""
     reason = _reason(info)
     if info.state == State.JOB_FAILURE and _DATUM_FAILED.fullmatch(reason):
         reason += _HOLDER_LOST if ours else _LOOK_AT_LOGS.format(job)
@@ -239,7 +254,7 @@ def failed(job: ClaimedJob, info: pps.JobInfo, ours: bool = True) -> JobFailedEr
 
 
 def stop(pachd: Pachd, job: ClaimedJob, reason: str) -> None:
-    """Kills the job; nothing happens when it has ended."""
+    """Kills the job; does nothing if it has ended or does not exist."""
     try:
         pachd.pps.stop_job(job=job.message(), reason=reason)
     except NotFoundError:
@@ -247,12 +262,12 @@ def stop(pachd: Pachd, job: ClaimedJob, reason: str) -> None:
 
 
 def inspect_output(pachd: Pachd, output: Reference) -> pfs.CommitInfo:
-    """The output commit as it is now."""
+    """Inspects the output commit."""
     return pachd.pfs.inspect_commit(commit=commit_message(output))
 
 
 def write_metadata(pachd: Pachd, commit: Reference, entries: dict[str, str]) -> None:
-    """Adds or changes metadata of a commit; possible before, during and after the job."""
+    """Adds or changes metadata of a commit. Pachyderm takes it before, during and after the job."""
     picker = _picker(commit)
     edits = [
         metadata.Edit(commit=picker, edit_key=metadata.EditEditKey(key=key, value=_storable(value)))
@@ -262,7 +277,7 @@ def write_metadata(pachd: Pachd, commit: Reference, entries: dict[str, str]) -> 
 
 
 def _storable(text: str) -> str:
-    """The text without what protobuf (half a surrogate pair) or Postgres (NUL) would refuse for good."""
+    """Replaces characters that protobuf (single surrogates) or Postgres (NUL) would always refuse."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 

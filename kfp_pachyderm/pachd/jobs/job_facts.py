@@ -1,4 +1,7 @@
-"""Jobs by the thousand: the few fields that a history needs, as `commits` has them of commits."""
+"""Reads thousands of jobs quickly: decodes only the fields of a JobInfo that a history needs.
+
+`commits/commit_facts.py` does the same for commits.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,15 @@ from kfp_pachyderm.protocol.protobuf import fields
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What Pachyderm says of one job (src/pps/pps.proto, JobInfo).
+    """One job (src/pps/pps.proto, JobInfo).
 
     Args:
-        version: of the pipeline.
+        version: the pipeline's version.
         state: "SUCCESS", "FAILURE", "KILLED", "RUNNING", ...
-        reason: why it is so; "".
+        reason: Pachyderm's reason for the state, "" for none.
         started: when user code began; None: not yet.
         finished: when it ended; None: not yet.
-        image: of the pipeline, where details were asked for.
+        image: the pipeline's image; "" unless details were asked for.
     """
 
     version: int
@@ -36,15 +39,16 @@ class JobFacts:
 
 
 def inspect(pachd: Pachd, output: Reference, details: bool = False) -> JobFacts:
-    """The job that made an output commit.
+    """Inspects the job that made an output commit.
 
     Args:
         pachd: the connection.
-        output: the commit.
-        details: also what needs the right PIPELINE_LIST_JOB, and the pipeline's version to be there.
+        output: the output commit.
+        details: whether to ask for details, too. They need the permission PIPELINE_LIST_JOB, and the
+            pipeline's version must still exist.
 
     Raises:
-        NotFoundError: there is none: the commit is no job's, or the job was deleted.
+        NotFoundError: no job made the commit, or the job was deleted.
     """
     job = ClaimedJob(output.project, output.repo, output.version).message()
     request = bytes(pps.InspectJobRequest(job=job, details=details))
@@ -52,7 +56,7 @@ def inspect(pachd: Pachd, output: Reference, details: bool = False) -> JobFacts:
 
 
 def decode(data: bytes) -> JobFacts:
-    """A JobInfo of the wire."""
+    """Decodes a JobInfo."""
     found: dict[int, Any] = dict(fields(data))
     transform: dict[int, Any] = dict(fields(dict(fields(found.get(16, b""))).get(1, b"")))  # type: ignore[arg-type]
     return JobFacts(

@@ -1,4 +1,4 @@
-"""Where a job's holder and sidecar are reached: cluster DNS, or what the embedded Pachyderm answers."""
+"""Finds the addresses of a job's holder and sidecar: by cluster DNS, or by asking the embedded Pachyderm."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _LOCATE = "/kfp_pachyderm.embedded.Locator/Locate"
 
 @dataclass(frozen=True)
 class Places:
-    """Where one running job is reached.
+    """The addresses of one running job.
 
     Args:
-        holder: "http://host:port" of the holder.
-        sidecar_grpc: "grpc://host:port" of the sidecar's PFS.
-        sidecar_s3: "http://host:port" of the sidecar's S3.
-        recorded: the same by its name in the cluster, where a port-forward leads to it.
+        holder: the holder, "http://host:port".
+        sidecar_grpc: the sidecar's PFS, "grpc://host:port".
+        sidecar_s3: the sidecar's S3, "http://host:port".
+        recorded: the sidecar's S3 by its name in the cluster, for the record; a port-forward's local port
+            means nothing there.
     """
 
     holder: str
@@ -33,24 +34,29 @@ class Places:
 
 
 def service_name(job: ClaimedJob) -> str:
-    """The name of the job's Service (Pachyderm src/internal/ppsutil/util.go, SidecarS3GatewayService)."""
+    """Returns the name of the job's Kubernetes Service.
+
+    Source: Pachyderm src/internal/ppsutil/util.go, SidecarS3GatewayService.
+    """
     return "s3-" + hashlib.md5(f"{job.project}/{job.pipeline}{job.id}".encode()).hexdigest()
 
 
 def locate(pachd: Pachd, job: ClaimedJob) -> Places:
-    """Where the job is reached. Ask only after its datum has started: an earlier miss stays in DNS caches.
+    """Finds the job's addresses. Call it only after the job's datum has started.
+
+    The job's DNS name does not exist earlier, and DNS caches keep the miss.
 
     Raises:
-        PermanentError: pachd's address does not say which namespace the workers are in.
+        PermanentError: pachd's address does not have the namespace that the workers are in.
         PachydermUnreachableError: the port-forward has ended.
-        NotFoundError: the embedded Pachyderm does not know the job, or it has ended.
+        NotFoundError: the embedded Pachyderm does not know the job, or the job has ended.
     """
     request = json.dumps({"project": job.project, "pipeline": job.pipeline, "job": job.id}).encode()
     try:
         answer = json.loads(pachd.raw(_LOCATE, request))
     except ProtocolError:  # UNIMPLEMENTED: a pachd in a cluster
         return _from_here(_by_dns(pachd.address.host, job))
-    # One that listens on all addresses does not know by which of them it is reached.
+    # A server that listens on all addresses answers 0.0.0.0: the client reaches it by pachd's host.
     here = {name: url.replace("//0.0.0.0:", f"//{pachd.address.host}:") for name, url in answer.items()}
     return _from_here(Places(here["holder"], here["sidecar_grpc"], here["sidecar_s3"]))
 

@@ -1,4 +1,4 @@
-"""aws-chunked bodies: signed or not, with or without trailers."""
+"""Reads aws-chunked bodies: with or without chunk signatures, with or without trailers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK = re.compile(rb"([0-9a-fA-F]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?\r
 
 
 class ChunkSigner:
-    """Recomputes the chain of chunk signatures that starts with the request's own.
+    """Checks the chain of chunk signatures, which starts with the request's own signature.
 
     Args:
         signed: the request's signature.
@@ -37,23 +37,23 @@ class ChunkSigner:
         self._previous = given
 
     def chunk(self, digest: str, given: str) -> None:
-        """Checks one chunk's signature against its content's SHA-256."""
+        """Checks the signature `given` of a chunk whose content has the SHA-256 `digest` (hexadecimal)."""
         self._check(self._sign("AWS4-HMAC-SHA256-PAYLOAD", _EMPTY, digest), given)
 
     def trailer(self, lines: bytes, given: str) -> None:
-        """Checks the trailer's signature."""
+        """Checks the signature `given` of the trailers, which are `lines` in canonical form."""
         self._check(self._sign("AWS4-HMAC-SHA256-TRAILER", hashlib.sha256(lines).hexdigest()), given)
 
 
 class ChunkedReader:
-    """Reads the content out of an aws-chunked body, in flat memory.
+    """Reads the content of an aws-chunked body. It needs the same memory for chunks of any size.
 
     Args:
         source: the body with its framing.
-        signer: checks chunk signatures; None: they are not looked at.
+        signer: checks chunk signatures; None: they are ignored.
 
     Attributes:
-        trailers: name → value, once the content has been read to its end.
+        trailers: name → value; filled once the content has been read to its end.
     """
 
     def __init__(self, source: Source, signer: ChunkSigner | None = None) -> None:
@@ -67,7 +67,7 @@ class ChunkedReader:
         self.trailers: dict[str, str] = {}
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes of content; b"" at its end.
+        """Returns at most `size` bytes of content; b"" at its end.
 
         Raises:
             S3Error: IncompleteBody, InvalidRequest (framing) or SignatureDoesNotMatch.

@@ -1,4 +1,4 @@
-"""An upload's content: unframed, counted, and checked against every digest that the client sent."""
+"""Reads an upload's content without its framing; checks its length and every digest that the client sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from kfp_pachyderm.s3.request import S3Request, Source, number
 from kfp_pachyderm.s3.signature import Signed
 
 _STREAMING = "STREAMING-"
-#: What boto3, and AWS's command line by it, upload in parts, so that nobody expects its ETag to be its MD5.
+#: Bytes from which on the MD5 is computed only if the client sends Content-MD5. boto3 and AWS's command line
+#: upload such objects in parts, so nobody expects the ETag to be the MD5.
 _LARGE = 8 * 2**20
 _LONGEST_DOCUMENT = 4 * 2**20
 
@@ -34,13 +35,13 @@ class Body:
     """The content of a PUT.
 
     Args:
-        request: its headers say how the body is framed and what it must match.
+        request: the request. Its headers say how the body is framed, and which length and digests it has.
         signed: the request's signature, for signed chunks; None: chunk signatures are not checked.
-        sums: checksums to compute; None: those that the request names.
+        sums: the algorithms of the checksums to compute; None: those that the request names.
 
     Attributes:
         size: bytes of content read so far.
-        expected: bytes that the request says there will be.
+        expected: bytes of content that the request announces; None: it announces none.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Body:
         self._declared = declared if self._hex_digest(declared) else ""
         spares_md5 = (self.expected or 0) >= _LARGE and not request.header("content-md5")
         self._md5 = None if spares_md5 else hashlib.md5(usedforsecurity=False)
-        # twice as fast as MD5, which such content would have for its ETag alone
+        # SHA-256 replaces the MD5 of large content, for the ETag and for verification: it is twice as fast
         self._sha256 = hashlib.sha256() if self._declared or spares_md5 else None
         self._named = named(request)
         self._sums = {name: ALGORITHMS[name]() for name in (self._named if sums is None else sums)}
@@ -78,7 +79,7 @@ class Body:
         return ChunkedReader(request.body, signer), number(name, text) if text else None
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes of content; b"" at the end."""
+        """Returns at most `size` bytes of content; b"" at the end."""
         data = self._reader.read(size)
         self.size += len(data)
         self._digests.update(data)
@@ -86,18 +87,18 @@ class Body:
 
     @property
     def md5(self) -> bytes:
-        """MD5 of what has been read, b"" when it is large and the client did not say it."""
+        """The MD5 of what has been read; b"" for large content, unless the client sent Content-MD5."""
         self._digests.settle()
         return self._md5.digest() if self._md5 else b""
 
     @property
     def sha256(self) -> bytes:
-        """SHA-256 of what has been read, b"" when it is small and the client did not say it."""
+        """The SHA-256 of what has been read; b"" for content with an MD5, unless the client sent one."""
         self._digests.settle()
         return self._sha256.digest() if self._sha256 else b""
 
     def finish(self) -> None:
-        """Compares length and digests with what the client declared; to be called at the end of the content.
+        """Compares length and digests with those that the client declared. Call it at the end of the content.
 
         Raises:
             S3Error: IncompleteBody, BadDigest, InvalidDigest, XAmzContentSHA256Mismatch.
@@ -114,7 +115,7 @@ class Body:
 
     @property
     def checksums(self) -> tuple[tuple[str, str], ...]:
-        """The computed checksums as headers of the answer."""
+        """The computed checksums, as headers for the answer."""
         return tuple((PREFIX + name, encoded(digest.digest())) for name, digest in self._sums.items())
 
     def _check_sums(self) -> None:
@@ -130,15 +131,15 @@ class Body:
 
 
 def document(request: S3Request, signed: Signed, sums: Collection[str] | None = None) -> bytes:
-    """The whole body of a request that carries XML, checked as any other.
+    """Reads the XML document in a request's body, and checks length and digests as for any body.
 
     Args:
         request: the request.
         signed: its signature.
-        sums: as `Body` has it.
+        sums: as of `Body`.
 
     Raises:
-        S3Error: MalformedXML when it is longer than any document S3 knows, and what `Body` raises.
+        S3Error: MalformedXML when the body is longer than any document of S3's; errors of `Body`.
     """
     body = Body(request, signed, sums)
     data = bytearray()

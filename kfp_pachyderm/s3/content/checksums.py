@@ -1,4 +1,4 @@
-"""The checksums that S3 knows: of content, and of an object that was uploaded in parts.
+"""The checksums of S3: of content, and of objects that were uploaded in parts.
 
 Sources: AWS "Checking object integrity in Amazon S3".
 """
@@ -14,20 +14,20 @@ from typing import Any, Protocol
 from kfp_pachyderm.s3.errors import S3Error
 from kfp_pachyderm.s3.request import S3Request
 
-#: What the headers' names start with.
+#: The beginning of the names of checksum headers.
 PREFIX = "x-amz-checksum-"
 TYPE = PREFIX + "type"
 COMPOSITE, FULL_OBJECT = "COMPOSITE", "FULL_OBJECT"
 
 
 class Digest(Protocol):
-    """A checksum that is being computed."""
+    """A checksum that is being computed; hashlib's interface."""
 
     def update(self, data: bytes | memoryview, /) -> None:
         """Takes the next piece of content."""
 
     def digest(self) -> bytes:
-        """The checksum of what has been taken."""
+        """Returns the checksum of the content so far."""
 
 
 class _Crc32:
@@ -48,7 +48,7 @@ def _model(name: str) -> Any:
 
 
 class _AnyCrc:
-    """A CRC that zlib does not have."""
+    """A CRC that zlib lacks, computed by anycrc."""
 
     def __init__(self, name: str, length: int) -> None:
         self._calc = _model(name).calc
@@ -62,10 +62,10 @@ class _AnyCrc:
         return self._value.to_bytes(self._length, "big")
 
 
-#: CRCs, by anycrc's names: those of parts can be combined into the whole object's.
+#: The CRC algorithms, with anycrc's names. CRCs of parts can be combined into the whole object's CRC.
 _MODELS = {"crc32": "CRC32", "crc32c": "CRC32-ISCSI", "crc64nvme": "CRC64-NVME"}
 
-#: By the ends of their headers' names.
+#: The checksum algorithms, by the ends of their headers' names.
 ALGORITHMS: dict[str, Callable[[], Digest]] = {
     "crc32": _Crc32,
     "crc32c": lambda: _AnyCrc("crc32c", 4),
@@ -76,17 +76,17 @@ ALGORITHMS: dict[str, Callable[[], Digest]] = {
 
 
 def encoded(digest: bytes) -> str:
-    """The checksum as headers and documents have it."""
+    """Encodes a checksum for headers and XML documents: base64."""
     return base64.b64encode(digest).decode()
 
 
 def element(header: str) -> str:
-    """What a document calls that which the header holds: x-amz-checksum-crc32 → ChecksumCRC32."""
+    """Returns the XML element's name for a checksum header: x-amz-checksum-crc32 → ChecksumCRC32."""
     return "ChecksumType" if header == TYPE else "Checksum" + header[len(PREFIX) :].upper()
 
 
 def named(request: S3Request) -> set[str]:
-    """The algorithms whose checksums the request brings or announces."""
+    """Returns the algorithms whose checksums the request has in a header, or announces for its trailer."""
     trailers = request.header("x-amz-trailer").lower().replace(" ", "").split(",")
     return {
         name.removeprefix(PREFIX) for name in (*request.headers, *trailers) if name.startswith(PREFIX)
@@ -94,10 +94,10 @@ def named(request: S3Request) -> set[str]:
 
 
 def asked(request: S3Request) -> tuple[str, str]:
-    """Algorithm and type that a CreateMultipartUpload asks for; "" for none.
+    """Returns the checksum's algorithm and type that a CreateMultipartUpload asks for; "" for none.
 
     Raises:
-        S3Error: InvalidRequest for what S3 does not know, or does not offer together.
+        S3Error: InvalidRequest for an algorithm, or a pair of algorithm and type, that S3 does not offer.
     """
     name = request.header(PREFIX + "algorithm").lower()
     kind = request.header(TYPE).upper()
@@ -111,12 +111,12 @@ def asked(request: S3Request) -> tuple[str, str]:
 
 
 def whole(name: str, kind: str, parts: Sequence[tuple[str, int]]) -> str:
-    """The checksum of an object, from those of its parts.
+    """Computes the checksum of an object from the checksums of its parts.
 
     Args:
         name: the algorithm.
-        kind: COMPOSITE, a checksum of checksums, or FULL_OBJECT, as if it had been uploaded at once.
-        parts: their checksums, and their sizes in bytes.
+        kind: COMPOSITE (the checksum of the parts' checksums), or FULL_OBJECT (the checksum of the content).
+        parts: for each part its checksum (base64) and its size in bytes.
     """
     digests = [base64.b64decode(checksum) for checksum, _ in parts]
     if kind == COMPOSITE:

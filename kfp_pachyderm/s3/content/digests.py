@@ -1,4 +1,4 @@
-"""Digests of content that passes through, computed beside receiving and writing it."""
+"""Computes several digests of content in other threads, while the content is received and written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 
 from kfp_pachyderm.s3.content.checksums import Digest
 
-#: Pieces from this size on go to other threads; hashlib lets them run at the same time.
+#: Bytes from which on a piece is digested in other threads. hashlib releases the interpreter lock meanwhile.
 _BESIDE = 2**18
 
 
@@ -20,7 +20,7 @@ class Digests:
     """Several digests of the same content.
 
     Args:
-        digests: theirs; read them after `settle`.
+        digests: the digests to update. Their values may be read after `settle`.
     """
 
     def __init__(self, *digests: Digest) -> None:
@@ -28,7 +28,7 @@ class Digests:
         self._under_way: list[Future[None]] = []
 
     def update(self, data: bytes | memoryview) -> None:
-        """Takes the next piece, which must not change any more."""
+        """Takes the next piece. Its bytes must not change afterwards."""
         self.settle()
         if len(data) >= _BESIDE:
             self._under_way = [_threads().submit(digest.update, data) for digest in self._digests]
@@ -37,7 +37,7 @@ class Digests:
                 digest.update(data)
 
     def settle(self) -> None:
-        """Returns when every piece has been digested."""
+        """Waits until every piece has been digested."""
         for digested in self._under_way:
             digested.result()
         self._under_way = []

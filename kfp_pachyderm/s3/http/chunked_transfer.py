@@ -1,4 +1,4 @@
-"""Transfer-Encoding: chunked in flat memory: cheroot's own reader takes a chunk of any length at once."""
+"""Reads bodies with Transfer-Encoding: chunked. Cheroot's own reader takes a whole chunk into memory."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class TransferReader:
         self._started = self._done = self._broken = False
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes, less only at the end.
+        """Returns `size` bytes, fewer only at the end.
 
         Raises:
-            S3Error: IncompleteBody or InvalidRequest; from then on each time.
+            S3Error: IncompleteBody or InvalidRequest. After an error every call raises one.
         """
         return self._collect(self._source.read, size, b"")
 
     def readline(self, size: int, /) -> bytes:
-        """At most `size` bytes, up to a line's end; raises as `read` does."""
+        """Returns at most `size` bytes, up to the end of a line; raises as `read` does."""
         return self._collect(self._source.readline, size, b"\n")
 
     def _collect(self, take: Callable[[int], bytes], size: int, end: bytes) -> bytes:

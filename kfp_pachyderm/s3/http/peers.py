@@ -1,12 +1,13 @@
-"""What one address may take of a server that others need as well: connections and threads.
+"""Limits the connections and threads of a server that each client address gets, so that others get some too.
 
-An address may hold as much as is free besides: dynamic thresholds (Choudhury and Hahne, "Dynamic queue length
-thresholds for shared-memory packet switches", 1998). However many take all they can, a newcomer finds some.
-Addresses that have never rightly signed get few threads each, and together half of the server.
+An address may hold as much as is still free: dynamic thresholds (Choudhury and Hahne, "Dynamic queue length
+thresholds for shared-memory packet switches", 1998). However many addresses take all that they may, a new one
+finds some left. Addresses that have not sent a correctly signed request get few threads each, and together
+half of the server.
 
-Threads that compute hold each other up (there is one interpreter lock), so no address has more than a few of
-them. Those that wait for their client don't count: a merge of many objects reads them in turns, and none of
-its connections may wait for another one's end.
+Threads that compute slow each other down (there is one interpreter lock), so no address gets more than a few
+of them. Threads that wait for their client don't count. A client that merges many objects reads them in
+turns, so none of its connections may have to wait until another one ends.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ import threading
 from collections import Counter, deque
 from typing import Any
 
-#: Threads of an address that has signed nothing yet.
+#: The most threads of an address that has not sent a correctly signed request yet.
 _STRANGER_THREADS = 8
-#: Threads of one address that do not wait for their client. With 256 of them, all busy, a request of another
-#: address took 20 times as long; with 16 hardly longer.
+#: The most threads of one address that do not wait for their client. With 256 busy ones a request of another
+#: address took 20 times as long, with 16 hardly longer.
 _RUNNING = 16
 
 
 class Share:
-    """How much of one resource each address holds.
+    """Counts how much of one resource (connections or threads) each address holds.
 
     Args:
-        whole: how much there is.
-        stranger: the most that an address holds which has signed nothing.
+        whole: the size of the resource.
+        stranger: the most that an address may hold before it has sent a correctly signed request.
     """
 
     def __init__(self, whole: int, stranger: int) -> None:
@@ -37,16 +38,16 @@ class Share:
         self._used = self._used_by_strangers = 0
 
     def held(self, peer: str) -> int:
-        """How much the address has."""
+        """Returns how much the address holds."""
         return self._held[peer]
 
     def know(self, peer: str) -> None:
-        """The address is none of the strangers any more."""
+        """Notes that the address has sent a correctly signed request."""
         self._known.add(peer)
         self._used_by_strangers -= self._held[peer]
 
     def take(self, peer: str) -> bool:
-        """One more, if the address may have it."""
+        """Gives the address one more, if it may have it; tells whether it got it."""
         free = self._whole - self._used
         known = peer in self._known
         if not known:
@@ -57,7 +58,7 @@ class Share:
         return allowed
 
     def leave(self, peer: str) -> None:
-        """One less."""
+        """Takes one back from the address."""
         self._count(peer, -1)
         if not self._held[peer]:
             del self._held[peer]
@@ -70,12 +71,12 @@ class Share:
 
 
 class Peers:
-    """The addresses that talk to one server; safe for many threads.
+    """The client addresses of one server, and what each holds; safe for many threads.
 
     Args:
-        own: the server's own address, which needs no signature to be known.
-        connections: the most that the server has open.
-        threads: the most that it has at work.
+        own: the server's own address. It counts as one that has signed.
+        connections: the most open connections of the server.
+        threads: the most threads of the server.
     """
 
     def __init__(self, own: str, connections: int, threads: int) -> None:
@@ -88,7 +89,7 @@ class Peers:
         self.know(own)
 
     def connect(self, peer: str) -> bool:
-        """Counts a new connection; False: the address has too many, and this one is not counted."""
+        """Counts a new connection. False: the address has too many, and this one does not count."""
         with self._lock:
             return self._connections.take(peer)
 
@@ -98,7 +99,10 @@ class Peers:
             self._connections.leave(peer)
 
     def begin(self, peer: str, work: Any) -> bool:
-        """Whether the address's work gets a thread now; else `end` or `know` hand it out later."""
+        """Tells whether the address's work gets a thread now.
+
+        If not, the work waits: a later `end`, `know` or `stalled` returns it.
+        """
         with self._lock:
             allowed = peer not in self._waiting and self._take_thread(peer)
             if not allowed:
@@ -106,13 +110,13 @@ class Peers:
             return allowed
 
     def end(self, peer: str) -> list[Any]:
-        """Counts a thread's end; the work that may begin in its place."""
+        """Counts that a thread of the address is free; returns the waiting work that may begin now."""
         with self._lock:
             self._threads.leave(peer)
             return self._begin_waiting()
 
     def know(self, peer: str) -> list[Any]:
-        """The address has signed rightly; its work that may begin now."""
+        """Notes that the address has sent a correctly signed request; returns the work that may begin now."""
         if peer in self._known:
             return []
         with self._lock:
@@ -123,13 +127,17 @@ class Peers:
             return self._begin_waiting()
 
     def stalled(self, peers: Counter[str]) -> list[Any]:
-        """How many threads of each address wait for their clients; the work that may begin beside them."""
+        """Takes the number of each address's threads that wait; returns the work that may begin now.
+
+        Args:
+            peers: for each address the number of its threads that wait for their client.
+        """
         with self._lock:
             self._stalled = peers
             return self._begin_waiting()
 
     def forget_waiting(self) -> list[Any]:
-        """The work that waits, which waits no longer."""
+        """Returns all waiting work, and forgets it."""
         with self._lock:
             found = [work for queue in self._waiting.values() for work in queue]
             self._waiting.clear()

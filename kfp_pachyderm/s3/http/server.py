@@ -1,4 +1,4 @@
-"""A threaded HTTP server: cheroot, made fast for large objects and patient with slow clients."""
+"""A threaded HTTP server: cheroot, changed so that large objects are fast and slow clients block nobody."""
 
 from __future__ import annotations
 
@@ -22,20 +22,23 @@ from kfp_pachyderm.s3.http.wsgi import WSGIApplication
 log = logging.getLogger(__name__)
 
 _IDLE = 300
-#: Seconds in which a request's head must be there: a trickle of bytes would keep its thread for ever.
+#: Seconds within which a request's head must arrive. A client that sends it byte by byte would otherwise keep
+#: a thread for ever.
 _HEAD = 30.0
 _HEADERS = 2**17
-#: A client that stalls within a body keeps a thread, and may only go on after another request (a merge of
-#: many objects reads them in turns), so there are as many threads as anybody needs; they are made on demand.
+#: Threads at first and at most. A client that pauses within a body keeps a thread, and may not continue until
+#: another of its requests is answered (a merge of many objects reads them in turns). So many threads are
+#: allowed, and made on demand.
 _THREADS, MOST_THREADS = 8, 512
-#: Connections that the kernel has ready for us; cheroot's five make others wait a second each.
+#: The listen backlog. With cheroot's own, 5, further clients wait a second each.
 _BACKLOG = 1024
 #: Seconds after which a thread counts as waiting for its client.
 _STALLED = 0.1
-#: Seconds that answers have which are still under way when the server refuses more.
+#: Seconds that unfinished answers get when the server stops taking requests.
 _LAST_WORDS = 5.0
 
-#: What Go's net/http says to requests that it can't read; Pachyderm's gateway is one of its servers.
+#: The answer of Go's net/http to a request that it can't read. Pachyderm's gateway, which uses it, answers
+#: so.
 _UNREADABLE = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
     b"400 Bad Request"
@@ -49,15 +52,15 @@ class _Request(HTTPRequest):
         try:
             super().parse_request()
         except ValueError:
-            # cheroot does not expect what urlsplit says to some addresses
+            # urlsplit raises for some request targets, and cheroot does not catch that
             self.simple_response("400 Bad Request")
         raw.deadline = None
         self.conn.socket.settimeout(_IDLE)
 
     def send_headers(self) -> None:
-        # the application has read the body or given it up; cheroot would take the rest into memory at once
+        # The application has read the body or given it up. Cheroot would read the rest of it into memory.
         self.rfile = None
-        # nor does it look at whether the application ends the connection
+        # cheroot ignores the application's "Connection: close"
         self.close_connection |= (b"Connection", b"close") in self.outheaders
         super().send_headers()
 
@@ -77,7 +80,7 @@ class _Connection(HTTPConnection):
         self._closing = threading.Lock()
 
     def counted(self) -> bool:
-        """Counts it as its peer's; False: the peer has too many."""
+        """Counts this connection for its peer. False: the peer has too many."""
         counted = self.server.peers is None or self.server.peers.connect(self.remote_addr)
         if counted:
             self.server.open.add(self)
@@ -91,7 +94,7 @@ class _Connection(HTTPConnection):
 
     def close(self) -> None:
         if not self._closing.acquire(blocking=False):
-            return  # the end of the server and that of the connection's thread may meet
+            return  # the server's end and the connection's own thread may close it at the same time
         if self in self.server.open:
             self.server.open.discard(self)
             if self.server.peers:
@@ -99,12 +102,12 @@ class _Connection(HTTPConnection):
         super().close()
 
     def stalled(self, since: float) -> bool:
-        """Whether it has been waiting for its client since before that time."""
+        """Tells whether this connection has been waiting for its client since before the time `since`."""
         began = self.rfile.raw.since or self.wfile.since
         return began is not None and began < since
 
     def signed(self) -> None:
-        """Its peer has shown that it has the keys."""
+        """Notes that the peer has sent a correctly signed request."""
         if self.server.peers:
             self.server.requests.begin(self.server.peers.know(self.remote_addr))
 
@@ -116,7 +119,7 @@ class _Gateway(wsgi.Gateway_10):
         environ: Any = super().get_environ()  # type: ignore[no-untyped-call]
         if self.req.chunked_read:
             environ["wsgi.input"] = TransferReader(self.req.conn.rfile)
-        # WSGI's names can't tell "-" from "_", which signed metadata headers may hold
+        # WSGI's names of headers have "_" for both "-" and "_", and signed metadata headers may hold either
         environ["s3.headers"] = {
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in self.req.inheaders.items()
@@ -126,7 +129,7 @@ class _Gateway(wsgi.Gateway_10):
 
 
 class _Threads(ThreadPool):
-    """Threads as they are needed, and as their connection's peer may have them; they stay."""
+    """A thread pool that grows on demand, and gives each peer only the threads that `Peers` allows."""
 
     def put(self, conn: Any) -> None:
         peers: Peers | None = self.server.peers
@@ -134,7 +137,7 @@ class _Threads(ThreadPool):
             self.begin([conn])
 
     def begin(self, connections: list[Any]) -> None:
-        """Gives each a thread."""
+        """Gives each connection a thread."""
         threads: list[Any] = self._threads  # type: ignore[attr-defined]
         for conn in connections:
             self.server.busy.add(conn)
@@ -143,7 +146,7 @@ class _Threads(ThreadPool):
             super().put(conn)
 
     def done(self, conn: Any) -> None:
-        """Its thread is free for another connection."""
+        """Notes that the connection's thread is free again, and begins the work that waited for it."""
         self.server.busy.discard(conn)
         if self.server.peers:
             self.begin(self.server.peers.end(conn.remote_addr))
@@ -165,13 +168,13 @@ class _Server(wsgi.Server):
         if conn.last_used is not None:
             super().process_conn(conn)
         elif conn.counted():
-            # cheroot gives a new connection a thread at once, whether the client says anything or not
+            # a new connection takes no thread until its client sends something; cheroot gives it one at once
             self.put_conn(conn)
         else:
             conn.close()
 
     def watch_stalled(self) -> None:
-        """Sees now and then which threads wait for their clients."""
+        """Counts the threads that wait for their clients, several times a second, until the server ends."""
         while self.ready and self.peers:
             time.sleep(_STALLED)
             since = time.monotonic() - _STALLED
@@ -179,9 +182,10 @@ class _Server(wsgi.Server):
             self.requests.begin(self.peers.stalled(stalled))
 
     def refuse(self) -> None:
-        """Takes no more connections and requests; what is under way hears no more from its client.
+        """Stops taking connections and requests, and reads nothing more from clients.
 
-        What can be answered has been answered when this returns: who is told that something is done hears it.
+        It returns when the requests that were read in time have been answered, so that a client learns of
+        every change that was made, or after `_LAST_WORDS` seconds.
         """
         self.ready = False
         self._connections.stop()  # type: ignore[attr-defined]
@@ -203,13 +207,13 @@ class _Server(wsgi.Server):
             time.sleep(0.005)
 
     def end_threads(self) -> None:
-        """After `refuse`: cuts those who do not take their answers, and ends the threads."""
+        """Ends the threads, and the connections whose clients do not read their answers; after `refuse`."""
         for conn in list(self.busy):
             _shut(conn.socket, socket.SHUT_RDWR)
         self.requests.stop(_LAST_WORDS)
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        # mostly clients that go away, which is no error of ours
+        # mostly clients that close their connection, which is no error of the server
         log.log(min(level, logging.INFO), "%s", msg.strip(), exc_info=traceback)
 
 
@@ -225,13 +229,13 @@ class S3Server:
         app: the application.
         port: 0 for any free one.
         host: the IP address to listen on.
-        peers: what each address that talks to it may take; None: all.
+        peers: limits what each client address gets; None: no limits.
 
     Attributes:
         port: the port it listens on.
 
     Raises:
-        OSError: it can't listen there.
+        OSError: the server can't listen on that address.
     """
 
     def __init__(
@@ -266,7 +270,7 @@ class S3Server:
         self._thread.join()
 
     def refuse(self) -> None:
-        """Stops: who connects is refused, uploads under way fail, and answers have some seconds to end."""
+        """Stops: refuses new connections, fails unfinished uploads, and gives answers some seconds to end."""
         self._server.refuse()
         threading.Thread(target=self._server.end_threads, name="s3-end", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""What is read from a connection and written to it, as cheroot takes it, and since when either waits."""
+"""Readers and writers of sockets for cheroot, which know since when they wait for the client."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import socket
 import time
 from typing import Any
 
-#: Each connection keeps one; large reads go past it.
+#: Bytes of each connection's read buffer. Larger reads do not use it.
 _READ_BUFFER = 2**16
 
 
 class Writer:
-    """What cheroot needs of a socket's file; its own copies every answer several times in Python."""
+    """Writes to a socket, with the interface that cheroot needs. Cheroot's own class copies every answer."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self.bytes_written = 0
         self.closed = False
-        #: When a write began that is under way.
+        #: `time.monotonic()` when the current write began; None: nothing is being written.
         self.since: float | None = None
 
     def write(self, data: bytes) -> int:
@@ -35,11 +35,11 @@ class Writer:
 
 
 class Raw(socket.SocketIO):
-    """Reads from the socket until a deadline, whatever comes in little by little."""
+    """Reads from a socket up to a deadline (`time.monotonic()`), which holds for all reads together."""
 
     deadline: float | None = None
     asleep = False
-    #: When a read began that is under way.
+    #: `time.monotonic()` when the current read began; None: nothing is being read.
     since: float | None = None
 
     def readinto(self, buffer: Any) -> int | None:
@@ -55,7 +55,7 @@ class Raw(socket.SocketIO):
 
 
 class Reader(io.BufferedReader):
-    """What cheroot needs of it; its own is written in Python, and copies large bodies several times."""
+    """Reads from a socket, with the interface that cheroot needs. Cheroot's own class copies large bodies."""
 
     raw: Raw
     bytes_read = 0
@@ -64,7 +64,7 @@ class Reader(io.BufferedReader):
         super().__init__(Raw(sock, "rb"), _READ_BUFFER)
 
     def has_data(self) -> bool:
-        """Whether there is something to read without waiting for the client."""
+        """Tells whether the buffer holds bytes, which can be read without waiting for the client."""
         self.raw.asleep = True
         try:
             return bool(self.peek(1))
@@ -73,5 +73,5 @@ class Reader(io.BufferedReader):
 
 
 def makefile(sock: socket.socket, mode: str, _bufsize: int) -> Any:
-    """The socket's file for that mode, as cheroot asks for it."""
+    """Makes the reader or the writer of a socket; cheroot calls it in the place of its own function."""
     return Reader(sock) if "r" in mode else Writer(sock)

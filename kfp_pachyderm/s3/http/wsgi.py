@@ -1,4 +1,4 @@
-"""The WSGI front: request in, answer out, errors as S3's XML, bodies streamed."""
+"""The WSGI application: makes S3 requests of WSGI's, answers of a handler's responses, XML of its errors."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 @dataclass(frozen=True)
 class Response:
-    """One answer.
+    """The answer to one request.
 
     Args:
-        status: HTTP status.
-        headers: without Content-Length where `body` is bytes: it is added.
-        body: bytes, or pieces whose length `headers` names.
+        status: the HTTP status.
+        headers: the headers. For a `body` of bytes Content-Length is added.
+        body: bytes, or pieces of content whose Content-Length is in `headers`.
     """
 
     status: int = 200
@@ -38,12 +38,12 @@ class Response:
 
 
 def xml_response(name: str, content: xml.Content, headers: Headers = ()) -> Response:
-    """A 200 with an XML document."""
+    """Makes a response of status 200 with an XML document."""
     return Response(200, (("Content-Type", XML_TYPE), *headers), xml.document(name, content))
 
 
 def error_response(error: S3Error, path: str, request_id: str) -> Response:
-    """S3's XML for an error."""
+    """Makes the response for an error: S3's XML document."""
     body = xml.document(
         "Error",
         [
@@ -59,7 +59,7 @@ def error_response(error: S3Error, path: str, request_id: str) -> Response:
 
 
 def drained(source: Source) -> bool:
-    """Reads the rest of a body, piece by piece; False when that fails and the connection can't go on."""
+    """Reads the rest of a body piece by piece. False: that failed, and the connection can't be used again."""
     try:
         while source.read(_PIECE):
             pass
@@ -69,7 +69,7 @@ def drained(source: Source) -> bool:
 
 
 def _ends(response: Response) -> bool:
-    """Whether the connection ends with the answer, so that nothing more of the body is read."""
+    """Tells whether the connection ends with the answer, so that the rest of the body need not be read."""
     return _CLOSE in response.headers
 
 
@@ -91,13 +91,13 @@ def _answer(handle: Callable[[S3Request], Response], environ: dict[str, Any]) ->
     try:
         request = from_environ(environ)
     except S3Error as error:
-        # where the body ends is not known, so the connection can't go on
+        # nobody knows where the request's body ends, so the connection can't be used again
         return with_headers(error_response(error, "/", ""), _CLOSE)
     return _handled(handle, request)
 
 
 def with_headers(response: Response, *headers: tuple[str, str]) -> Response:
-    """The same answer with further headers."""
+    """Returns the same response with further headers."""
     return replace(response, headers=(*response.headers, *headers))
 
 
