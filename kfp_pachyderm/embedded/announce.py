@@ -1,4 +1,4 @@
-"""What the server tells a person at its terminal: where it is, how to reach it, what it keeps; its log."""
+"""The server's greeting for a person at its terminal (address, clients, contents), and its log's format."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _COUNTS = {
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (RFC 3339), level, logger, message; `error`: a traceback."""
+    """Writes a record as one line of JSON: time (RFC 3339), level, logger, message, `error` (a traceback)."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """The record as one line."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -35,7 +35,7 @@ class JsonLines(logging.Formatter):
 
 
 def welcome(server: EmbeddedServer) -> str:
-    """The text for people."""
+    """The greeting: the server's address, how clients reach it, and what its folder holds."""
     token_file = server.data_dir / startup.TOKEN_FILE
     auth = state.active(server.store.read())
     kept = auth and token_file.exists()
