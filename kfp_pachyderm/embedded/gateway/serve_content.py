@@ -59,7 +59,7 @@ class _NoOverlapError(ValueError):
 
 
 def content_type(path: str, start: bytes) -> str:
-    """The type that Go tells by extension, else by the content's first 512 bytes."""
+    """The type as Go finds it: by the path's extension, else by the content's first 512 bytes."""
     name = path.rpartition("/")[2]
     known = _BY_EXTENSION.get(("." + name.rpartition(".")[2]).lower()) if "." in name else None
     if known:
@@ -102,12 +102,12 @@ def _parse_ranges(value: str, size: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class ServedFile:
-    """A file and what its answers have in common.
+    """A file that is served.
 
     Args:
-        view: where it is read.
-        file: what is served.
-        version: x-amz-version-id.
+        view: the commit's files, from which the content is read.
+        file: the file.
+        version: the value of x-amz-version-id.
     """
 
     view: CommitView
