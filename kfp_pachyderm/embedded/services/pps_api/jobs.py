@@ -37,9 +37,9 @@ class JobService:
     """Jobs, datums and logs of pps_v2.API.
 
     Args:
-        joining: the store, and the way into transactions.
+        joining: the store, and how a call joins a transaction.
         logs: all jobs' logs.
-        working: the datum that a job works on.
+        working: returns the datum that a job works on; None: it works on none.
     """
 
     def __init__(self, joining: Joining, logs: Logs, working: Callable[[JobKey], Working | None]) -> None:
@@ -84,7 +84,7 @@ class JobService:
             data_total=job.total,
             data_failed=job.failed,
             data_recovered=job.recovered,
-            # pachctl reads it without looking whether it is there.
+            # pachctl reads `stats` without checking that it is set.
             stats=pps.ProcessStats(download_bytes=0),
             state=pps.JobState(job.state),
             reason=job.reason,
@@ -155,11 +155,11 @@ class JobService:
             yield info
 
     def _on(self, rows: list[Job], request: pps.ListJobRequest) -> Iterator[Job]:
-        """Leaves out what the caller may not see in detail, and jobs on other commits."""
+        """Yields the jobs that come from the request's input commits, and that the caller may see."""
         db = self._store.read()
         sets = [self._sets_below(one) for one in request.input_commit]
         for job in rows:
-            # Without details nobody's rights are looked at (src/server/pps/server/api_server.go, ListJob).
+            # Without details no permission is checked (src/server/pps/server/api_server.go, ListJob).
             repo = state.of_repo(PipelineKey(*job.key[:2]).repo())
             if request.details and not guard.may(db, repo, "PIPELINE_LIST_JOB"):
                 continue
@@ -178,7 +178,7 @@ class JobService:
                 yield job
 
     def _sets_below(self, handle: pfs.Commit) -> set[str]:
-        """Commit sets that come from a commit, which is compared by its full name (intersectCommitSets)."""
+        """Commit sets that come from a commit; its repo has to be named in full (intersectCommitSets)."""
         db = self._store.read()
         named = handle.repo
         repo = repos.find_repo(db, RepoKey(named.project.name, named.name, named.type))
