@@ -1,4 +1,4 @@
-"""Looks a store through while no server uses it: what is damaged, and what nobody needs any more."""
+"""Looks for damage in a store that no server uses, and removes what no commit needs any more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kfp_pachyderm.errors import StoreError
 
 _OURS = re.compile(r"[0-9a-f]{64}(\.tmp)?")
 
-#: Rows that every reference between tables must meet; each query answers what is wrong.
+#: Rules for references between tables: a problem's text, and the query for the rows that have the problem.
 _RULES = (
     (
         "branch {}@{} points to a commit that is gone",
@@ -68,12 +68,12 @@ _SHOWING = """SELECT r.project || '/' || r.name || '@' || c.set_id
 
 @dataclass
 class Report:
-    """What a look through a store found.
+    """What `check` or `collect` found in a store.
 
     Args:
-        problems: what is damaged, a sentence each; empty for a store that is whole.
-        files: how many file entries were looked at.
-        chunks: how many chunks those need.
+        problems: one sentence for each damage; empty for a whole store.
+        files: how many file entries were read.
+        chunks: how many chunks the files need.
         orphans: chunks, lists and temporary files that no commit needs; `collect` removes them.
         orphan_bytes: their size.
     """
@@ -94,7 +94,7 @@ def _opened(folder: Path) -> Iterator[Store]:
 
 
 def check(folder: Path) -> Report:
-    """Reads everything that a store keeps and compares it with its hashes; changes nothing.
+    """Reads all files of a store and compares them with their hashes; changes nothing.
 
     Args:
         folder: the data folder; no server may use it.
@@ -169,7 +169,7 @@ def _unneeded(chunks: Chunks, needed: set[bytes]) -> Iterator[os.DirEntry[str]]:
 
 
 def collect(folder: Path) -> Report:
-    """Removes what no commit needs any more: chunks, lists of files, what a killed server left half written.
+    """Removes what no commit needs any more: chunks, lists of files, temporary files of a killed server.
 
     Args:
         folder: the data folder; no server may use it.
@@ -194,7 +194,7 @@ def collect(folder: Path) -> Report:
                 for chunk, _ in references(refs)
             }
             _drop_small(txn.db, needed, report)
-        # Files go last: a crash in between leaves orphans, never a commit without its chunks.
+        # Chunk files go last: a crash in between leaves orphans, never a commit without its chunks.
         for entry in _unneeded(store.chunks, needed):
             report.orphans += 1
             report.orphan_bytes += entry.stat().st_size

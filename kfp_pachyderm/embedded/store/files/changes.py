@@ -19,9 +19,9 @@ class Changes:
     """Collects one stream's changes; content goes to the chunk store as it comes.
 
     Args:
-        database: takes small chunks early when there are many.
-        chunks: takes the others.
-        existing: files of the commit whose path starts with a prefix; for deleting folders.
+        database: gets small chunks, before `apply` if there are many.
+        chunks: gets the other chunks.
+        existing: returns the paths of the commit's files that start with a prefix; for deleting folders.
     """
 
     def __init__(self, database: Database, chunks: Chunks, existing: Callable[[str], list[str]]) -> None:
@@ -31,9 +31,9 @@ class Changes:
         self._spool = Spool(chunks, self._spill)
         self._txn: Txn | None = None
         self._open = ""
-        #: What was written to a path in this stream, part by part; None: deleted.
+        #: Path → references of the parts that this stream has written; None: the stream has deleted it.
         self._parts: dict[str, list[bytes] | None] = {}
-        #: Paths whose earlier content, from before this stream, stays in front.
+        #: Paths that keep their content from before this stream, in front of the stream's.
         self._appended: set[str] = set()
 
     def _spill(self, small: dict[bytes, bytes]) -> None:
@@ -62,7 +62,7 @@ class Changes:
         self._parts[path] = [*(self._parts.get(path) or []), refs]
 
     def delete(self, path: str) -> None:
-        """Removes a file; a folder with all that is in it if the path ends with a slash."""
+        """Removes a file; or a folder and all files in it, if the path ends with a slash."""
         self._close_file()
         paths.validate(path)
         name = paths.clean(path)
@@ -78,7 +78,7 @@ class Changes:
         self._appended.discard(path)
 
     def copy(self, files: list[File], source: str, target: str, append: bool) -> None:
-        """Copies files without their content: those at or below `source` go to or below `target`."""
+        """Copies the references of files: those at or below `source` go to or below `target`."""
         self._close_file()
         source, target = paths.clean(source), paths.clean(target)
         for file in files:
@@ -89,12 +89,16 @@ class Changes:
             self._append(path, file.refs)
 
     def settle(self) -> None:
-        """Returns when all content is safe on disk (small chunks go with `apply`)."""
+        """Waits until all chunk files are synced to disk; `apply` stores the small chunks."""
         self._close_file()
         self._spool.settle()
 
     def apply(self, txn: Txn, commit: Commit) -> None:
-        """Makes the changes to an open commit; to another one, too, if it is called again."""
+        """Applies the changes to an open commit; may be called again for another commit.
+
+        Raises:
+            Refused: the commit has finished.
+        """
         commit = commits.reload(txn.db, commit)
         if commit.finishing is not None:
             raise Refused(f"commit {commit} has already finished")
@@ -117,7 +121,7 @@ class Changes:
         return [before.refs] if before else []
 
     def _joined(self, txn: Txn, parts: list[bytes]) -> Content:
-        """Cut as if it had come at once: that is how Pachyderm hashes it (fileset/merge.go)."""
+        """Joins a file's parts and cuts them as one, as Pachyderm does for its hash (fileset/merge.go)."""
         found = [references(refs) for refs in parts if refs]
         chunks = [chunk for part in found for chunk in part]
         if len(found) < 2:
