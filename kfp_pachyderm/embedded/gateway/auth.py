@@ -93,7 +93,7 @@ def _check_v2(request: S3Request, text: str, secrets: Secrets) -> None:
         request.header("content-md5"),
         request.header("content-type"),
         str(_timestamp(request)),
-        # s2 signs no x-amz- header: it looks for lower-case names, which Go's headers never have.
+        # No x-amz- header is covered: s2 looks for lower-case names, which Go's headers never have.
         request.path + (f"?{resource}" if resource else ""),
     ]
     digest = hmac.digest(secret.encode(), "\n".join(lines).encode("utf-8", "replace"), "sha1")
