@@ -26,7 +26,7 @@ class Joining:
 
     Args:
         store: the store.
-        join: appends a request to a transaction and returns its response; None: calls can't join one.
+        join: appends a request to a transaction and returns its response; None: every call runs at once.
     """
 
     store: Store
