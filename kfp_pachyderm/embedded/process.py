@@ -219,7 +219,9 @@ def _start(data_dir: Path, port: int, deadline: float) -> EmbeddedProcess | None
     if "another embedded Pachyderm uses" in complaint:
         time.sleep(0.05)
         return None
-    raise StoreError(complaint or f"the embedded Pachyderm on {data_dir} ended at once, without a word")
+    raise StoreError(
+        complaint or f"the embedded Pachyderm on {data_dir} ended at once, without an error message"
+    )
 
 
 def _first_line(process: subprocess.Popen[str], deadline: float) -> str:

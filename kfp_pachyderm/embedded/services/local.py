@@ -21,7 +21,7 @@ def _json_call(function: Callable[[dict[str, Any]], Any]) -> handlers.Call:
             given = json.loads(request)
             answer = function(given)
         except (ValueError, KeyError, TypeError) as error:
-            raise invalid(f"no such request: {error!r}") from error
+            raise invalid(f"malformed request: {error!r}") from error
         return json.dumps(answer).encode()
 
     return handlers.Call(call, handlers.already_bytes, write=handlers.already_bytes)

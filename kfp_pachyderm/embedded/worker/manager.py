@@ -152,7 +152,7 @@ class Manager:
         self._workers.add(worker)
 
     def _give_up(self, job: Job) -> None:
-        reason = "the embedded worker failed; its log says why"
+        reason = "the embedded worker failed; server.log in the data folder says why"
         try:
             with self._store.database.write() as txn:
                 current = jobs.find(txn.db, job.key)
