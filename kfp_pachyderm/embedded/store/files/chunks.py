@@ -73,7 +73,7 @@ class Chunks:
         self._hashers = ThreadPoolExecutor(2, "chunk-hasher")
         self._writers = ThreadPoolExecutor(2, "chunk-writer")
         self._lock = threading.Lock()
-        #: Chunks that are being written. A chunk's file may have its name before it is synced to disk.
+        #: Chunks that are being written. A chunk's file may have its name before that name is on disk.
         self._writing: dict[bytes, Future[None]] = {}
         #: Chunks whose file was compared with its hash since this process started.
         self._verified: set[bytes] = set()
