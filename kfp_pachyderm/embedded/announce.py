@@ -55,12 +55,12 @@ def welcome(server: EmbeddedServer) -> str:
     lines += [
         f'                  or in Python: kfp_pachyderm.local.init("{server.data_dir}")',
         "",
-        f"It keeps everything in {server.data_dir}: {_kept(server)}.",
+        f"It keeps everything in {server.data_dir}: {_contents(server)}.",
     ]
     return "\n".join(lines)
 
 
-def _kept(server: EmbeddedServer) -> str:
+def _contents(server: EmbeddedServer) -> str:
     db = server.store.read()
     counts = {name: db.execute(query).fetchone()[0] for name, query in _COUNTS.items()}
     return ", ".join(f"{count} {name[:-1] if count == 1 else name}" for name, count in counts.items())

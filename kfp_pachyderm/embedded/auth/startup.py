@@ -39,7 +39,7 @@ def prepare(store: Store, wanted: bool) -> None:
 def _turn_on(txn: Txn, file: Path) -> None:
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not state.active(txn.db):
-        state.activate(txn, token or _kept(file))
+        state.activate(txn, token or _new_token_file(file))
         state.bind_existing(txn)
         owners.bind_existing(txn)
     elif token and not _is_root(txn, token):
@@ -50,7 +50,7 @@ def _turn_on(txn: Txn, file: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _kept(file: Path) -> str:
+def _new_token_file(file: Path) -> str:
     token = new_id()
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:

@@ -50,9 +50,9 @@ _OBJECT_501 = {
 }
 _GO_REFUSAL = (("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close"))
 #: The largest Content-Length that Go's net/http parses.
-_LONGEST = 2**63 - 1
+_LARGEST_LENGTH = 2**63 - 1
 #: Bytes of an answer that Go's net/http buffers. It begins to send a longer one before it knows the length.
-_HELD_BACK = 2048
+_BUFFERED = 2048
 
 #: The routes of s2: UploadPartCopy goes to UploadPart, an unknown subresource to the listing.
 _ROUTES: tuple[Route, ...] = (
@@ -129,7 +129,7 @@ def _cleaned(path: str) -> str:
     return clean + "/" if path.endswith("/") and clean != "/" else clean
 
 
-def _unrouted(request: S3Request) -> Response | None:
+def _answer_before_routing(request: S3Request) -> Response | None:
     """The answer to a request that no route takes: an unclean path, a bad bucket, a newline in the key."""
     clean = _cleaned(request.path)
     if clean != request.path:
@@ -161,14 +161,14 @@ def _answer(operations: dict[str, Operation], operation: str, request: S3Request
 
 
 def _without_body(response: Response) -> Response:
-    """The answer to a HEAD; it has the body's length where Go knows it before it sends (`_HELD_BACK`)."""
-    if isinstance(response.body, bytes) and not 0 < len(response.body) <= _HELD_BACK:
+    """The answer to a HEAD; it has the body's length where Go knows it before it sends (`_BUFFERED`)."""
+    if isinstance(response.body, bytes) and not 0 < len(response.body) <= _BUFFERED:
         return replace(response, body=())
     return response
 
 
 def _is_length(text: str) -> bool:
-    return not text or (text.isascii() and text.isdigit() and int(text) <= _LONGEST)
+    return not text or (text.isascii() and text.isdigit() and int(text) <= _LARGEST_LENGTH)
 
 
 def gateway_app(buckets: JobBuckets, own_hosts: frozenset[str] | None) -> WSGIApplication:
@@ -181,7 +181,7 @@ def gateway_app(buckets: JobBuckets, own_hosts: frozenset[str] | None) -> WSGIAp
     operations, secrets = _operations(buckets), _secrets(buckets)
 
     def routed(request: S3Request) -> Response:
-        unrouted = _unrouted(request)
+        unrouted = _answer_before_routing(request)
         if unrouted:
             return unrouted
         try:

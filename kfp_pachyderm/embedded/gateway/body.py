@@ -46,13 +46,13 @@ class Body:
         Raises:
             S3Error: at the end: InternalError when it is short, InvalidDigest, BadDigest.
         """
-        return self._seen(self._request.body.read(size), size)
+        return self._counted(self._request.body.read(size), size)
 
     def readline(self, size: int, /) -> bytes:
         """At most `size` bytes, up to a line's end; raises as `read` does."""
-        return self._seen(self._request.body.readline(size), size)
+        return self._counted(self._request.body.readline(size), size)
 
-    def _seen(self, piece: bytes, size: int) -> bytes:
+    def _counted(self, piece: bytes, size: int) -> bytes:
         if self._left is not None:
             self._left -= len(piece)
             if self._declared is not None:

@@ -55,7 +55,7 @@ class _Upload:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def _spooled(request: S3Request) -> _Part:
+def _received(request: S3Request) -> _Part:
     whole = FileHash()
     with tempfile.TemporaryFile(buffering=0) as content:
         for piece in pieces(request.body):
@@ -64,7 +64,7 @@ def _spooled(request: S3Request) -> _Part:
         return _Part(os.dup(content.fileno()), whole.size, whole.digest().hex())
 
 
-def _wanted(request: S3Request) -> list[int]:
+def _part_numbers(request: S3Request) -> list[int]:
     root = xml.parse(request.document(), "CompleteMultipartUpload")
     try:
         numbers = [int(part.value("PartNumber").strip() or 0) for part in root.all("Part")]
@@ -131,7 +131,7 @@ class Uploads:
         self._find_bucket(request)
         upload = self._upload(request)
         self._buckets.may_upload()
-        part = _spooled(request)
+        part = _received(request)
         with upload.lock:
             upload.parts[number] = part
         return Response(200, (("Etag", f'"{part.hash}"'),))
@@ -175,12 +175,12 @@ class Uploads:
         if request.length is None:
             raise S3Error("MissingContentLength")
         skip_form(request)
-        numbers = _wanted(request)
+        numbers = _part_numbers(request)
         bucket = self._writable(request)
         upload = self._upload(request)
         check_path(path_of(request.key))
         with upload.lock:
-            parts = self._chosen(upload, numbers)
+            parts = self._parts_to_join(upload, numbers)
             file = bucket.view.put(path_of(request.key), (piece for part in parts for piece in part.pieces()))
         fields = [
             ("Location", "PACHYDERM"),
@@ -193,7 +193,7 @@ class Uploads:
         )
 
     @staticmethod
-    def _chosen(upload: _Upload, numbers: list[int]) -> list[_Part]:
+    def _parts_to_join(upload: _Upload, numbers: list[int]) -> list[_Part]:
         if any(number not in upload.parts for number in numbers):
             raise S3Error("InvalidPart")
         parts = [upload.parts[number] for number in numbers]

@@ -107,12 +107,12 @@ def already_bytes(data: bytes) -> bytes:
 
 #: Calls that answer DEADLINE_EXCEEDED at the client's deadline (Pachyderm
 #: src/server/pps/server/api_server.go, listJob and listPipeline); all others answer UNKNOWN.
-_NAME_A_DEADLINE = ("pps_v2.API/ListJob", "pps_v2.API/ListPipeline")
+_WITH_DEADLINE_CODE = ("pps_v2.API/ListJob", "pps_v2.API/ListPipeline")
 
 
 def refuse(context: Context, name: str, error: Exception) -> NoReturn:
     """Ends a call with the status that an exception stands for."""
-    if isinstance(error, deadline.DeadlineExceeded) and name in _NAME_A_DEADLINE:
+    if isinstance(error, deadline.DeadlineExceeded) and name in _WITH_DEADLINE_CODE:
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, error.text)
     if isinstance(error, Refused):
         context.abort(grpc.StatusCode[error.code], error.text)

@@ -19,7 +19,7 @@ T = TypeVar("T")
 _SENT = "send_initial_metadata"
 _PAUSE, _LONGEST_PAUSE = 0.0001, 0.05
 #: Seconds for which the rest of a refused stream is read.
-_REST = 2.0
+_DRAIN_SECONDS = 2.0
 
 
 def whole(requests: Iterator[T], context: Any) -> Iterator[T]:
@@ -29,12 +29,12 @@ def whole(requests: Iterator[T], context: Any) -> Iterator[T]:
         Refused: CANCELLED, after the last request, if the client has not ended the stream itself.
     """
     yield from requests
-    _catch_up(context)
+    _wait_for_earlier_events(context)
     if not context.is_active():
         raise Refused("the client went away before the end of its stream", "CANCELLED")
 
 
-def _catch_up(context: Any) -> None:
+def _wait_for_earlier_events(context: Any) -> None:
     """Waits until gRPC has handled all earlier events of the call, by an event of its own behind them."""
     if context.is_active():
         context.send_initial_metadata(())
@@ -66,4 +66,4 @@ def take_rest(requests: Iterator[object], seconds: float | None) -> None:
 
     # gRPC has no timeout for the next request, so a thread reads; the end of the call ends the thread.
     threading.Thread(target=take, name="refused", daemon=True).start()
-    ended.wait(_REST if seconds is None else min(_REST, seconds / 2))
+    ended.wait(_DRAIN_SECONDS if seconds is None else min(_DRAIN_SECONDS, seconds / 2))

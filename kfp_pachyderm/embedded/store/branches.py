@@ -173,7 +173,7 @@ def create(
     """
     provenance = provenance or []
     _check(txn.db, key, provenance, trigger)
-    sources = [_filled(txn, source) for source in provenance]
+    sources = [_with_head(txn, source) for source in provenance]
     repo = get_repo(txn.db, key[0])
     branch = ensure(txn, repo, key[1])
     before = {one.id for one in upstream(txn.db, branch.id)}
@@ -221,7 +221,7 @@ def _check_trigger(db: sqlite3.Connection, key: BranchKey, trigger: dict[str, An
     raise Refused("triggers cannot form a loop")
 
 
-def _filled(txn: Txn, key: BranchKey) -> Branch:
+def _with_head(txn: Txn, key: BranchKey) -> Branch:
     repo = get_repo(txn.db, key[0])
     branch = ensure(txn, repo, key[1])
     if branch.head is None:

@@ -15,7 +15,7 @@ from kfp_pachyderm.embedded.store.lock import locked
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.errors import StoreError
 
-_OURS = re.compile(r"[0-9a-f]{64}(\.tmp)?")
+_NAME = re.compile(r"[0-9a-f]{64}(\.tmp)?")
 
 #: Rules for references between tables: a problem's text, and the query for the rows that have the problem.
 _RULES = (
@@ -58,10 +58,10 @@ _RULES = (
     ),
 )
 
-_UNSHOWN = """SELECT id FROM layers WHERE id NOT IN (SELECT own FROM commits WHERE own IS NOT NULL)
+_UNUSED_LAYERS = """SELECT id FROM layers WHERE id NOT IN (SELECT own FROM commits WHERE own IS NOT NULL)
   AND id NOT IN (SELECT value FROM commits, json_each(commits.layers))"""
 
-_SHOWING = """SELECT r.project || '/' || r.name || '@' || c.set_id
+_COMMITS_OF_LAYER = """SELECT r.project || '/' || r.name || '@' || c.set_id
   FROM commits c JOIN repos r ON r.id = c.repo
   WHERE c.own = ? OR EXISTS (SELECT 1 FROM json_each(c.layers) WHERE value = ?) ORDER BY c.id LIMIT 3"""
 
@@ -132,7 +132,7 @@ def _check_files(store: Store, report: Report) -> set[bytes]:
 
 
 def _where(db: sqlite3.Connection, layer: int, path: str) -> str:
-    shown = [row[0] for row in db.execute(_SHOWING, (layer, layer))]
+    shown = [row[0] for row in db.execute(_COMMITS_OF_LAYER, (layer, layer))]
     return f"file {path} of {', '.join(shown) or 'no commit'}"
 
 
@@ -152,7 +152,7 @@ def _damage(store: Store, chunk: bytes, size: int) -> str:
 
 def _count_orphans(store: Store, needed: set[bytes], report: Report) -> None:
     db = store.read()
-    report.orphans += db.execute(f"SELECT count(*) FROM ({_UNSHOWN})").fetchone()[0]  # noqa: S608
+    report.orphans += db.execute(f"SELECT count(*) FROM ({_UNUSED_LAYERS})").fetchone()[0]  # noqa: S608
     for hash_, size in db.execute("SELECT hash, length(data) FROM small_chunks"):
         if hash_ not in needed:
             report.orphans += 1
@@ -165,7 +165,7 @@ def _count_orphans(store: Store, needed: set[bytes], report: Report) -> None:
 def _unneeded(chunks: Chunks, needed: set[bytes]) -> Iterator[os.DirEntry[str]]:
     names = {chunk.hex() for chunk in needed}
     for folder in os.scandir(chunks.folder):
-        yield from (one for one in os.scandir(folder) if _OURS.fullmatch(one.name) and one.name not in names)
+        yield from (one for one in os.scandir(folder) if _NAME.fullmatch(one.name) and one.name not in names)
 
 
 def collect(folder: Path) -> Report:
@@ -183,7 +183,7 @@ def collect(folder: Path) -> Report:
     with _opened(folder) as store:
         report = Report()
         with store.database.write() as txn:
-            unshown = [row[0] for row in txn.db.execute(_UNSHOWN).fetchall()]
+            unshown = [row[0] for row in txn.db.execute(_UNUSED_LAYERS).fetchall()]
             for layer in unshown:
                 txn.db.execute("DELETE FROM files WHERE layer = ?", (layer,))
                 txn.db.execute("DELETE FROM layers WHERE id = ?", (layer,))

@@ -99,7 +99,7 @@ class JobRun:
         self._spec_commit = commits.by_id(store.read(), pipeline.spec_commit).set_id
         self._signals: SimpleQueue[Signal] = SimpleQueue()
         self._stopped = False
-        self._lost: type[Replaced] | None = None
+        self._pending_fault: type[Replaced] | None = None
         self._log: JobLog = logs.open(job.key)
         self._sidecar: Sidecar | None = None
         self._folder = store.folder / "scratch" / job.key.id / job.key.project / job.key.pipeline
@@ -119,11 +119,11 @@ class JobRun:
 
     def replace_at_the_end(self) -> None:
         """As `replace`, between the end of user code and that of the job; from any thread."""
-        self._lost = Replaced
+        self._pending_fault = Replaced
 
     def kill_sidecar(self, seconds: float) -> None:
         """Acts as if the sidecar's container were killed, and back after `seconds`; from any thread."""
-        self._lost = Restarted
+        self._pending_fault = Restarted
         if self._sidecar is not None:
             threading.Thread(target=self._sidecar.kill, args=(seconds,), daemon=True).start()
 
@@ -181,7 +181,7 @@ class JobRun:
             self._set_deadline()
             time.sleep(ERASE_DELAY)
             self._erase()
-            self._work()
+            self._run_datums()
         except Replaced as lost:
             self.working = None
             if isinstance(lost, Restarted):
@@ -210,9 +210,9 @@ class JobRun:
                 if commit is not None and commit.finishing is None:
                     commits.clear(txn, commit, base=False)
 
-    def _work(self) -> None:
+    def _run_datums(self) -> None:
         planned = list(datums.plan(self._store, self._job, self._details.input))
-        self._keep(planned)
+        self._store_datums(planned)
         fileset = new_id()
         recovered = 0
         for done, datum in enumerate(planned):
@@ -222,13 +222,13 @@ class JobRun:
                 self._finish(State.JOB_FAILURE, f"datum {datum.id} failed")
                 return
             recovered += state == pps.DatumState.RECOVERED
-        if self._lost is not None:
-            lost, self._lost = self._lost, None
+        if self._pending_fault is not None:
+            lost, self._pending_fault = self._pending_fault, None
             raise lost
         self._set_state(State.JOB_FINISHING)
         self._finish(State.JOB_SUCCESS)
 
-    def _keep(self, planned: list[Datum]) -> None:
+    def _store_datums(self, planned: list[Datum]) -> None:
         with self._store.database.write(durable=False) as txn:
             jobs.count(txn, self._job, total=len(planned), processed=0, failed=0, recovered=0)
             txn.db.execute("DELETE FROM datums WHERE job = ?", (self._job.seq,))
@@ -301,22 +301,22 @@ class JobRun:
         verdict: Exception | None = None
         while True:
             try:
-                kind, code = self._signals.get(timeout=None if verdict else self._left(datum_end))
+                kind, code = self._signals.get(timeout=None if verdict else self._seconds_left(datum_end))
             except Empty:
                 job_over = self._deadline is not None and time.monotonic() >= self._deadline
                 verdict = TimedOut() if job_over else Refused("datum timed out")
                 process.kill()
                 continue
             if kind == "exit":
-                return self._verdict(verdict, code)
+                return self._outcome(verdict, code)
             verdict = Ended() if kind == "end" else Replaced()
             process.kill()
 
-    def _left(self, datum_end: float | None) -> float | None:
+    def _seconds_left(self, datum_end: float | None) -> float | None:
         ends = [one for one in (datum_end, self._deadline) if one is not None]
         return max(0.0, min(ends) - time.monotonic()) if ends else None
 
-    def _verdict(self, verdict: Exception | None, code: int) -> int:
+    def _outcome(self, verdict: Exception | None, code: int) -> int:
         if isinstance(verdict, Refused):
             self._log.write(verdict.text)
             return -9

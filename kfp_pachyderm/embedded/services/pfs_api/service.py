@@ -27,7 +27,7 @@ _Info = TypeVar("_Info", pfs.RepoInfo, pfs.ProjectInfo)
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _prefixed(what: str) -> Iterator[None]:
     """Prefixes the text of a refusal with `what`."""
     try:
         yield
@@ -43,10 +43,10 @@ class Operations:
         key = messages.repo_key(request.repo)
         known = repos.find_repo(txn.db, key)
         if repos.find_project(txn.db, key.project) is not None:
-            with _explained("failed to create repo"):
+            with _prefixed("failed to create repo"):
                 guard.check_project(txn.db, key.project, "PROJECT_CREATE_REPO")
         if known is not None and request.update and known.description != request.description:
-            with _explained(f'could not update description of "{key}"'):
+            with _prefixed(f'could not update description of "{key}"'):
                 guard.check_repo(txn.db, key, "REPO_WRITE")
         repos.create_repo(txn, key, request.description, request.update)
         if known is None:

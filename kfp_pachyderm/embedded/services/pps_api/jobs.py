@@ -146,7 +146,7 @@ class JobService:
         else:
             where, values = "", ()
         rows = jobs.select(db, f"{where} ORDER BY seq {order}", values)
-        found = self._of_versions(self._on(rows, request), request.history)
+        found = self._within_history(self._on_commits(rows, request), request.history)
         projects = [one.name for one in request.projects]
         wanted = (job for job in found if not projects or job.key.project in projects)
         for job in itertools.islice(wanted, request.number or None):
@@ -154,10 +154,10 @@ class JobService:
             info.auth_token = ""
             yield info
 
-    def _on(self, rows: list[Job], request: pps.ListJobRequest) -> Iterator[Job]:
+    def _on_commits(self, rows: list[Job], request: pps.ListJobRequest) -> Iterator[Job]:
         """Yields the jobs that come from the request's input commits, and that the caller may see."""
         db = self._store.read()
-        sets = [self._sets_below(one) for one in request.input_commit]
+        sets = [self._downstream_sets(one) for one in request.input_commit]
         for job in rows:
             # Without details no permission is checked (src/server/pps/server/api_server.go, ListJob).
             repo = state.of_repo(PipelineKey(*job.key[:2]).repo())
@@ -168,7 +168,7 @@ class JobService:
             if all(job.key.id in one for one in sets):
                 yield job
 
-    def _of_versions(self, found: Iterable[Job], history: int) -> Iterator[Job]:
+    def _within_history(self, found: Iterable[Job], history: int) -> Iterator[Job]:
         newest: dict[PipelineKey, int] = {}
         for job in found:
             key = PipelineKey(*job.key[:2])
@@ -177,7 +177,7 @@ class JobService:
             if history < 0 or job.version >= newest[key] - history:
                 yield job
 
-    def _sets_below(self, handle: pfs.Commit) -> set[str]:
+    def _downstream_sets(self, handle: pfs.Commit) -> set[str]:
         """Commit sets that come from a commit; its repo has to be named in full (intersectCommitSets)."""
         db = self._store.read()
         named = handle.repo

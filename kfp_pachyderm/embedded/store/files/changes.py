@@ -30,7 +30,7 @@ class Changes:
         self._existing = existing
         self._spool = Spool(chunks, self._spill)
         self._txn: Txn | None = None
-        self._open = ""
+        self._current = ""
         #: Path → references of the parts that this stream has written; None: the stream has deleted it.
         self._parts: dict[str, list[bytes] | None] = {}
         #: Paths that keep their content from before this stream, in front of the stream's.
@@ -38,23 +38,23 @@ class Changes:
 
     def _spill(self, small: dict[bytes, bytes]) -> None:
         if self._txn:
-            _keep(self._txn, small)
+            _store_small(self._txn, small)
             return
         with self._database.write(durable=False) as txn:
-            _keep(txn, small)
+            _store_small(txn, small)
 
     def add(self, path: str, data: bytes | memoryview) -> None:
         """Appends to a file."""
-        if path != self._open:
+        if path != self._current:
             self._close_file()
             paths.validate(path)
-            self._open = path
+            self._current = path
         self._spool.write(data)
 
     def _close_file(self) -> None:
-        if self._open:
-            self._append(paths.clean(self._open), self._spool.end_file())
-            self._open = ""
+        if self._current:
+            self._append(paths.clean(self._current), self._spool.end_file())
+            self._current = ""
 
     def _append(self, path: str, refs: bytes) -> None:
         if path not in self._parts:
@@ -67,13 +67,13 @@ class Changes:
         paths.validate(path)
         name = paths.clean(path)
         if not path.endswith("/"):
-            self._forget(name)
+            self._mark_deleted(name)
             return
         top = name if name == "/" else name + "/"
         for one in {*self._existing(top), *(known for known in self._parts if known.startswith(top))}:
-            self._forget(one)
+            self._mark_deleted(one)
 
-    def _forget(self, path: str) -> None:
+    def _mark_deleted(self, path: str) -> None:
         self._parts[path] = None
         self._appended.discard(path)
 
@@ -85,7 +85,7 @@ class Changes:
             path = paths.clean(target + "/" + file.path[len(source) :])
             paths.validate(path)
             if not append:
-                self._forget(path)
+                self._mark_deleted(path)
             self._append(path, file.refs)
 
     def settle(self) -> None:
@@ -104,19 +104,19 @@ class Changes:
             raise Refused(f"commit {commit} has already finished")
         shown = commits.commit_layers(txn.db, commit)
         self._txn = txn
-        _keep(txn, self._spool.small)
+        _store_small(txn, self._spool.small)
         layers.put(txn, commits.own_layer(txn, commit), self._contents(txn, shown))
 
     def _contents(self, txn: Txn, shown: tuple[int, ...]) -> dict[str, Content | None]:
         found = {
-            path: None if parts is None else self._joined(txn, [*self._before(txn, shown, path), *parts])
+            path: None if parts is None else self._joined(txn, [*self._earlier(txn, shown, path), *parts])
             for path, parts in self._parts.items()
         }
         self._spool.settle()
-        _keep(txn, self._spool.small)
+        _store_small(txn, self._spool.small)
         return found
 
-    def _before(self, txn: Txn, shown: tuple[int, ...], path: str) -> list[bytes]:
+    def _earlier(self, txn: Txn, shown: tuple[int, ...], path: str) -> list[bytes]:
         before = layers.inspect(txn.db, shown, path) if path in self._appended else None
         return [before.refs] if before else []
 
@@ -138,5 +138,5 @@ class Changes:
         return read
 
 
-def _keep(txn: Txn, small: dict[bytes, bytes]) -> None:
+def _store_small(txn: Txn, small: dict[bytes, bytes]) -> None:
     txn.db.executemany("INSERT OR IGNORE INTO small_chunks VALUES (?, ?)", small.items())

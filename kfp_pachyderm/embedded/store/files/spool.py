@@ -14,7 +14,7 @@ SPILL = 8 * 2**20
 #: Bytes that are gathered before they are cut; more than the 1 MB up to which Pachyderm never cuts a file.
 _PIECE = 2**20
 #: Chunks that may be syncing to disk while more of the stream comes.
-_SETTLING = 4
+_SYNCING = 4
 
 
 class Spool:
@@ -30,7 +30,7 @@ class Spool:
         self._spill = spill
         self._small_size = 0
         self._small: dict[bytes, bytes] = {}
-        self._settling: list[Future[None]] = []
+        self._syncing: list[Future[None]] = []
         self._pending = bytearray()
         self._begin(b"")
 
@@ -38,7 +38,7 @@ class Spool:
         self._refs = bytearray(refs)
         self._cutter = Cutter()
         self._growing = Growing(self._chunks)
-        self._under_way: Future[None] | None = None
+        self._cutting: Future[None] | None = None
 
     @property
     def small(self) -> dict[bytes, bytes]:
@@ -53,13 +53,13 @@ class Spool:
             self._pending += view[:room]
             view = view[room:]
             if len(self._pending) == _PIECE:
-                self._pass_on()
+                self._cut_beside()
 
     def end_file(self) -> bytes:
         """Ends the current file; returns the references of its chunks."""
-        if not self._refs and not self._under_way and len(self._pending) <= SMALL:
+        if not self._refs and not self._cutting and len(self._pending) <= SMALL:
             return self._end_small()
-        self._pass_on()
+        self._cut_beside()
         self._wait()
         # A large file always has a last chunk, which is empty if nothing is left.
         self._cut()
@@ -114,15 +114,15 @@ class Spool:
         self._cut()
         return len(chunks)
 
-    def _pass_on(self) -> None:
-        """Cuts and writes what was gathered in another thread, while more of the file comes."""
+    def _cut_beside(self) -> None:
+        """Has another thread cut and write what was gathered, while more of the file comes."""
         piece, self._pending = self._pending, bytearray()
         self._wait()
-        self._under_way = self._chunks.beside(partial(self._grow, memoryview(piece)))
+        self._cutting = self._chunks.beside(partial(self._grow, memoryview(piece)))
 
     def _wait(self) -> None:
-        if self._under_way:
-            self._under_way.result()
+        if self._cutting:
+            self._cutting.result()
 
     def _grow(self, data: memoryview) -> None:
         start = 0
@@ -137,12 +137,12 @@ class Spool:
         if growing.size <= SMALL:
             self._refs += self._keep_small(growing.hash(), bytes(growing.small))
             return
-        hash_, settling = self._chunks.keep(growing)
+        hash_, syncing = self._chunks.keep(growing)
         self._refs += reference(hash_, growing.size)
-        if settling:
-            self._settling.append(settling)
-        if len(self._settling) > _SETTLING:
-            self._settling.pop(0).result()
+        if syncing:
+            self._syncing.append(syncing)
+        if len(self._syncing) > _SYNCING:
+            self._syncing.pop(0).result()
 
     def _keep_small(self, hash_: bytes, data: bytes) -> bytes:
         self._small[hash_] = data
@@ -155,6 +155,6 @@ class Spool:
 
     def settle(self) -> None:
         """Waits until every chunk file is synced to disk."""
-        for settling in self._settling:
-            settling.result()
-        self._settling.clear()
+        for syncing in self._syncing:
+            syncing.result()
+        self._syncing.clear()
