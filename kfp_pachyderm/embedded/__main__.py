@@ -1,7 +1,8 @@
-"""Runs the embedded Pachyderm until it is told to end, or looks after its folder while no server does.
+"""Runs the embedded Pachyderm until a signal ends it, or checks or cleans its folder while no server uses it.
 
-serve: for programs. dev: for a person at a terminal. fresh: one server after the other, for tests.
-check: reads everything and compares it with its hashes. gc: removes what no commit needs any more.
+serve: a server for programs. dev: a server for a person at a terminal. fresh: one server after the other in
+one process, for tests.
+check: reads every file and compares it with its hash. gc: removes what no commit needs any more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import sys
 import threading
 from pathlib import Path
 
-# The C core reads it when grpc is imported; user code is started without fork handlers of its own.
+# grpc's C core reads this variable when grpc is imported. Its fork handlers are not needed: the server forks
+# only to execute user code.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from kfp_pachyderm.embedded.announce import JsonLines, welcome
@@ -55,7 +57,7 @@ def _log_to(*handlers: logging.Handler) -> None:
 
 
 def _keep_memory_small() -> None:
-    # glibc otherwise keeps an arena per thread, and what one request freed never serves another.
+    # By default glibc has an arena for each thread, and memory that was freed in one never serves another.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
@@ -102,7 +104,10 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _serve_fresh() -> int:
-    """A line closes the server before; it names the folder of the next one, or is empty."""
+    """Closes the running server at each line of standard input; opens the next on the folder that it names.
+
+    An empty line opens none.
+    """
     _keep_memory_small()
     with contextlib.ExitStack() as current:
         for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""What the server tells a person at its terminal: where it is, how to reach it, what it keeps; its log."""
+"""The server's greeting for a person at its terminal (address, clients, contents), and its log's format."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _COUNTS = {
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (RFC 3339), level, logger, message; `error`: a traceback."""
+    """Writes a record as one line of JSON: time (RFC 3339), level, logger, message, `error` (a traceback)."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """The record as one line."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -35,7 +35,7 @@ class JsonLines(logging.Formatter):
 
 
 def welcome(server: EmbeddedServer) -> str:
-    """The text for people."""
+    """The greeting: the server's address, how clients reach it, and what its folder holds."""
     token_file = server.data_dir / startup.TOKEN_FILE
     auth = state.active(server.store.read())
     kept = auth and token_file.exists()
@@ -55,12 +55,12 @@ def welcome(server: EmbeddedServer) -> str:
     lines += [
         f'                  or in Python: kfp_pachyderm.local.init("{server.data_dir}")',
         "",
-        f"It keeps everything in {server.data_dir}: {_kept(server)}.",
+        f"It keeps everything in {server.data_dir}: {_contents(server)}.",
     ]
     return "\n".join(lines)
 
 
-def _kept(server: EmbeddedServer) -> str:
+def _contents(server: EmbeddedServer) -> str:
     db = server.store.read()
     counts = {name: db.execute(query).fetchone()[0] for name, query in _COUNTS.items()}
     return ", ".join(f"{count} {name[:-1] if count == 1 else name}" for name, count in counts.items())

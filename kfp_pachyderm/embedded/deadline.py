@@ -1,8 +1,8 @@
-"""The deadline that a client sends along with its call, and the server meets first.
+"""The deadline that a gRPC client sends along with its call; the server gives up just before the client does.
 
-pachd hands it to whatever it waits for, its database too, and answers the plain error that comes of it, a few
-milliseconds before the client would give up by itself (measured; Pachyderm
-src/internal/middleware/errors/interceptor.go makes UNKNOWN of it).
+pachd passes the deadline to everything that the call waits for, its database included. At the deadline it
+answers the plain Go error of whatever met it, a few milliseconds before the client gives up by itself
+(measured). A plain error becomes UNKNOWN (Pachyderm src/internal/middleware/errors/interceptor.go).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 
 from kfp_pachyderm.embedded.status import Refused
 
-#: Seconds before the client's own end of patience.
+#: Seconds by which the server gives up before the client.
 _EARLY = 0.005
 
 _DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
@@ -26,7 +26,7 @@ class DeadlineExceeded(Refused):
 
 
 def enter(seconds: float | None) -> None:
-    """Says how long the client of this thread's call still waits; None: as long as it takes."""
+    """Sets the deadline of this thread's call: `seconds` that its client still waits; None: no deadline."""
     _DEADLINE.set(None if seconds is None else time.monotonic() + seconds - min(_EARLY, seconds / 2))
 
 
@@ -37,10 +37,10 @@ def left() -> float | None:
 
 
 def check() -> None:
-    """Refuses what would come too late.
+    """Refuses this thread's call if its deadline has passed.
 
     Raises:
-        DeadlineExceeded: this thread's call is at its deadline.
+        DeadlineExceeded: the deadline has passed.
     """
     seconds = left()
     if seconds is not None and seconds <= 0:

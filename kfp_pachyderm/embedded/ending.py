@@ -1,4 +1,4 @@
-"""Waits until the process is told to end."""
+"""Waits until a signal, or another thread, ends the process."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Ending:
     """SIGTERM and SIGINT end the wait, and so does `set`. A context manager, for the main thread.
 
     A signal handler runs in the main thread. It may not set a `threading.Event` that the main thread waits
-    for: that thread may hold the event's lock, and both stand still. A signal that comes just before a read
-    runs no handler until the read returns. So the interpreter itself writes each signal to a pipe (Python
-    docs, `signal.set_wakeup_fd`).
+    for: the main thread may hold the event's lock, and would wait for itself. A signal that comes just before
+    a read runs no handler until the read returns. So the interpreter itself writes each signal to a pipe
+    (Python docs, `signal.set_wakeup_fd`).
     """
 
     def __init__(self) -> None:

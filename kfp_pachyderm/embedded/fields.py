@@ -1,4 +1,4 @@
-"""Which fields of a betterproto message were really set: reading or writing a message makes all others."""
+"""Tells which fields of a betterproto message were set: betterproto fills in the others when it is used."""
 
 from __future__ import annotations
 

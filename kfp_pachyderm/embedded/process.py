@@ -20,11 +20,11 @@ from kfp_pachyderm.errors import PachydermUnreachableError, StoreError
 
 
 class EmbeddedProcess:
-    """A running embedded Pachyderm; a context manager that ends it, unless it was joined.
+    """A running embedded Pachyderm; a context manager that ends it, unless another process started it.
 
     Args:
         data_dir: its data folder.
-        description: what it said when it started.
+        description: the server's `address` and `pid`, as it printed them when it started.
         process: the child, if this process started it.
     """
 
@@ -38,7 +38,7 @@ class EmbeddedProcess:
 
     @property
     def joined(self) -> bool:
-        """Whether somebody else started it (and ends it)."""
+        """Whether another process started the server, and ends it."""
         return self._process is None
 
     def __enter__(self) -> EmbeddedProcess:
@@ -50,10 +50,10 @@ class EmbeddedProcess:
         self.close()
 
     def close(self, timeout: float = 10) -> None:
-        """Ends the process that was started here; one that was joined runs on.
+        """Ends the server if this process started it; a joined server runs on.
 
         Args:
-            timeout: seconds until it is killed.
+            timeout: seconds until the server is killed.
         """
         if self._process is not None:
             _end(self._process, timeout)
@@ -62,8 +62,8 @@ class EmbeddedProcess:
 class FreshServers:
     """One embedded Pachyderm after the other, each on a folder of its own, in one process; for tests.
 
-    A server of its own process takes half a second, nearly all of it imports; here only the first one does.
-    Each has a new port, store, worker and cluster ID. A context manager that ends the process.
+    A process takes half a second to start, nearly all of it imports; here only the first server waits for it.
+    Each server has a new port, store, worker and cluster ID. A context manager that ends the process.
     """
 
     def __init__(self) -> None:
@@ -82,21 +82,21 @@ class FreshServers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process.stdin is not None
-        # It ends by itself then, and takes the user code of its last server along.
+        # The process then ends by itself, and ends the user code of its last server.
         self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
         _end(self._process, 10)
 
     def open(self, data_dir: Path, timeout: float = 30) -> EmbeddedProcess:
-        """Closes the server before and opens one.
+        """Closes the open server, if there is one, and opens the next.
 
         Args:
-            data_dir: its data folder; made when missing.
+            data_dir: the next server's data folder; made when missing.
             timeout: seconds until it must answer.
 
         Returns:
-            The server, as one that was joined: closing it does nothing.
+            The next server, as a joined one: its `close` does nothing.
 
         Raises:
             StoreError: the folder can't be used.
@@ -108,10 +108,10 @@ class FreshServers:
         return EmbeddedProcess(data_dir.absolute(), said, None)
 
     def close_current(self, timeout: float = 30) -> None:
-        """Ends the server that is open, and the user code that it runs; the process stays for the next one.
+        """Ends the open server and the user code that it runs; the process stays for the next server.
 
         Args:
-            timeout: seconds until it must have ended.
+            timeout: seconds until the server must have ended.
         """
         self._ask("", timeout)
 
@@ -150,7 +150,7 @@ def start(data_dir: Path, port: int = 0, timeout: float = 30) -> EmbeddedProcess
         started = _start(data_dir, port, deadline)
         if started is not None:
             return started
-        # Another process was quicker; it says where it listens in a moment.
+        # Another process was quicker. It writes its address in a moment.
         running = _running(data_dir)
         if time.monotonic() > deadline:
             raise PachydermUnreachableError(
@@ -204,7 +204,7 @@ def _start(data_dir: Path, port: int, deadline: float) -> EmbeddedProcess | None
             stdout=subprocess.PIPE,
             stderr=complaints,
             text=True,
-            # Ctrl-C in a terminal goes to the user's program, which then ends this one in its own order.
+            # Ctrl-C in a terminal reaches the user's program only, which ends the server when it is done.
             start_new_session=True,
         )
         line = _first_line(process, deadline)
@@ -219,7 +219,9 @@ def _start(data_dir: Path, port: int, deadline: float) -> EmbeddedProcess | None
     if "another embedded Pachyderm uses" in complaint:
         time.sleep(0.05)
         return None
-    raise StoreError(complaint or f"the embedded Pachyderm on {data_dir} ended at once, without a word")
+    raise StoreError(
+        complaint or f"the embedded Pachyderm on {data_dir} ended at once, without an error message"
+    )
 
 
 def _first_line(process: subprocess.Popen[str], deadline: float) -> str:

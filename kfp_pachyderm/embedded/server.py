@@ -31,10 +31,10 @@ from kfp_pachyderm.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
-#: Calls at once; SubscribeJob, InspectJob(wait) and the like hold one each.
+#: gRPC calls that run at once. A call that waits, such as SubscribeJob or InspectJob(wait), counts as well.
 THREADS = 256
 
-#: Fields of TransactionRequest, by the service that carries them out.
+#: Fields of TransactionRequest that pfs_v2.API carries out, and those that pps_v2.API does.
 _JOINING_PFS = (
     "create_repo",
     "delete_repo",
@@ -48,12 +48,12 @@ _JOINING_PPS = ("update_job_state", "stop_job", "create_pipeline_v2")
 
 
 class EmbeddedServer:
-    """Store, worker and gRPC services; a context manager.
+    """One server: its store, its worker and its gRPC services; a context manager.
 
     Args:
         data_dir: the data folder; made when missing.
         port: where gRPC listens; 0: any free port.
-        auth_on: turn auth on, if it is not; see `embedded.auth.startup.prepare`.
+        auth_on: turn auth on, if it is off; see `embedded.auth.startup.prepare`.
         host: the IPv4 address that everything listens on; "0.0.0.0": all that the machine has.
 
     Raises:
@@ -70,7 +70,7 @@ class EmbeddedServer:
             startup.prepare(self.store, auth_on)
             self._server, self.port = self._listen(port)
             stack.callback(self._stop_listening)
-            # Ends first, so that whoever waits for a job still hears how it ended.
+            # The worker ends before the listener: clients that wait for a job still get its last state.
             stack.callback(self.manager.close)
             self.manager.start()
             self._write_address()
@@ -85,17 +85,17 @@ class EmbeddedServer:
         self.close()
 
     def close(self) -> None:
-        """Ends user code, then the services, then lets go of the folder."""
+        """Ends user code, then the services, then releases the data folder."""
         self._stack.close()
 
     @property
     def address(self) -> str:
-        """What clients on this machine are given."""
+        """The address for clients on this machine, `grpc://<host>:<port>`."""
         return f"grpc://{'127.0.0.1' if self._host == '0.0.0.0' else self._host}:{self.port}"
 
     @property
     def description(self) -> dict[str, str | int]:
-        """What stands in server.json."""
+        """The contents of server.json."""
         return {"address": self.address, "pid": os.getpid(), "version": wire_version()}
 
     def _files(self) -> handlers.Calls:

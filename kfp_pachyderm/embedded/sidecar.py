@@ -50,7 +50,7 @@ def job_buckets(store: Store, job: Job, details: pps.PipelineInfoDetails) -> Job
             buckets[one.name] = _bucket(store, one.name, input_commit(db, job, one), job, False)
     if details.s3_out:
         buckets["out"] = _bucket(store, "out", commits.by_id(db, job.output), job, True)
-    # A job from before auth was turned on has no token: then only that of somebody signed in is good.
+    # A job from before auth was turned on has the token "". Only other principals' tokens are accepted then.
     name, token = service_name(job.key), job.token if state.active(db) else None
     if token is None:
         return JobBuckets(name, buckets)
@@ -58,14 +58,14 @@ def job_buckets(store: Store, job: Job, details: pps.PipelineInfoDetails) -> Job
 
 
 def _sign_in(store: Store, token: str) -> bool:
-    """Whether anybody has this token; what the request does then is done for that one."""
+    """Whether the token is a principal's; the request is then checked with that principal's permissions."""
     caller = guard.signed_in(store.read(), token)
     guard.enter(caller)
     return caller.problem is None
 
 
 def _check_upload(store: Store) -> None:
-    """Parts lie in a repo that belongs to the first one who uploads any; nobody else may write there."""
+    """Refuses a caller who may not write the repo of the parts. The first caller makes and owns that repo."""
     with store.database.write() as txn:
         if repos.find_repo(txn.db, _PARTS) is None:
             repos.create_repo(txn, _PARTS)
@@ -81,18 +81,18 @@ def _bucket(store: Store, name: str, commit: Commit, job: Job, writable: bool) -
 
 
 class Sidecar:
-    """One job's sidecar, from here until `close`; a context manager.
+    """One job's sidecar. It listens until `close`; a context manager.
 
     Args:
         store: the store.
         job: the job.
-        details: its pipeline's.
+        details: the details of the job's pipeline.
         services: the gRPC services that pachd and sidecar share.
         host: the IPv4 address to listen on.
 
     Attributes:
-        s3_port: of the S3 gateway.
-        grpc_port: of PFS by gRPC.
+        s3_port: the port of the S3 gateway.
+        grpc_port: the port of PFS by gRPC.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Sidecar:
             self._stack = stack.pop_all()
 
     def _serve(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        # The port is known only once the server listens, and the application needs it.
+        # The application needs the port, which is known only once the server listens.
         answer: Iterable[bytes] = self._app(environ, start_response)
         return answer
 
@@ -139,7 +139,7 @@ class Sidecar:
             self._stack.close()
 
     def kill(self, seconds: float) -> None:
-        """Stops both listeners, as if the container were killed; after some seconds they are back."""
+        """Stops both listeners, as if the container were killed; starts them again after `seconds`."""
         with self._listening:
             self._stack.close()
             if not self._closed.wait(seconds):

@@ -18,15 +18,15 @@ class Refused(Exception):
 
 
 def not_found(text: str) -> Refused:
-    """A thing that does not exist."""
+    """The refusal of a request for a thing that does not exist."""
     return Refused(text, "NOT_FOUND")
 
 
 def exists(text: str) -> Refused:
-    """A thing that exists already."""
+    """The refusal of a request to make a thing that exists already."""
     return Refused(text, "ALREADY_EXISTS")
 
 
 def invalid(text: str) -> Refused:
-    """A request that can never be right."""
+    """The refusal of a malformed request."""
     return Refused(text, "INVALID_ARGUMENT")

@@ -1,6 +1,6 @@
 """One embedded Pachyderm for all tests of the room; each test has a project of its own in it.
 
-With KFP_PACHYDERM_TEST_AUTH=1 it has auth on, and the tests are root.
+With KFP_PACHYDERM_TEST_AUTH=1 the embedded Pachyderm has auth on, and the tests call it as root.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _numbers = itertools.count()
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedProcess]:
     folder = tmp_path_factory.mktemp("embedded")
     if AUTH:
-        # What Pachyderm's client reads when it is given no token.
+        # Pachyderm's client reads this variable when it is given no token.
         os.environ["PACH_PYTHON_AUTH_TOKEN"] = ROOT
         with server(folder, "--auth", KFP_PACHYDERM_ROOT_TOKEN=ROOT):
             yield EmbeddedProcess(folder, json.loads((folder / "server.json").read_text()), None)
@@ -40,6 +40,6 @@ def bench(embedded: EmbeddedProcess) -> Bench:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[EmbeddedProcess]:
-    """A server of one's own, for tests that end it."""
+    """A server for this test alone, which may end it."""
     with start(tmp_path / "data") as process:
         yield process

@@ -1,4 +1,4 @@
-"""An embedded Pachyderm with auth on, and people who use it."""
+"""An embedded Pachyderm with auth on, and the robots, repos and pipelines that tests make on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _numbers = itertools.count()
 
 @contextmanager
 def server(folder: Path, *arguments: str, **env: str) -> Iterator[str]:
-    """A server's address."""
+    """Runs a server and yields its address."""
     command = [sys.executable, "-m", "kfp_pachyderm.embedded", "--data-dir", str(folder), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | env)
     try:
@@ -39,7 +39,7 @@ def server(folder: Path, *arguments: str, **env: str) -> Iterator[str]:
 
 
 class Office:
-    """What root can do for the others."""
+    """Root's client, and what root makes for a test: robots, role bindings, repos."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -49,7 +49,7 @@ class Office:
         return Client.from_pachd_address(self.address, auth_token=token)
 
     def robot(self, **roles: str) -> tuple[str, Client]:
-        """A new robot's token and client; roles: repo or project (`default_`) → role."""
+        """Makes a robot; returns its token and client. `roles`: repo or project → the robot's role on it."""
         name = f"robot{next(_numbers)}"
         for resource, role in roles.items():
             self.bind(name, resource, role)
@@ -65,7 +65,7 @@ class Office:
         self.root.auth.modify_role_binding(resource=one, principal=principal, roles=list(roles))
 
     def repo(self, files: dict[str, bytes] | None = None, project: str = "default") -> pfs.Repo:
-        """A new repo of root's with one finished commit."""
+        """Makes a repo, as root, with one finished commit."""
         repo = pfs.Repo(name=f"repo{next(_numbers)}", type="user", project=pfs.Project(name=project))
         self.root.pfs.create_repo(repo=repo)
         with self.root.pfs.commit(branch=pfs.Branch(repo=repo, name="master")) as commit:
@@ -74,7 +74,7 @@ class Office:
         return repo
 
     def pipeline(self, client: Client, repo: pfs.Repo, code: str, **fields: object) -> pps.Pipeline:
-        """A pipeline of one S3 input that the client makes."""
+        """Makes a pipeline with one S3 input, as `client`."""
         name = f"pipe{next(_numbers)}"
         spec = {
             "pipeline": {"project": {"name": "default"}, "name": name},
@@ -89,13 +89,13 @@ class Office:
 
 
 def answered(call: Callable[[], Any]) -> Any:
-    """The call's answer, to its last message."""
+    """Makes a call and returns its answer; of a stream all messages."""
     answer = call()
     return answer if hasattr(answer, "to_json") else list(answer)
 
 
 def refused(call: Callable[[], Any], text: str, code: str = "PERMISSION_DENIED") -> None:
-    """The call is answered with this code and text."""
+    """Asserts that a call is refused with this code and text."""
     with pytest.raises(grpc.RpcError) as caught:
         answered(call)
     assert (caught.value.code().name, text in caught.value.details()) == (code, True), caught.value.details()

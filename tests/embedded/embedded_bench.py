@@ -19,7 +19,7 @@ without_auth = pytest.mark.skipif(AUTH, reason="tests what is so with auth off o
 
 
 class Bench:
-    """A client with short ways to what the tests do all the time, inside one project."""
+    """A client with short forms of the calls that most tests make, in one project."""
 
     def __init__(self, address: str, project: str) -> None:
         self.address = address
@@ -38,7 +38,7 @@ class Bench:
         return pfs.Commit(repo=self.repo(repo), id=commit_id)
 
     def put(self, repo: str, files: dict[str, bytes], branch: str = "master") -> pfs.Commit:
-        """One finished commit."""
+        """Makes a finished commit, and the repo when missing."""
         if not self.client.pfs.repo_exists(self.repo(repo)):
             self.client.pfs.create_repo(repo=self.repo(repo))
         with self.client.pfs.commit(branch=self.branch(repo, branch)) as commit:
@@ -61,7 +61,7 @@ class Bench:
     def create(
         self, name: str, code: str, inputs: dict[str, Any] | None, update: bool = False, **spec: Any
     ) -> None:
-        """A pipeline whose user code is a Python text; `inputs` None: S3 input `images` by claim branch."""
+        """Makes a pipeline with Python user code; `inputs` None: S3 input `images`, on a claim branch."""
         branch = f"kfp_{name}"
         s3 = {"pfs": {"repo": "images", "branch": branch, "glob": "/", "s3": True, "name": "images"}}
         transform = {"cmd": ["python3", "-c", code], **spec.pop("transform", {})}
@@ -80,7 +80,7 @@ class Bench:
     def claim(
         self, name: str, head: pfs.Commit, code: str | None = None, update: bool = True, **spec: Any
     ) -> pps.Job:
-        """What a step does: claim branch and pipeline in one transaction. The one job that it makes."""
+        """Moves the claim branch and makes the pipeline in one transaction, as a step; returns the job."""
         with self.client.transaction.transaction() as transaction:
             self.client.pfs.create_branch(branch=self.branch("images", f"kfp_{name}"), head=head)
             if code is not None:
@@ -97,7 +97,7 @@ class Bench:
         return [one.message for one in self.client.pps.get_logs(job=job) if one.user]
 
     def local_call(self, method: str, request: dict[str, Any]) -> Any:
-        """One of the calls that only the embedded Pachyderm has."""
+        """Makes one of the calls that only the embedded Pachyderm has."""
         with grpc.insecure_channel(self.address.removeprefix("grpc://")) as channel:
             call = channel.unary_unary(f"/kfp_pachyderm.embedded.{method}")
             token = os.environ.get("PACH_PYTHON_AUTH_TOKEN")

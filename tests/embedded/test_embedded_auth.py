@@ -1,4 +1,4 @@
-"""Auth: tokens, roles, and what each call needs; texts are Pachyderm's (src/auth/auth.go)."""
+"""Auth: tokens, roles, and the role that each call needs; the texts are Pachyderm's (src/auth/auth.go)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def office(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_token_of_the_room(monkeypatch):
-    """With KFP_PACHYDERM_TEST_AUTH the room's own server leaves its token to every client."""
+    """Removes the token that conftest.py sets for every client with KFP_PACHYDERM_TEST_AUTH."""
     monkeypatch.delenv("PACH_PYTHON_AUTH_TOKEN", raising=False)
 
 
@@ -138,7 +138,7 @@ def test_authorize_and_get_permissions(office):
 
 
 def _calls(repo):
-    """Call's name → the least role, the missing permissions, the call."""
+    """Name of a call → the least role for it, the permissions that a lesser one lacks, the call."""
     branch = pfs.Branch(repo=repo, name="master")
     head = pfs.Commit(repo=repo, branch=branch)
     file = pfs.File(commit=head, path="/a")
@@ -278,7 +278,7 @@ class _Job:
         return self.office.root.pps.inspect_job(job=self.job, wait=True)
 
     def sidecar(self):
-        """S3 and gRPC addresses."""
+        """The addresses of the sidecar, by S3 and by gRPC, and of the holder."""
         channel = self.office.root._channel
         ask = channel.unary_unary("/kfp_pachyderm.embedded.Locator/Locate")
         key = {"project": "default", "pipeline": self.pipeline.name, "job": self.job.id}
@@ -347,7 +347,7 @@ def test_open_output_commit_takes_files_of_everybody_signed_in(office, tmp_path)
     refused(lambda: robot.pps.inspect_job(job=job.job, details=True), "needs permissions [PIPELINE_LIST_JOB]")
     assert robot.pps.inspect_job(job=job.job).auth_token == job.token
     refused(lambda: robot.pps.list_job(pipeline=job.pipeline), "needs permissions [PIPELINE_LIST_JOB]")
-    # Without details Pachyderm looks at nobody's rights here (src/server/pps/server/api_server.go, ListJob).
+    # Without details ListJob checks no permission (src/server/pps/server/api_server.go, ListJob).
     assert job.job.id in [one.job.id for one in robot.pps.list_job()]
     assert job.job.id not in [one.job.id for one in robot.pps.list_job(details=True)]
     office.bind(robot.robot_name, f"default/{job.pipeline.name}", "repoWriter")

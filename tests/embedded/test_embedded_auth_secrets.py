@@ -1,4 +1,4 @@
-"""With auth on, user code is shown neither the job's token nor the step's."""
+"""With auth on, user code can see neither the job's token nor the step's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pachyderm_sdk.api import pfs, pps
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
 from tests.waiting import PATIENCE
 
-#: Writes down its environment, every process's arguments, and what S3 says to right and wrong requests.
+#: User code that writes to `out` its environment, all processes' arguments, and S3's answers and refusals.
 LOOK = """
 import glob, json, os, urllib.error, urllib.request
 import boto3

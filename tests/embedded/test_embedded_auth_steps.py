@@ -1,4 +1,4 @@
-"""A whole KFP step with auth on, as docs/connection.md has it: with exactly its roles, and without each."""
+"""A whole KFP step with auth on: with exactly the roles of docs/connection.md, and without each of them."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def _table(heading):
     return [tuple(cell.strip().replace("`", "") for cell in row.strip("|").split("|")) for row in rows]
 
 
-#: What a step needs a role on, the role, a lesser one, and what is then missing.
+#: Resource on which a step needs a role, the role, a lesser role, the permissions that this one lacks.
 ROLE_ROWS = _table("The roles that a step needs")
 NEEDED = {on: role for on, role, *_ in ROLE_ROWS}
-#: Call, what it is about, permission, least role.
+#: Call, its resource, the permission that it needs, the least role.
 CALL_ROWS = _table("Which call needs which role")
 CALLS = {call for call, *_ in CALL_ROWS}
-#: Each has all that the ones before it have.
+#: Each role has all permissions of those before it.
 LADDER = ["repoReader", "repoWriter", "repoOwner"]
 
 COPY = """
@@ -52,7 +52,7 @@ assert "KFP_PACHYDERM_TOKEN" not in os.environ
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory):
-    # On all addresses, as in a cluster.
+    # The server listens on all addresses, as in a cluster.
     arguments = (tmp_path_factory.mktemp("auth"), "--auth", "--host", "0.0.0.0")
     with server(*arguments, KFP_PACHYDERM_ROOT_TOKEN=ROOT) as address:
         yield Office(address)
@@ -68,7 +68,7 @@ def front(office):
 
 
 class _Step:
-    """A step of its own pipeline, project and input repo; the robot that runs it gets its roles here."""
+    """A step with a pipeline, project and input repo of its own, and the robot that runs it."""
 
     def __init__(self, office, folder, gateway="adapter"):
         self.office, self.folder = office, folder
@@ -95,7 +95,7 @@ class _Step:
         self.office.bind(self.robot.robot_name, f"{self.project}/step", *roles)
 
     def run(self, token=None, front=None, authority=None, address=None, as_text=False, code=COPY):
-        """Runs the launcher; straight at the server, or by TLS, trusting the right authority or another."""
+        """Runs the launcher against the server, or by TLS (`front`), trusting a certificate authority."""
         address = address or (front.address if front else self.office.address)
         trusted = self.folder / "ca.pem"
         text = pem(authority or front.authority) if front else b""
@@ -128,7 +128,7 @@ class _Step:
         return list(self.office.root.pps.list_job(pipeline=self.pipeline, history=-1))
 
     def everything(self):
-        """What a refused step must leave as it is."""
+        """All that a refused step must not change."""
         root = self.office.root
         return (
             [one.pipeline for one in root.pps.list_pipeline()],
@@ -151,7 +151,7 @@ def test_step_passes_with_exactly_its_roles(office, front, tmp_path, gateway):
     assert step.run(front=front).returncode == 0
     (job,) = step.jobs()
     assert (job.state, step.output(job.job.id)) == (pps.JobState.JOB_SUCCESS, b"A!")
-    # The pipeline's maker owns its output; whoever comes later has to be able to see and stop its jobs.
+    # The robot that made the pipeline owns its output. Any other has to be able to see and stop its jobs.
     resource = auth.Resource(type=auth.ResourceType.REPO, name=f"{step.project}/step")
     assert "repoOwner" in step.robot.auth.get_permissions(resource=resource).roles
     step.bind(NEEDED["input repo"], None)
@@ -187,7 +187,7 @@ def test_many_commits_are_gathered_with_exactly_the_steps_roles(office, front, t
 
 
 def test_step_has_the_certificate_authority_as_text(office, front, tmp_path):
-    """Where its task may have no volumes (`task_config_passthroughs`)."""
+    """The way for tasks that may have no volumes (`task_config_passthroughs`)."""
     step = _Step(office, tmp_path)
     step.bind(NEEDED["input repo"], NEEDED["project"])
     assert step.run(front=front, as_text=True).returncode == 0
@@ -201,7 +201,7 @@ def test_step_has_the_certificate_authority_as_text(office, front, tmp_path):
 def test_holder_and_sidecar_are_reached_by_the_address_that_the_server_was(office, tmp_path, gateway):
     step = _Step(office, tmp_path, gateway)
     step.bind(NEEDED["input repo"], NEEDED["project"])
-    # The server calls itself 127.0.0.1; the step is, as far as it knows, on another machine.
+    # The server's own address is 127.0.0.1. The step uses another one, as from another machine.
     done = step.run(address=office.address.replace("127.0.0.1", "127.0.0.2"))
     assert done.returncode == 0
     (job,) = step.jobs()
@@ -253,14 +253,14 @@ def test_a_step_with_concurrency_needs_its_roles_on_each_of_its_pipelines(office
 
 
 def test_table_of_calls_is_complete():
-    """`.pfs.create_branch(` in parts of steps and triggers is CreateBranch in the table; the reverse."""
+    """Each call in the code of steps and triggers (`.pfs.create_branch(`) is in the table, and no other."""
     made = set()
     reusable = set(PACKAGE.glob("launcher/reusable/*.py"))
     parts = {file for room in ("pachd", "launcher", "trigger") for file in PACKAGE.glob(f"{room}/**/*.py")}
     for file in parts - reusable:
         made |= set(re.findall(r"\.(?:pfs|pps|transactions|metadata|admin)\.(\w+)\(", file.read_text()))
-    made.remove("get")  # of a dict of metadata
-    made.add("walk_commit_provenance")  # called by its name (pachd/commits/commit_facts.py)
+    made.remove("get")  # a dict's method
+    made.add("walk_commit_provenance")  # called by its wire name (pachd/commits/commit_facts.py)
     assert {name.title().replace("_", "") for name in made} == set(CALLS)
 
 

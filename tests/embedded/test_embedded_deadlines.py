@@ -1,4 +1,4 @@
-"""Calls whose client gives up before the answer: the server says so first, in pachd's words."""
+"""Calls with a deadline before their answer: the server answers first, with pachd's code and text."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from kfp_pachyderm.embedded.store import repos
 from kfp_pachyderm.embedded.store.store import Store
 
 TOLD = ("UNKNOWN", "context deadline exceeded")
-#: A busy machine lets the client be the first now and then.
+#: Each call is made several times: on a busy machine the client's own deadline comes first now and then.
 TIMES, SECONDS = 8, 0.25
 
 
 class Waiting:
-    """A job whose user code waits, and calls that wait for it."""
+    """A job whose user code never ends, and calls that wait for that job."""
 
     def __init__(self, bench: Bench, channel: grpc.Channel) -> None:
         self.bench, self._channel = bench, channel

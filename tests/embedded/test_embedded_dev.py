@@ -1,4 +1,4 @@
-"""`kfp-pachyderm dev`: what a person at a terminal sees, and how it ends."""
+"""`kfp-pachyderm dev`: what it prints for a person at a terminal, and how it ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMAND = Path(sysconfig.get_path("scripts")) / "kfp-pachyderm"
 
 
 class Dev:
-    """A running `kfp-pachyderm dev`; `welcome` is what it said first."""
+    """A running `kfp-pachyderm dev`; `welcome` is the text that it prints first."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.process = subprocess.Popen(
@@ -51,7 +51,7 @@ def test_it_says_where_it_is_what_it_keeps_and_ends_cleanly(tmp_path, number):
     assert f'Client.from_pachd_address("{dev.address}")' in dev.welcome
     assert f"export KFP_PACHYDERM_ADDRESS={dev.address}" in dev.welcome
     assert "1 project, 0 repos, 0 commits, 0 pipelines, 0 jobs." in dev.welcome
-    with pytest.raises(ConnectionRefusedError):  # Other addresses, only if it is told.
+    with pytest.raises(ConnectionRefusedError):  # Without --host no other address.
         socket.create_connection(("127.0.0.2", int(dev.address.rpartition(":")[2])), timeout=PATIENCE)
     bench = Bench(dev.address, "p")
     job = bench.claim("edges", bench.put("images", {"/a": b"1"}), "raise SystemExit(3)", update=False)

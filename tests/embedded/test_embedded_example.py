@@ -11,7 +11,7 @@ from pachyderm_sdk.api import pps
 from kfp_pachyderm.authoring.spec import PipelineSpec
 from tests.documented import DOCUMENTED
 
-#: The same, written as YAML.
+#: `DOCUMENTED` as YAML.
 YAML = """\
 pipeline:
   name: test
@@ -56,7 +56,7 @@ def test_the_documented_example_runs(bench, tmp_path, text):
     assert bench.log(job) == ["buckets ['images', 'out']"]
     assert bench.paths(info.output_commit) == ["/edges/a.png", "/edges/dir/b.png"]
     assert bench.read(info.output_commit, "/edges/dir/b.png") == b"fed"
-    # As any pipeline: the next commit of the input's branch makes the next job.
+    # As with any pipeline, the next commit on the input's branch makes the next job.
     bench.put("images", {"/c.png": b"ghi"})
     newer = next(bench.client.pps.list_job(pipeline=bench.pipeline("test"))).job
     assert newer.id != job.id

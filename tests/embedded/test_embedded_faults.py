@@ -1,4 +1,4 @@
-"""What can go wrong under the server: a clear error each, nothing damaged, and work goes on afterwards."""
+"""Faults below the server (disk, files, port): each has a clear error, and work goes on afterwards."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _mount(*arguments: str) -> None:
 
 @pytest.fixture
 def disk(tmp_path):
-    """A disk of 24 MiB."""
+    """The folder of a file system of 24 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     _mount("-t", "tmpfs", "-o", "size=24m", "none", str(folder))
@@ -167,7 +167,7 @@ def test_a_damaged_chunk_is_named_with_file_and_commit_and_others_stay_readable(
     for how in ("shorter", "changed"):
         assert f"file /{how} of p/images@{damaged[how][0].id}" in said.stdout
         assert f"chunk {damaged[how][1].name} is damaged" in said.stdout
-    # Written again, content that was lost is whole again.
+    # The lost content was written again, so the file that had lost it is whole again.
     assert "file /gone" not in said.stdout
 
 

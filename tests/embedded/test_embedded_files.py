@@ -67,7 +67,7 @@ def test_globs(bench, pattern, expected):
 def test_a_stream_that_is_broken_off_changes_nothing(bench):
     bench.client.pfs.create_repo(repo=bench.repo("broken"))
     commit = bench.client.pfs.start_commit(branch=bench.branch("broken"))
-    # the SDK's own way waits for the end
+    # The SDK's own call waits for the end of the stream.
     modify = bench.client._channel.stream_unary("/pfs_v2.API/ModifyFile", request_serializer=bytes)
     for number in range(40):
         sent = threading.Event()
@@ -187,7 +187,7 @@ def test_a_tar_holds_a_folder_whole(bench):
 
 
 class _Pattern(io.RawIOBase):
-    """Random bytes of a given size that nobody holds in memory."""
+    """A file of random bytes that is never in memory as a whole; `hash` is that of the bytes read."""
 
     def __init__(self, size: int) -> None:
         self._left, self.hash = size, hashlib.sha256()
@@ -221,7 +221,7 @@ def test_a_hundred_megabytes_pass_with_flat_memory_and_are_stored_once(bench, em
 
 
 def test_large_files_have_the_hash_that_pachyderm_gives_them(bench):
-    """By numpy; the known answer is in tests/filehash."""
+    """The hash that pachd gives this content (tests/protocol/pachd_hashes.json)."""
     size, expected = 25_000_000, "1822115e11bff39d65f7fd75e87d147b423f7dc7849f7ed8fb8517939b31b6fd"
     content = (bytes(range(251)) * (size // 251 + 1))[:size]
     head = bench.put("images", {"/whole": content, "/parts": content[:3_000_000]})

@@ -1,4 +1,4 @@
-"""File sets: changes that wait for their commit; what a real pachd 2.12 answered stands beside each."""
+"""File sets: changes that are added to a commit later. The expected answers are a real pachd's (2.12)."""
 
 from __future__ import annotations
 

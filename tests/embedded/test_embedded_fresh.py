@@ -1,4 +1,4 @@
-"""One server after the other in one process: what the fixture of kfp_pachyderm.testing stands on."""
+"""One server after the other in one process, which the fixture of kfp_pachyderm.testing uses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_each_is_fresh_and_the_one_before_is_gone(tmp_path):
         assert not _is_open(second.address)
         pid = second.pid
     assert not psutil.pid_exists(pid)
-    # What it kept is a data folder like any other.
+    # Another server can use the first one's data folder.
     with start(tmp_path / "first") as again:
         assert Bench(again.address, "p").ended(job).reason == "the embedded Pachyderm was stopped"
 

@@ -1,4 +1,4 @@
-"""What a real Pachyderm was seen to do with jobs, a test for each line that no other test holds."""
+"""What was measured of jobs on a real Pachyderm: a test for each fact that no other test shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs: states, order, what ends them, and what is left behind."""
+"""Jobs: their states, their order, what ends them, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.waiting import PATIENCE, wait_for
 
 State = pps.JobState
 
-#: User code that says it runs, then waits until a file appears in the output of a folder that the test knows.
+#: User code that prints "started", waits until the file `path` exists, and exits with `code`.
 _WAIT = """
 import os, sys, time
 print("started", flush=True)
@@ -27,7 +27,7 @@ sys.exit({code})
 
 @pytest.fixture
 def gate(tmp_path):
-    """User code that waits for `gate.open()`."""
+    """A gate; `gate.code()` is user code that runs until `gate.open()`."""
 
     class Gate:
         path = tmp_path / "gate"
@@ -44,7 +44,7 @@ def gate(tmp_path):
 
 
 def _started(bench, job):
-    """Waits until user code runs; the job's info."""
+    """Waits until user code runs; returns the job's info."""
 
     def running():
         info = bench.client.pps.inspect_job(job=job, details=True)
@@ -269,7 +269,7 @@ def test_stopping_a_job_kills_user_code_and_says_why(bench, gate):
     info = bench.ended(job)
     assert (info.state, info.reason) == (State.JOB_KILLED, "enough")
     assert bench.client.pfs.inspect_commit(commit=info.output_commit).error == "enough"
-    # its process ends a moment after the job
+    # The process ends a moment after the job.
     wait_for(lambda: not _is_found(bench, job), "the end of its process")
 
 
@@ -453,7 +453,7 @@ def test_specs_that_pachyderm_refuses(bench, spec, text):
         "pipeline": {"name": name, "project": {"name": bench.project.name}},
     }
     if spec.get("transform", 0) is None:
-        # The built-in defaults always bring a transform; only the first version of the call can miss it.
+        # CreatePipelineV2 adds the built-in default transform, so only CreatePipeline can lack one.
         with pytest.raises(grpc.RpcError, match=text):
             bench.client.pps.create_pipeline(pipeline=bench.pipeline(name))
         return

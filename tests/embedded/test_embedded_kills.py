@@ -1,6 +1,6 @@
-"""kill -9 at random points under load: what was acknowledged is there, and nothing is there by half.
+"""kill -9 at random moments under load: acknowledged data is whole, and no commit has half of its content.
 
-20 kills; KFP_PACHYDERM_KILLS=200 for more, KFP_PACHYDERM_SEED to meet the same moments again.
+20 kills; KFP_PACHYDERM_KILLS sets another number, KFP_PACHYDERM_SEED repeats the moments of an earlier run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _END = (ConnectionError, grpc.RpcError, StoreError, PachydermUnreachableError)
 
 @dataclass
 class Load:
-    """What the clients were told is kept: commit ID → hash of the content that both its files have."""
+    """What the server has acknowledged: commit ID, or job ID, → hash of the content of its files."""
 
     commits: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Load:
         return len(self.commits) + len(self.jobs)
 
     def content(self, number: random.Random) -> bytes:
-        # a chunk of its own, inside SQLite, or several chunks
+        # The sizes of one chunk file, of a chunk in SQLite, and of several chunks.
         return number.randbytes(number.choice((70_000, 900, 5_000_000 if number.random() < 0.05 else 20)))
 
 
@@ -54,7 +54,7 @@ def _hash(data: bytes) -> str:
 
 
 def _write_commits(address: str, load: Load, number: random.Random) -> None:
-    """Commits that are started, filled by two calls, and finished."""
+    """Makes commits until the server is killed: start, two files, finish."""
     bench = Bench(address, "p")
     while True:
         data = load.content(number)
@@ -62,7 +62,7 @@ def _write_commits(address: str, load: Load, number: random.Random) -> None:
 
 
 def _write_branches(address: str, load: Load, number: random.Random) -> None:
-    """Commits that one ModifyFile makes; each makes a job downstream."""
+    """Makes commits by one ModifyFile each until the server is killed; each makes a job downstream."""
     bench = Bench(address, "p")
     while True:
         data = load.content(number)
@@ -100,13 +100,13 @@ def _close_what_is_open(bench: Bench) -> None:
 
 
 def _one_life(folder: Path, load: Load) -> None:
-    """Starts the server, loads it, kills it at a random moment."""
+    """Starts the server, has clients write to it, and kills it at a random moment."""
     number = load.numbers
     process = start(folder)
     early = number.random() < 0.15
     try:
         if early:
-            # in the middle of taking up what the one before left
+            # The kill comes while the server still takes up the jobs that the last one left.
             time.sleep(number.random() * 0.05)
             return
         _close_what_is_open(Bench(process.address, "p"))
@@ -135,7 +135,7 @@ def _check_commits(bench: Bench, load: Load) -> None:
             continue
         commit = bench.commit("load", commit_id)
         if not bench.paths(commit):
-            # the branch's first commit, and none of ours
+            # An empty commit, which the clients never make.
             assert commit_id not in load.commits
             continue
         first, second = bench.read(commit, "/f"), bench.read(commit, "/g")
@@ -158,7 +158,7 @@ def _check_jobs(bench: Bench, load: Load) -> dict[str, int]:
 
 
 def _referenced(folder: Path) -> set[str]:
-    """Names of the chunk files that the lists of files need, read past the store's own code."""
+    """Names of the chunk files that the files need, read without the store's code."""
     with sqlite3.connect(folder / "pachyderm.db") as db:
         rows = db.execute("SELECT chunks FROM files WHERE chunks IS NOT NULL").fetchall()
     db.close()

@@ -115,7 +115,7 @@ def test_downstream_branches_follow_in_the_same_commit_set(bench):
     found = list(bench.client.pfs.inspect_commit_set(commit_set=pfs.CommitSet(id=commit.id)))
     assert [one.commit.repo.name for one in found] == ["images", "derived"]
     assert found[1].direct_provenance[0].id == commit.id
-    # of a set that comes from others Pachyderm gives those, too
+    # InspectCommitSet also returns the commits that the set comes from.
     bench.client.pfs.create_repo(repo=bench.repo("later"))
     bench.client.pfs.create_branch(branch=bench.branch("later"), provenance=[bench.branch("derived")])
     later = bench.client.pfs.inspect_branch(branch=bench.branch("later")).head
@@ -128,7 +128,7 @@ def test_downstream_branches_follow_in_the_same_commit_set(bench):
         bench.client.pfs.delete_repo(repo=bench.repo("images"))
     picker = bench.commit("derived", commit.id).as_picker()
     walked = bench.client.pfs.walk_commit_provenance(start=[picker])
-    # the start is not among them (measured: a real pachd)
+    # The start is not among them (measured on a real pachd).
     assert [one.commit.repo.name for one in walked] == ["images"]
 
 

@@ -1,4 +1,4 @@
-"""The server as a process: start, join, refuse, end, and take up after kill -9."""
+"""The server as a process: start, join, refuse, end, and go on after kill -9."""
 
 from __future__ import annotations
 

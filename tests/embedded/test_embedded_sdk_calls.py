@@ -1,4 +1,4 @@
-"""Calls of Pachyderm's client that the other tests do not make, and what is answered where there is none."""
+"""Calls of Pachyderm's client that the other tests do not make, and the answer to calls that are absent."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_commit_with_subvenance_is_dropped_only_with_it_and_its_job_ends(bench):
 
 @without_auth
 def test_jobs_on_commits_are_found_by_the_commits_full_names(bench):
-    """src/server/pps/server/api_server.go, intersectCommitSets: compared as texts, whatever is below it."""
+    """src/server/pps/server/api_server.go, intersectCommitSets, compares the full names as texts."""
     first = bench.put("images", {"/a": b"1"})
     bench.create("copy", "pass", _files())
     second = bench.put("images", {"/b": b"1"})
@@ -187,7 +187,7 @@ def test_project_defaults_are_merged_and_pipelines_made_anew(bench):
     assert client.pps.inspect_pipeline(pipeline=bench.pipeline("copy"), details=True).version == 1
     assert [one.name for one in set_(regenerate=True).affected_pipelines] == ["copy"]
     info = client.pps.inspect_pipeline(pipeline=bench.pipeline("copy"), details=True)
-    # The user's own spec says datumTries 1, and weighs more.
+    # The user's spec sets datumTries to 1, and overrides the defaults.
     assert (info.version, info.details.description, info.details.datum_tries) == (2, "by default", 1)
     with pytest.raises(grpc.RpcError, match=r'invalid project defaults JSON: .*unknown field "nonsense"'):
         client.pps.set_project_defaults(project=project, project_defaults_json='{"nonsense": 1}')
@@ -277,7 +277,7 @@ def test_job_info_has_stats_for_pachctl(bench):
 
 @pytest.mark.parametrize("key", ["kfp", "a\0b"])
 def test_metadata_has_no_nul(bench, key):
-    """Postgres' JSONB takes none; a real pachd was asked."""
+    """Postgres' JSONB can't hold NUL; the code was measured on a real pachd."""
     commit = bench.put("images", {"/a": b"1"})
     change = metadata.EditEditKey(key=key, value="a" if "\0" in key else "a\0b")
     with pytest.raises(grpc.RpcError) as error:
@@ -293,7 +293,7 @@ def test_metadata_of_a_commit_is_read_back(bench):
 
 
 def test_all_edits_of_metadata_or_none(bench):
-    """As a real pachd answered (2.12): two triggers agree by it."""
+    """Measured on a real pachd (2.12). Two `kfp-pachyderm trigger` claim a commit by it."""
     commit = bench.put("images", {"/a": b"1"})
 
     def add(key):

@@ -1,4 +1,4 @@
-"""The list of the client's own tests (sdk_suite.json) adds up, and what it says is absent is absent."""
+"""The counts of pachyderm_sdk's own tests (sdk_suite.json) add up, and calls listed as absent are absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store against a model: whatever commits do, files are what a dictionary says."""
+"""The store against a model: after any sequence of commits, its files are those of a dictionary."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DATA = st.one_of(
         lambda size: bytes(size) if size == 300_000 else random.Random(size).randbytes(size)
     ),
 )
-#: Pachyderm's chunks and the pieces they come in, ten times smaller.
+#: The sizes at which Pachyderm cuts files into chunks, ten times smaller.
 _SIZES = {"SMALL": 100_000, "LARGEST": 300_000, "_MASK": 2**16 - 1}
 
 
@@ -42,7 +42,7 @@ def hash_of(data: bytes) -> bytes:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Commits on one branch; the model is one dictionary per finished commit."""
+    """Commits on one branch; the model has a dictionary of files for each finished commit."""
 
     @initialize()
     def open_store(self):

@@ -1,6 +1,6 @@
-"""Streams that are refused or cancelled: each ends with the right status, and leaves nothing behind.
+"""Streams that are refused or cancelled: each ends with the right status, and leaves no thread behind.
 
-KFP_PACHYDERM_TEST_ALL=1 asks a thousand times each.
+With KFP_PACHYDERM_TEST_ALL=1 each call is made a thousand times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TIMES = 1000 if os.environ.get("KFP_PACHYDERM_TEST_ALL") else 20
 
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A server that refuses whoever brings no token."""
+    """A server with auth on, which refuses calls without a token."""
     with EmbeddedServer(tmp_path_factory.mktemp("refusing"), auth_on=True) as server:
         yield server
 
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 
 NO_TOKEN = ("UNAUTHENTICATED", "no authentication token (try logging in)")
-#: Of the streams that look themselves who may use them.
+#: The statuses of streams that check the token themselves.
 REASONS = {"pfs_v2.API/GetFileTAR": ("UNKNOWN", "repo cannot be nil")}
 
 
@@ -46,7 +46,7 @@ def _channel(server: EmbeddedServer) -> grpc.Channel:
 
 
 def _status(channel: grpc.Channel, method: str, requests: Iterator[bytes]) -> tuple[str, str]:
-    """How the call ended."""
+    """Makes a call to its end; returns its status code and text."""
     call = channel.stream_stream(f"/{method}")(requests, timeout=60)
     try:
         for _ in call:
@@ -78,7 +78,7 @@ def test_every_refused_stream_ends_with_its_reason(refusing: EmbeddedServer) -> 
 
 
 class Slow:
-    """Requests that come one by one, as a client's that reads them from somewhere."""
+    """Requests that come slowly, as from a client that reads its data from elsewhere."""
 
     def __init__(self, first: bytes, count: int) -> None:
         self._first, self.left = first, count
@@ -109,7 +109,7 @@ START = pps.StartCreateDatumRequest(input=pps.Input(pfs=pps.PfsInput(repo="nowhe
 def test_whoever_still_sends_hears_why_it_is_refused(
     server: EmbeddedServer, method: str, first: bytes, code: str
 ) -> None:
-    """pachctl says only EOF when the call has ended before it has sent all."""
+    """pachctl shows only EOF when the call ends before pachctl has sent everything."""
     with _channel(server) as channel:
         for _ in range(TIMES // 5):
             requests = Slow(first, 30)
@@ -134,7 +134,7 @@ def test_a_client_without_an_end_is_refused_all_the_same(server: EmbeddedServer)
 
 
 class Unfinished:
-    """Requests of which the second never comes: the call ends when the client lets it go."""
+    """One request, then none until `gone` is set: only the client ends the call."""
 
     def __init__(self) -> None:
         self.sent, self.gone = threading.Event(), threading.Event()
@@ -146,7 +146,7 @@ class Unfinished:
 
 
 def _cancelled(channel: grpc.Channel, method: str, kind: str, at_once: bool) -> str:
-    """The status of a call that the client cancels: at once, or when the server has a request of it."""
+    """The status of a call that the client cancels: at once, or after its first request."""
     requests = Unfinished()
     if kind == "stream":
         call = channel.unary_stream(f"/{method}")(b"", timeout=60)
@@ -161,7 +161,7 @@ def _cancelled(channel: grpc.Channel, method: str, kind: str, at_once: bool) -> 
 def test_every_cancelled_stream_says_so(server: EmbeddedServer) -> None:
     with _channel(server) as channel, ThreadPoolExecutor(8) as pool:
         for method, kind in _streams(server).items():
-            # what does not wait for the client may have ended before
+            # A call that does not wait for the client may end before it is cancelled.
             ended = {_status(channel, method, iter([b""]))[0]} if kind != "upload" else set()
             asked = [
                 pool.submit(_cancelled, channel, method, kind, number % 2 == 0) for number in range(TIMES)
@@ -173,7 +173,7 @@ def test_every_cancelled_stream_says_so(server: EmbeddedServer) -> None:
 
 @pytest.fixture(scope="module")
 def waited_for(server: EmbeddedServer) -> dict[str, bytes]:
-    """A stream that waits for ever → its request."""
+    """Method of a stream that never ends → its request."""
     repo = pfs.Repo(name="waited", type="user", project=pfs.Project(name="default"))
     with connect(parse(server.address)) as pachd:
         pachd.pfs.create_repo(repo=repo)
@@ -202,5 +202,5 @@ def test_cancelled_streams_give_their_threads_back(
             one.cancel()
             seen[one.code().name] += 1
         assert seen == {"CANCELLED": times}
-        # with a thread lost to each of them nobody would answer any more
+        # If each call had kept its thread, no thread would be left to answer.
         assert _status(channel, "pfs_v2.API/ListRepo", iter([b""])) == ("OK", "")

@@ -1,4 +1,4 @@
-"""Branch triggers: what moves a branch that watches another one, and what it makes downstream."""
+"""Branch triggers: when a branch with a trigger moves, and which commits that makes downstream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.waiting import wait_for
 
 @pytest.fixture
 def watched(bench):
-    """A repo whose master gets commits, and branches that watch it."""
+    """A repo whose `master` gets commits, and branches with triggers on `master`."""
     bench.client.pfs.create_repo(repo=bench.repo("texts"))
 
     class Watched:

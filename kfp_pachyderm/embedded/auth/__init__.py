@@ -1,1 +1,1 @@
-"""Who may do what: tokens, roles, bindings. Off until somebody activates it."""
+"""Pachyderm's auth: tokens, roles, role bindings. It is off until somebody activates it."""

@@ -1,4 +1,4 @@
-"""The door of every gRPC call (Pachyderm src/internal/middleware/auth/interceptor.go)."""
+"""Checks the caller of each gRPC call (Pachyderm src/internal/middleware/auth/interceptor.go)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from kfp_pachyderm.embedded.auth import guard, state
 from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.store.store import Store
 
-#: Calls that say for themselves who may make them.
+#: Calls that need no token, or check it themselves.
 _OPEN = frozenset(
     (
         "admin_v2.API/InspectCluster", "auth_v2.API/Activate", "auth_v2.API/Authenticate",
@@ -48,12 +48,12 @@ _ON_CLUSTER = {
     "transaction_v2.API/DeleteAll": "CLUSTER_DELETE_ALL",
 }
 
-#: Calls that make no sense with auth off.
+#: Calls outside of auth_v2.API that are refused with auth off.
 _NEED_AUTH = ("pfs_v2.API/ActivateAuth", "pps_v2.API/ActivateAuth")
 
 
 class Gate:
-    """Lets a call in or refuses it, and says whom it is for.
+    """Lets a call in or refuses it, and sets its caller (`guard.enter`) for the checks inside of the call.
 
     Args:
         store: the store.
@@ -63,10 +63,10 @@ class Gate:
         self._store = store
 
     def __call__(self, method: str, context: Context) -> None:
-        """Called in the thread of the call, before anything else of it.
+        """Checks one call, in its thread, before it does anything.
 
         Raises:
-            Refused: auth is off and the call is about auth, or on and the caller may not make it.
+            Refused: auth is off and the call is about auth; or auth is on and the caller may not make it.
         """
         db = self._store.read()
         guard.enter(None)
@@ -84,7 +84,7 @@ class Gate:
 
 
 def token(context: Context) -> str | None:
-    """The token that a call brings."""
+    """The token in a call's metadata."""
     found = (value for key, value in context.invocation_metadata() if key == "authn-token")
     value = next(found, None)
     return value.decode() if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""Whom the running call is for, and whether that one may do what it does."""
+"""The caller of the running gRPC call or S3 request, and the checks of the caller's permissions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever a call is for, with auth on.
+    """The caller of a call, with auth on.
 
     Args:
-        name: the principal ("robot:kfp"); "" if there is none.
-        problem: why there is none; raised by the first check.
+        name: the principal ("robot:kfp"); "" if the token is nobody's.
+        problem: why there is no principal; the first check raises it.
         expires: when the token expires, in microseconds since 1970.
     """
 
@@ -32,29 +32,29 @@ class Caller:
         """The principal's name.
 
         Raises:
-            Refused: there is none.
+            Refused: the call has no principal.
         """
         if self.problem is not None:
             raise self.problem
         return self.name
 
 
-#: None: auth is off, or Pachyderm itself is at work (its threads never pass the gate).
+#: None: auth is off, or the thread is one of the server's own, which never pass the gate.
 _CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 
 def enter(caller: Caller | None) -> None:
-    """Says whom this thread works for until it enters the next call."""
+    """Sets the caller for whom this thread works until its next call."""
     _CALLER.set(caller)
 
 
 def caller() -> Caller | None:
-    """Whom this thread works for; None: nothing has to be checked."""
+    """The caller for whom this thread works; None: no permission has to be checked."""
     return _CALLER.get()
 
 
 def signed_in(db: sqlite3.Connection, token: str | None) -> Caller:
-    """Whoever brings this token; None: it brings none."""
+    """The caller of a call with this token; `token` None: the call has no token."""
     if token is None:
         return Caller(problem=state.NO_TOKEN)
     try:
@@ -65,10 +65,10 @@ def signed_in(db: sqlite3.Connection, token: str | None) -> Caller:
 
 
 def check(db: sqlite3.Connection, resource: Resource, *permissions: str) -> None:
-    """Refuses whom any of the permissions is missing, in Pachyderm's words (src/auth/auth.go).
+    """Refuses a caller who lacks any of the permissions, in Pachyderm's words (src/auth/auth.go).
 
     Raises:
-        Refused: not signed in, or not authorized.
+        Refused: the caller is not signed in, or not authorized.
     """
     found = caller()
     if found is not None and state.missing(db, found.known(), resource, permissions):
@@ -96,7 +96,7 @@ def check_repo(db: sqlite3.Connection, key: RepoKey, *permissions: str) -> None:
 
 
 def may(db: sqlite3.Connection, resource: Resource, *permissions: str) -> bool:
-    """Whether `check` passes; only missing permissions make it False."""
+    """Whether the caller has all of the permissions; raises as `check` if the caller is not signed in."""
     try:
         check(db, resource, *permissions)
     except Refused as error:
@@ -107,14 +107,14 @@ def may(db: sqlite3.Connection, resource: Resource, *permissions: str) -> bool:
 
 
 def may_list(db: sqlite3.Connection, key: RepoKey) -> bool:
-    """Whether a repo is shown in lists: by its project, or by the right to read it."""
+    """Whether lists show the caller a repo: by PROJECT_LIST_REPO on its project, or by REPO_READ on it."""
     return may(db, Resource(PROJECT, key.project), "PROJECT_LIST_REPO") or may(
         db, state.of_repo(key), "REPO_READ"
     )
 
 
 def own(txn: Txn, resource: Resource, role: str) -> None:
-    """Makes the caller the owner of a new resource."""
+    """Gives the caller a role on a new resource; without a caller, makes an empty binding if auth is on."""
     found = caller()
     if found is not None:
         state.create_binding(txn, resource, found.known(), role)

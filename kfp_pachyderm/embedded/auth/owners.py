@@ -1,4 +1,4 @@
-"""What auth adds to pipelines and jobs: roles of the pipeline itself, a token for each job."""
+"""What auth adds to pipelines and jobs: a pipeline's roles on its inputs and output, a token for each job."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ def input_repos(pipeline: Pipeline | None) -> list[RepoKey]:
 
 
 def made(txn: Txn, key: PipelineKey, old: Pipeline | None) -> None:
-    """Checks the right to make what was just made, in the same transaction, and binds the pipeline's roles.
+    """Checks that the caller may make or update the pipeline, and binds its roles; rolls back with `txn`.
+
+    Args:
+        txn: the write transaction, in which the pipeline was made or updated already.
+        key: the pipeline.
+        old: its version before; None: it is new.
 
     Raises:
-        Refused: an input can't be read, the output not be written, or no repo be made in the project.
+        Refused: the caller may not read an input, write the output, or make a repo in the project.
     """
     if not state.active(txn.db):
         return
@@ -51,7 +56,7 @@ def _create_output(txn: Txn, key: PipelineKey) -> None:
 
 
 def bind_inputs(txn: Txn, new: Pipeline | None, old: Pipeline | None) -> None:
-    """Lets a pipeline read its new inputs and no longer its former ones, and write its output."""
+    """Makes a pipeline reader of its new inputs, no longer of its former ones, and writer of its output."""
     current, former = input_repos(new), input_repos(old)
     pipeline = new or old
     if pipeline is None:
@@ -69,7 +74,7 @@ def bind_inputs(txn: Txn, new: Pipeline | None, old: Pipeline | None) -> None:
 
 
 def unbind(txn: Txn, pipeline: Pipeline) -> None:
-    """Takes a pipeline's rights to its inputs away."""
+    """Takes away a pipeline's roles on its inputs, if auth is on."""
     if state.active(txn.db):
         bind_inputs(txn, None, pipeline)
 
@@ -78,13 +83,13 @@ def bind_existing(txn: Txn) -> None:
     """Gives pipelines from before the activation their roles (PPS's ActivateAuth)."""
     for key in pipelines.keys(txn.db):
         pipeline = pipelines.get(txn.db, key)
-        # Of a pipeline whose input was deleted by force there is nothing left to bind.
+        # A pipeline whose input repo was deleted by force is left out: that repo has no binding any more.
         if all(state.binding(txn.db, state.of_repo(one)) is not None for one in input_repos(pipeline)):
             bind_inputs(txn, pipeline, None)
 
 
 def give_tokens(txn: Txn) -> None:
-    """Run last in every transaction: new jobs get a token while auth is on."""
+    """Gives each new job of a transaction a token, if auth is on. It runs last in every transaction."""
     created = [event for event in txn.events if isinstance(event, jobs.Created)]
     if created and state.active(txn.db):
         for event in created:

@@ -10,9 +10,9 @@ from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store.sqlite.database import Txn, new_id
 from kfp_pachyderm.embedded.store.store import Store
 
-#: Names the root token instead of the file, as AUTH_ROOT_TOKEN does for a pachd.
+#: Environment variable that sets the root token, as AUTH_ROOT_TOKEN does for pachd; there is no file then.
 TOKEN_VARIABLE = "KFP_PACHYDERM_ROOT_TOKEN"  # noqa: S105
-#: In the data folder, readable by its owner only.
+#: File with the root token, in the data folder; readable by its owner only.
 TOKEN_FILE = "root-token"  # noqa: S105
 
 
@@ -22,9 +22,9 @@ def prepare(store: Store, wanted: bool) -> None:
     Auth that was turned on earlier stays on without being wanted again.
 
     Args:
-        store: the store; its other hooks are in place already, since new jobs are looked at last.
-        wanted: turn it on. The root token is what KFP_PACHYDERM_ROOT_TOKEN says, else one that is made
-            and kept in the data folder.
+        store: the store. Its other hooks are in place already: the one that gives tokens to jobs runs last.
+        wanted: turn auth on. The root token is the value of KFP_PACHYDERM_ROOT_TOKEN, else a new one that is
+            kept in the data folder.
     """
     query = "SELECT 1 FROM sqlite_master WHERE name = 'auth_project_gone'"
     if store.read().execute(query).fetchone() is None:
@@ -39,18 +39,18 @@ def prepare(store: Store, wanted: bool) -> None:
 def _turn_on(txn: Txn, file: Path) -> None:
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not state.active(txn.db):
-        state.activate(txn, token or _kept(file))
+        state.activate(txn, token or _new_token_file(file))
         state.bind_existing(txn)
         owners.bind_existing(txn)
     elif token and not _is_root(txn, token):
         state.revoke_of(txn, state.ROOT)
         state.add_token(txn, state.ROOT, token)
     if token or (file.exists() and not _is_root(txn, file.read_text().strip())):
-        # It was replaced, here or by RotateRootToken: nobody shall be told a token that is not good.
+        # The root token is no longer the file's: the variable or RotateRootToken has replaced it.
         file.unlink(missing_ok=True)
 
 
-def _kept(file: Path) -> str:
+def _new_token_file(file: Path) -> str:
     token = new_id()
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:

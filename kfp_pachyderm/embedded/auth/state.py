@@ -1,4 +1,4 @@
-"""Tokens and role bindings in the store; a job's token lives and dies with the job's row.
+"""Tokens and role bindings in the store. A job's token is a column of the job's row.
 
 Source: Pachyderm src/server/auth/server/api_server.go, src/internal/authdb.
 """
@@ -50,7 +50,7 @@ class Resource(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Its key in the store; spec repos share their user repo's."""
+        """The resource's key in the store; a spec repo shares its user repo's."""
         return f"{REPO if self.kind == SPEC_REPO else self.kind}:{self.name}"
 
     def __str__(self) -> str:
@@ -61,13 +61,13 @@ THE_CLUSTER = Resource(CLUSTER)
 
 
 def of_repo(key: RepoKey) -> Resource:
-    """A repo as a resource; meta repos share their user repo's bindings."""
+    """A repo as a resource; a meta repo shares its user repo's binding."""
     return Resource(SPEC_REPO if key.type == "spec" else REPO, f"{key.project}/{key.name}")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Whom a token stands for; `expires` in microseconds since 1970, None: never."""
+    """The principal of a token; `expires` in microseconds since 1970, None: never."""
 
     name: str
     expires: int | None = None
@@ -90,10 +90,10 @@ def _hash(token: str) -> str:
 
 
 def identify(db: sqlite3.Connection, token: str) -> Subject:
-    """Whom a token stands for.
+    """The principal of a token.
 
     Raises:
-        Refused: unknown, expired, revoked, or of a job that is over.
+        Refused: the token is unknown, expired, revoked, or of a job that is over.
     """
     query = "SELECT subject, expires FROM auth_tokens WHERE hash = ?"
     row = db.execute(query, (_hash(token),)).fetchone()
@@ -105,7 +105,7 @@ def identify(db: sqlite3.Connection, token: str) -> Subject:
 
 
 def _job(db: sqlite3.Connection, token: str) -> Subject:
-    # FinishJob revokes it together with the step to FINISHING (src/internal/ppsutil/util.go).
+    # FinishJob revokes a job's token when the job becomes FINISHING (src/internal/ppsutil/util.go).
     query = "SELECT project, pipeline FROM jobs WHERE finished IS NULL AND state <> ? AND token = ?"
     values = (pps.JobState.JOB_FINISHING, token)
     row = db.execute(query, values).fetchone() if token else None
@@ -115,7 +115,7 @@ def _job(db: sqlite3.Connection, token: str) -> Subject:
 
 
 def add_token(txn: Txn, subject: str, token: str = "", ttl: int = 0) -> str:
-    """A token for a subject: the given one or a new one; `ttl` in seconds, 0: for ever."""
+    """Adds a principal's token, the given one or a new one, and returns it; `ttl` in seconds, 0: for ever."""
     token = token or new_id()
     expires = txn.now + ttl * 1_000_000 if ttl > 0 else None
     txn.db.execute("INSERT OR REPLACE INTO auth_tokens VALUES (?, ?, ?)", (_hash(token), subject, expires))
@@ -123,19 +123,19 @@ def add_token(txn: Txn, subject: str, token: str = "", ttl: int = 0) -> str:
 
 
 def revoke(txn: Txn, token: str) -> int:
-    """Forgets a token; how many there were."""
+    """Revokes a token; returns how many there were."""
     count = txn.db.execute("DELETE FROM auth_tokens WHERE hash = ?", (_hash(token),)).rowcount
     query = "UPDATE jobs SET token = '' WHERE finished IS NULL AND token = ?"
     return count + txn.db.execute(query, (token,)).rowcount if token else count
 
 
 def revoke_of(txn: Txn, subject: str) -> int:
-    """Forgets all tokens of a subject; how many there were."""
+    """Revokes all tokens of a principal but those of jobs; returns how many there were."""
     return txn.db.execute("DELETE FROM auth_tokens WHERE subject = ?", (subject,)).rowcount
 
 
 def binding(db: sqlite3.Connection, resource: Resource) -> dict[str, list[str]] | None:
-    """Principal → roles; None: the resource was never bound."""
+    """A resource's binding, principal → roles; None: the resource was never bound."""
     row = db.execute("SELECT entries FROM auth_bindings WHERE resource = ?", (resource.key,)).fetchone()
     return json.loads(row[0]) if row else None
 
@@ -153,16 +153,16 @@ def _put(txn: Txn, resource: Resource, entries: dict[str, list[str]]) -> None:
 
 
 def create_binding(txn: Txn, resource: Resource, principal: str = "", *given: str) -> None:
-    """A new resource's binding; one that exists stays as it is."""
+    """Makes a new resource's binding; one that exists stays as it is."""
     if binding(txn.db, resource) is None:
         _put(txn, resource, {principal: list(given)} if principal else {})
 
 
 def bind(txn: Txn, resource: Resource, principal: str, given: list[str]) -> None:
-    """Sets a principal's roles on a resource; none: takes them away.
+    """Sets a principal's roles on a resource; no roles: takes all away.
 
     Raises:
-        Refused: no such role, or no such resource.
+        Refused: there is no such role, or no such resource.
     """
     for role in given:
         if role not in ROLES:
@@ -181,7 +181,7 @@ def groups(db: sqlite3.Connection, member: str) -> list[str]:
 
 
 def roles_on(db: sqlite3.Connection, principal: str, resource: Resource) -> list[str]:
-    """All roles that a principal has on a resource, by the cluster's, its project's and its own bindings.
+    """All roles that a principal has on a resource, by the bindings of the cluster, the project and itself.
 
     Raises:
         Refused: the resource was never bound.
@@ -203,12 +203,12 @@ def _bindings(db: sqlite3.Connection, resource: Resource) -> list[dict[str, list
 
 
 def permissions_of(names: list[str]) -> set[str]:
-    """What roles permit."""
+    """The permissions of these roles."""
     return {one for name in names for one in ROLES[name].permissions}
 
 
 def missing(db: sqlite3.Connection, principal: str, resource: Resource, needed: tuple[str, ...]) -> list[str]:
-    """Those of the needed permissions that a principal does not have.
+    """The needed permissions that a principal does not have.
 
     Raises:
         Refused: the resource was never bound, and the cluster's binding is not enough.
@@ -222,10 +222,10 @@ def missing(db: sqlite3.Connection, principal: str, resource: Resource, needed: 
 
 
 def activate(txn: Txn, token: str = "") -> str:
-    """Turns auth on; the root token.
+    """Turns auth on; returns the root token.
 
     Raises:
-        Refused: it is on.
+        Refused: auth is on.
     """
     if active(txn.db):
         raise Refused("the auth service is already activated", "UNIMPLEMENTED")
@@ -235,7 +235,7 @@ def activate(txn: Txn, token: str = "") -> str:
 
 
 def bind_existing(txn: Txn) -> None:
-    """Gives projects and repos from before the activation their bindings (PFS's ActivateAuth)."""
+    """Makes the bindings of projects and repos from before the activation (PFS's ActivateAuth)."""
     for (name,) in txn.db.execute("SELECT name FROM projects").fetchall():
         default = (EVERYBODY, "projectWriter") if name == "default" else ()
         create_binding(txn, Resource(PROJECT, name), *default)
@@ -244,7 +244,7 @@ def bind_existing(txn: Txn) -> None:
 
 
 def deactivate(txn: Txn) -> None:
-    """Turns auth off and forgets all tokens and bindings."""
+    """Turns auth off; removes all tokens, bindings and groups."""
     for table in ("auth_bindings", "auth_tokens", "auth_groups"):
         txn.db.execute(f"DELETE FROM {table}")  # noqa: S608
     txn.db.execute("UPDATE jobs SET token = '' WHERE finished IS NULL")

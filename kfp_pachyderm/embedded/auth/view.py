@@ -1,4 +1,4 @@
-"""A commit as a job's sidecar shows it, with auth on."""
+"""A commit as a job's sidecar shows it, with the permissions of the request's caller."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kfp_pachyderm.embedded.store.view import StoreView
 
 
 class GuardedView(StoreView):
-    """`StoreView` for the one whose token signed the request.
+    """A `StoreView` that checks the permissions of the caller whose token signed the request.
 
-    Writing needs no permission, but the look at what was written does: without it a PUT is stored and
-    answered with an error, as Pachyderm does (src/server/pfs/s3/object.go).
+    Writing a file needs no permission, inspecting it afterwards does. So a PUT without REPO_INSPECT_FILE is
+    stored and answered with an error, as in Pachyderm (src/server/pfs/s3/object.go).
     """
 
     def __init__(self, store: Store, commit: Commit) -> None:

@@ -1,1 +1,1 @@
-"""The sidecar's S3 gateway as Pachyderm's own answers, faults included."""
+"""The sidecar's S3 gateway. It answers as Pachyderm's own does, faults included."""

@@ -1,7 +1,7 @@
-"""The sidecar's S3 gateway as Pachyderm's own answers, faults included, over one job's buckets.
+"""The S3 gateway of one job's sidecar. It answers as Pachyderm's own does, faults included.
 
-Facts: Pachyderm src/server/pfs/s3/{s3,auth,bucket,object,multipart}.go, github.com/pachyderm/s2, and answers
-recorded from a real 2.12 (tests/embedded/gateway/vectors).
+Facts: Pachyderm src/server/pfs/s3/{s3,auth,bucket,object,multipart}.go; s2, the S3 library under it
+(github.com/pachyderm/s2); and answers recorded from a real 2.12 (tests/embedded/gateway/vectors).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from kfp_pachyderm.s3.routes import Route, match
 from kfp_pachyderm.s3.signature import Secrets
 
 _BUCKET = re.compile(r"[a-zA-Z0-9\-_.]{1,255}")
-#: Subresource: the methods by which s2 knows it and says 501 (s2.go, attachBucketRoutes, attachObjectRoutes);
-#: by another method the request is what it is without the subresource.
+#: Subresource → methods for which s2 answers 501 (s2.go, attachBucketRoutes, attachObjectRoutes). With
+#: another method s2 ignores the subresource.
 _BUCKET_501 = {
     **dict.fromkeys(
         ("accelerate", "acl", "logging", "notification", "object-lock", "requestPayment"), "GET PUT"
@@ -49,12 +49,12 @@ _OBJECT_501 = {
     "select": "POST",
 }
 _GO_REFUSAL = (("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close"))
-#: Longer lengths are none to Go.
-_LONGEST = 2**63 - 1
-#: Go holds back so much of an answer; what is longer it has begun to send before it knows the length.
-_HELD_BACK = 2048
+#: The largest Content-Length that Go's net/http parses.
+_LARGEST_LENGTH = 2**63 - 1
+#: Bytes of an answer that Go's net/http buffers. It begins to send a longer one before it knows the length.
+_BUFFERED = 2048
 
-#: What s2 routes where: a part's copy to UploadPart, unknown subresources to the listing.
+#: The routes of s2: UploadPartCopy goes to UploadPart, an unknown subresource to the listing.
 _ROUTES: tuple[Route, ...] = (
     Route("service", "GET HEAD", "ListBuckets"),
     *(Route("bucket", methods, "NotImplemented", (name,)) for name, methods in _BUCKET_501.items()),
@@ -80,7 +80,7 @@ _ROUTES: tuple[Route, ...] = (
 
 
 Operation = Callable[[S3Request], Response]
-#: Those that read the body themselves, piece by piece.
+#: Operations that read the body themselves, piece by piece.
 _STREAMED = ("PutObject", "UploadPart")
 
 
@@ -113,7 +113,7 @@ def _operations(buckets: JobBuckets) -> dict[str, Operation]:
 
 
 def _secrets(buckets: JobBuckets) -> Secrets:
-    """Access key = secret key = a good token; with auth off any key is its own secret, the empty one too."""
+    """Finds the secret key of an access key: the same text, if it is a valid token or auth is off."""
 
     def secrets(access_key: str) -> str | None:
         if buckets.token is not None and buckets.sign_in is not None:
@@ -124,13 +124,13 @@ def _secrets(buckets: JobBuckets) -> Secrets:
 
 
 def _cleaned(path: str) -> str:
-    """The path as gorilla/mux wants it; another one is redirected."""
+    """The path in gorilla/mux's clean form; mux redirects from any other."""
     clean = posixpath.normpath("/" + path.lstrip("/"))
     return clean + "/" if path.endswith("/") and clean != "/" else clean
 
 
-def _unrouted(request: S3Request) -> Response | None:
-    """What s2 answers before it has a handler: redirect, bad bucket, a key that its pattern excludes."""
+def _answer_before_routing(request: S3Request) -> Response | None:
+    """The answer to a request that no route takes: an unclean path, a bad bucket, a newline in the key."""
     clean = _cleaned(request.path)
     if clean != request.path:
         query = f"?{request.raw_query}" if request.raw_query else ""
@@ -143,7 +143,7 @@ def _unrouted(request: S3Request) -> Response | None:
 
 
 def _routed(host: str, service: str, own_hosts: frozenset[str] | None) -> bool:
-    # a Host without a dot is looked up whole, port included
+    # Pachyderm looks up a Host without a dot whole, port included.
     name = host.partition(".")[0] if "." in host else host
     return own_hosts is None or host in own_hosts or name == service
 
@@ -155,20 +155,20 @@ def _answer(operations: dict[str, Operation], operation: str, request: S3Request
     try:
         return operations[operation](replace(request, body=body))
     except (S3Error, Refused):
-        # s2 has the whole body before it asks what it is for, so that what is wrong with it comes first
+        # s2 reads the whole body before the handler runs, so an error of the body comes before the handler's.
         body.finish()
         raise
 
 
 def _without_body(response: Response) -> Response:
-    """An answer to a HEAD: it has the length that the body would have, where Go knows it in time."""
-    if isinstance(response.body, bytes) and not 0 < len(response.body) <= _HELD_BACK:
+    """The answer to a HEAD; it has the body's length where Go knows it before it sends (`_BUFFERED`)."""
+    if isinstance(response.body, bytes) and not 0 < len(response.body) <= _BUFFERED:
         return replace(response, body=())
     return response
 
 
 def _is_length(text: str) -> bool:
-    return not text or (text.isascii() and text.isdigit() and int(text) <= _LONGEST)
+    return not text or (text.isascii() and text.isdigit() and int(text) <= _LARGEST_LENGTH)
 
 
 def gateway_app(buckets: JobBuckets, own_hosts: frozenset[str] | None) -> WSGIApplication:
@@ -176,12 +176,12 @@ def gateway_app(buckets: JobBuckets, own_hosts: frozenset[str] | None) -> WSGIAp
 
     Args:
         buckets: what it serves.
-        own_hosts: Host values ("127.0.0.1:1234") that stand for the job's service name; None: all do.
+        own_hosts: Host headers ("127.0.0.1:1234") that stand for the job's service name; None: all do.
     """
     operations, secrets = _operations(buckets), _secrets(buckets)
 
     def routed(request: S3Request) -> Response:
-        unrouted = _unrouted(request)
+        unrouted = _answer_before_routing(request)
         if unrouted:
             return unrouted
         try:
@@ -211,7 +211,7 @@ def gateway_app(buckets: JobBuckets, own_hosts: frozenset[str] | None) -> WSGIAp
         try:
             return inner(environ, start_response)
         except Panic as panic:
-            # The one error that the HTTP server takes for a client that is gone: it closes without a word.
+            # The HTTP server takes this error for a client that went away, and closes without an answer.
             raise ConnectionResetError(errno.ECONNRESET, "panic in the gateway") from panic
 
     return app

@@ -1,4 +1,4 @@
-"""How s2 checks who asks (github.com/pachyderm/s2 s2.go authV4, authV2; util_header.go): nearly as S3."""
+"""Checks a request's signature as s2 does, nearly as S3 (s2.go, authV4 and authV2; util_header.go)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RFC1123 = re.compile(
 )
 _SKEW = timedelta(minutes=15)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: Those parameters that signature version 2 covers, in s2's own order (s2.go, subresourceQueryParams).
+#: Query parameters that signature version 2 covers, in s2's own order (s2.go, subresourceQueryParams).
 _SUBRESOURCES = (
     "acl", "lifecycle", "location", "logging", "notification", "partNumber", "policy", "requestPayment",
     "torrent", "uploadId", "uploads", "versionId", "versioning", "versions",
@@ -35,7 +35,7 @@ def authorize(request: S3Request, secrets: Secrets, anonymous: bool) -> None:
     """Lets a request in, or refuses it.
 
     Args:
-        request: its Authorization header is all that is looked at; a presigned URL is as good as none.
+        request: only its Authorization header counts; a presigned URL counts as unsigned.
         secrets: access key ("" too) → secret key.
         anonymous: whether a request without a signature is let in, which is so with auth off.
 
@@ -93,7 +93,7 @@ def _check_v2(request: S3Request, text: str, secrets: Secrets) -> None:
         request.header("content-md5"),
         request.header("content-type"),
         str(_timestamp(request)),
-        # no x-amz- header: s2 looks for them by names that Go's headers never have
+        # No x-amz- header is covered: s2 looks for lower-case names, which Go's headers never have.
         request.path + (f"?{resource}" if resource else ""),
     ]
     digest = hmac.digest(secret.encode(), "\n".join(lines).encode("utf-8", "replace"), "sha1")
@@ -131,7 +131,7 @@ def _parse(text: str) -> _Timestamp | None:
         return None
     zone = found[7]
     if zone[0] not in "+-":
-        # Go knows no other zones' offsets
+        # Go gives a zone that is named by letters the offset 0.
         return _Timestamp(local.replace(tzinfo=UTC), zone)
     offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:])) * (-1 if zone[0] == "-" else 1)
     return _Timestamp(local.replace(tzinfo=timezone(offset)), zone if offset else "UTC")

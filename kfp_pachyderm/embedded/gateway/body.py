@@ -14,14 +14,14 @@ from kfp_pachyderm.s3.request import S3Request
 
 _PIECE = 2**20
 _MOST_BYTES = 2**32 - 1
-#: No document that a handler parses is longer.
+#: Bytes that are kept of a body that a handler parses; no real document is longer.
 _DOCUMENT = 2**23
-#: What Go's Request.FormValue takes from the body of a form before the handler reads the rest of it.
+#: Bytes that Go's Request.FormValue reads from a form's body; the handler gets the rest.
 _FORM = 10 * 2**20 + 1
 
 
 class Body:
-    """The body; reading it to its end tells whether it is whole and what its Content-MD5 says.
+    """A request's body. Reading it to its end checks its length and its Content-MD5.
 
     Without a Content-Length (Transfer-Encoding: chunked) s2 checks nothing.
 
@@ -29,8 +29,8 @@ class Body:
         request: the request.
 
     Raises:
-        S3Error: InvalidArgument for a length of more than 32 bits; the connection ends then, since nobody
-            reads that much.
+        S3Error: InvalidArgument for a length of more than 32 bits; the connection is closed then, since the
+            body stays unread.
     """
 
     def __init__(self, request: S3Request) -> None:
@@ -46,13 +46,13 @@ class Body:
         Raises:
             S3Error: at the end: InternalError when it is short, InvalidDigest, BadDigest.
         """
-        return self._seen(self._request.body.read(size), size)
+        return self._counted(self._request.body.read(size), size)
 
     def readline(self, size: int, /) -> bytes:
-        """The same, up to a line's end."""
-        return self._seen(self._request.body.readline(size), size)
+        """At most `size` bytes, up to a line's end; raises as `read` does."""
+        return self._counted(self._request.body.readline(size), size)
 
-    def _seen(self, piece: bytes, size: int) -> bytes:
+    def _counted(self, piece: bytes, size: int) -> bytes:
         if self._left is not None:
             self._left -= len(piece)
             if self._declared is not None:
@@ -76,17 +76,17 @@ class Body:
             raise S3Error("BadDigest")
 
     def pieces(self) -> Iterator[bytes]:
-        """All of it, piece by piece."""
+        """The whole body, piece by piece."""
         while piece := self.read(_PIECE):
             yield piece
 
     def finish(self) -> None:
-        """Reads what is left of it, and raises as `read` does."""
+        """Reads the rest of the body; raises as `read` does."""
         for _ in self.pieces():
             pass
 
     def document(self) -> io.BytesIO:
-        """All of it in memory, less what no document is long enough for."""
+        """The body in memory, its first 8 MiB; the rest is read and dropped."""
         kept = io.BytesIO()
         for piece in self.pieces():
             kept.write(piece[: max(_DOCUMENT - kept.tell(), 0)])
@@ -95,7 +95,7 @@ class Body:
 
 
 def skip_form(request: S3Request) -> None:
-    """Loses what Go takes for a form, when the handler asks for a parameter of a PUT or POST (FormValue)."""
+    """Drops what Go reads as a form before the handler of a PUT or POST gets the body (FormValue)."""
     kind = request.header("content-type").partition(";")[0].strip().lower()
     left = _FORM if kind == "application/x-www-form-urlencoded" else 0
     while left and (piece := request.body.read(min(left, _PIECE))):

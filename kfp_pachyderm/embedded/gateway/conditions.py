@@ -1,4 +1,4 @@
-"""Conditions as Go's net/http (fs.go) and s2's copy of it for copies (util_header_match.go) read them."""
+"""Conditional headers as Go's net/http reads them (fs.go), and for CopyObject s2 (util_header_match.go)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORMATS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d 
 
 
 def quoted(value: str) -> str:
-    """What s2 makes of If-Match and If-None-Match: one ETag, unless it begins with a quote."""
+    """An If-Match or If-None-Match as s2 rewrites it: one quoted ETag, unless it begins with a quote."""
     return value if not value or value.startswith('"') else f'"{value}"'
 
 
@@ -45,7 +45,7 @@ def _names(value: str, is_it: Callable[[str], bool]) -> bool:
 
 
 def http_time(text: str) -> datetime | None:
-    """A moment from a header, in one of the three ways that Go reads; None: the condition is ignored."""
+    """A header's time, in one of the three formats that Go reads; None: the condition is ignored."""
     for form in _FORMATS:
         try:
             return datetime.strptime(text, form).replace(tzinfo=UTC)
@@ -55,7 +55,7 @@ def http_time(text: str) -> datetime | None:
 
 
 def in_range(value: str, etag: str, modified: datetime) -> bool:
-    """Whether an If-Range lets a Range count."""
+    """Whether an If-Range header lets the Range header count."""
     if value.startswith(('"', 'W/"')):
         found = _ETAG.match(value)
         return bool(found) and names_strongly(found[0] if found else "", etag)
@@ -63,7 +63,7 @@ def in_range(value: str, etag: str, modified: datetime) -> bool:
 
 
 def check_copy(request: S3Request, etag: str, modified: datetime) -> None:
-    """Checks the conditions of a copy; s2 compares with the hash without quotes, so only "*" is ever named.
+    """Checks the conditions of a CopyObject. s2 compares with the unquoted hash, so only "*" ever matches.
 
     Raises:
         S3Error: PreconditionFailed.

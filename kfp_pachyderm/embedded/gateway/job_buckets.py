@@ -54,7 +54,7 @@ class Bucket:
     Args:
         name: the input's name, or "out".
         writable: True for "out" only.
-        commit_id: the job's ID for every bucket, as the real sidecar says in x-amz-version-id.
+        commit_id: the job's ID for every bucket, as the real sidecar answers in x-amz-version-id.
         created: the repo's creation time.
         view: its files.
     """
@@ -74,8 +74,8 @@ class JobBuckets:
         service: "s3-<md5>", the first label of the Host that is routed to this job.
         buckets: by name.
         token: the job's token (access key = secret key) when auth is on, else None.
-        sign_in: with auth on, whether a token is anybody's; None: only `token` is good.
-        may_upload: with auth on, refuses whoever may not keep parts of a multipart upload.
+        sign_in: with auth on, tells whether a token is a principal's; None: only `token` is valid.
+        may_upload: with auth on, refuses a caller who may not store parts of a multipart upload.
     """
 
     service: str

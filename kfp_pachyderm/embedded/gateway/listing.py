@@ -1,4 +1,4 @@
-"""The gateway's answers about buckets: listings as s2 makes them (v1 only, whatever was asked)."""
+"""The gateway's bucket operations. Listings are those of s2: version 1, even if version 2 was asked for."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Listings:
         return xml_response("VersioningConfiguration", "")
 
     def put_versioning(self, request: S3Request) -> Response:
-        """PutBucketVersioning: only "no versioning" can be set."""
+        """PutBucketVersioning: only an empty status is accepted."""
         status = xml.parse(request.document(), "VersioningConfiguration").value("Status")
         if status not in ("", "Suspended", "Enabled"):
             raise S3Error("IllegalVersioningConfigurationException")
@@ -123,12 +123,12 @@ class Listings:
         return Response()
 
     def versions(self, request: S3Request) -> Response:
-        """ListObjectVersions: not there, for any bucket."""
+        """ListObjectVersions: not implemented for any bucket."""
         whole_number(request, "max-keys", _DEFAULT_KEYS, _DEFAULT_KEYS)
         raise S3Error("NotImplemented")
 
     def objects(self, request: S3Request) -> Response:
-        """ListObjects; an output bucket always seems empty, and nothing of version 2 is looked at."""
+        """ListObjects. The output bucket always looks empty; parameters of ListObjectsV2 are ignored."""
         limit = whole_number(request, "max-keys", _MOST_KEYS, _DEFAULT_KEYS)
         delimiter = request.param("delimiter")
         if delimiter not in ("", "/"):

@@ -1,4 +1,4 @@
-"""The gateway's multipart uploads, which forget nothing: aborting or completing one leaves its parts."""
+"""The gateway's multipart uploads. Aborting or completing an upload leaves its parts in place."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _PIECE = 2**20
 
 
 class Panic(BaseException):
-    """What the real gateway panics on: the connection is closed without an answer.
+    """A request on which the real gateway panics: the connection is closed without an answer.
 
-    No Exception, since those become answers.
+    It is no Exception, since the HTTP server answers every Exception.
     """
 
 
 class _Part:
-    """One part's content, in an unnamed file that goes when the part does."""
+    """One part's content, in an unnamed file that is closed with the part."""
 
     def __init__(self, descriptor: int, size: int, digest: str) -> None:
         self._descriptor = descriptor
@@ -55,7 +55,7 @@ class _Upload:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def _spooled(request: S3Request) -> _Part:
+def _received(request: S3Request) -> _Part:
     whole = FileHash()
     with tempfile.TemporaryFile(buffering=0) as content:
         for piece in pieces(request.body):
@@ -64,7 +64,7 @@ def _spooled(request: S3Request) -> _Part:
         return _Part(os.dup(content.fileno()), whole.size, whole.digest().hex())
 
 
-def _wanted(request: S3Request) -> list[int]:
+def _part_numbers(request: S3Request) -> list[int]:
     root = xml.parse(request.document(), "CompleteMultipartUpload")
     try:
         numbers = [int(part.value("PartNumber").strip() or 0) for part in root.all("Part")]
@@ -105,7 +105,7 @@ class Uploads:
         return upload
 
     def list_uploads(self, request: S3Request) -> Response:
-        """ListMultipartUploads: always seems empty."""
+        """ListMultipartUploads: always looks empty."""
         most = whole_number(request, "max-uploads", _MOST_LISTED, _MOST_LISTED)
         self._find_bucket(request)
         key_marker = request.param("key-marker")
@@ -125,19 +125,19 @@ class Uploads:
         return xml_response("InitiateMultipartUploadResult", fields)
 
     def part(self, request: S3Request) -> Response:
-        """UploadPart; no framing is decoded, a length need not be there, and a form's body is lost."""
+        """UploadPart. aws-chunked framing is kept as content, no length is needed, a form's body is lost."""
         skip_form(request)
         number = whole_number(request, "partNumber", _MOST_PARTS, 0)
         self._find_bucket(request)
         upload = self._upload(request)
         self._buckets.may_upload()
-        part = _spooled(request)
+        part = _received(request)
         with upload.lock:
             upload.parts[number] = part
         return Response(200, (("Etag", f'"{part.hash}"'),))
 
     def list_parts(self, request: S3Request) -> Response:
-        """ListParts: digits at the start of the upload's ID show up as a part (its `.keep` file)."""
+        """ListParts. The upload's `.keep` file is a part, too; its number is the digits at the ID's start."""
         most = whole_number(request, "max-parts", _MOST_LISTED, _MOST_LISTED)
         marker = whole_number(request, "part-number-marker", _MOST_PARTS, 0)
         self._find_bucket(request)
@@ -175,12 +175,12 @@ class Uploads:
         if request.length is None:
             raise S3Error("MissingContentLength")
         skip_form(request)
-        numbers = _wanted(request)
+        numbers = _part_numbers(request)
         bucket = self._writable(request)
         upload = self._upload(request)
         check_path(path_of(request.key))
         with upload.lock:
-            parts = self._chosen(upload, numbers)
+            parts = self._parts_to_join(upload, numbers)
             file = bucket.view.put(path_of(request.key), (piece for part in parts for piece in part.pieces()))
         fields = [
             ("Location", "PACHYDERM"),
@@ -193,7 +193,7 @@ class Uploads:
         )
 
     @staticmethod
-    def _chosen(upload: _Upload, numbers: list[int]) -> list[_Part]:
+    def _parts_to_join(upload: _Upload, numbers: list[int]) -> list[_Part]:
         if any(number not in upload.parts for number in numbers):
             raise S3Error("InvalidPart")
         parts = [upload.parts[number] for number in numbers]

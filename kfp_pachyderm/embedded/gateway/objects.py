@@ -1,4 +1,4 @@
-"""The gateway's object operations: reads of inputs, writes into the output bucket that can't be read back."""
+"""The gateway's object operations: reads of inputs, and writes to `out`, which can't be read back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CREDENTIAL = re.compile(r"Credential=([^/,]+)/([^,]+),.*Signature=([0-9a-f]+)")
 
 
 def path_of(key: str) -> str:
-    """The key's path in PFS; one trailing slash is cut off, as the gateway does."""
+    """The key's path in PFS; the gateway cuts off one trailing slash."""
     return "/" + key.removesuffix("/")
 
 
@@ -57,7 +57,7 @@ def pieces(source: Source | ChunkedReader) -> Iterator[bytes]:
 
 
 def _decoded(request: S3Request) -> Iterator[bytes]:
-    """A signed aws-chunked body is decoded; every other framing is stored as content."""
+    """The body's content: a signed aws-chunked body is decoded, every other framing is kept as content."""
     if request.header("x-amz-content-sha256") != _SIGNED_STREAM:
         yield from pieces(request.body)
         return
@@ -182,7 +182,7 @@ class Objects:
         return "Deleted", [("Key", key)]
 
     def delete_many(self, request: S3Request) -> Response:
-        """DeleteObjects; "Quiet" leaves the good ones out."""
+        """DeleteObjects; "Quiet" leaves out the deleted keys."""
         root = xml.parse(request.document(), "Delete")
         quiet = _boolean(root.value("Quiet"))
         named = [(node.value("Key"), node.value("VersionId")) for node in root.all("Object")]

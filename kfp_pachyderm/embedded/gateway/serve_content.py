@@ -59,7 +59,7 @@ class _NoOverlapError(ValueError):
 
 
 def content_type(path: str, start: bytes) -> str:
-    """The type that Go tells by extension, else by the content's first 512 bytes."""
+    """The type as Go finds it: by the path's extension, else by the content's first 512 bytes."""
     name = path.rpartition("/")[2]
     known = _BY_EXTENSION.get(("." + name.rpartition(".")[2]).lower()) if "." in name else None
     if known:
@@ -102,12 +102,12 @@ def _parse_ranges(value: str, size: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class ServedFile:
-    """A file and what its answers have in common.
+    """A file that is served.
 
     Args:
-        view: where it is read.
-        file: what is served.
-        version: x-amz-version-id.
+        view: the commit's files, from which the content is read.
+        file: the file.
+        version: the value of x-amz-version-id.
     """
 
     view: CommitView
@@ -127,14 +127,14 @@ class ServedFile:
     def _etag(self) -> str:
         return f'"{self.file.hash}"'
 
-    def _failed(self, request: S3Request) -> bool:
+    def _precondition_failed(self, request: S3Request) -> bool:
         match = quoted(request.header("if-match"))
         if match:
             return not names_strongly(match, self._etag)
         limit = http_time(request.header("if-unmodified-since"))
         return limit is not None and self._modified() > limit
 
-    def _unchanged(self, request: S3Request) -> bool:
+    def _not_modified(self, request: S3Request) -> bool:
         none = quoted(request.header("if-none-match"))
         if none:
             return names_weakly(none, self._etag)
@@ -149,9 +149,9 @@ class ServedFile:
 
     def respond(self, request: S3Request) -> Response:
         """The answer to a GET or HEAD."""
-        if self._failed(request):
+        if self._precondition_failed(request):
             return Response(412, self._headers(*self._validators()))
-        if self._unchanged(request):
+        if self._not_modified(request):
             return Response(304, self._headers(self._validators()[0]))
         try:
             ranges = _parse_ranges(self._range_header(request), self.file.size)
@@ -160,8 +160,8 @@ class ServedFile:
         start = b"".join(self.view.read(self.file.path, 0, min(_SNIFFED, self.file.size)))
         kind = content_type(self.file.path, start)
         if len(ranges) > 1:
-            return self._several(ranges, kind)
-        return self._one(ranges[0] if ranges else None, kind)
+            return self._respond_ranges(ranges, kind)
+        return self._respond_one(ranges[0] if ranges else None, kind)
 
     def _bad_range(self, error: ValueError) -> Response:
         where = (
@@ -170,7 +170,7 @@ class ServedFile:
         plain = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
         return Response(416, self._headers(*where, *plain), f"{error}\n".encode())
 
-    def _one(self, span: tuple[int, int] | None, kind: str) -> Response:
+    def _respond_one(self, span: tuple[int, int] | None, kind: str) -> Response:
         start, length = span or (0, self.file.size)
         where = (("Content-Range", self._content_range(start, length)),) if span else ()
         headers = self._headers(
@@ -185,7 +185,7 @@ class ServedFile:
     def _content_range(self, start: int, length: int) -> str:
         return f"bytes {start}-{start + length - 1}/{self.file.size}"
 
-    def _several(self, ranges: list[tuple[int, int]], kind: str) -> Response:
+    def _respond_ranges(self, ranges: list[tuple[int, int]], kind: str) -> Response:
         boundary = secrets.token_hex(30)
         heads = [self._part_head(boundary, one, kind) for one in ranges]
         end = f"\r\n--{boundary}--\r\n".encode()

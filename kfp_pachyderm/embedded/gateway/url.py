@@ -15,7 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True)
 class SourceURL:
-    """What is looked at of such a URL.
+    """The parts of the URL that s2 uses.
 
     Args:
         path: decoded.
@@ -27,16 +27,16 @@ class SourceURL:
 
 
 def parse_url(text: str) -> SourceURL:
-    """The URL in a header.
+    """Parses a header's URL.
 
     Raises:
-        S3Error: InvalidArgument: it is none.
+        S3Error: InvalidArgument: it is no URL.
     """
     rest, _, query = text.partition("#")[0].partition("?")
     scheme = _SCHEME.match(rest)
     rest = rest[scheme.end() :] if scheme else rest
     if scheme and not rest.startswith("/"):
-        rest = ""  # opaque
+        rest = ""  # net/url calls it opaque: it has no path
     if _CONTROL.search(text) or _BAD_ESCAPE.search(rest) or ":" in rest.partition("/")[0]:
         raise S3Error("InvalidArgument")
     if rest.startswith("//"):

@@ -1,1 +1,1 @@
-"""Pipelines and jobs: what they are and how they change; running them is the worker's."""
+"""Pipelines and jobs: what they are and how they change. `embedded/worker` runs the jobs."""

@@ -1,26 +1,26 @@
-"""Images that can't be had: those of a registry below `.invalid`, a domain that nobody ever has (RFC 2606).
+"""Images that can't be pulled: those of a registry below `.invalid`, a domain that never exists (RFC 2606).
 
-All other images are kept in the spec and not run. Where one can't be had, Pachyderm makes the pipeline
-CRASHING, with whatever the kubelet says of its pod (src/server/pps/server/poller.go, pollPipelinePods): two
-texts that take turns (kubernetes pkg/kubelet/images/image_manager.go, EnsureImageExists).
+All other images are kept in the spec and not run. If an image can't be pulled, Pachyderm makes the pipeline
+CRASHING, with the kubelet's message about its pod (src/server/pps/server/poller.go, pollPipelinePods). Two
+messages take turns (kubernetes pkg/kubelet/images/image_manager.go, EnsureImageExists).
 """
 
 from __future__ import annotations
 
 import time
 
-#: Seconds until the other text.
+#: Seconds for which the kubelet keeps to one message.
 _TURN = 2.0
 
 
 def can_be_had(image: str) -> bool:
-    """Whether a worker could run it."""
+    """Whether a worker could pull the image."""
     registry, slash, _ = image.partition("/")
     return not (slash and registry.partition(":")[0].endswith(".invalid"))
 
 
 def problem(image: str) -> str:
-    """What the kubelet says just now of an image that can't be had."""
+    """The kubelet's present message about an image that can't be pulled."""
     if int(time.monotonic() / _TURN) % 2:
         return f'Back-off pulling image "{image}"'
     registry = image.partition("/")[0]

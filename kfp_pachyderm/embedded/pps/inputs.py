@@ -1,4 +1,4 @@
-"""A pipeline's inputs: defaults, rules, and the branches that they are.
+"""A pipeline's inputs: their defaults, their rules, and the branches that they name.
 
 Source: Pachyderm src/server/pps/server/api_server.go (setInputDefaults, validateInput, branchProvenance) and
 src/internal/ppsutil/util.go (validateNames).
@@ -27,17 +27,17 @@ def visit(given: pps.Input) -> Iterator[pps.Input]:
 
 
 def pfs_inputs(given: pps.Input | None) -> list[pps.PfsInput]:
-    """All inputs that are branches."""
+    """All inputs that read a branch, nested ones included."""
     return [one.pfs for one in visit(given) if one.pfs] if given is not None else []
 
 
 def has_s3(given: pps.Input | None) -> bool:
-    """Whether any of them is read through the sidecar's S3 gateway."""
+    """Whether any input is read through the sidecar's S3 gateway."""
     return any(one.s3 for one in pfs_inputs(given))
 
 
 def set_defaults(given: pps.Input, project: str, pipeline: str) -> None:
-    """Fills in what Pachyderm fills in."""
+    """Sets Pachyderm's defaults on the inputs of a pipeline."""
     for one in visit(given):
         for kind in _NESTED:
             getattr(one, kind).sort(key=_first_name)
@@ -123,11 +123,11 @@ def _validate_names(names: set[str], given: pps.Input) -> None:
 
 
 def provenance(given: pps.Input | None) -> list[BranchKey]:
-    """The branches that a pipeline's output comes from."""
+    """The branches of the inputs, which are the output branch's provenance."""
     return [(RepoKey(one.project, one.repo, one.repo_type), one.branch) for one in pfs_inputs(given)]
 
 
 def never_propagating(given: pps.Input | None) -> set[BranchKey]:
-    """Those whose new commits must not make jobs."""
+    """The inputs' branches whose new commits must not make jobs."""
     quiet = [one for one in pfs_inputs(given) if one.propagation_spec.never]
     return {(RepoKey(one.project, one.repo, one.repo_type), one.branch) for one in quiet}

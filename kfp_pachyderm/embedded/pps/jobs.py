@@ -1,4 +1,4 @@
-"""Jobs: one per output commit, with the commit set's ID; their states and what ends them.
+"""Jobs: one for each output commit, with its commit set's ID; their states and what ends them.
 
 Source: Pachyderm src/server/pps/server/api_server.go (propagateJobs, stopJob),
 src/internal/ppsutil/util.go (UpdateJobState, FinishJob).
@@ -43,7 +43,7 @@ class Created:
 
 @dataclass(frozen=True)
 class Ended:
-    """Event: the job is terminal, or gone."""
+    """Event: the job is terminal, or deleted."""
 
     key: JobKey
 
@@ -71,7 +71,7 @@ class Job:
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the job has reached its last state."""
         return self.state in TERMINAL
 
 
@@ -84,7 +84,7 @@ def _job(row: Any) -> Job:
 
 
 def select(db: sqlite3.Connection, where: str, values: tuple[Any, ...] = ()) -> list[Job]:
-    """Jobs by the end of an SQL statement."""
+    """The jobs that an SQL clause selects ("WHERE ... ORDER BY ...")."""
     return [_job(row) for row in db.execute(f"SELECT {_COLUMNS} FROM jobs {where}", values)]  # noqa: S608
 
 
@@ -133,10 +133,10 @@ def propagate(txn: Txn) -> None:
 
 
 def set_state(txn: Txn, job: Job, state: int, reason: str = "") -> None:
-    """Moves a job on.
+    """Sets a job's state and its reason.
 
     Raises:
-        Refused: it is terminal already.
+        Refused: the job is terminal already.
     """
     current = get(txn.db, job.key)
     if current.terminal:
@@ -151,14 +151,14 @@ def set_state(txn: Txn, job: Job, state: int, reason: str = "") -> None:
 
 
 def count(txn: Txn, job: Job, **counts: int) -> None:
-    """Sets a job's datum counters (total, processed, failed, recovered)."""
+    """Sets counters of a job: its datums (total, processed, failed, recovered), or `restart`."""
     columns = ", ".join(f"{name} = ?" for name in counts)
     query = f"UPDATE jobs SET {columns} WHERE seq = ?"  # noqa: S608
     txn.db.execute(query, (*counts.values(), job.seq))
 
 
 def end(txn: Txn, job: Job, state: int, reason: str = "") -> None:
-    """Finishes a job's commits and makes it terminal; its output's check may turn success into failure."""
+    """Finishes a job's commits and makes it terminal; an error of its output turns success into failure."""
     error = _finish_commits(txn, job, "" if state == State.JOB_SUCCESS else reason)
     if state == State.JOB_SUCCESS and error:
         state, reason = State.JOB_FAILURE, error
@@ -182,7 +182,7 @@ def stop(txn: Txn, job: Job, reason: str = "") -> None:
 
 
 def stop_all(txn: Txn, project: str, pipeline: str, reason: str) -> None:
-    """Kills a pipeline's unfinished jobs. Without auth Pachyderm knows no user and says so."""
+    """Kills a pipeline's unfinished jobs. The reason names the caller, with auth off `unknown_username`."""
     caller = guard.caller()
     user = caller.name if caller is not None else "unknown_username"
     for job in unfinished(txn.db, project, pipeline):
@@ -190,7 +190,7 @@ def stop_all(txn: Txn, project: str, pipeline: str, reason: str) -> None:
 
 
 def delete(txn: Txn, job: Job) -> None:
-    """Kills and forgets a job; its output commit stays."""
+    """Kills a job and removes it; its output commit stays."""
     stop(txn, job, "job deleted")
     txn.db.execute("DELETE FROM datums WHERE job = ?", (job.seq,))
     txn.db.execute("DELETE FROM jobs WHERE seq = ?", (job.seq,))

@@ -1,4 +1,4 @@
-"""Pipelines: made, changed, stopped, started, deleted.
+"""Makes, changes, stops, starts and deletes pipelines.
 
 Source: Pachyderm src/server/pps/server/api_server.go (CreatePipelineInTransaction and around).
 """
@@ -54,7 +54,7 @@ class Pipeline:
 
 
 def key_of(pipeline: pps.Pipeline) -> PipelineKey:
-    """The name that a client's Pipeline means."""
+    """The key of a client's Pipeline message; no project means `default`."""
     if not pipeline.name:
         raise Refused("pipeline must be specified")
     return PipelineKey(pipeline.project.name or "default", pipeline.name)
@@ -100,7 +100,7 @@ def keys(db: sqlite3.Connection) -> list[PipelineKey]:
 def create(
     txn: Txn, request: pps.CreatePipelineRequest, user_json: str = "", effective_json: str = ""
 ) -> None:
-    """Makes a pipeline, or its next version: its repos, spec commit and output branch."""
+    """Makes a pipeline, or its next version, with its repos, spec commit and output branch."""
     if not request.pipeline.project.name:
         request.pipeline.project = pfs.Project(name="default")
     spec.validate_request(request)
@@ -187,7 +187,7 @@ def _set_triggers(txn: Txn, info: pps.PipelineInfo) -> None:
 
 
 def stop(txn: Txn, key: PipelineKey, must_exist: bool = False) -> None:
-    """Cuts a pipeline off its inputs and kills its unfinished jobs."""
+    """Disconnects a pipeline from its inputs and kills its unfinished jobs."""
     pipeline = find(txn.db, key)
     if pipeline is None:
         if must_exist:

@@ -1,4 +1,4 @@
-"""A pipeline's spec: from JSON, with Pachyderm's defaults, by Pachyderm's rules and in its words.
+"""Reads a pipeline's spec from JSON, sets Pachyderm's defaults, checks Pachyderm's rules, with its messages.
 
 Source: Pachyderm src/server/pps/server/api_server.go (makeEffectiveSpec, validatePipelineRequest,
 validatePipeline).
@@ -35,13 +35,13 @@ def from_json(text: str, *defaults: str) -> tuple[pps.CreatePipelineRequest, str
 
     Args:
         text: the JSON.
-        defaults: ClusterDefaults and ProjectDefaults as JSON; what stands further back weighs more.
+        defaults: ClusterDefaults and ProjectDefaults as JSON; a later one overrides those before it.
 
     Returns:
         The request merged with the defaults, and the same as JSON.
 
     Raises:
-        Refused: no JSON, unknown fields, or values of the wrong type.
+        Refused: the text is no JSON, or has unknown fields or values of the wrong type.
     """
     try:
         user = json.loads(text)
@@ -61,10 +61,10 @@ def from_json(text: str, *defaults: str) -> tuple[pps.CreatePipelineRequest, str
 
 
 def check_defaults(text: str) -> dict[str, Any]:
-    """What ClusterDefaults or ProjectDefaults as JSON say of pipelines.
+    """The defaults of pipelines in a ClusterDefaults or ProjectDefaults (JSON), with camel-case names.
 
     Raises:
-        ValueError: no JSON, or unknown fields.
+        ValueError: the text is no JSON, or has unknown fields.
     """
     given = json.loads(text)
     _check_fields(pps.ClusterDefaults, given)
@@ -73,7 +73,7 @@ def check_defaults(text: str) -> dict[str, Any]:
 
 
 def _refuse_stats(user: Any) -> None:
-    # Pachyderm 1.13's words: since 2.0 the field is gone, and "unknown field" says less.
+    # Pachyderm 1.13's message: 2.0 has no such field, and its "unknown field" says less.
     given = user if isinstance(user, dict) else {}
     if (given.get("s3_out") or given.get("s3Out")) and (
         given.get("enable_stats") or given.get("enableStats")
@@ -138,7 +138,7 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def validate_request(request: pps.CreatePipelineRequest) -> None:
-    """Refuses what Pachyderm refuses before defaults are set."""
+    """Refuses what Pachyderm refuses before it sets defaults."""
     name, project = request.pipeline.name, request.pipeline.project.name
     if not name:
         raise Refused("invalid pipeline spec: request.Pipeline.Name cannot be empty")
@@ -178,7 +178,7 @@ def _check_length(what: str, name: str, limit: int) -> None:
 
 
 def validate(info: pps.PipelineInfo) -> None:
-    """Refuses what Pachyderm refuses once defaults are set."""
+    """Refuses what Pachyderm refuses after it has set defaults."""
     details = info.details
     if not re.match(r"[^\W_]", info.pipeline.name):
         raise Refused("pipeline names must start with an alphanumeric character")

@@ -1,1 +1,1 @@
-"""Pachyderm's gRPC services over the store, at their names on the wire."""
+"""Pachyderm's gRPC services over the store, with their names on the wire."""

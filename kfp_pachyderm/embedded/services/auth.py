@@ -1,4 +1,4 @@
-"""auth_v2.API, to the extent that S3 pipelines need it: no login by OIDC.
+"""auth_v2.API, as far as S3 pipelines need it; there is no login by OIDC.
 
 Source: Pachyderm src/server/auth/server/api_server.go.
 """
@@ -191,7 +191,7 @@ class AuthService:
 def activation_calls(
     store: Store, bind_existing: Callable[[Any], None], response: type[Any]
 ) -> handlers.Calls:
-    """ActivateAuth of a service whose things are older than the activation."""
+    """ActivateAuth of a service, which binds roles to what is older than the activation of auth."""
 
     def activate(_: Any, __: Context) -> Any:
         with store.database.write() as txn:
@@ -202,7 +202,7 @@ def activation_calls(
 
 
 def permissions(store: Store, principal: str, resource: Resource) -> auth.GetPermissionsResponse:
-    """What a principal may do with a resource, and by which roles of its kind."""
+    """The roles of a principal that are shown for a kind of resource, and the permissions of those roles."""
     found = state.roles_on(store.read(), principal, resource)
     shown = sorted(name for name in found if resource.kind in ROLES[name].returned_for)
     names = [one for role in shown for one in ROLES[role].permissions]

@@ -1,4 +1,4 @@
-"""Small services: version, cluster, health."""
+"""The services of one call: version, cluster, health."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.store import metadata, repos
 from kfp_pachyderm.embedded.store.store import Store
 
-#: The release whose behaviour is followed.
+#: The Pachyderm release that the embedded Pachyderm follows.
 VERSION = version.Version(
     major=2, minor=12, micro=2, additional="-kfp-pachyderm-embedded", platform="embedded"
 )

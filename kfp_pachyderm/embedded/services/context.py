@@ -16,17 +16,17 @@ T = TypeVar("T")
 
 
 def transaction_id(context: Context) -> str:
-    """The transaction that the client is in; "": none."""
+    """The ID of the client's Pachyderm transaction; "": none."""
     return next((str(value) for key, value in context.invocation_metadata() if key == "pach-transaction"), "")
 
 
 @dataclass
 class Joining:
-    """Runs a call at once, or puts it into the client's transaction.
+    """Runs a call at once, or appends it to the client's Pachyderm transaction.
 
     Args:
         store: the store.
-        join: appends a request to a transaction and answers its response; set by the transaction service.
+        join: appends a request to a transaction and returns its response; None: every call runs at once.
     """
 
     store: Store
@@ -38,7 +38,7 @@ class Joining:
         request: transaction.TransactionRequest,
         direct: Callable[[Txn], T],
     ) -> T | transaction.TransactionResponse:
-        """`direct` in a transaction of its own, or the request appended to the client's."""
+        """Runs `direct` in a write transaction of its own, or appends `request` to the client's."""
         joined = transaction_id(context)
         if joined and self.join is not None:
             return self.join(joined, request)
@@ -47,6 +47,6 @@ class Joining:
 
 
 def alive(context: Context, store: Store) -> Callable[[], bool]:
-    """Whether the client still waits; its leaving wakes the waiting."""
+    """Returns what tells whether the client still waits; the call's end wakes `Database.wait`."""
     context.add_callback(store.database.wake)
     return context.is_active

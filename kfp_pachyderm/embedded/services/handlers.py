@@ -1,4 +1,4 @@
-"""gRPC plumbing: tables of calls become handlers, refusals become status codes."""
+"""Makes gRPC handlers of tables of calls, and status codes of refusals."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ logger = logging.getLogger(__name__)
 
 
 class Context(Protocol):
-    """What handlers use of grpc.ServicerContext, which has no type information."""
+    """The part of grpc.ServicerContext that handlers use; grpc has no type information."""
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
-        """Called when the call ends."""
+        """Has `callback` called when the call ends."""
 
     def is_active(self) -> bool:
         """Whether the client still waits."""
 
     def time_remaining(self) -> float | None:
-        """Seconds that the client still waits; None: as long as it takes."""
+        """Seconds until the client's deadline; None: it has none."""
 
     def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """The request's headers."""
@@ -50,10 +50,10 @@ OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
     ("grpc.so_reuseport", 0),
-    # gRPC's own guess lets an upload run 30 MiB ahead of a handler that waits for the disk
+    # By default gRPC reads up to 30 MiB of an upload ahead of a handler that waits for the disk.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 2**20),
-    # as Pachyderm's servers (src/internal/grpcutil/server.go); grpc's own is 5 minutes
+    # Pachyderm's servers allow this (src/internal/grpcutil/server.go); grpc's default is 5 minutes.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
@@ -64,13 +64,13 @@ Server = grpc.Server
 
 @dataclass(frozen=True)
 class Call:
-    """One method: `function(request, context)` answers a message, or an iterator of them for "stream".
+    """One method: `function(request, context)` returns a message, or an iterator of messages.
 
     Args:
-        function: the implementation; "upload" gets an iterator of requests.
-        parse: bytes to request.
-        kind: which side streams.
-        write: response to bytes.
+        function: the implementation. "upload" and "both" get an iterator of requests.
+        parse: makes a request of bytes.
+        kind: who streams: nobody ("unary"), the server ("stream"), the client ("upload"), "both".
+        write: makes bytes of a response.
     """
 
     function: Callable[[Any, Context], Any]
@@ -81,7 +81,7 @@ class Call:
 
 Calls = dict[str, Call]
 
-#: Called first of all in the thread of every call, with "service/method"; raises what refuses it.
+#: Checks a call before it does anything, in its thread. It gets "service/method", and raises to refuse.
 Gate = Callable[[str, Context], None]
 
 
@@ -91,28 +91,28 @@ def message(kind: type[Any]) -> Callable[[bytes], Any]:
 
 
 def unary(function: Callable[[Any, Context], Any], request: type[Any]) -> Call:
-    """A call with one answer."""
+    """A call with one request and one answer."""
     return Call(function, message(request))
 
 
 def stream(function: Callable[[Any, Context], Iterator[Any]], request: type[Any]) -> Call:
-    """A call that answers message by message."""
+    """A call with one request and a stream of answers."""
     return Call(function, message(request), "stream")
 
 
 def already_bytes(data: bytes) -> bytes:
-    """For answers that are written by hand."""
+    """Returns its argument: the `write` of answers that are encoded by hand."""
     return data
 
 
-#: Calls that tell a deadline by its code (Pachyderm src/server/pps/server/api_server.go, listJob and
-#: listPipeline); all others answer a plain error, UNKNOWN.
-_NAME_A_DEADLINE = ("pps_v2.API/ListJob", "pps_v2.API/ListPipeline")
+#: Calls that answer DEADLINE_EXCEEDED at the client's deadline (Pachyderm
+#: src/server/pps/server/api_server.go, listJob and listPipeline); all others answer UNKNOWN.
+_WITH_DEADLINE_CODE = ("pps_v2.API/ListJob", "pps_v2.API/ListPipeline")
 
 
 def refuse(context: Context, name: str, error: Exception) -> NoReturn:
     """Ends a call with the status that an exception stands for."""
-    if isinstance(error, deadline.DeadlineExceeded) and name in _NAME_A_DEADLINE:
+    if isinstance(error, deadline.DeadlineExceeded) and name in _WITH_DEADLINE_CODE:
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, error.text)
     if isinstance(error, Refused):
         context.abort(grpc.StatusCode[error.code], error.text)
@@ -131,7 +131,7 @@ def _guard_unary(name: str, call: Call, gate: Gate) -> Callable[[Any, Context], 
             gate(name, context)
             return call.function(whole(request, context) if call.kind == "upload" else request, context)
         except Exception as error:
-            # grpc's own abort is a bare Exception too; raising it again ends the call as decided.
+            # grpc's own `abort` raises a bare Exception, too. Raised again, it ends the call with its status.
             if context.code() is not None:
                 raise
             if call.kind == "upload":
@@ -201,8 +201,8 @@ def serve(
         services: wire name of a service → its calls.
         host: the IPv4 address to listen on.
         port: 0: any free one.
-        threads: how many calls run at once; waiting ones count.
-        gate: asked before every call.
+        threads: how many calls run at once, those that wait included.
+        gate: checks every call.
 
     Returns:
         The running server and its port.

@@ -1,4 +1,4 @@
-"""What only the embedded Pachyderm answers: where a job is reached, and faults for tests, as JSON."""
+"""Calls of the embedded Pachyderm alone, as JSON: the addresses of a running job, and faults for tests."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ def _json_call(function: Callable[[dict[str, Any]], Any]) -> handlers.Call:
             given = json.loads(request)
             answer = function(given)
         except (ValueError, KeyError, TypeError) as error:
-            raise invalid(f"no such request: {error!r}") from error
+            raise invalid(f"malformed request: {error!r}") from error
         return json.dumps(answer).encode()
 
     return handlers.Call(call, handlers.already_bytes, write=handlers.already_bytes)
 
 
 def locator_calls(manager: Manager) -> handlers.Calls:
-    """…Locator: Locate {project, pipeline, job} → {holder, sidecar_grpc, sidecar_s3}."""
+    """kfp_pachyderm.embedded.Locator.
+
+    Locate: {project, pipeline, job} → {holder, sidecar_grpc, sidecar_s3}, the addresses of a running job.
+    """
 
     def locate(given: dict[str, Any]) -> dict[str, str]:
         key = JobKey(given["project"], given["pipeline"], given["job"])
@@ -46,14 +49,17 @@ def locator_calls(manager: Manager) -> handlers.Calls:
 
 
 def fault_calls(manager: Manager) -> handlers.Calls:
-    """…Faults, for the running job of a pipeline, {project, pipeline}; each answers whether there is one.
+    """kfp_pachyderm.embedded.Faults: faults in the running job of a pipeline, {project, pipeline}.
 
-    ReplaceWorker: the worker is lost and another one takes over. Everything starts again.
+    ReplaceWorker: the worker is lost and another takes over. The job starts again, with an empty output.
     ReplaceWorkerAtTheEnd: the same, after user code has ended and before the job has.
-    KillSidecar, also {seconds}: S3 and gRPC are away that long, the output is kept; when user code has ended
-    well, everything starts again, and the job's `restart` counts it. So a real Pachyderm does it.
-    StartWorkers, {seconds} alone: how long from now on the worker of each new version of a pipeline takes to
-    start; answers the seconds before. A real one takes four and more.
+    KillSidecar, also {seconds}: the sidecar's S3 and gRPC are away that long, the output is kept. When user
+    code has exited with 0, the job starts again, with an empty output, and its `restart` is one more. A real
+    Pachyderm does the same (measured).
+    Each of these answers whether the pipeline has a running job.
+
+    StartWorkers, {seconds} alone: sets how long the worker of each new version of a pipeline takes to start;
+    answers the former value. A real worker takes four seconds and more.
     """
 
     def fault(act: Callable[[JobRun, dict[str, Any]], None]) -> handlers.Call:

@@ -1,4 +1,4 @@
-"""Rows of the store as Pachyderm's messages, and back."""
+"""Makes Pachyderm's messages of rows of the store, and keys of the store of messages."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def timestamp(micros: int | None) -> datetime | None:
-    """A time of the store; None stays unset."""
+    """A time of the store, microseconds since 1970, as a message's field; None: unset."""
     return None if micros is None else _EPOCH + timedelta(microseconds=micros)
 
 
 def repo_key(repo: pfs.Repo) -> RepoKey:
-    """The name that a client's Repo means."""
+    """The key of a client's Repo message; no project means `default`, no type `user`."""
     if not repo.name:
         raise Refused("repo cannot be nil")
     return RepoKey(repo.project.name or "default", repo.name, repo.type or "user")
@@ -37,7 +37,7 @@ def repo(key: RepoKey) -> pfs.Repo:
 
 
 def branch_key(branch: pfs.Branch) -> branches.BranchKey:
-    """The name that a client's Branch means."""
+    """The key of a client's Branch message."""
     if not branch.name:
         raise Refused("branch must be specified")
     return repo_key(branch.repo), branch.name
@@ -64,7 +64,7 @@ def project_info(row: Project) -> pfs.ProjectInfo:
 
 
 def repo_info(db: sqlite3.Connection, row: Repo) -> pfs.RepoInfo:
-    """A repo with its branches; its size is its master branch's head's, as Pachyderm has it."""
+    """A repo with its branches. Its size is that of the head of `master`, as in Pachyderm."""
     found = branches.select(db, "WHERE b.repo = ? ORDER BY b.id", (row.id,))
     head = next((one.head for one in found if one.name == "master" and one.head is not None), None)
     size = commits.by_id(db, head).size if head is not None else 0
@@ -102,15 +102,15 @@ def branch_info(db: sqlite3.Connection, row: Branch) -> pfs.BranchInfo:
 
 
 def commit_info(db: sqlite3.Connection, row: Commit) -> pfs.CommitInfo:
-    """A commit with its family, state and provenance."""
+    """A commit with its parent, children, state and provenance."""
     return pfs.CommitInfo().parse(commit_bytes(db, row))
 
 
 def commit_bytes(db: sqlite3.Connection, row: Commit, listed: bool = False) -> bytes:
-    """The same on the wire, by hand: histories have many, and betterproto takes milliseconds for each.
+    """Encodes a CommitInfo by hand: a history has many, and betterproto takes milliseconds for each.
 
-    Fields: Pachyderm src/pfs/pfs.proto, CommitInfo; of the sizes ListCommit alone gives the upper bound, too
-    (src/server/pfs/server/server_commit.go, listCommit; measured).
+    Fields: Pachyderm src/pfs/pfs.proto, CommitInfo. Only ListCommit (`listed`) sets the upper bound of the
+    size, too (src/server/pfs/server/server_commit.go, listCommit; measured).
     """
     times = ((6, row.started), (7, row.finishing), (8, row.finished), (17, row.started), (18, row.updated))
     entries = (field(1, key.encode()) + field(2, value.encode()) for key, value in row.metadata.items())
@@ -137,7 +137,7 @@ _BELOW = "c.id IN (SELECT commit_id FROM commit_provenance WHERE upstream = ?)"
 
 
 def _family(db: sqlite3.Connection, where: str, value: int | None) -> list[bytes]:
-    """The names of other commits."""
+    """Encoded names of the commits that an SQL condition selects."""
     query = "SELECT r.project, r.name, r.type, c.set_id FROM commits c JOIN repos r ON r.id = c.repo"
     rows = db.execute(f"{query} WHERE {where} ORDER BY c.id", (value,))
     return [_named(RepoKey(*row[:3]), row[3]) for row in rows]
@@ -154,7 +154,7 @@ def _moment(micros: int) -> bytes:
 
 
 class FileInfos:
-    """Writes FileInfo messages of one commit by hand: listings have many, betterproto is slow.
+    """Encodes FileInfo messages of one commit by hand: a listing has many, and betterproto is slow.
 
     Fields: Pachyderm src/pfs/pfs.proto, FileInfo and File.
     """
@@ -175,7 +175,7 @@ class FileInfos:
 
 
 def trigger_json(trigger: pfs.Trigger | None) -> dict[str, Any] | None:
-    """A trigger as the store keeps it."""
+    """A trigger as JSON, which the store keeps; None: no trigger."""
     if trigger is None or not bytes(trigger):
         return None
     found: dict[str, Any] = trigger.to_dict()

@@ -1,7 +1,7 @@
-"""metadata.API: edits of users' key-value pairs.
+"""metadata.API: edits of users' metadata, key-value pairs of text.
 
 Source: Pachyderm src/server/metadata/metadata.go and src/server/metadata/server/api_server.go (EditMetadata).
-All edits are tried, each on what those before it made; with one that fails none is kept.
+Every edit of a request is tried, each on the result of those before it. If one fails, none is kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kfp_pachyderm.embedded.store.metadata import Pairs
 from kfp_pachyderm.embedded.store.sqlite.database import Txn
 from kfp_pachyderm.embedded.store.store import Store
 
-#: What the text of an error has in it, and the code that it gets.
+#: A part of an error's text, and the status code that the error gets.
 _CODES = (
     ("SQLSTATE", "ABORTED"),
     ("is not authorized", "PERMISSION_DENIED"),
@@ -54,7 +54,7 @@ def _change(edit: api.Edit) -> Callable[[Pairs], Pairs]:
 
 
 def _check_text(*texts: str) -> None:
-    """Postgres keeps metadata as JSONB, which takes no NUL; measured: EditMetadata answers ABORTED."""
+    """Refuses NUL: Postgres keeps metadata as JSONB, which can't hold it (measured: it answers ABORTED)."""
     if any("\0" in one for one in texts):
         raise Refused("apply edits: ERROR: unsupported Unicode escape sequence (SQLSTATE 22P05)", "ABORTED")
 
@@ -84,7 +84,7 @@ def _apply(txn: Txn, edit: api.Edit) -> None:
 
 
 def _picked(txn: Txn, kind: str, target: Any) -> tuple[str, tuple[object, ...], str]:
-    """Table, row and name of what is edited; the caller may edit it."""
+    """Returns table, row key and name of what an edit changes, after checking that the caller may edit it."""
     if kind == "project":
         project = repos.get_project(txn.db, target.name).name
         return "projects", (project,), project
@@ -108,7 +108,7 @@ def _picked(txn: Txn, kind: str, target: Any) -> tuple[str, tuple[object, ...], 
 
 
 def _checked(edits: Sequence[api.Edit]) -> None:
-    """What pachd's validation refuses before anything is tried (metadata.proto, validate.rules)."""
+    """Refuses what pachd's validation refuses before it tries any edit (metadata.proto, validate.rules)."""
     for edit in edits:
         _change(edit)
 

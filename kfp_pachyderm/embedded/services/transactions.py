@@ -1,4 +1,4 @@
-"""transaction_v2.API: calls collected, tried as they come, and done together at the end.
+"""transaction_v2.API: a transaction collects calls, tries each as it comes, and runs all when it is finished.
 
 Source: Pachyderm src/server/transaction/server/driver.go.
 """
@@ -17,7 +17,7 @@ from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store.sqlite.database import Txn, new_id, now
 from kfp_pachyderm.embedded.store.store import Store
 
-#: TransactionRequest's field → what it does.
+#: Field of TransactionRequest → the function that carries it out.
 Operations = dict[str, Callable[[Txn, Any], Any]]
 
 
@@ -26,7 +26,7 @@ class TransactionService:
 
     Args:
         store: the store.
-        operations: what may be in a transaction.
+        operations: the calls that may be in a transaction.
     """
 
     def __init__(self, store: Store, operations: Operations) -> None:
@@ -49,7 +49,7 @@ class TransactionService:
     def join(
         self, transaction_id: str, request: transaction.TransactionRequest
     ) -> transaction.TransactionResponse:
-        """Appends a request; it is tried at once, and its answer is what the try gave."""
+        """Tries a request behind those of the transaction, appends it, and returns its response."""
         info = self._get(transaction_id)
         info.requests = [*info.requests, request]
         with self._store.database.write(transaction_id, dry_run=True) as txn:

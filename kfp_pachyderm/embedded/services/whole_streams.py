@@ -1,7 +1,7 @@
-"""A stream of requests: its end means that it is whole, and whoever sends it hears why it is refused.
+"""Streams of requests: tells a whole stream from a broken one, and lets the client of a refused one know why.
 
-gRPC for Python ends the requests of a cancelled or broken stream like those of a whole one, most of the time
-(grpc/grpc#33038, open): the word that it was cancelled comes a moment later, in the same queue.
+gRPC for Python mostly ends the requests of a cancelled or broken stream like those of a whole one
+(grpc/grpc#33038, open). The event of the cancellation comes a moment later, in the same queue.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ T = TypeVar("T")
 
 _SENT = "send_initial_metadata"
 _PAUSE, _LONGEST_PAUSE = 0.0001, 0.05
-#: Seconds that a client has to send the rest of what is refused.
-_REST = 2.0
+#: Seconds for which the rest of a refused stream is read.
+_DRAIN_SECONDS = 2.0
 
 
 def whole(requests: Iterator[T], context: Any) -> Iterator[T]:
-    """The requests.
+    """Yields the requests.
 
     Raises:
-        Refused: CANCELLED, behind the last one, if the client has not ended the stream itself.
+        Refused: CANCELLED, after the last request, if the client has not ended the stream itself.
     """
     yield from requests
-    _catch_up(context)
+    _wait_for_earlier_events(context)
     if not context.is_active():
         raise Refused("the client went away before the end of its stream", "CANCELLED")
 
 
-def _catch_up(context: Any) -> None:
-    """Returns when what has happened to the call before is known: its events come one after the other."""
+def _wait_for_earlier_events(context: Any) -> None:
+    """Waits until gRPC has handled all earlier events of the call, by an event of its own behind them."""
     if context.is_active():
         context.send_initial_metadata(())
-        # gRPC tells nobody of this one, and has no public name for it
+        # Sending the metadata is that event. gRPC has no callback and no public name for its end.
         pause = _PAUSE
         while _SENT in context._state.due:
             time.sleep(pause)
@@ -46,15 +46,15 @@ def _catch_up(context: Any) -> None:
 
 
 def take_rest(requests: Iterator[object], seconds: float | None) -> None:
-    """Takes what a client still sends to a call that is refused, for a short while.
+    """Reads the rest of a refused stream, for a short while, so that the client gets the reason.
 
-    Go's client says EOF when it sends to a call that has ended (google.golang.org/grpc/stream.go, SendMsg),
-    and pachctl shows that instead of asking for the reason (src/internal/client/pfs_file.go, maybeError).
-    pachd takes longer to refuse than most clients take to send.
+    Go's client gets EOF when it sends to a call that has ended (google.golang.org/grpc/stream.go, SendMsg).
+    pachctl shows this EOF and does not read the status (src/internal/client/pfs_file.go, maybeError).
+    With pachd it seldom happens: most clients have sent everything before pachd refuses.
 
     Args:
-        requests: the call's, of which nobody else takes any more.
-        seconds: that the client still waits.
+        requests: the call's requests, which nobody else reads any more.
+        seconds: until the client's deadline; None: it has none.
     """
     ended = threading.Event()
 
@@ -64,6 +64,6 @@ def take_rest(requests: Iterator[object], seconds: float | None) -> None:
                 pass
         ended.set()
 
-    # nothing tells gRPC to wait for a request for so long only; it ends this one with the call
+    # gRPC has no timeout for the next request, so a thread reads; the end of the call ends the thread.
     threading.Thread(target=take, name="refused", daemon=True).start()
-    ended.wait(_REST if seconds is None else min(_REST, seconds / 2))
+    ended.wait(_DRAIN_SECONDS if seconds is None else min(_DRAIN_SECONDS, seconds / 2))

@@ -1,1 +1,1 @@
-"""The embedded Pachyderm's data: SQLite for what is known of files, chunk files for what is in them."""
+"""The embedded Pachyderm's data: one SQLite file, and chunk files for the content of large files."""

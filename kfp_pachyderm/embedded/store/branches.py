@@ -1,4 +1,4 @@
-"""Branches: names for commits, and what must follow downstream when one moves.
+"""Branches: names for commits, and the commits that branches downstream get when a branch moves.
 
 Source: Pachyderm src/server/pfs/server/server_branch.go.
 """
@@ -50,7 +50,7 @@ def _branch(row: Any) -> Branch:
 
 
 def select(db: sqlite3.Connection, where: str, values: tuple[Any, ...] = ()) -> list[Branch]:
-    """Branches by the end of an SQL statement; `b` is the branch, `r` its repo."""
+    """The branches that an SQL clause selects ("WHERE ..."); `b` is the branch, `r` its repo."""
     return [_branch(row) for row in db.execute(f"{_BRANCH} {where}", values)]
 
 
@@ -71,7 +71,7 @@ def get(db: sqlite3.Connection, key: BranchKey) -> Branch:
 
 
 def by_id(db: sqlite3.Connection, branch_id: int) -> Branch:
-    """The branch of that row."""
+    """The branch with that row ID."""
     return select(db, "WHERE b.id = ?", (branch_id,))[0]
 
 
@@ -100,7 +100,7 @@ def _closure(db: sqlite3.Connection, branch_id: int, to: str, start: str) -> lis
 
 
 def set_head(txn: Txn, branch_id: int, head: int) -> None:
-    """Moves a branch; what is downstream follows at the end of the transaction."""
+    """Moves a branch. Branches downstream follow only if the caller adds it to `txn.moved`."""
     txn.db.execute("UPDATE branches SET head = ?, updated = ? WHERE id = ?", (head, txn.now, branch_id))
 
 
@@ -127,10 +127,13 @@ def start_commit(
     Args:
         txn: the write transaction.
         repo: the branch's repo.
-        branch_name: made when missing.
-        parent: None: the branch's head.
+        branch_name: the branch; made when missing.
+        parent: the commit's parent; None: the branch's head.
         description: free text.
-        internal: allow it on branches that only Pachyderm itself commits to.
+        internal: allow it on branches with provenance, to which only Pachyderm itself commits.
+
+    Raises:
+        Refused: the branch has provenance, or the parent is not finished.
     """
     check_name(branch_name)
     branch = ensure(txn, repo, branch_name)
@@ -158,19 +161,19 @@ def create(
     trigger: dict[str, Any] | None = None,
     never: set[BranchKey] = frozenset(),  # type: ignore[assignment]
 ) -> Branch:
-    """Makes or changes a branch: its head, what it comes from, its trigger.
+    """Makes or changes a branch: its head, its provenance, its trigger.
 
     Args:
         txn: the write transaction.
         key: the branch.
-        head: where it points; None: stays, and a new branch gets an empty commit.
-        provenance: all branches that it comes from directly; missing ones are made with an empty commit.
-        trigger: Pachyderm's Trigger as JSON, or None to leave it.
+        head: the new head; None: the head stays, and a new branch gets an empty commit.
+        provenance: all branches of its direct provenance; missing ones are made with an empty commit.
+        trigger: Pachyderm's Trigger as JSON; None: the trigger stays.
         never: those of `provenance` whose moves must not propagate.
     """
     provenance = provenance or []
     _check(txn.db, key, provenance, trigger)
-    sources = [_filled(txn, source) for source in provenance]
+    sources = [_with_head(txn, source) for source in provenance]
     repo = get_repo(txn.db, key[0])
     branch = ensure(txn, repo, key[1])
     before = {one.id for one in upstream(txn.db, branch.id)}
@@ -218,11 +221,11 @@ def _check_trigger(db: sqlite3.Connection, key: BranchKey, trigger: dict[str, An
     raise Refused("triggers cannot form a loop")
 
 
-def _filled(txn: Txn, key: BranchKey) -> Branch:
+def _with_head(txn: Txn, key: BranchKey) -> Branch:
     repo = get_repo(txn.db, key[0])
     branch = ensure(txn, repo, key[1])
     if branch.head is None:
-        # A second new branch of the repo shares the first one's empty commit: a repo has one commit per set.
+        # A repo has one commit in a commit set, so a second new branch of the repo shares the empty commit.
         commit = commits.find(txn.db, repo.id, txn.set_id)
         commit = commit or commits.create(txn, repo.id, branch.name, None, [], AUTO, closed=True)
         set_head(txn, branch.id, commit.id)
@@ -236,7 +239,7 @@ def _add_empty(txn: Txn, branch: Branch, sources: list[Branch]) -> None:
 
 
 def propagate(txn: Txn) -> None:
-    """Gives every branch downstream of a moved one a new open commit: the invariant that jobs come from."""
+    """Gives every branch downstream of a moved one a new open commit; `pps/jobs.py` makes jobs of these."""
     if not txn.moved:
         return
     for branch_id in dict.fromkeys(txn.moved):
@@ -251,7 +254,7 @@ def propagate(txn: Txn) -> None:
 
 
 def _check_structure(db: sqlite3.Connection, branch_id: int) -> None:
-    """Refuses two branches of one repo that hang together, in whatever direction (validateDAGStructure)."""
+    """Refuses two branches of one repo that provenance connects, in any direction (validateDAGStructure)."""
     together = """WITH RECURSIVE near(id) AS (
       SELECT ? UNION
       SELECT CASE WHEN p.branch = near.id THEN p.upstream ELSE p.branch END

@@ -1,4 +1,4 @@
-"""Looks a store through while no server uses it: what is damaged, and what nobody needs any more."""
+"""Looks for damage in a store that no server uses, and removes what no commit needs any more."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from kfp_pachyderm.embedded.store.lock import locked
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.errors import StoreError
 
-_OURS = re.compile(r"[0-9a-f]{64}(\.tmp)?")
+_NAME = re.compile(r"[0-9a-f]{64}(\.tmp)?")
 
-#: Rows that every reference between tables must meet; each query answers what is wrong.
+#: Rules for references between tables: a problem's text, and the query for the rows that have the problem.
 _RULES = (
     (
         "branch {}@{} points to a commit that is gone",
@@ -58,22 +58,22 @@ _RULES = (
     ),
 )
 
-_UNSHOWN = """SELECT id FROM layers WHERE id NOT IN (SELECT own FROM commits WHERE own IS NOT NULL)
+_UNUSED_LAYERS = """SELECT id FROM layers WHERE id NOT IN (SELECT own FROM commits WHERE own IS NOT NULL)
   AND id NOT IN (SELECT value FROM commits, json_each(commits.layers))"""
 
-_SHOWING = """SELECT r.project || '/' || r.name || '@' || c.set_id
+_COMMITS_OF_LAYER = """SELECT r.project || '/' || r.name || '@' || c.set_id
   FROM commits c JOIN repos r ON r.id = c.repo
   WHERE c.own = ? OR EXISTS (SELECT 1 FROM json_each(c.layers) WHERE value = ?) ORDER BY c.id LIMIT 3"""
 
 
 @dataclass
 class Report:
-    """What a look through a store found.
+    """What `check` or `collect` found in a store.
 
     Args:
-        problems: what is damaged, a sentence each; empty for a store that is whole.
-        files: how many file entries were looked at.
-        chunks: how many chunks those need.
+        problems: one sentence for each damage; empty for a whole store.
+        files: how many file entries were read.
+        chunks: how many chunks the files need.
         orphans: chunks, lists and temporary files that no commit needs; `collect` removes them.
         orphan_bytes: their size.
     """
@@ -94,7 +94,7 @@ def _opened(folder: Path) -> Iterator[Store]:
 
 
 def check(folder: Path) -> Report:
-    """Reads everything that a store keeps and compares it with its hashes; changes nothing.
+    """Reads all files of a store and compares them with their hashes; changes nothing.
 
     Args:
         folder: the data folder; no server may use it.
@@ -132,7 +132,7 @@ def _check_files(store: Store, report: Report) -> set[bytes]:
 
 
 def _where(db: sqlite3.Connection, layer: int, path: str) -> str:
-    shown = [row[0] for row in db.execute(_SHOWING, (layer, layer))]
+    shown = [row[0] for row in db.execute(_COMMITS_OF_LAYER, (layer, layer))]
     return f"file {path} of {', '.join(shown) or 'no commit'}"
 
 
@@ -152,7 +152,7 @@ def _damage(store: Store, chunk: bytes, size: int) -> str:
 
 def _count_orphans(store: Store, needed: set[bytes], report: Report) -> None:
     db = store.read()
-    report.orphans += db.execute(f"SELECT count(*) FROM ({_UNSHOWN})").fetchone()[0]  # noqa: S608
+    report.orphans += db.execute(f"SELECT count(*) FROM ({_UNUSED_LAYERS})").fetchone()[0]  # noqa: S608
     for hash_, size in db.execute("SELECT hash, length(data) FROM small_chunks"):
         if hash_ not in needed:
             report.orphans += 1
@@ -165,11 +165,11 @@ def _count_orphans(store: Store, needed: set[bytes], report: Report) -> None:
 def _unneeded(chunks: Chunks, needed: set[bytes]) -> Iterator[os.DirEntry[str]]:
     names = {chunk.hex() for chunk in needed}
     for folder in os.scandir(chunks.folder):
-        yield from (one for one in os.scandir(folder) if _OURS.fullmatch(one.name) and one.name not in names)
+        yield from (one for one in os.scandir(folder) if _NAME.fullmatch(one.name) and one.name not in names)
 
 
 def collect(folder: Path) -> Report:
-    """Removes what no commit needs any more: chunks, lists of files, what a killed server left half written.
+    """Removes what no commit needs any more: chunks, lists of files, temporary files of a killed server.
 
     Args:
         folder: the data folder; no server may use it.
@@ -183,7 +183,7 @@ def collect(folder: Path) -> Report:
     with _opened(folder) as store:
         report = Report()
         with store.database.write() as txn:
-            unshown = [row[0] for row in txn.db.execute(_UNSHOWN).fetchall()]
+            unshown = [row[0] for row in txn.db.execute(_UNUSED_LAYERS).fetchall()]
             for layer in unshown:
                 txn.db.execute("DELETE FROM files WHERE layer = ?", (layer,))
                 txn.db.execute("DELETE FROM layers WHERE id = ?", (layer,))
@@ -194,7 +194,7 @@ def collect(folder: Path) -> Report:
                 for chunk, _ in references(refs)
             }
             _drop_small(txn.db, needed, report)
-        # Files go last: a crash in between leaves orphans, never a commit without its chunks.
+        # Chunk files go last: a crash in between leaves orphans, never a commit without its chunks.
         for entry in _unneeded(store.chunks, needed):
             report.orphans += 1
             report.orphan_bytes += entry.stat().st_size

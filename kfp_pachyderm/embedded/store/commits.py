@@ -1,4 +1,4 @@
-"""Commits: started, finished, waited for; a commit set is all commits of one transaction."""
+"""Commits: making, finishing and finding them. A commit set is all commits of one transaction."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def _commit(row: Any) -> Commit:
 
 
 def select(db: sqlite3.Connection, where: str, values: tuple[Any, ...] = ()) -> list[Commit]:
-    """Commits by the end of an SQL statement; `c` is the commit, `r` its repo."""
+    """The commits that an SQL clause selects ("WHERE ..."); `c` is the commit, `r` its repo."""
     return [_commit(row) for row in db.execute(f"{_COMMIT} {where}", values)]
 
 
 def by_id(db: sqlite3.Connection, commit_id: int) -> Commit:
-    """The commit of that row."""
+    """The commit with that row ID."""
     return _commit(db.execute(f"{_COMMIT} WHERE c.id = ?", (commit_id,)).fetchone())
 
 
@@ -76,7 +76,7 @@ def reload(db: sqlite3.Connection, commit: Commit) -> Commit:
     """The commit as it is now.
 
     Raises:
-        Refused: it was deleted.
+        Refused: the commit was deleted.
     """
     row = db.execute(f"{_COMMIT} WHERE c.id = ?", (commit.id,)).fetchone()
     if row is None:
@@ -90,19 +90,19 @@ def in_set(db: sqlite3.Connection, set_id: str) -> list[Commit]:
 
 
 def set_and_provenance(db: sqlite3.Connection, set_id: str) -> list[Commit]:
-    """All commits of a commit set and all that they come from, upstream first; none: no such set.
+    """All commits of a commit set and their provenance, upstream first; empty if there is no such set.
 
     Source: Pachyderm src/server/pfs/server/server_commit_set.go (inspectCommitSetImmediateTx); measured.
     """
     above = """WITH RECURSIVE up(id) AS (
         SELECT id FROM commits WHERE set_id = ?
         UNION SELECT p.upstream FROM commit_provenance p JOIN up ON p.commit_id = up.id) SELECT id FROM up"""
-    # a commit is made after those that it comes from
+    # A commit is made after its provenance, so its row ID is larger.
     return select(db, f"WHERE c.id IN ({above}) ORDER BY c.id", (set_id,))
 
 
 def sorted_by_provenance(db: sqlite3.Connection, commits: list[Commit]) -> list[Commit]:
-    """The same commits, each after those it comes from."""
+    """The same commits, each after its provenance."""
     left = {commit.id: commit for commit in commits}
     done: list[Commit] = []
 
@@ -120,7 +120,7 @@ def sorted_by_provenance(db: sqlite3.Connection, commits: list[Commit]) -> list[
 
 
 def provenance_ids(db: sqlite3.Connection, commit_id: int) -> list[int]:
-    """Rows of the commits that this one comes from directly."""
+    """Row IDs of the commits that this one comes from directly."""
     rows = db.execute(
         "SELECT upstream FROM commit_provenance WHERE commit_id = ? ORDER BY upstream", (commit_id,)
     )
@@ -139,7 +139,7 @@ def subvenance(db: sqlite3.Connection, commit_id: int) -> list[Commit]:
 
 
 def subvenance_ids(db: sqlite3.Connection, commit_id: int) -> list[int]:
-    """Rows of the commits that come from this one directly."""
+    """Row IDs of the commits that come from this one directly."""
     rows = db.execute(
         "SELECT commit_id FROM commit_provenance WHERE upstream = ? ORDER BY commit_id", (commit_id,)
     )
@@ -161,10 +161,10 @@ def create(
     description: str = "",
     closed: bool = False,
 ) -> Commit:
-    """Adds a commit of the transaction's commit set.
+    """Adds a commit to the transaction's commit set.
 
     Raises:
-        Refused: the repo has one in this commit set already.
+        Refused: the repo has a commit in this commit set already.
     """
     known = find(txn.db, repo_id, txn.set_id)
     if known is not None:
@@ -193,7 +193,7 @@ def finish(txn: Txn, commit: Commit, error: str = "", description: str = "") -> 
         The commit's error: the caller's, or what the check of its files found.
 
     Raises:
-        Refused: it is closed already, or its parent is still open.
+        Refused: the commit is closed already, or its parent is still open.
     """
     if commit.finishing is not None:
         raise Refused(f"commit {commit} has already finished")
@@ -223,7 +223,7 @@ def commit_layers(db: sqlite3.Connection, commit: Commit, for_error: bool = Fals
     (Pachyderm src/server/pfs/server/server_file.go, getFileset).
 
     Raises:
-        Refused: that ancestor is still open; unless `for_error`, where its files do not matter.
+        Refused: that ancestor is still open, and not `for_error`, which needs none of its files.
     """
     if commit.layers is not None:
         return commit.layers
@@ -254,7 +254,7 @@ def _size(db: sqlite3.Connection, commit: Commit) -> int:
 
 
 def own_layer(txn: Txn, commit: Commit) -> int:
-    """The layer that an open commit writes into; made with its first write."""
+    """The layer that an open commit writes into; the first write makes it."""
     if commit.own is not None:
         return commit.own
     layer = layers.create(txn)
@@ -263,7 +263,11 @@ def own_layer(txn: Txn, commit: Commit) -> int:
 
 
 def clear(txn: Txn, commit: Commit, base: bool) -> None:
-    """Drops what was written into an open commit; without `base` its parent's files disappear too."""
+    """Drops what was written into an open commit; without `base` also its parent's files.
+
+    Raises:
+        Refused: the commit has finished.
+    """
     if commit.finishing is not None:
         raise Refused(f"commit {commit} has already finished")
     if commit.own is not None:
@@ -274,10 +278,10 @@ def clear(txn: Txn, commit: Commit, base: bool) -> None:
 
 
 def ancestor(db: sqlite3.Connection, commit: Commit, generations: int) -> Commit:
-    """`generations` commits back.
+    """The commit's ancestor, `generations` commits back.
 
     Raises:
-        Refused: there are fewer.
+        Refused: the commit has fewer ancestors.
     """
     current = commit
     for _ in range(generations):
@@ -288,7 +292,7 @@ def ancestor(db: sqlite3.Connection, commit: Commit, generations: int) -> Commit
 
 
 def resolve_alias(db: sqlite3.Connection, repo_id: int, set_id: str) -> Commit | None:
-    """The repo's commit that the commit set comes from (Pachyderm's ResolveCommitProvenance)."""
+    """The repo's newest commit that the commit set comes from (Pachyderm's ResolveCommitProvenance)."""
     row = db.execute(
         """WITH RECURSIVE up(id) AS (
              SELECT id FROM commits WHERE set_id = ?

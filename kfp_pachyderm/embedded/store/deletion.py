@@ -1,4 +1,4 @@
-"""Taking things away: repos, commit sets."""
+"""Deletes projects, repos, commits and commit sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 
 def delete_project(txn: Txn, name: str, force: bool = False) -> None:
-    """Removes a project that has no repos (or, with force, with them)."""
+    """Removes a project; with `force` also its repos, without it only a project that has none."""
     get_project(txn.db, name)
     repos = list_repos(txn.db, projects=[name])
     if repos and not force:
@@ -35,7 +35,7 @@ def delete_repos(txn: Txn, repos: list[Repo], force: bool = False) -> None:
     """Removes repos, their branches and commits.
 
     Raises:
-        Refused: something outside comes from one of them, without force.
+        Refused: without `force`, if a branch of a repo that stays comes from one of them.
     """
     gone = {repo.id for repo in repos}
     mine = [one for repo in repos for one in branches.select(txn.db, "WHERE b.repo = ?", (repo.id,))]

@@ -1,4 +1,4 @@
-"""One process at a time on a data folder."""
+"""The lock that lets one process at a time use a data folder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from kfp_pachyderm.errors import StoreError
 
 
 def locked(folder: Path) -> IO[str]:
-    """Takes a data folder; closing the file lets go of it, and so does the process's end, however it ends.
+    """Locks a data folder until the returned file is closed, or the process ends.
 
     Args:
-        folder: made when missing.
+        folder: the data folder; made when missing.
 
     Raises:
-        StoreError: it can't be written, or another process holds it.
+        StoreError: the folder can't be written, or another process has locked it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

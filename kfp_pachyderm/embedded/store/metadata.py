@@ -1,4 +1,4 @@
-"""User's key-value pairs on projects, repos, branches, commits, pipelines and the cluster."""
+"""Users' key-value pairs on projects, repos, branches, commits, pipelines and the cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 Pairs = dict[str, str]
 
-#: Table → how its row is found.
+#: Table → the SQL condition that finds a row.
 TABLES = {
     "projects": "name = ?",
     "repos": "id = ?",

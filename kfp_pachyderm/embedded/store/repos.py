@@ -16,7 +16,7 @@ _PROJECT_LIMIT = 51
 
 
 class RepoKey(NamedTuple):
-    """A repo's full name; written out as Pachyderm's Repo.String does (src/pfs/pfs.go)."""
+    """A repo's full name; its text is that of Pachyderm's Repo.String (src/pfs/pfs.go)."""
 
     project: str
     name: str
@@ -49,7 +49,7 @@ class Repo:
 
 
 def check_name(name: str) -> None:
-    """Pachyderm's rule for names (src/internal/ancestry/ancestry.go)."""
+    """Refuses a name that breaks Pachyderm's rule (src/internal/ancestry/ancestry.go)."""
     if not _NAME.fullmatch(name):
         raise Refused(
             f"name ({name}) invalid: only alphanumeric characters, underscores, and dashes are allowed"
@@ -141,12 +141,12 @@ def get_repo(db: sqlite3.Connection, key: RepoKey) -> Repo:
 
 
 def repo_by_id(db: sqlite3.Connection, repo_id: int) -> Repo:
-    """The repo of that row."""
+    """The repo with that row ID."""
     return _repo(db.execute(f"{_REPO} WHERE id = ?", (repo_id,)).fetchone())
 
 
 def list_repos(db: sqlite3.Connection, type_: str = "", projects: list[str] | None = None) -> list[Repo]:
-    """Repos, newest first; "" and None: of all types, of all projects."""
+    """Repos, newest first. `type_` "": of all types; `projects` None: of all projects."""
     found = [_repo(row) for row in db.execute(f"{_REPO} ORDER BY id DESC")]
     return [
         repo

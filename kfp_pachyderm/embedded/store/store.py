@@ -1,4 +1,4 @@
-"""The store of one data folder: what the services and the worker share."""
+"""The store of one data folder, which the services and the worker share."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the folder."""
+        """Waits for chunks that are being written, and closes the database."""
         self.chunks.close()
         self.database.close()
 
@@ -74,11 +74,11 @@ class Store:
         return found
 
     def layers(self, commit: Commit) -> tuple[int, ...]:
-        """Layers of a commit as it is now."""
+        """The layers of a commit as it is now, newest first."""
         return commits.commit_layers(self.read(), commits.reload(self.read(), commit))
 
     def changes(self, base: Commit | None) -> Changes:
-        """A stream of changes to files that start out as a commit's; None: as nothing."""
+        """Collects a stream of changes to a commit's files; None: to no files."""
 
         def existing(prefix: str) -> list[str]:
             if base is None:
@@ -88,7 +88,7 @@ class Store:
         return Changes(self.database, self.chunks, existing)
 
     def modify(self, commit: Commit, *streams: Changes) -> None:
-        """Makes the changes of streams to an open commit, all or none."""
+        """Applies streams of changes to an open commit, all or none."""
         for changes in streams:
             changes.settle()
         with self.database.write(durable=False) as txn:
@@ -96,7 +96,7 @@ class Store:
                 changes.apply(txn, commit)
 
     def modify_branch(self, repo: Repo, branch: str, changes: Changes) -> Commit:
-        """Makes a stream's changes in a commit of their own on a branch."""
+        """Applies a stream of changes in a new commit on a branch, and finishes it."""
         changes.settle()
         with self.database.write() as txn:
             commit = branches.start_commit(txn, repo, branch)
@@ -107,10 +107,10 @@ class Store:
     def content(
         self, commit: Commit, file: File, offset: int = 0, length: int | None = None
     ) -> Iterator[bytes]:
-        """A commit's file's bytes in pieces of at most 1 MiB.
+        """A file's bytes in pieces of at most 1 MiB.
 
         Raises:
-            Refused: a chunk is damaged or gone; names the file and its commit.
+            Refused: a chunk is damaged or missing; the text names the file and its commit.
         """
         wanted = file.size - offset if length is None else length
         try:

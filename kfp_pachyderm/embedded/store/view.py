@@ -1,4 +1,4 @@
-"""One commit as the sidecar's S3 gateway sees it."""
+"""One commit's files as the sidecar's S3 gateway reads and writes them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kfp_pachyderm.embedded.store.store import Store
 
 
 class StoreView:
-    """`CommitView` over the store.
+    """A `CommitView` over the store.
 
     Args:
         store: the store.
-        commit: the commit; looked up again on every call, as an open one changes.
+        commit: the commit. Every call looks it up again, since an open commit changes.
     """
 
     def __init__(self, store: Store, commit: Commit) -> None:

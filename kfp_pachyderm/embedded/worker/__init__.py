@@ -1,1 +1,1 @@
-"""Runs jobs: one queue per pipeline, user code as real processes on this machine."""
+"""Runs jobs: one queue for each pipeline, user code as real processes on this machine."""

@@ -1,4 +1,4 @@
-"""What a job works through: its inputs' files, crossed; and how a datum lies on disk."""
+"""A job's datums: the combinations of its inputs' files; and a datum's files on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kfp_pachyderm.embedded.store.files import layers, listing
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
 
-#: Which commit of an input is worked on.
+#: Returns the commit of an input whose files are used.
 CommitOf = Callable[[pps.PfsInput], Commit]
 
 
@@ -43,18 +43,18 @@ class DatumFile:
 
 @dataclass(frozen=True)
 class Datum:
-    """One run of user code."""
+    """One datum: the files for one run of user code."""
 
     files: tuple[DatumFile, ...]
 
     @property
     def id(self) -> str:
-        """64 hex digits, made of input, repo, branch and path: the same in later jobs, as Pachyderm's."""
+        """64 hex digits, made of input, repo, branch and path; the same in later jobs, as in Pachyderm."""
         names = [(one.input, str(one.commit.repo), one.commit.branch, one.path) for one in self.files]
         return hashlib.blake2b(json.dumps(names).encode(), digest_size=32).hexdigest()
 
     def stored(self) -> bytes:
-        """For the store: input, commit row and path of each file."""
+        """The datum as the store keeps it: JSON of input, commit's row ID and path of each file."""
         return json.dumps([[one.input, one.commit.id, one.path] for one in self.files]).encode()
 
 
@@ -78,7 +78,7 @@ def plan(store: Store, job: Job, given: pps.Input) -> Iterator[Datum]:
 
 
 def preview(store: Store, commit_of: CommitOf, given: pps.Input) -> Iterator[Datum]:
-    """The datums that an input would have, of whatever commits."""
+    """The datums that a job on these inputs would have, with the commits that `commit_of` returns."""
     for files in _combinations(store, commit_of, given):
         yield Datum(tuple(files))
 
@@ -108,7 +108,7 @@ def _files(store: Store, commit: Commit, given: pps.PfsInput) -> Iterator[DatumF
 
 
 def lay_out(store: Store, datum: Datum, folder: Path) -> None:
-    """Writes a datum's files below `folder`, a folder per input; S3 inputs' stay empty."""
+    """Writes a datum's files below `folder`, a folder for each input; an S3 input's stays empty."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "out").mkdir(parents=True)
     for one in datum.files:
@@ -131,7 +131,7 @@ def _write_files(store: Store, one: DatumFile, target: Path) -> None:
 
 
 def upload(store: Store, commit: Commit, out: Path) -> None:
-    """Adds what user code left in its `out` folder to the output commit."""
+    """Adds the files in user code's `out` folder to the output commit."""
     changes = store.changes(commit)
     for path in sorted(out.rglob("*")):
         if path.is_file():

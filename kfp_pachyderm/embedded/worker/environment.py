@@ -1,4 +1,4 @@
-"""What user code finds in its environment (Pachyderm src/server/worker/driver/driver.go, UserCodeEnv)."""
+"""The environment variables of user code (Pachyderm src/server/worker/driver/driver.go, UserCodeEnv)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from kfp_pachyderm.embedded.pps import inputs
 from kfp_pachyderm.embedded.pps.jobs import Job
 from kfp_pachyderm.embedded.worker.datums import Datum
 
-#: The server's own variables that would tell user code something wrong.
+#: Prefixes of the server's own environment variables that user code must not get.
 _HIDDEN = ("AWS_", "PACH_", "PPS_", "S3_ENDPOINT", "KFP_PACHYDERM_", "POSTGRES_PASSWORD")
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a user-code process and its sidecar listen."""
+    """The address and ports of a user-code process and its sidecar."""
 
     host: str
     holder: int
@@ -40,11 +40,11 @@ def user_code(
     Args:
         job: the job.
         spec_commit: ID of the pipeline version's spec commit.
-        details: the pipeline's.
-        datum: what is worked on.
-        folder: stands for /pfs, which only a container can have.
-        ports: of this process and its sidecar.
-        fileset: ID that stays the same over a datum's tries.
+        details: the pipeline's details.
+        datum: the datum.
+        folder: the folder that takes the place of /pfs, which only a container can have.
+        ports: the ports of this process and its sidecar.
+        fileset: the value of FILESET_ID, which stays the same over a datum's tries.
     """
     key = job.key
     env = {name: value for name, value in os.environ.items() if not name.startswith(_HIDDEN)}

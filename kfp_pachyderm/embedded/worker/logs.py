@@ -1,4 +1,4 @@
-"""Job logs: one file of JSON lines per job."""
+"""Job logs: one file of JSON lines for each job."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Logs:
     """All jobs' logs.
 
     Args:
-        folder: made when missing.
-        written: called after every line, for those who follow.
+        folder: the folder of the logs; made when missing.
+        written: called after every line, to wake GetLogs calls that follow a log.
     """
 
     def __init__(self, folder: Path, written: Callable[[], None]) -> None:
@@ -25,7 +25,7 @@ class Logs:
         self._written = written
 
     def path(self, key: JobKey) -> Path:
-        """The job's file."""
+        """The job's log file."""
         return self._folder / key.project / key.pipeline / f"{key.id}.jsonl"
 
     def open(self, key: JobKey) -> JobLog:
@@ -35,7 +35,7 @@ class Logs:
         return JobLog(path, self._written)
 
     def lines(self, key: JobKey, start: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
-        """The job's lines from a byte offset, each with the offset behind it."""
+        """The job's lines from a byte offset on, each with the offset of its end."""
         path = self.path(key)
         if not path.exists():
             return
@@ -63,7 +63,7 @@ class JobLog:
         self._file.close()
 
     def write(self, text: str, user: bool = False, datum: str = "") -> None:
-        """Adds a line; `user` marks what user code said."""
+        """Adds a line; `user` marks a line of user code's output."""
         line = {"ts": time.time_ns() // 1000, "user": user, "datum": datum, "message": text}
         with self._lock:
             self._file.write(json.dumps(line).encode() + b"\n")

@@ -18,17 +18,17 @@ from kfp_pachyderm.embedded.worker.run import JobRun, Working
 
 logger = logging.getLogger(__name__)
 
-#: Until a job that could neither run nor be ended is tried again, in seconds.
+#: Seconds until a job that could neither run nor be ended is tried again.
 RETRY = 1.0
 
 
 class Manager:
-    """Runs what the store says is to be run; a context manager.
+    """Runs the store's unfinished jobs, those of each pipeline in a thread; a context manager.
 
     Args:
         store: the store.
         logs: all jobs' logs.
-        services: gRPC services of sidecars.
+        services: the gRPC services of sidecars.
         host: the IPv4 address that user code and sidecars listen on.
     """
 
@@ -52,7 +52,7 @@ class Manager:
         self.close()
 
     def start(self) -> None:
-        """Ends what an earlier server left running, then takes up its unfinished jobs from their start."""
+        """Ends user code that an earlier server left running, and runs its unfinished jobs from the start."""
         left = usercode.kill_leftovers(self._store.folder)
         if left:
             logger.warning("ended %d processes of user code that an earlier server left running", left)
@@ -62,12 +62,12 @@ class Manager:
             self._wake(key)
 
     def close(self) -> None:
-        """Kills the jobs in work; queued ones stay and are taken up by the next server."""
+        """Kills the running jobs; the next server runs the queued ones."""
         with self._lock:
             self._closing = True
             running, threads = list(self._runs), list(self._queues.values())
-        # Whoever waits for such a job is about to lose its server: better a job with a reason than one
-        # that runs unseen.
+        # The clients that wait for these jobs lose the server. A killed job has a reason; a job that stayed
+        # RUNNING would have none.
         self._kill(running)
         for thread in threads:
             thread.join(10)
@@ -80,12 +80,12 @@ class Manager:
                     jobs.stop(txn, job, "the embedded Pachyderm was stopped")
 
     def working(self, key: JobKey) -> Working | None:
-        """The job's datum in work, if one has started."""
+        """The datum that a job works on, if one has started."""
         run = self._runs.get(key)
         return run.working if run else None
 
     def running(self, key: PipelineKey) -> JobRun | None:
-        """The pipeline's job in work."""
+        """The pipeline's running job."""
         with self._lock:
             return next((run for job, run in self._runs.items() if (job.project, job.pipeline) == key), None)
 
@@ -121,7 +121,7 @@ class Manager:
                 self._give_up(job)
 
     def _next(self, key: PipelineKey) -> Job | None:
-        """The queue's oldest job; without one the queue's thread ends, before a new job can miss it."""
+        """The pipeline's oldest unfinished job. Without one the queue ends, and a new job starts another."""
         with self._lock:
             waiting = [] if self._closing else jobs.unfinished(self._store.read(), *key)
             if not waiting:
@@ -145,20 +145,20 @@ class Manager:
                 del self._runs[job.key]
 
     def _wait_for_worker(self, job: Job) -> None:
-        """Each version of a pipeline has workers of its own; also a job without datums is their work."""
+        """Waits until the worker of the job's pipeline version has started; each version has its own."""
         worker = (PipelineKey(*job.key[:2]), job.version)
         if worker not in self._workers and self.worker_start:
             self._store.database.wait(lambda: None, lambda: not self._closing, timeout=self.worker_start)
         self._workers.add(worker)
 
     def _give_up(self, job: Job) -> None:
-        reason = "the embedded worker failed; its log says why"
+        reason = "the embedded worker failed; server.log in the data folder says why"
         try:
             with self._store.database.write() as txn:
                 current = jobs.find(txn.db, job.key)
                 if current is not None and not current.terminal:
                     jobs.end(txn, job, jobs.State.JOB_FAILURE, reason)
         except (sqlite3.Error, OSError):
-            # Not even that can be kept, as on a full disk: the job is tried again until it can.
+            # The failure can't be stored, for instance on a full disk. The job is tried again until it can.
             logger.exception("job %s can't be ended", job.key)
             self._store.database.wait(lambda: None, lambda: not self._closing, timeout=RETRY)

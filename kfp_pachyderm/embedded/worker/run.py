@@ -1,7 +1,7 @@
-"""One job from its start to its end.
+"""Runs one job from its start to its end.
 
-The order is Pachyderm's (src/server/worker/pipeline/transform/registry.go, pending_job.go): RUNNING is
-reported, only then is the output erased, only then does user code start.
+The order is Pachyderm's (src/server/worker/pipeline/transform/registry.go, pending_job.go): the job becomes
+RUNNING, then its output is erased, then user code starts.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ from kfp_pachyderm.embedded.worker.usercode import UserCode
 
 logger = logging.getLogger(__name__)
 
-#: Between RUNNING and erasure, in seconds: whoever writes on seeing RUNNING loses it, as with Pachyderm.
+#: Seconds between RUNNING and the erasure. What a client writes in between is lost, as in Pachyderm.
 ERASE_DELAY = 0.01
-#: From the loss of a worker to its replacement, in seconds.
+#: Seconds from the loss of a worker to its replacement.
 REPLACE_DELAY = 0.3
 
 
 class Ended(Exception):
-    """The job ended from outside, or the server is going down."""
+    """The job was ended from outside, or the server is stopping."""
 
 
 class Replaced(Exception):
-    """The worker was replaced: everything starts again, `restart` does not count it."""
+    """The worker was replaced: the job starts again; its `restart` does not count that."""
 
 
 class Restarted(Replaced):
-    """The sidecar was lost: everything starts again after user code has ended well, `restart` counts it."""
+    """The sidecar was lost: after user code's exit with 0 the job starts again; its `restart` counts that."""
 
 
 class TimedOut(Exception):
-    """The datum's or the job's time is over."""
+    """The job has reached its `job_timeout`."""
 
 
 @dataclass(frozen=True)
 class Working:
-    """The datum in work: since when, and where its user code and sidecar listen."""
+    """The datum that a job works on: its start, and where its user code and sidecar listen."""
 
     datum: Datum
     started: int
@@ -81,7 +81,7 @@ class JobRun:
         logs: all jobs' logs.
         job: the job.
         pipeline: its pipeline, in the job's version.
-        services: gRPC services of its sidecar.
+        services: the gRPC services of its sidecar.
         host: the IPv4 address that user code and sidecar listen on.
     """
 
@@ -99,36 +99,36 @@ class JobRun:
         self._spec_commit = commits.by_id(store.read(), pipeline.spec_commit).set_id
         self._signals: SimpleQueue[Signal] = SimpleQueue()
         self._stopped = False
-        self._lost: type[Replaced] | None = None
+        self._pending_fault: type[Replaced] | None = None
         self._log: JobLog = logs.open(job.key)
         self._sidecar: Sidecar | None = None
         self._folder = store.folder / "scratch" / job.key.id / job.key.project / job.key.pipeline
         self._deadline: float | None = None
-        #: None until a datum has started; what worker_status and the locator tell.
+        #: The datum that the job works on, for `worker_status` and the locator; None: no datum has started.
         self.working: Working | None = None
 
     def end(self) -> None:
-        """Tells a running job that it is over; from any thread."""
+        """Ends the run of a job that is terminal or deleted; from any thread."""
         self._stopped = True
         self._signals.put(("end", 0))
         self._store.database.wake()
 
     def replace(self) -> None:
-        """Acts as if the worker were lost and another took over; from any thread."""
+        """Acts as if the worker were lost and another one took over; from any thread."""
         self._signals.put(("replace", 0))
 
     def replace_at_the_end(self) -> None:
         """As `replace`, between the end of user code and that of the job; from any thread."""
-        self._lost = Replaced
+        self._pending_fault = Replaced
 
     def kill_sidecar(self, seconds: float) -> None:
-        """Acts as if the sidecar's container were killed and back after some seconds; from any thread."""
-        self._lost = Restarted
+        """Acts as if the sidecar's container were killed, and back after `seconds`; from any thread."""
+        self._pending_fault = Restarted
         if self._sidecar is not None:
             threading.Thread(target=self._sidecar.kill, args=(seconds,), daemon=True).start()
 
     def run(self) -> None:
-        """The whole job."""
+        """Runs the whole job."""
         with ExitStack() as stack:
             stack.enter_context(self._log)
             stack.callback(
@@ -145,7 +145,7 @@ class JobRun:
                 self._finish(State.JOB_FAILURE, error.text)
 
     def _start(self) -> bool:
-        """Whether the job can run: its inputs are there and good."""
+        """Waits for the job's inputs; returns whether the job can run."""
         key, image = self._job.key, self._details.transform.image
         self._log.write(
             f"job {key}: image {image} is kept in the spec, not run; user code runs on this machine"
@@ -161,7 +161,7 @@ class JobRun:
         return not failed
 
     def _wait_for_inputs(self) -> list[str]:
-        """Names of inputs whose commit failed."""
+        """Waits until the input commits are finished; returns the names of inputs whose commit failed."""
 
         def finished() -> list[Commit] | None:
             found = commits.provenance(self._store.read(), self._job.output)
@@ -175,13 +175,13 @@ class JobRun:
         return [one.name for one in names if RepoKey(one.project, one.repo, one.repo_type) in failed]
 
     def _attempt(self) -> bool:
-        """The part that a replaced worker does again; whether the job is through."""
+        """Does what a replaced worker does again; returns whether the job is over."""
         try:
             self._set_state(State.JOB_RUNNING)
             self._set_deadline()
             time.sleep(ERASE_DELAY)
             self._erase()
-            self._work()
+            self._run_datums()
         except Replaced as lost:
             self.working = None
             if isinstance(lost, Restarted):
@@ -210,9 +210,9 @@ class JobRun:
                 if commit is not None and commit.finishing is None:
                     commits.clear(txn, commit, base=False)
 
-    def _work(self) -> None:
+    def _run_datums(self) -> None:
         planned = list(datums.plan(self._store, self._job, self._details.input))
-        self._keep(planned)
+        self._store_datums(planned)
         fileset = new_id()
         recovered = 0
         for done, datum in enumerate(planned):
@@ -222,13 +222,13 @@ class JobRun:
                 self._finish(State.JOB_FAILURE, f"datum {datum.id} failed")
                 return
             recovered += state == pps.DatumState.RECOVERED
-        if self._lost is not None:
-            lost, self._lost = self._lost, None
+        if self._pending_fault is not None:
+            lost, self._pending_fault = self._pending_fault, None
             raise lost
         self._set_state(State.JOB_FINISHING)
         self._finish(State.JOB_SUCCESS)
 
-    def _keep(self, planned: list[Datum]) -> None:
+    def _store_datums(self, planned: list[Datum]) -> None:
         with self._store.database.write(durable=False) as txn:
             jobs.count(txn, self._job, total=len(planned), processed=0, failed=0, recovered=0)
             txn.db.execute("DELETE FROM datums WHERE job = ?", (self._job.seq,))
@@ -246,7 +246,7 @@ class JobRun:
             jobs.count(txn, self._job, processed=good, failed=int(failed), recovered=recovered + recovers)
 
     def _datum(self, datum: Datum, fileset: str) -> pps.DatumState:
-        """The datum's state after all its tries."""
+        """Runs a datum, with all its tries; returns its state."""
         transform = self._details.transform
         for attempt in range(max(1, self._details.datum_tries)):
             if attempt:
@@ -265,7 +265,7 @@ class JobRun:
         ports = self._ports()
         env = environment.user_code(self._job, self._spec_commit, self._details, datum, pfs, ports, fileset)
         env[usercode.MARK] = str(self._store.folder)
-        # Said before the process exists: nobody may find user code that worker_status does not know of.
+        # Set before the process starts: clients must not find user code that `worker_status` does not show.
         self.working = Working(datum, now(), ports)
         try:
             code = self._execute(words, stdin, env, datum)
@@ -291,28 +291,32 @@ class JobRun:
         return self._watch(process)
 
     def _watch(self, process: UserCode) -> int:
-        """The exit code; anything else that ends user code kills it and is raised when it is gone."""
+        """Waits for user code; returns its exit code.
+
+        A timeout, the job's end or a new worker kills user code. When it is gone, a timeout of the datum
+        returns -9; all others are raised.
+        """
         limit = self._details.datum_timeout if has(self._details, "datum_timeout") else timedelta(0)
         datum_end = time.monotonic() + limit.total_seconds() if limit else None
         verdict: Exception | None = None
         while True:
             try:
-                kind, code = self._signals.get(timeout=None if verdict else self._left(datum_end))
+                kind, code = self._signals.get(timeout=None if verdict else self._seconds_left(datum_end))
             except Empty:
                 job_over = self._deadline is not None and time.monotonic() >= self._deadline
                 verdict = TimedOut() if job_over else Refused("datum timed out")
                 process.kill()
                 continue
             if kind == "exit":
-                return self._verdict(verdict, code)
+                return self._outcome(verdict, code)
             verdict = Ended() if kind == "end" else Replaced()
             process.kill()
 
-    def _left(self, datum_end: float | None) -> float | None:
+    def _seconds_left(self, datum_end: float | None) -> float | None:
         ends = [one for one in (datum_end, self._deadline) if one is not None]
         return max(0.0, min(ends) - time.monotonic()) if ends else None
 
-    def _verdict(self, verdict: Exception | None, code: int) -> int:
+    def _outcome(self, verdict: Exception | None, code: int) -> int:
         if isinstance(verdict, Refused):
             self._log.write(verdict.text)
             return -9
@@ -329,7 +333,7 @@ class JobRun:
 
     def _close_sidecar(self) -> None:
         if self._sidecar is not None:
-            # Nobody waits for it: the next job has its own.
+            # Nothing waits for this sidecar to close: the next job has its own.
             threading.Thread(target=self._sidecar.close, name="sidecar-close", daemon=True).start()
 
     def _set_state(self, state: int) -> None:

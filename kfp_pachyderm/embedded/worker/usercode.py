@@ -1,4 +1,4 @@
-"""One process of user code: started in a session of its own, watched, ended with all that it started."""
+"""One process of user code: starts it in a session of its own, and ends it with all processes it started."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import psutil
 
 from kfp_pachyderm.embedded.worker.logs import JobLog
 
-#: Names this server's user code among all processes; its value is the data folder.
+#: Environment variable that marks user code among all processes; its value is the server's data folder.
 MARK = "KFP_PACHYDERM_EMBEDDED"
 
 
 def command(words: list[str]) -> list[str]:
-    """The command as it is run here: python means this server's own interpreter."""
+    """The command that is run: `python` and `python3` are replaced by this server's own interpreter."""
     first = sys.executable if words[0] in ("python", "python3") else words[0]
     return [first, *words[1:]]
 
@@ -31,13 +31,13 @@ class UserCode:
         words: the command and its arguments.
         stdin: lines for its standard input.
         env: its environment.
-        folder: where it starts.
+        folder: its working directory.
         log: gets its output.
-        datum: ID for the log.
+        datum: the datum's ID, for the log.
         ended: called with the exit code, from another thread.
 
     Raises:
-        OSError: it can't be started.
+        OSError: the command can't be started.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class UserCode:
             except BrokenPipeError:
                 pass
         code = self._process.wait()
-        # What it left running would go on writing; Pachyderm kills it too (driver_unix.go).
+        # Processes that user code left would go on writing; Pachyderm kills them, too (driver_unix.go).
         self._kill_group()
         self._reader.join(5)
         self._ended(code)
 
     def kill(self) -> None:
-        """Ends it and everything that it started; `ended` is still called."""
+        """Kills the command and all processes that it started; `ended` is still called."""
         for child in _descendants(self._process.pid):
             _kill(child)
         self._kill_group()
@@ -111,8 +111,8 @@ def _kill(process: psutil.Process) -> None:
 
 
 def kill_leftovers(data_dir: Path) -> int:
-    """Ends user code of an earlier server on this data folder; returns how many processes."""
-    # A program that user code started may have started this very server.
+    """Kills user code of an earlier server on this data folder; returns the number of processes."""
+    # User code of an earlier server may have started this server: its parents must live.
     own = {os.getpid(), *(one.pid for one in psutil.Process().parents())}
     found = [one for one in psutil.process_iter() if one.pid not in own and _is_marked(one, str(data_dir))]
     for process in found:

@@ -1,4 +1,4 @@
-"""A commit in memory, for the gateway alone."""
+"""A `CommitView` in memory, for tests of the gateway without a store."""
 
 from __future__ import annotations
 

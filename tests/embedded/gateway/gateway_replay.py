@@ -1,4 +1,4 @@
-"""Recorded requests made sendable again (fresh dates and signatures), and answers made comparable."""
+"""Sends recorded requests again, with new dates and signatures, and makes answers comparable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.waiting import PATIENCE
 HERE = Path(__file__).parent / "vectors"
 KEY = "default"
 
-#: Headers that clients read; everything else of an answer is the server's own business.
+#: The compared headers, which are those that clients read.
 COMPARED = (
     "accept-ranges", "content-range", "content-type", "etag", "last-modified", "location", "x-amz-version-id",
     "x-amz-copy-source-version-id", "x-content-type-options", "content-length",
@@ -71,7 +71,7 @@ def _signing_key(secret: str, day: str) -> bytes:
 
 @dataclass
 class Recording:
-    """One recorded request for another host; `secret` signs it where it was signed."""
+    """One recorded request, to be sent to another host; signed with `secret` if it was signed."""
 
     method: str
     path: str
@@ -161,19 +161,19 @@ def comparable(status: int | None, headers: dict[str, str], body: str, ids: dict
         headers = {k: v.replace(found, name) for k, v in headers.items()}
     kept = {k: mask(headers[k]) for k in COMPARED if k in headers}
     if not body or "<" in body:
-        # chunked or not, and of what length, is the HTTP server's business
+        # The length of an XML document differs with its IDs, and chunked answers have none.
         kept.pop("content-length", None)
     return {"status": status, "headers": kept, "body": _buckets_sorted(_without_keep_file(mask(body)))}
 
 
 def _without_keep_file(body: str) -> str:
-    """Digits at the start of an upload's ID show up as a first part: IDs differ, so it goes."""
+    """Drops the part that is the `.keep` file: its number comes from the upload's ID, which differs."""
     numbers = [int(number) for number in _PART.findall(body)]
     kept = numbers and (numbers[0] not in (1, 2) or numbers != sorted(set(numbers)))
     return _PART.sub("", body, count=1) if kept else body
 
 
 def _buckets_sorted(body: str) -> str:
-    """Go's maps have no order."""
+    """Sorts the buckets of a listing: Go lists them in a map's random order."""
     buckets = _BUCKETS.findall(body)
     return _BUCKETS.sub("", body) + "".join(sorted(buckets))

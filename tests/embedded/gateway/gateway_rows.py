@@ -1,4 +1,4 @@
-"""Answers of the gateway that no recorded vector covers, each with the line of the source that says so.
+"""Answers of the gateway that no recorded vector covers, each with the source line that it follows.
 
 `s2` is github.com/pachyderm/s2 at e4a20345d93c, others are Pachyderm's src/server/pfs/s3 at 7ed6c9f7b9.
 """
@@ -19,14 +19,14 @@ class Row:
     """One request and its answer; auth is off, `ain` is the input bucket, its objects are a.txt and d/0000...
 
     Args:
-        source: the line that says so.
+        source: the source line that the answer follows.
         request: method and path.
-        status: of the answer.
-        code: of an error's document; "" for none.
-        headers: of the request; {etag} stands for the hash of a.txt.
-        body: None: no Content-Length either.
-        shows: what the answer's document contains.
-        absent: what it does not.
+        status: the answer's status.
+        code: the error code in the answer's document; "" for none.
+        headers: the request's headers; {etag} stands for the hash of a.txt.
+        body: the request's body; None: none, and no Content-Length.
+        shows: a text that the answer's document has.
+        absent: a text that it does not have.
     """
 
     source: str

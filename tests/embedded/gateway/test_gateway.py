@@ -1,4 +1,4 @@
-"""The gateway with auth on, its Host routing, and real clients straight against it."""
+"""The gateway with auth on, its routing by Host, and real S3 clients against it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway beyond the recorded vectors: what the source of s2 and of Pachyderm's gateway says."""
+"""Answers of the gateway that follow the source of s2 and of Pachyderm's gateway, not a recorded vector."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_answers_as_the_source_says(gateway: Running, row: Row) -> None:
 
 
 def test_a_head_has_the_length_of_the_body_that_a_get_would_have(gateway: Running) -> None:
-    """net/http server.go, chunkWriter.writeHeader: as long as the answer fits into 2048 bytes."""
+    """net/http server.go, chunkWriter.writeHeader: only if the answer fits into 2048 bytes."""
     for path in ("/out", "/", "/ain?max-keys=5", "/none", "/out/k", "/ain/none", "/ain?max-keys=x", "/b!d"):
         got, head = ask(gateway, f"GET {path}", {}), ask(gateway, f"HEAD {path}", {})
         assert (head[0], head[2]) == (got[0], "")
@@ -146,7 +146,7 @@ def test_chunked_bodies(gateway: Running) -> None:
 
 
 def test_parts(gateway: Running) -> None:
-    """s2 multipart.go:394 wants no length, 399 loses what Go takes for a form; parts are listed as texts."""
+    """s2 multipart.go:394 needs no length; 399 drops what Go reads as a form; parts are sorted as texts."""
     _, _, text = ask(gateway, "POST /out/parts?uploads", {}, b"")
     upload = text.split("<UploadId>")[1].split("<")[0]
     sent = {0: b"0", 1: b"one", 2: b"two", 10: b"ten"}
@@ -203,7 +203,7 @@ def v2(key: str, path: str, resource: str = "", **headers: str) -> dict[str, str
 
 
 def signed_answer(running: Running, headers: dict[str, str], path: str = "/") -> tuple[int, str]:
-    """Host is sent by hand, since it is signed."""
+    """Sends a signed request on a socket, since its Host header is signed, too."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in {"host": HOST, **headers}.items())
     with socket.create_connection(("127.0.0.1", running.server.port), timeout=60) as client:
         client.sendall(
@@ -214,7 +214,7 @@ def signed_answer(running: Running, headers: dict[str, str], path: str = "/") ->
 
 
 def test_an_empty_access_key(gateway: Running, guarded: Running) -> None:
-    """auth.go:16: with auth off every key is its own secret; with auth on it is no token."""
+    """auth.go:16: with auth off every key is its own secret; with auth on the empty one is no token."""
     assert signed_answer(gateway, v4("", "")) == (200, "")
     assert signed_answer(gateway, v4("", "x")) == (403, "SignatureDoesNotMatch")
     assert signed_answer(guarded, v4("", "")) == (403, "InvalidAccessKeyId")
@@ -222,7 +222,7 @@ def test_an_empty_access_key(gateway: Running, guarded: Running) -> None:
 
 
 def test_what_s2_takes_for_a_signature(gateway: Running, guarded: Running) -> None:
-    """s2 s2.go:350-358: by the start of the header alone, and one order of its fields."""
+    """s2 s2.go:350-358: the header's start decides, and its fields must have one order."""
     good = v4("k", "k")["authorization"]
     scope, names, signature = good.split(", ")
     malformed = (400, "AuthorizationHeaderMalformed")
@@ -256,7 +256,7 @@ def test_the_key_is_asked_for_before_the_time(guarded: Running) -> None:
 
 
 def test_signed_values_are_not_collapsed(gateway: Running) -> None:
-    """s2 s2.go:197: only trimmed, where S3 makes one space of several."""
+    """s2 s2.go:197 only trims values, where S3 also makes one space of several."""
     headers = v4("k", "k", **{"x-amz-meta-a": "two  spaces"})
     assert signed_answer(gateway, headers) == (403, "SignatureDoesNotMatch")
     assert signed_answer(gateway, v4("k", "k", **{"x-amz-meta-a": "one space"})) == (200, "")

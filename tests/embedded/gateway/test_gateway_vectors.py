@@ -1,4 +1,4 @@
-"""What a real Pachyderm 2.12 sidecar gateway answered, asked again of ours (see vectors/README.md)."""
+"""The embedded gateway answers as a real Pachyderm 2.12 sidecar's was recorded (see vectors/README.md)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _buckets(state: dict[str, Any], service: str, job: str, token: str | None = 
 
 
 class Replay:
-    """Two jobs' gateways, and the state that carries over from one recorded request to the next."""
+    """Two jobs' gateways, and the state that later recorded requests need (upload IDs, ETags)."""
 
     def __init__(self) -> None:
         state, second = (line for line in VECTORS if line["name"].startswith("_state"))
@@ -136,7 +136,7 @@ def test_answers_as_the_real_gateway(line: dict[str, Any], answers: dict[int, di
 
 
 def test_parts_have_the_etags_that_the_real_gateway_gave() -> None:
-    """One of 5 MiB among them, which Pachyderm cuts by its content."""
+    """One part has 5 MiB, which Pachyderm cuts into chunks by its content."""
     replay = Replay()
     try:
         for line in REQUESTS:

@@ -1,4 +1,4 @@
-"""What a real sidecar gateway answered with auth on, asked again of a job's own (see vectors/README.md)."""
+"""A job's gateway with auth on answers as a real sidecar's was recorded (see vectors/README.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.waiting import PATIENCE, wait_for
 
 RECORDED = lines("gateway_auth_on.jsonl")
 _ROBOT = "kfp"
-#: Before the request of that name the robot gets this role on that repo.
+#: Name of a recorded request → the repo and the role on it that the robot gets before the request.
 _ROLES = {
     "list_buckets robot reader(in)": ("default/ain", "repoReader"),
     "list_buckets robot reader(in)+writer(out)": ("default/ap", "repoWriter"),
@@ -47,7 +47,7 @@ def _located(address: str, job: str) -> dict[str, str]:
 
 
 class Replay:
-    """The recorded job once more."""
+    """A job like the recorded one."""
 
     def __init__(self, address: str, gate: Path) -> None:
         self.office = Office(address)

@@ -1,4 +1,4 @@
-"""pfs_v2.API: commits, looked at and taken away."""
+"""pfs_v2.API: calls that inspect, list, clear and remove commits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def stop_jobs(txn: Txn, set_id: str) -> None:
 
 
 class CommitService:
-    """Commits of pfs_v2.API, except what may join a transaction.
+    """The commit calls of pfs_v2.API that can't join a transaction.
 
     Args:
         store: the store.
@@ -214,7 +214,7 @@ class CommitService:
         db = self._store.read()
         for picker in request.start:
             start = pick.by_picker(db, picker)
-            # the start itself is not sent, and nobody's right to it is looked at
+            # The start itself is not sent, and no permission on its repo is checked.
             level, seen, depth, sent = step(db, start.id), {start.id}, 1, 0
             while level and (not request.max_depth or depth <= request.max_depth):
                 fresh = [one for one in dict.fromkeys(level) if one not in seen]

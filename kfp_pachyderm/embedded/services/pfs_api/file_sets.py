@@ -1,4 +1,4 @@
-"""pfs_v2.API's file sets: streams of changes that are added to a commit later, all at once."""
+"""pfs_v2.API: file sets, streams of changes that are added to a commit later, all at once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from kfp_pachyderm.embedded.store.store import Store
 
 
 def file_set_calls(store: Store, files: FileService) -> handlers.Calls:
-    """The calls by their names on the wire; who is signed in may make them, as in Pachyderm.
+    """The calls by their names on the wire. Any signed-in caller may make them, as in Pachyderm.
 
     Args:
         store: the store.
-        files: takes the changes.
+        files: reads a stream of changes.
     """
 
     def create(requests: Iterator[modify_file.Change], _: Context) -> pfs.CreateFileSetResponse:
@@ -41,7 +41,7 @@ def file_set_calls(store: Store, files: FileService) -> handlers.Calls:
         return handlers.Empty()
 
     def compose(request: pfs.ComposeFileSetRequest, _: Context) -> pfs.CreateFileSetResponse:
-        # whether it is compact can't be seen: these are cut anew when a commit takes them
+        # The request's `compact` has no visible effect: files are cut anew when a commit takes the file set.
         parts = [store.file_sets.find(name) for name in request.file_set_ids]
         if None in parts:
             raise Refused("the operation would create a dangling reference")

@@ -1,4 +1,4 @@
-"""pfs_v2.API's files: writing in streams, reading at offsets, listing."""
+"""pfs_v2.API: calls that write files in streams, read them at offsets, list and compare them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class FileService:
         handle = pfs.Commit().parse(first.commit)
         commit, branch = self._target(handle)
         if branch:
-            # An open commit takes files of everybody who is signed in; a new one needs the right to start it.
+            # Any signed-in caller may write to an open commit. A new commit needs the permission to start it.
             guard.check_repo(self._store.read(), pick.repo_of(handle), "REPO_WRITE")
         changes = self._store.changes(commit)
         self.collect(changes, requests)
@@ -75,7 +75,7 @@ class FileService:
         return handlers.Empty()
 
     def _target(self, handle: pfs.Commit) -> tuple[Commit | None, str]:
-        """The open commit, or the branch that gets a commit for this stream (with its head)."""
+        """The open commit to change; or the head, if there is one, and the branch to make a commit on."""
         branch = handle.branch.name
         if not branch and handle.id and not pick.ID.fullmatch(handle.id):
             branch = handle.id
@@ -96,7 +96,7 @@ class FileService:
         return commit, branch
 
     def collect(self, changes: Changes, requests: Iterator[modify_file.Change]) -> None:
-        """Takes a stream's changes, but for the commit that they are made to."""
+        """Adds a stream's requests to `changes`; none of them may set the commit."""
         for change in requests:
             self._collect(changes, change)
 

@@ -1,4 +1,4 @@
-"""ModifyFile's requests read by hand (why: `protocol/protobuf`).
+"""Parses ModifyFile's requests by hand (why: `protocol/protobuf`).
 
 Fields: Pachyderm src/pfs/pfs.proto, ModifyFileRequest.
 """
@@ -13,7 +13,7 @@ from kfp_pachyderm.protocol.protobuf import views
 
 @dataclass(frozen=True, slots=True)
 class SetCommit:
-    """Which commit to change: an encoded Commit."""
+    """Change this commit: an encoded Commit."""
 
     commit: bytes
 

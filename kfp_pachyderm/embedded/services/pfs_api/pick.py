@@ -1,4 +1,4 @@
-"""Which commit a client means: by ID, by branch, by ancestry, by a commit set that comes from it."""
+"""Finds the commit that a client names: by ID, branch, ancestry, or a commit set that comes from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kfp_pachyderm.embedded.store import branches, commits
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.repos import Repo, RepoKey, get_repo
 
-#: What Pachyderm takes for an ID (src/internal/uuid): 32 hex digits with UUIDv4's mark.
+#: An ID by Pachyderm's rule (src/internal/uuid): 32 hex digits with UUIDv4's version digit.
 ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{19}")
 _ANCESTRY = re.compile(r"([^~^.]*)(?:([~^.])(\d*|\2*))?")
 
@@ -25,10 +25,10 @@ def repo_of(handle: pfs.Commit) -> RepoKey:
 
 
 def commit(db: sqlite3.Connection, handle: pfs.Commit) -> Commit:
-    """The commit that a client means.
+    """The commit that a client names.
 
     Raises:
-        Refused: it names nothing, or something that does not exist.
+        Refused: the handle names nothing, or something that does not exist.
     """
     if not handle.id and not handle.branch.name:
         raise Refused("pick commit tx: cannot pick commit with no ID or branch")
@@ -75,7 +75,7 @@ def _from_root(db: sqlite3.Connection, head: Commit, steps: int) -> Commit:
 
 
 def by_picker(db: sqlite3.Connection, picker: pfs.CommitPicker) -> Commit:
-    """The commit that a CommitPicker means."""
+    """The commit that a CommitPicker names."""
     kind = betterproto.which_one_of(picker, "picker")[0]
     if kind == "id":
         return _by_id(db, get_repo(db, repo_by_picker(picker.id.repo)), picker.id.id)
@@ -91,14 +91,14 @@ def by_picker(db: sqlite3.Connection, picker: pfs.CommitPicker) -> Commit:
 
 
 def repo_by_picker(picker: pfs.RepoPicker) -> RepoKey:
-    """The repo that a RepoPicker means."""
+    """The repo that a RepoPicker names."""
     if not picker.name.name:
         raise invalid("repo picker is empty")
     return RepoKey(picker.name.project.name or "default", picker.name.name, picker.name.type or "user")
 
 
 def branch_by_picker(picker: pfs.BranchPicker) -> branches.BranchKey:
-    """The branch that a BranchPicker means."""
+    """The branch that a BranchPicker names."""
     if not picker.name.name:
         raise invalid("branch picker is empty")
     return repo_by_picker(picker.name.repo), picker.name.name

@@ -1,4 +1,4 @@
-"""pfs_v2.API without files: projects, repos, branches, commits."""
+"""pfs_v2.API: projects, repos, branches, and the commit calls that may join a transaction."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _Info = TypeVar("_Info", pfs.RepoInfo, pfs.ProjectInfo)
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Puts what was tried before the reason why it was refused."""
+def _prefixed(what: str) -> Iterator[None]:
+    """Prefixes the text of a refusal with `what`."""
     try:
         yield
     except Refused as error:
@@ -36,17 +36,17 @@ def _explained(what: str) -> Iterator[None]:
 
 
 class Operations:
-    """What may join a transaction: the same code runs at once or when the transaction is finished."""
+    """The calls that may join a transaction: the same code runs at once, or in the transaction."""
 
     def create_repo(self, txn: Txn, request: pfs.CreateRepoRequest) -> handlers.Empty:
         """CreateRepo."""
         key = messages.repo_key(request.repo)
         known = repos.find_repo(txn.db, key)
         if repos.find_project(txn.db, key.project) is not None:
-            with _explained("failed to create repo"):
+            with _prefixed("failed to create repo"):
                 guard.check_project(txn.db, key.project, "PROJECT_CREATE_REPO")
         if known is not None and request.update and known.description != request.description:
-            with _explained(f'could not update description of "{key}"'):
+            with _prefixed(f'could not update description of "{key}"'):
                 guard.check_repo(txn.db, key, "REPO_WRITE")
         repos.create_repo(txn, key, request.description, request.update)
         if known is None:
@@ -56,7 +56,7 @@ class Operations:
     def delete_repo(self, txn: Txn, request: pfs.DeleteRepoRequest) -> pfs.DeleteRepoResponse:
         """DeleteRepo; a repo that does not exist is no error."""
         repo = repos.find_repo(txn.db, messages.repo_key(request.repo))
-        # Who may not delete it is told so only by `deleted`, as Pachyderm does (canDeleteRepo).
+        # `deleted` alone tells the caller that permissions are missing, as in Pachyderm (canDeleteRepo).
         if repo is None or not guard.may(txn.db, state.of_repo(repo.key), "REPO_DELETE"):
             return pfs.DeleteRepoResponse(deleted=False)
         name = (repo.key.project, repo.key.name)
@@ -80,7 +80,7 @@ class Operations:
         return pfs.Commit(repo=messages.repo(key), id=commit.set_id, branch=messages.branch(key, name))
 
     def finish_commit(self, txn: Txn, request: pfs.FinishCommitRequest) -> handlers.Empty:
-        """FinishCommit; a pipeline's output is finished by its job alone."""
+        """FinishCommit. Without `force` only its job may finish a pipeline's output commit."""
         guard.check_repo(txn.db, pick.repo_of(request.commit), "REPO_WRITE")
         commit = pick.commit(txn.db, request.commit)
         if commit.finishing is None and not request.force and commits.provenance_ids(txn.db, commit.id):
@@ -126,7 +126,7 @@ class PfsService:
     """Projects, repos, branches and commits of pfs_v2.API.
 
     Args:
-        joining: the store, and the way into transactions.
+        joining: the store, and how a call joins a transaction.
     """
 
     def __init__(self, joining: Joining) -> None:

@@ -12,15 +12,15 @@ from pachyderm_sdk.api import pfs
 from kfp_pachyderm.embedded.status import Refused
 
 _PIECE = 2**20
-#: Seconds without a byte.
+#: Seconds without a byte until the fetch fails.
 _TIMEOUT = 60
 
 
 def fetch(source: bytes) -> Iterator[bytes]:
-    """What an encoded URLSource's address answers, in pieces; at least an empty one.
+    """Fetches the URL of an encoded URLSource; yields an empty piece, then the content in pieces.
 
     Raises:
-        Refused: not HTTP, or no answer.
+        Refused: the URL is not HTTP, or the server does not answer.
     """
     url = pfs.AddFileUrlSource().parse(source).url
     scheme = urlsplit(url).scheme

@@ -1,4 +1,4 @@
-"""pps_v2.API: datums, of jobs and of inputs that no job has."""
+"""pps_v2.API: datums of jobs, and of inputs that have no job."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker import datums
 from kfp_pachyderm.embedded.worker.run import Working
 
-#: Datums that CreateDatum answers at once unless it is told how many.
+#: Datums that CreateDatum sends for one request that names no number.
 _DATUM_BATCH = 100
 
 
@@ -34,7 +34,7 @@ class DatumService:
 
     Args:
         store: the store.
-        working: the datum that a job works on.
+        working: returns the datum that a job works on; None: it works on none.
     """
 
     def __init__(self, store: Store, working: Callable[[JobKey], Working | None]) -> None:

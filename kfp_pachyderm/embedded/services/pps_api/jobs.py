@@ -37,9 +37,9 @@ class JobService:
     """Jobs, datums and logs of pps_v2.API.
 
     Args:
-        joining: the store, and the way into transactions.
+        joining: the store, and how a call joins a transaction.
         logs: all jobs' logs.
-        working: the datum that a job works on.
+        working: returns the datum that a job works on; None: it works on none.
     """
 
     def __init__(self, joining: Joining, logs: Logs, working: Callable[[JobKey], Working | None]) -> None:
@@ -84,7 +84,7 @@ class JobService:
             data_total=job.total,
             data_failed=job.failed,
             data_recovered=job.recovered,
-            # pachctl reads it without looking whether it is there.
+            # pachctl reads `stats` without checking that it is set.
             stats=pps.ProcessStats(download_bytes=0),
             state=pps.JobState(job.state),
             reason=job.reason,
@@ -146,7 +146,7 @@ class JobService:
         else:
             where, values = "", ()
         rows = jobs.select(db, f"{where} ORDER BY seq {order}", values)
-        found = self._of_versions(self._on(rows, request), request.history)
+        found = self._within_history(self._on_commits(rows, request), request.history)
         projects = [one.name for one in request.projects]
         wanted = (job for job in found if not projects or job.key.project in projects)
         for job in itertools.islice(wanted, request.number or None):
@@ -154,12 +154,12 @@ class JobService:
             info.auth_token = ""
             yield info
 
-    def _on(self, rows: list[Job], request: pps.ListJobRequest) -> Iterator[Job]:
-        """Leaves out what the caller may not see in detail, and jobs on other commits."""
+    def _on_commits(self, rows: list[Job], request: pps.ListJobRequest) -> Iterator[Job]:
+        """Yields the jobs that come from the request's input commits, and that the caller may see."""
         db = self._store.read()
-        sets = [self._sets_below(one) for one in request.input_commit]
+        sets = [self._downstream_sets(one) for one in request.input_commit]
         for job in rows:
-            # Without details nobody's rights are looked at (src/server/pps/server/api_server.go, ListJob).
+            # Without details no permission is checked (src/server/pps/server/api_server.go, ListJob).
             repo = state.of_repo(PipelineKey(*job.key[:2]).repo())
             if request.details and not guard.may(db, repo, "PIPELINE_LIST_JOB"):
                 continue
@@ -168,7 +168,7 @@ class JobService:
             if all(job.key.id in one for one in sets):
                 yield job
 
-    def _of_versions(self, found: Iterable[Job], history: int) -> Iterator[Job]:
+    def _within_history(self, found: Iterable[Job], history: int) -> Iterator[Job]:
         newest: dict[PipelineKey, int] = {}
         for job in found:
             key = PipelineKey(*job.key[:2])
@@ -177,8 +177,8 @@ class JobService:
             if history < 0 or job.version >= newest[key] - history:
                 yield job
 
-    def _sets_below(self, handle: pfs.Commit) -> set[str]:
-        """Commit sets that come from a commit, which is compared by its full name (intersectCommitSets)."""
+    def _downstream_sets(self, handle: pfs.Commit) -> set[str]:
+        """Commit sets that come from a commit; its repo has to be named in full (intersectCommitSets)."""
         db = self._store.read()
         named = handle.repo
         repo = repos.find_repo(db, RepoKey(named.project.name, named.name, named.type))

@@ -26,7 +26,7 @@ _BAD = (pps.JobState.JOB_KILLED, pps.JobState.JOB_FAILURE, pps.JobState.JOB_UNRU
 
 
 class Operations:
-    """What may join a transaction."""
+    """The calls that may join a transaction."""
 
     def create_pipeline_v2(self, txn: Txn, request: pps.CreatePipelineTransaction) -> handlers.Empty:
         """CreatePipeline and CreatePipelineV2."""
@@ -42,19 +42,19 @@ class Operations:
         return handlers.Empty()
 
     def update_job_state(self, txn: Txn, request: pps.UpdateJobStateRequest) -> handlers.Empty:
-        """UpdateJobState; workers' counters are this server's own affair, so only the state is taken."""
+        """UpdateJobState. Only state and reason are used: the server counts datums itself."""
         jobs.set_state(txn, jobs.get(txn.db, job_key(request.job)), request.state, request.reason)
         return handlers.Empty()
 
 
 def stop_job(txn: Txn, job: Job, reason: str) -> None:
-    """Kills a job for the caller, who must be allowed to finish its output commit."""
+    """Kills a job, if the caller may write its output repo."""
     guard.check_repo(txn.db, PipelineKey(*job.key[:2]).repo(), "REPO_WRITE")
     jobs.stop(txn, job, reason)
 
 
 def job_key(job: pps.Job) -> JobKey:
-    """The name that a client's Job means."""
+    """The key of a client's Job message."""
     if not job.id and not job.pipeline.name:
         raise Refused("must specify a job")
     return JobKey(*key_of(job.pipeline), job.id)
@@ -64,7 +64,7 @@ class PipelineService:
     """Pipelines of pps_v2.API.
 
     Args:
-        joining: the store, and the way into transactions.
+        joining: the store, and how a call joins a transaction.
     """
 
     def __init__(self, joining: Joining) -> None:
@@ -187,12 +187,12 @@ class PipelineService:
         return handlers.Empty()
 
     def _run(self, _: pps.RunPipelineRequest, __: Context) -> handlers.Empty:
-        # The real one's words (api_server.go, RunPipeline).
+        # Pachyderm's own text (api_server.go, RunPipeline).
         raise Refused("unimplemented")
 
     def _run_cron(self, request: pps.RunCronRequest, _: Context) -> handlers.Empty:
         pipelines.get(self._store.read(), key_of(request.pipeline))
-        # There are none: cron inputs are refused when a pipeline is made.
+        # No pipeline has one: cron inputs are refused when a pipeline is made.
         raise Refused("pipeline doesn't have a cron input")
 
     def _summary(self, request: pps.PipelinesSummaryRequest, _: Context) -> pps.PipelinesSummaryResponse:
@@ -221,7 +221,7 @@ class PipelineService:
 
 
 def delete(txn: Txn, key: PipelineKey, force: bool, keep_repo: bool) -> None:
-    """Removes a pipeline for the caller, and its rights with it."""
+    """Removes a pipeline and its roles, if the caller may delete its output repo."""
     found = pipelines.find(txn.db, key)
     if found is not None:
         if state.active(txn.db) and repos.find_repo(txn.db, key.repo()) is not None:
@@ -236,7 +236,7 @@ def message(key: PipelineKey) -> pps.Pipeline:
 
 
 def _json(request: pps.CreatePipelineRequest) -> str:
-    # Of a copy: writing a message as JSON sets every field that was unset.
+    # The JSON is made of a copy: `to_json` sets the message's unset fields.
     text: str = pps.CreatePipelineRequest().parse(bytes(request)).to_json()
     return text
 

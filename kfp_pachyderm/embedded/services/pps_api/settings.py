@@ -1,4 +1,4 @@
-"""pps_v2.API: what is set once for many pipelines: defaults of the cluster and of projects, secrets.
+"""pps_v2.API: settings for many pipelines: defaults of the cluster and of projects, secrets.
 
 Source: Pachyderm src/server/pps/server/api_server.go (SetClusterDefaults, SetProjectDefaults, CreateSecret).
 """
@@ -41,7 +41,7 @@ def _project_key(name: str) -> str:
 
 
 def defaults(db: sqlite3.Connection, project: str) -> list[str]:
-    """The defaults that hold for a project's pipelines, as JSON, those that weigh less first."""
+    """Defaults of a project's pipelines, as JSON: the cluster's, then the project's, which override them."""
     found = (_read(db, _CLUSTER), _read(db, _project_key(project)))
     return [text for text in found if text is not None]
 
@@ -115,7 +115,7 @@ class SettingService:
         text: str,
         concerns: Callable[[PipelineKey], bool],
     ) -> list[pps.Pipeline]:
-        """Sets defaults and, if asked to, makes the pipelines anew that they change; which ones."""
+        """Sets defaults; with `regenerate` updates the pipelines that they change, and returns these."""
         with self._store.database.write(dry_run=request.dry_run) as txn:
             _write(txn, key, text)
             found = [one for one in pipelines.keys(txn.db) if request.regenerate and concerns(one)]
@@ -131,7 +131,7 @@ class SettingService:
         with self._store.database.write() as txn:
             if _read(txn.db, f"secret:{name}") is not None:
                 raise Refused(f'failed to create secret: secrets "{name}" already exists')
-            # Its content has no use here: user code runs with this machine's own environment.
+            # The secret's content is not kept: user code runs with this machine's own environment.
             kept = {"type": given.get("type") or "Opaque", "created": txn.now}
             _write(txn, f"secret:{name}", json.dumps(kept))
         return handlers.Empty()

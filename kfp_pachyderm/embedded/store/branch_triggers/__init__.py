@@ -1,1 +1,1 @@
-"""Branches that follow others by conditions."""
+"""Branch triggers: branches that follow another branch under conditions."""

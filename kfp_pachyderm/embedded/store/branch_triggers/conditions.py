@@ -1,4 +1,4 @@
-"""What a branch trigger may wait for.
+"""Checks the conditions of a branch trigger.
 
 Source: Pachyderm src/server/pfs/server/server_branch.go, validateTrigger.
 """
@@ -16,10 +16,10 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
 def size_of(text: str) -> int:
-    """Bytes of a size as Go's units.FromHumanSize reads it: decimal, whatever the unit is called.
+    """Bytes of a size as Go's units.FromHumanSize reads it: every unit is decimal, KiB, too.
 
     Raises:
-        Refused: it is none.
+        Refused: the text is no size.
     """
     found = _SIZE.fullmatch(text)
     if not found:

@@ -23,8 +23,9 @@ _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
-#: Where robfig/cron gives up looking.
+#: robfig/cron gives up on a schedule whose next moment is further away.
 _YEARS = 5
+#: The year 9999, in microseconds since 1970.
 _NEVER = 253_370_764_800_000_000
 
 
@@ -33,17 +34,17 @@ class Schedule:
     """When something is due.
 
     Args:
-        next: the first moment after another one; both in microseconds since 1970.
+        next: returns the first moment after a given one; both in microseconds since 1970.
     """
 
     next: Callable[[int], int]
 
 
 def parse(text: str) -> Schedule:
-    """The schedule that a text means.
+    """Parses a schedule.
 
     Raises:
-        Refused: it is none.
+        Refused: the text is no schedule.
     """
     text = text.strip()
     try:
@@ -61,7 +62,7 @@ def _every(text: str) -> Schedule:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"failed to parse duration {text}")
     seconds = max(1, int(sum(float(number) * _UNITS[unit] for number, unit in parts)))
-    # robfig/cron rounds to whole seconds
+    # robfig/cron rounds to whole seconds.
     return Schedule(lambda after: (after // 1_000_000 + seconds) * 1_000_000)
 
 
@@ -74,7 +75,7 @@ def _fields(text: str) -> Schedule:
         _values(field, low, high, known)
         for field, (low, high), known in zip(fields, _RANGES, names, strict=True)
     )
-    # Where both days are restricted, either will do.
+    # If the day of the month and the day of the week are both restricted, one of them is enough.
     either = not any(field.startswith(("*", "?")) for field in (fields[2], fields[4]))
 
     def is_day(moment: datetime) -> bool:

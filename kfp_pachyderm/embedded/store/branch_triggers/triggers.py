@@ -1,4 +1,4 @@
-"""Branch triggers: a branch that follows another one only when enough has happened there.
+"""Moves branches with a trigger to another branch's head, once the trigger's conditions are met.
 
 Source: Pachyderm src/server/pfs/server/master_trigger.go.
 """
@@ -26,7 +26,7 @@ def fire(txn: Txn) -> None:
 
 
 def _fire_along(txn: Txn, found: dict[str, Branch], commit: Commit) -> None:
-    """Chains too: a branch that was moved may move the next one."""
+    """Moves the branches whose trigger the commit meets, and those whose trigger watches a moved branch."""
     heads: dict[str, Commit | None] = {commit.branch: commit}
 
     def follow(branch: Branch) -> Commit | None:
@@ -58,7 +58,7 @@ def _met(db: sqlite3.Connection, trigger: dict[str, Any], branch: Branch, new: C
     wanted = int(trigger.get("commits") or 0)
     if wanted:
         results.append(_commits_between(db, branch.head, new, wanted) == wanted)
-    # Without any condition Pachyderm fires only if all none of them must hold.
+    # Without any condition a trigger fires only with `all`, as in Pachyderm.
     return all(results) if trigger.get("all") else any(results)
 
 

@@ -19,9 +19,9 @@ class Changes:
     """Collects one stream's changes; content goes to the chunk store as it comes.
 
     Args:
-        database: takes small chunks early when there are many.
-        chunks: takes the others.
-        existing: files of the commit whose path starts with a prefix; for deleting folders.
+        database: gets small chunks, before `apply` if there are many.
+        chunks: gets the other chunks.
+        existing: returns the paths of the commit's files that start with a prefix; for deleting folders.
     """
 
     def __init__(self, database: Database, chunks: Chunks, existing: Callable[[str], list[str]]) -> None:
@@ -30,31 +30,31 @@ class Changes:
         self._existing = existing
         self._spool = Spool(chunks, self._spill)
         self._txn: Txn | None = None
-        self._open = ""
-        #: What was written to a path in this stream, part by part; None: deleted.
+        self._current = ""
+        #: Path → references of the parts that this stream has written; None: the stream has deleted it.
         self._parts: dict[str, list[bytes] | None] = {}
-        #: Paths whose earlier content, from before this stream, stays in front.
+        #: Paths that keep their content from before this stream, in front of the stream's.
         self._appended: set[str] = set()
 
     def _spill(self, small: dict[bytes, bytes]) -> None:
         if self._txn:
-            _keep(self._txn, small)
+            _store_small(self._txn, small)
             return
         with self._database.write(durable=False) as txn:
-            _keep(txn, small)
+            _store_small(txn, small)
 
     def add(self, path: str, data: bytes | memoryview) -> None:
         """Appends to a file."""
-        if path != self._open:
+        if path != self._current:
             self._close_file()
             paths.validate(path)
-            self._open = path
+            self._current = path
         self._spool.write(data)
 
     def _close_file(self) -> None:
-        if self._open:
-            self._append(paths.clean(self._open), self._spool.end_file())
-            self._open = ""
+        if self._current:
+            self._append(paths.clean(self._current), self._spool.end_file())
+            self._current = ""
 
     def _append(self, path: str, refs: bytes) -> None:
         if path not in self._parts:
@@ -62,62 +62,66 @@ class Changes:
         self._parts[path] = [*(self._parts.get(path) or []), refs]
 
     def delete(self, path: str) -> None:
-        """Removes a file; a folder with all that is in it if the path ends with a slash."""
+        """Removes a file; or a folder and all files in it, if the path ends with a slash."""
         self._close_file()
         paths.validate(path)
         name = paths.clean(path)
         if not path.endswith("/"):
-            self._forget(name)
+            self._mark_deleted(name)
             return
         top = name if name == "/" else name + "/"
         for one in {*self._existing(top), *(known for known in self._parts if known.startswith(top))}:
-            self._forget(one)
+            self._mark_deleted(one)
 
-    def _forget(self, path: str) -> None:
+    def _mark_deleted(self, path: str) -> None:
         self._parts[path] = None
         self._appended.discard(path)
 
     def copy(self, files: list[File], source: str, target: str, append: bool) -> None:
-        """Copies files without their content: those at or below `source` go to or below `target`."""
+        """Copies the references of files: those at or below `source` go to or below `target`."""
         self._close_file()
         source, target = paths.clean(source), paths.clean(target)
         for file in files:
             path = paths.clean(target + "/" + file.path[len(source) :])
             paths.validate(path)
             if not append:
-                self._forget(path)
+                self._mark_deleted(path)
             self._append(path, file.refs)
 
     def settle(self) -> None:
-        """Returns when all content is safe on disk (small chunks go with `apply`)."""
+        """Waits until all chunk files are synced to disk; `apply` stores the small chunks."""
         self._close_file()
         self._spool.settle()
 
     def apply(self, txn: Txn, commit: Commit) -> None:
-        """Makes the changes to an open commit; to another one, too, if it is called again."""
+        """Applies the changes to an open commit; may be called again for another commit.
+
+        Raises:
+            Refused: the commit has finished.
+        """
         commit = commits.reload(txn.db, commit)
         if commit.finishing is not None:
             raise Refused(f"commit {commit} has already finished")
         shown = commits.commit_layers(txn.db, commit)
         self._txn = txn
-        _keep(txn, self._spool.small)
+        _store_small(txn, self._spool.small)
         layers.put(txn, commits.own_layer(txn, commit), self._contents(txn, shown))
 
     def _contents(self, txn: Txn, shown: tuple[int, ...]) -> dict[str, Content | None]:
         found = {
-            path: None if parts is None else self._joined(txn, [*self._before(txn, shown, path), *parts])
+            path: None if parts is None else self._joined(txn, [*self._earlier(txn, shown, path), *parts])
             for path, parts in self._parts.items()
         }
         self._spool.settle()
-        _keep(txn, self._spool.small)
+        _store_small(txn, self._spool.small)
         return found
 
-    def _before(self, txn: Txn, shown: tuple[int, ...], path: str) -> list[bytes]:
+    def _earlier(self, txn: Txn, shown: tuple[int, ...], path: str) -> list[bytes]:
         before = layers.inspect(txn.db, shown, path) if path in self._appended else None
         return [before.refs] if before else []
 
     def _joined(self, txn: Txn, parts: list[bytes]) -> Content:
-        """Cut as if it had come at once: that is how Pachyderm hashes it (fileset/merge.go)."""
+        """Joins a file's parts and cuts them as one, as Pachyderm does for its hash (fileset/merge.go)."""
         found = [references(refs) for refs in parts if refs]
         chunks = [chunk for part in found for chunk in part]
         if len(found) < 2:
@@ -134,5 +138,5 @@ class Changes:
         return read
 
 
-def _keep(txn: Txn, small: dict[bytes, bytes]) -> None:
+def _store_small(txn: Txn, small: dict[bytes, bytes]) -> None:
     txn.db.executemany("INSERT OR IGNORE INTO small_chunks VALUES (?, ?)", small.items())

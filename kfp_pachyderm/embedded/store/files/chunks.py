@@ -1,4 +1,4 @@
-"""Content by its hash: small pieces inside SQLite, others as files, each stored once."""
+"""Chunks of content, each stored once under its hash: small ones in SQLite, others as files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.errors import StoreError
 from kfp_pachyderm.protocol.file_hash import blake2b, whole
 
-#: Up to here a piece lives inside SQLite: one fsync for thousands of them instead of one each.
+#: Chunks up to this many bytes are kept in SQLite: one fsync for thousands of them instead of one each.
 SMALL = 64 * 2**10
-#: Pieces that readers get.
+#: Bytes of the largest piece that a reader gets.
 PIECE = 2**20
 
 _REF = struct.Struct(">32sI")
@@ -73,27 +73,27 @@ class Chunks:
         self._hashers = ThreadPoolExecutor(2, "chunk-hasher")
         self._writers = ThreadPoolExecutor(2, "chunk-writer")
         self._lock = threading.Lock()
-        #: What is being written: a file may lie in its place already and not yet be safe.
+        #: Chunks that are being written. A chunk's file may have its name before that name is on disk.
         self._writing: dict[bytes, Future[None]] = {}
         #: Chunks whose file was compared with its hash since this process started.
         self._verified: set[bytes] = set()
 
     def close(self) -> None:
-        """Waits for what is being written."""
+        """Waits until all chunks are written."""
         self._hashers.shutdown()
         self._writers.shutdown()
 
     def path(self, hash_: bytes) -> Path:
-        """Where the chunk of this hash lies."""
+        """The path of the chunk with this hash."""
         name = hash_.hex()
         return self.folder / name[:2] / name
 
     def beside(self, work: Callable[[], None]) -> Future[None]:
-        """Does the work, which takes most of its time outside of Python's lock, in another thread."""
+        """Runs `work` in another thread; it should spend most of its time without the GIL."""
         return self._hashers.submit(work)
 
     def keep(self, growing: Growing) -> tuple[bytes, Future[None] | None]:
-        """Starts to make a written chunk safe; its hash, and what to wait for unless it exists already."""
+        """Starts to sync a chunk to disk; returns its hash and what to wait for, None if it is on disk."""
         hash_ = growing.hash()
         with self._lock:
             writing = self._writing.get(hash_)
@@ -118,7 +118,7 @@ class Chunks:
         self._verified.add(hash_)
 
     def make_parent(self, path: Path) -> None:
-        """The folder of a chunk's file."""
+        """Makes the folder of a chunk's file when missing."""
         if not path.parent.exists():
             path.parent.mkdir(exist_ok=True)
             _sync_folder(self.folder)
@@ -167,10 +167,10 @@ class Chunks:
 
 
 class Growing:
-    """A chunk that is written as it comes: in memory while it is small, then into a file without its name.
+    """A chunk whose content is still coming: in memory while it is small, then in a temporary file.
 
     Args:
-        chunks: where it goes.
+        chunks: the chunk folder.
     """
 
     def __init__(self, chunks: Chunks) -> None:
@@ -183,7 +183,7 @@ class Growing:
         self.size = 0
 
     def write(self, data: memoryview) -> None:
-        """Adds to its end."""
+        """Appends to the chunk."""
         self._digest.update(data)
         self.size += len(data)
         if self.size <= SMALL:
@@ -193,7 +193,7 @@ class Growing:
             if self._file is None:
                 self._chunks.make_parent(self._path)
                 self._file = self._path.open("xb", buffering=0)
-                # streams end at any point
+                # A stream may break off at any point; its temporary file goes with this object.
                 self._drop = weakref.finalize(self, _remove, self._file, self._path)
                 _write_all(self._file, self.small)
             _write_all(self._file, data)
@@ -202,19 +202,19 @@ class Growing:
             raise unwritable(self._path, error) from error
 
     def hash(self) -> bytes:
-        """Its hash."""
+        """The hash of what was written."""
         hash_: bytes = self._digest.digest()
         return hash_
 
     def move(self, path: Path) -> None:
-        """Gives it its place once it is safe on disk."""
+        """Syncs the temporary file to disk and renames it to `path`."""
         assert self._file
         os.fdatasync(self._file.fileno())
         self._path.replace(path)
         self.discard()
 
     def discard(self) -> None:
-        """Lets go of it, and of its file unless that has its place."""
+        """Closes the temporary file, and removes it unless `move` has renamed it."""
         if self._drop:
             self._drop()
 
@@ -225,14 +225,14 @@ def _remove(file: FileIO, path: Path) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> Refused:
-    """What a client is told whose content can't be kept."""
+    """The refusal of content that can't be written."""
     return Refused(f"chunk {path.name} can't be written: {error}", "RESOURCE_EXHAUSTED")
 
 
 def _write_all(file: FileIO, data: bytes | bytearray | memoryview) -> None:
     rest = memoryview(data)
     while rest:
-        # A nearly full disk takes a part first; the rest then fails with a reason.
+        # A nearly full disk takes only a part; writing the rest then fails with a reason.
         rest = rest[file.write(rest) :]
 
 

@@ -1,6 +1,7 @@
-"""File sets: changes that are in no commit yet, and gone when nobody renews them.
+"""File sets: changes that are in no commit yet, and that expire unless they are renewed.
 
-Pachyderm src/internal/storage/fileset; a commit that takes one keeps it. Here they end with the process, too.
+Source: Pachyderm src/internal/storage/fileset. A commit to which a file set is added keeps its changes. Here
+file sets also end with the process.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 
 from kfp_pachyderm.embedded.store.files.changes import Changes
 
-#: Seconds that one is kept (src/internal/client/client.go, DefaultTTL), and that anybody may ask for
-#: (src/server/pfs/server/server.go, maxTTL).
+#: Seconds that a file set is kept by default (src/internal/client/client.go, DefaultTTL), and the most that a
+#: client may ask for (src/server/pfs/server/server.go, maxTTL).
 TTL, LONGEST_TTL = 600.0, 1800.0
 
 
@@ -24,14 +25,14 @@ class _FileSet:
 
 
 class FileSets:
-    """File sets by their IDs; for any thread."""
+    """File sets by their IDs; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sets: dict[str, _FileSet] = {}
 
     def keep(self, changes: tuple[Changes, ...], ttl: float = TTL) -> str:
-        """The ID of a new one."""
+        """Keeps changes as a new file set for `ttl` seconds; returns its ID."""
         name = uuid.uuid4().hex
         with self._lock:
             now = time.monotonic()
@@ -40,13 +41,13 @@ class FileSets:
         return name
 
     def find(self, name: str) -> tuple[Changes, ...] | None:
-        """Its changes, in order; None: there is none, or there is none any more."""
+        """The file set's changes, in order; None: it does not exist, or has expired."""
         with self._lock:
             found = self._sets.get(name)
         return found.changes if found and found.until > time.monotonic() else None
 
     def renew(self, name: str, ttl: float) -> bool:
-        """Keeps it for another while; False: there is none."""
+        """Keeps a file set for another `ttl` seconds; False: it does not exist, or has expired."""
         changes = self.find(name)
         with self._lock:
             if changes is not None:

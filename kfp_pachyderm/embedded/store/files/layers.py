@@ -12,7 +12,7 @@ from kfp_pachyderm.embedded.store.sqlite.database import Txn
 
 #: Rows per page while listing, so that no read transaction stays open behind a slow client.
 _PAGE = 1000
-#: Up to one changed file in so many, looking at the changes alone is quicker than looking at everything.
+#: Checking only the changed files is quicker than checking all if fewer than one in this many has changed.
 _TARGETED = 20
 #: A layer is merged into the next older one unless that is this many times larger.
 _GROWTH = 4
@@ -45,7 +45,7 @@ def drop(txn: Txn, layer: int) -> None:
 
 
 def put(txn: Txn, layer: int, changes: dict[str, Content | None]) -> None:
-    """Sets files of a layer; None: deleted here, whatever older layers hold."""
+    """Sets files of a layer; None: the file is deleted, even if an older layer has it."""
     txn.db.executemany(
         "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
         (
@@ -142,7 +142,7 @@ def _merge(txn: Txn, layers: tuple[int, ...], bottom: bool) -> int:
 
 @dataclass(frozen=True)
 class Check:
-    """What finishing a commit finds: the size of its files, and Pachyderm's text for a collision or ""."""
+    """The result of `check`: the size of the commit's files, and Pachyderm's text for a collision or ""."""
 
     size: int
     error: str
@@ -154,7 +154,7 @@ def check(txn: Txn, own: int | None, base: tuple[int, ...], base_size: int) -> C
     Args:
         txn: the write transaction.
         own: the layer that the commit wrote.
-        base: the layers below, known to be good.
+        base: the layers below, which were checked when their commit finished.
         base_size: size of their files in bytes.
     """
     if own is None:

@@ -1,4 +1,4 @@
-"""What a commit shows: files and the folders that their paths make, with sizes and hashes."""
+"""Lists a commit's files and the folders that their paths make, with sizes and hashes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _checked(files: Iterable[File]) -> Iterator[File]:
 def _folders(
     files: Iterable[File], top: str, closed: Callable[[Entry, int], None]
 ) -> Iterator[tuple[File, int]]:
-    """The files with their depth below `top`; `closed` is told of each folder when its last file is out."""
+    """Yields each file and its depth below `top`; calls `closed` for a folder, behind its last file."""
     stack = [_Folder(top)]
 
     def close() -> None:
@@ -90,7 +90,7 @@ def inspect(db: sqlite3.Connection, layers: Layers, path: str) -> Entry | None:
     top = path if path == "/" else path + "/"
     found: list[Entry] = []
     deque(_folders(_checked(layers_.walk(db, layers, top)), top, lambda entry, _: found.append(entry)), 0)
-    # Folders close from the inside out, so the one asked for comes last.
+    # Inner folders close before outer ones, so the folder itself comes last.
     return found[-1] if found[-1].hash != _EMPTY_FOLDER else None
 
 
@@ -98,7 +98,7 @@ _EMPTY_FOLDER = hashlib.blake2b(digest_size=32).digest()
 
 
 def children(db: sqlite3.Connection, layers: Layers, path: str) -> Iterator[Entry]:
-    """What lies directly in a folder; the file itself if the path is one's."""
+    """Files and folders directly in a folder; the file itself if `path` is a file's."""
     path = paths.clean(path)
     if path != "/":
         file = layers_.inspect(db, layers, path)
@@ -120,13 +120,13 @@ def children(db: sqlite3.Connection, layers: Layers, path: str) -> Iterator[Entr
 
 
 def walk(db: sqlite3.Connection, layers: Layers, path: str, prefix: str | None = None) -> Iterator[Entry]:
-    """A folder and everything below it, parents first; a file if the path is one's.
+    """A folder and everything below it, parents first; the file itself if `path` is a file's.
 
     Args:
-        db: for reading.
-        layers: the commit's.
-        path: where to start.
-        prefix: leave out what does not start so (sizes of folders above it are then too small).
+        db: a connection for reading.
+        layers: the commit's layers.
+        path: the folder or file.
+        prefix: leave out paths that do not start with it (sizes of folders above are then too small).
     """
     path = paths.clean(path)
     if path != "/":
@@ -174,13 +174,13 @@ def glob(db: sqlite3.Connection, layers: Layers, pattern: str) -> Iterator[Entry
 def page(
     entries: Iterator[Entry], marker: str | None = None, number: int = 0, reverse: bool = False
 ) -> Iterable[Entry]:
-    """A part of a listing, as ListFile and WalkFile cut it.
+    """A page of a listing, as ListFile and WalkFile return it.
 
     Args:
-        entries: all of it.
+        entries: the whole listing.
         marker: only what comes after this path (before it, if reverse); None: from the beginning.
-        number: at most so many; 0: all.
-        reverse: the last ones, last one first.
+        number: the most entries; 0: all.
+        reverse: the last entries, the last one first.
     """
     if number == 0 and reverse:
         raise Refused("number must be > 0 when reverse is true")

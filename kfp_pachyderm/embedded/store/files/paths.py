@@ -36,7 +36,7 @@ def clean(path: str) -> str:
 
 
 def literal_prefix(glob: str) -> str:
-    """What every match of the glob starts with."""
+    """The prefix of every match of the glob."""
     found = _GLOB.search(glob)
     return glob[: found.start()] if found else glob
 

@@ -1,4 +1,4 @@
-"""A stream's content on its way into the chunk store, cut into the chunks that Pachyderm would cut."""
+"""Cuts a stream's content into the chunks that Pachyderm would cut, and puts them into the chunk store."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from functools import partial
 from kfp_pachyderm.embedded.store.files.chunks import SMALL, Chunks, Growing, digest, reference
 from kfp_pachyderm.protocol.file_hash import Cutter
 
-#: Small chunks that one stream keeps in memory.
+#: Bytes of small chunks that one stream keeps in memory.
 SPILL = 8 * 2**20
-#: What is gathered before it is looked through; larger than what Pachyderm keeps in one chunk anyway.
+#: Bytes that are gathered before they are cut; more than the 1 MB up to which Pachyderm never cuts a file.
 _PIECE = 2**20
-#: Chunks that are made safe while more of the stream comes.
-_SETTLING = 4
+#: Chunks that may be syncing to disk while more of the stream comes.
+_SYNCING = 4
 
 
 class Spool:
     """Takes bytes in any pieces and cuts them into chunks; memory stays at a few pieces.
 
     Args:
-        chunks: where large ones go.
-        spill: takes small ones when many have gathered.
+        chunks: gets the large chunks.
+        spill: gets the small chunks when many have gathered.
     """
 
     def __init__(self, chunks: Chunks, spill: Callable[[dict[bytes, bytes]], None]) -> None:
@@ -30,7 +30,7 @@ class Spool:
         self._spill = spill
         self._small_size = 0
         self._small: dict[bytes, bytes] = {}
-        self._settling: list[Future[None]] = []
+        self._syncing: list[Future[None]] = []
         self._pending = bytearray()
         self._begin(b"")
 
@@ -38,11 +38,11 @@ class Spool:
         self._refs = bytearray(refs)
         self._cutter = Cutter()
         self._growing = Growing(self._chunks)
-        self._under_way: Future[None] | None = None
+        self._cutting: Future[None] | None = None
 
     @property
     def small(self) -> dict[bytes, bytes]:
-        """Chunks that must go into SQLite with the files."""
+        """Small chunks that were not spilled, and have to be stored with the files."""
         return self._small
 
     def write(self, data: bytes | memoryview) -> None:
@@ -53,15 +53,15 @@ class Spool:
             self._pending += view[:room]
             view = view[room:]
             if len(self._pending) == _PIECE:
-                self._pass_on()
+                self._cut_beside()
 
     def end_file(self) -> bytes:
-        """References of what was written since the last call."""
-        if not self._refs and not self._under_way and len(self._pending) <= SMALL:
+        """Ends the current file; returns the references of its chunks."""
+        if not self._refs and not self._cutting and len(self._pending) <= SMALL:
             return self._end_small()
-        self._pass_on()
+        self._cut_beside()
         self._wait()
-        # a large file has a last chunk even when nothing is left for it
+        # A large file always has a last chunk, which is empty if nothing is left.
         self._cut()
         refs = bytes(self._refs)
         self._begin(b"")
@@ -75,15 +75,15 @@ class Spool:
     def join(
         self, chunks: list[tuple[bytes, int]], unsure: set[int], read: Callable[[bytes], Iterable[bytes]]
     ) -> bytes:
-        """References of a file of several parts, cut as if all of it had come at once.
+        """References of a file of several parts, cut as if the file had come at once.
 
-        Only what follows a part's end is cut again, until ends of chunks fall together (Pachyderm
+        Only what follows a part's end is cut again, until a new chunk ends where an old one does (Pachyderm
         src/internal/storage/chunk/uploader.go, align).
 
         Args:
-            chunks: of all parts, hashes and sizes.
-            unsure: positions of those that end because their part does.
-            read: the content of references.
+            chunks: hash and size of all parts' chunks.
+            unsure: positions of the chunks that end only because their part ends.
+            read: returns the content of references.
         """
         self._begin(b"")
         at = 0
@@ -104,7 +104,7 @@ class Spool:
         unsure: set[int],
         read: Callable[[bytes], Iterable[bytes]],
     ) -> int:
-        """Where what is cut already can be taken again."""
+        """Cuts again from the chunk at `start`; returns the position from which the old chunks fit again."""
         self._cutter = Cutter()
         for at in range(start, len(chunks)):
             for piece in read(reference(*chunks[at])):
@@ -114,15 +114,15 @@ class Spool:
         self._cut()
         return len(chunks)
 
-    def _pass_on(self) -> None:
-        """A large file is looked through and written while more of it comes."""
+    def _cut_beside(self) -> None:
+        """Has another thread cut and write what was gathered, while more of the file comes."""
         piece, self._pending = self._pending, bytearray()
         self._wait()
-        self._under_way = self._chunks.beside(partial(self._grow, memoryview(piece)))
+        self._cutting = self._chunks.beside(partial(self._grow, memoryview(piece)))
 
     def _wait(self) -> None:
-        if self._under_way:
-            self._under_way.result()
+        if self._cutting:
+            self._cutting.result()
 
     def _grow(self, data: memoryview) -> None:
         start = 0
@@ -137,12 +137,12 @@ class Spool:
         if growing.size <= SMALL:
             self._refs += self._keep_small(growing.hash(), bytes(growing.small))
             return
-        hash_, settling = self._chunks.keep(growing)
+        hash_, syncing = self._chunks.keep(growing)
         self._refs += reference(hash_, growing.size)
-        if settling:
-            self._settling.append(settling)
-        if len(self._settling) > _SETTLING:
-            self._settling.pop(0).result()
+        if syncing:
+            self._syncing.append(syncing)
+        if len(self._syncing) > _SYNCING:
+            self._syncing.pop(0).result()
 
     def _keep_small(self, hash_: bytes, data: bytes) -> bytes:
         self._small[hash_] = data
@@ -154,7 +154,7 @@ class Spool:
         return reference(hash_, len(data))
 
     def settle(self) -> None:
-        """Returns when every chunk file is safe on disk."""
-        for settling in self._settling:
-            settling.result()
-        self._settling.clear()
+        """Waits until every chunk file is synced to disk."""
+        for syncing in self._syncing:
+            syncing.result()
+        self._syncing.clear()

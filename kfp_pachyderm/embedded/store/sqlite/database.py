@@ -1,4 +1,4 @@
-"""One SQLite file: writers one after the other, readers beside them, and a way to wait for changes."""
+"""One SQLite file: one writer at a time, readers beside it, and a way to wait for changes."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Txn:
         db: the connection that holds it.
         set_id: ID of the commit set that its new commits belong to.
         now: its time stamp.
-        moved: branches whose downstream must follow before the transaction ends.
+        moved: row IDs of branches that moved; branches downstream follow before the transaction ends.
         propagate_jobs: whether new output commits may need jobs.
-        finished: commits that finished in it.
-        events: told to the subscribers after the transaction is durable.
+        finished: row IDs of commits that finished in it.
+        events: passed to the subscribers after the transaction is committed.
     """
 
     db: sqlite3.Connection
@@ -72,9 +72,9 @@ class Database:
         self._changed = threading.Condition()
         self._version = 0
         self._closed = False
-        #: Run in this order inside every write transaction, last thing before it commits.
+        #: Hooks that run in this order in every write transaction, just before it commits.
         self.before_commit: list[Callable[[Txn], None]] = []
-        #: Told of a transaction's events once it is committed.
+        #: Called with each event of a transaction after its commit.
         self.subscribers: list[Callable[[object], None]] = []
         try:
             self._writer = self._connect()
@@ -88,7 +88,7 @@ class Database:
         return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
 
     def _prepare(self) -> None:
-        # Asked first: what a newer version made stays as it is, byte for byte.
+        # The version is read first, so that the file of a newer version is not changed.
         version = self._writer.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise StoreError(
@@ -107,11 +107,12 @@ class Database:
 
         Args:
             set_id: the commit set of new commits; "": a new one.
-            durable: False where losing it at a power cut loses nothing that was acknowledged as kept.
-            dry_run: do everything, keep nothing.
+            durable: False: a power cut may lose it; for what no client relies on, such as an open commit's
+                files.
+            dry_run: roll back at the end, without running the hooks.
 
         Raises:
-            DeadlineExceeded: it is not done before the deadline of this thread's call; nothing is changed.
+            DeadlineExceeded: the deadline of this thread's call comes before the commit; nothing is changed.
         """
         with self._lock:
             txn = Txn(self._writer, set_id or new_id())
@@ -141,7 +142,7 @@ class Database:
         self.wake()
 
     def wake(self) -> None:
-        """Makes everybody who waits look again."""
+        """Makes every `wait` call its `ready` again."""
         with self._changed:
             self._version += 1
             self._changed.notify_all()
@@ -152,7 +153,7 @@ class Database:
         if db is None:
             db = self._local.db = self._connect()
             db.execute("PRAGMA query_only = ON")
-            # One per thread, and the operating system caches the file once for all of them.
+            # Each thread has a cache of its own; the operating system caches the file for all of them.
             db.execute("PRAGMA cache_size = -512")
         return db
 
@@ -162,18 +163,18 @@ class Database:
         alive: Callable[[], bool] = lambda: True,
         timeout: float | None = None,
     ) -> T | None:
-        """Waits until `ready` answers something, trying after every write.
+        """Waits until `ready` returns something; calls it after every write, and every second.
 
         Args:
             ready: called in this thread; None: not yet.
-            alive: whether anybody still wants the answer.
+            alive: whether the caller still wants the answer.
             timeout: seconds; None: as long as the server runs.
 
         Returns:
-            What `ready` answered; None when nobody wants it any more or the time is over.
+            What `ready` returned; None if `alive` became false, the time is over, or the server stops.
 
         Raises:
-            DeadlineExceeded: this thread's call is at its deadline.
+            DeadlineExceeded: the deadline of this thread's call has passed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -192,7 +193,7 @@ class Database:
 
     @property
     def closed(self) -> bool:
-        """Whether the server is going down."""
+        """Whether the server is stopping."""
         return self._closed
 
     def stop_waiting(self) -> None:
@@ -201,7 +202,7 @@ class Database:
         self.wake()
 
     def close(self) -> None:
-        """Ends the waiting and closes the writer; readers close with their threads."""
+        """Ends every `wait` and closes the writer's connection; readers' close with their threads."""
         self.stop_waiting()
         with self._lock:
             self._writer.close()
