@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kfp_pachyderm.embedded.store.files.changes import Changes
@@ -24,9 +25,16 @@ class _FileSet:
 
 
 class FileSets:
-    """File sets by their IDs; for any thread."""
+    """File sets by their IDs; for any thread.
 
-    def __init__(self) -> None:
+    pachd forgets one at some time after its end; here it is gone at once.
+
+    Args:
+        clock: tells seconds, as `time.monotonic`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._sets: dict[str, _FileSet] = {}
 
@@ -34,21 +42,24 @@ class FileSets:
         """The ID of a new one."""
         name = uuid.uuid4().hex
         with self._lock:
-            now = time.monotonic()
-            self._sets = {known: one for known, one in self._sets.items() if one.until > now}
-            self._sets[name] = _FileSet(changes, now + ttl)
+            self._living()[name] = _FileSet(changes, self._clock() + ttl)
         return name
 
     def find(self, name: str) -> tuple[Changes, ...] | None:
         """Its changes, in order; None: there is none, or there is none any more."""
         with self._lock:
-            found = self._sets.get(name)
-        return found.changes if found and found.until > time.monotonic() else None
+            found = self._living().get(name)
+        return found.changes if found else None
 
     def renew(self, name: str, ttl: float) -> bool:
-        """Keeps it for another while; False: there is none."""
-        changes = self.find(name)
+        """Keeps it from now on for so long, be it shorter; False: there is none."""
         with self._lock:
-            if changes is not None:
-                self._sets[name] = _FileSet(changes, time.monotonic() + ttl)
-        return changes is not None
+            found = self._living().get(name)
+            if found:
+                self._sets[name] = _FileSet(found.changes, self._clock() + ttl)
+        return found is not None
+
+    def _living(self) -> dict[str, _FileSet]:
+        now = self._clock()
+        self._sets = {name: one for name, one in self._sets.items() if one.until > now}
+        return self._sets
