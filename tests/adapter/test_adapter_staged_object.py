@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from staged_steps import CONTENT, LARGE, SEGMENTS, Steps, begun, content
 
 from kfp_pachyderm.adapter.call_failed import CallFailedError
 from kfp_pachyderm.adapter.disk import staged_object
+from kfp_pachyderm.adapter.disk.spool import SpoolFile
 from kfp_pachyderm.adapter.disk.staged_object import Create, Segment, Staged, read_segment
 from kfp_pachyderm.adapter.sidecar import file_sets
 from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs
@@ -44,6 +46,33 @@ def test_segments_are_sent_while_the_rest_is_written(steps: Steps) -> None:
     assert steps.files() == {"/a/b": CONTENT}
     assert sorted(size for _, size, _ in steps.made) == sorted(SEGMENTS)
     assert [first for _, _, first in steps.made].count(True) == 1
+
+
+class Slow(SpoolFile):
+    """Its second segment can be read when the first one has been sent."""
+
+    sent = threading.Event()
+
+    def read(self, start: int, length: int) -> Iterator[bytes]:
+        for piece in super().read(start, length):
+            if start > SEGMENTS[0] + 2**20:
+                assert self.sent.wait(PATIENCE)
+            start += len(piece)
+            yield piece
+
+
+def test_a_segment_is_sent_before_the_next_one_is_looked_through(steps: Steps, tmp_path: Path) -> None:
+    file = Slow(tmp_path / "content", len(CONTENT))
+    file.path.write_bytes(CONTENT)
+
+    def create(key: str, segment: Segment, first: bool) -> str:
+        file.sent.set()
+        return f"{key} {segment.start}"
+
+    staged = Staged("k", create, steps.renewal)
+    staged.grown(file)
+    ids = staged.ids(create, time.monotonic() + PATIENCE)
+    assert ids == [f"k {sum(SEGMENTS[:index])}" for index in range(len(SEGMENTS))]
 
 
 def test_what_breaks_off_leaves_nothing(steps: Steps) -> None:

@@ -15,6 +15,7 @@ from pachyderm_sdk.api import pfs
 from kfp_pachyderm.embedded.process import start
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.store.files.file_sets import FileSets
+from kfp_pachyderm.embedded.store.files.spool import Spool
 from kfp_pachyderm.protocol.file_hash import FileHash
 
 CONTENT = random.Random(4).randbytes(20 * 2**20)
@@ -74,6 +75,24 @@ def test_parts_make_the_file_that_one_stream_makes(
     assert (
         b"".join(one.value for one in client.pfs.get_file(file=pfs.File(commit=commit, path="/f"))) == CONTENT
     )
+
+
+def test_parts_that_end_where_chunks_do_are_not_read_again(
+    timed: tuple[Client, Clock, FileSets], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _, _ = timed
+    repo = pfs.Repo(name="whole", type="user", project=pfs.Project(name="default"))
+    client.pfs.create_repo(repo=repo)
+    commit = client.pfs.start_commit(branch=pfs.Branch(name="master", repo=repo))
+    expected = FileHash()
+    cuts = [0, *expected.update(CONTENT), len(CONTENT)]
+    sets = [made(client, CONTENT[start:end], anew=start == 0) for start, end in itertools.pairwise(cuts)]
+    whole = client.pfs.compose_file_set(file_set_ids=sets, ttl_seconds=60, compact=True).file_set_id
+    grown = list[int]()
+    monkeypatch.setattr(Spool, "_grow", lambda _, data: grown.append(len(data)))
+    client.pfs.add_file_set(commit=commit, file_set_id=whole)
+    assert grown == []
+    assert look(client, commit) == (len(CONTENT), expected.digest())
 
 
 def test_it_outlives_an_erasure(client: Client, commit: pfs.Commit) -> None:

@@ -101,8 +101,8 @@ class _Look:
         begun = files[: len(self._files)]
         return len(begun) == len(self._files) and all(map(is_, begun, self._files))
 
-    def take(self, files: tuple[SpoolFile, ...]) -> None:
-        """Looks through what is new; only the last file may still grow.
+    def take(self, files: tuple[SpoolFile, ...]) -> Iterator[None]:
+        """Looks through what is new; only the last file may still grow. Yields after each piece.
 
         Raises:
             ImportError: there is no numpy.
@@ -117,6 +117,7 @@ class _Look:
                 self._digests[-1].update(piece)
                 self._cut(piece)
                 self._offset += len(piece)
+                yield
 
     def _cut(self, piece: bytes) -> None:
         for end in self.hash.update(piece):
@@ -188,7 +189,14 @@ class Staged:
         if not self._look.fits(files):
             self._look = _Look()
             self.forget()
-        self._look.take(files)
+        self._send_all(files, False, create)
+        for _ in self._look.take(files):
+            # a segment is on its way as soon as its end is found: the rest may take longer than the sending
+            if len(self._look.ends) > len(self._sets):
+                self._send_all(files, False, create)
+        return self._send_all(files, whole, create)
+
+    def _send_all(self, files: tuple[SpoolFile, ...], whole: bool, create: Create) -> list[Future[str]]:
         with self._lock:
             for index, segment in enumerate(self._look.segments(files, whole)):
                 self._send(index, segment, create)
