@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
+from benchmarks.fixtures import start_step
+from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 
 ITERATIONS, AT_ONCE = 8, 4
 #: Seconds that the command of each takes.
 WORK = 5.0
-
-
-def _start(address: str, folder: Path, config: StepConfig) -> subprocess.Popen[bytes]:
-    folder.mkdir(parents=True)
-    files = {"parameters": {"commit": {"outputFile": str(folder / "commit")}}}
-    text = json.dumps({"outputs": {**files, "outputFile": str(folder / "output_metadata.json")}})
-    launcher = [sys.executable, "-m", "kfp_pachyderm.launcher", dumps(config), "--executor-input", text, "--"]
-    return subprocess.Popen(
-        [*launcher, "sleep", str(WORK)],
-        env={**os.environ, "KFP_PACHYDERM_ADDRESS": address},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
 
 
 def _loop(server: Any, client: Any, folder: Path, concurrency: int, run: str) -> tuple[float, float]:
@@ -40,7 +24,7 @@ def _loop(server: Any, client: Any, folder: Path, concurrency: int, run: str) ->
     before = {one.job.id for one in client.pps.list_job()}
     begun = time.perf_counter()
     salts = [folder / "loop" / run / name / f"salt-{one}" for one in range(ITERATIONS)]
-    every = [_start(server.address, one, config) for one in salts]
+    every = [start_step(server.address, one, config, "sleep", str(WORK)) for one in salts]
     if sum(process.wait() for process in every):
         raise RuntimeError(f"an iteration of {name} failed")
     seconds = time.perf_counter() - begun

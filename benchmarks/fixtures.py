@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+from kfp_pachyderm.launcher.config import StepConfig, dumps
+
+
+def start_step(address: str, folder: Path, config: StepConfig, *command: str) -> subprocess.Popen[bytes]:
+    """A step's launcher as KFP starts it.
+
+    Args:
+        address: pachd's.
+        folder: for what KFP gets; made here.
+        config: the step's.
+        command: the user's.
+    """
+    folder.mkdir(parents=True)
+    files = {"parameters": {"commit": {"outputFile": str(folder / "commit")}}}
+    text = json.dumps({"outputs": {**files, "outputFile": str(folder / "output_metadata.json")}})
+    launcher = [sys.executable, "-m", "kfp_pachyderm.launcher", dumps(config), "--executor-input", text, "--"]
+    return subprocess.Popen(
+        [*launcher, *command],
+        env={**os.environ, "KFP_PACHYDERM_ADDRESS": address},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def make_repo(client: Any, project: str, name: str, files: dict[str, bytes]) -> Any:

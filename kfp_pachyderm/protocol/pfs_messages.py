@@ -79,6 +79,11 @@ def compose_file_sets(ids: list[str], seconds: int) -> bytes:
     return parts + number(2, seconds) + number(3, 1)
 
 
+def renew_file_set(id_: str, seconds: int) -> bytes:
+    """A RenewFileSetRequest: it is kept for so long from now on."""
+    return field(1, id_.encode()) + number(2, seconds)
+
+
 def add_file_set(name: CommitName, id_: str) -> bytes:
     """Encodes an AddFileSetRequest."""
     return field(1, commit(name)) + field(2, id_.encode())

@@ -2,105 +2,30 @@
 
 from __future__ import annotations
 
-import random
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
-from http.client import HTTPConnection
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-import boto3
 import pytest
-from adapter_steps import ACCESS, SECRET, Pachyderm
-from botocore.config import Config
+from adapter_steps import Pachyderm
 from botocore.exceptions import ClientError
+from staged_steps import CONTENT, LARGE, SEGMENTS, Steps, begun, content
 
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.config import AdapterConfig
-from kfp_pachyderm.adapter.delivery import WriteBack
-from kfp_pachyderm.adapter.disk import staged_object, uploads
+from kfp_pachyderm.adapter.disk import staged_object
+from kfp_pachyderm.adapter.disk.spool import SpoolFile
 from kfp_pachyderm.adapter.disk.staged_object import Create, Segment, Staged, read_segment
-from kfp_pachyderm.adapter.operations.endpoint import Adapter
 from kfp_pachyderm.adapter.sidecar import file_sets
-from kfp_pachyderm.adapter.sidecar.connection import Sidecar
-from kfp_pachyderm.adapter.sidecar.file_sets import FileSets
 from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs
-from kfp_pachyderm.protocol.file_hash import LARGEST, FileHash
 from kfp_pachyderm.protocol.pfs_messages import CommitName
-from kfp_pachyderm.s3.http.server import S3Server
 from tests.waiting import PATIENCE
-
-LARGE = 8 * 2**20
-
-
-def cut(content: bytes) -> list[int]:
-    """Sizes of its segments when each is one chunk."""
-    ends = FileHash().update(content)
-    return [end - start for start, end in pairwise([0, *ends, *{len(content)} - {*ends}])]
-
-
-def content(number: int, size: int = 30 * 2**20) -> bytes:
-    return random.Random(number).randbytes(size)
-
-
-CONTENT = content(4)
-SEGMENTS = cut(CONTENT)
-
-
-@pytest.fixture(autouse=True)
-def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staged_object, "SEGMENT", LARGEST)
-    monkeypatch.setattr(staged_object, "LARGE", LARGE)
-    for module in (staged_object, uploads):
-        monkeypatch.setattr(module, "STEP", 2**20)
 
 
 def test_the_content_has_several_segments() -> None:
     assert len(SEGMENTS) > 2
-
-
-class Steps:
-    """A step's adapter in this process, and what it asks of Pachyderm."""
-
-    def __init__(self, pachyderm: Pachyderm, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._pachyderm, self.commit = pachyderm, pachyderm.open_commit()
-        name = ("default", self.commit.repo.name, self.commit.id)
-        config = AdapterConfig(
-            pachyderm.address, pachyderm.address, "", {}, name, {}, ACCESS, SECRET, str(folder)
-        )
-        sidecar = Sidecar(config)
-        adapter = Adapter(config, sidecar)
-        assert adapter.buckets.output
-        self.writeback = WriteBack(sidecar, name, adapter.buckets.output, adapter.spool)
-        self.server = S3Server(adapter.wsgi())
-        endpoint = f"http://127.0.0.1:{self.server.port}"
-        keys = {"aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
-        self.s3: Any = boto3.client(
-            "s3", endpoint_url=endpoint, **keys, config=Config(retries={"max_attempts": 0})
-        )
-        self.made: list[tuple[str, int, bool]] = []
-        self.ready = threading.Condition()
-        real = FileSets.create
-
-        def create(sets: FileSets, key: str, segment: Segment, first: bool) -> str:
-            found = real(sets, key, segment, first)
-            with self.ready:
-                self.made.append((key, segment.size, first))
-                self.ready.notify_all()
-            return found
-
-        monkeypatch.setattr(FileSets, "create", create)
-
-    def wait_for(self, count: int) -> None:
-        with self.ready:
-            assert self.ready.wait_for(lambda: len(self.made) >= count, PATIENCE)
-
-    def files(self) -> dict[str, bytes]:
-        return self._pachyderm.files(self.commit)
 
 
 @pytest.fixture
@@ -108,16 +33,6 @@ def steps(pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     made = Steps(pachyderm, tmp_path, monkeypatch)
     with closing(made.server), closing(made.s3):
         yield made
-
-
-def begun(steps: Steps, length: int) -> HTTPConnection:
-    """A PUT of the object "a/b", whose content is still to come."""
-    url = urlsplit(steps.s3.generate_presigned_url("put_object", {"Bucket": "out", "Key": "a/b"}))
-    client = HTTPConnection(url.netloc, timeout=PATIENCE)
-    client.putrequest("PUT", f"{url.path}?{url.query}")
-    client.putheader("Content-Length", str(length))
-    client.endheaders()
-    return client
 
 
 def test_segments_are_sent_while_the_rest_is_written(steps: Steps) -> None:
@@ -131,6 +46,33 @@ def test_segments_are_sent_while_the_rest_is_written(steps: Steps) -> None:
     assert steps.files() == {"/a/b": CONTENT}
     assert sorted(size for _, size, _ in steps.made) == sorted(SEGMENTS)
     assert [first for _, _, first in steps.made].count(True) == 1
+
+
+class Slow(SpoolFile):
+    """Its second segment can be read when the first one has been sent."""
+
+    sent = threading.Event()
+
+    def read(self, start: int, length: int) -> Iterator[bytes]:
+        for piece in super().read(start, length):
+            if start > SEGMENTS[0] + 2**20:
+                assert self.sent.wait(PATIENCE)
+            start += len(piece)
+            yield piece
+
+
+def test_a_segment_is_sent_before_the_next_one_is_looked_through(steps: Steps, tmp_path: Path) -> None:
+    file = Slow(tmp_path / "content", len(CONTENT))
+    file.path.write_bytes(CONTENT)
+
+    def create(key: str, segment: Segment, first: bool) -> str:
+        file.sent.set()
+        return f"{key} {segment.start}"
+
+    staged = Staged("k", create, steps.renewal)
+    staged.grown(file)
+    ids = staged.ids(create, time.monotonic() + PATIENCE)
+    assert ids == [f"k {sum(SEGMENTS[:index])}" for index in range(len(SEGMENTS))]
 
 
 def test_what_breaks_off_leaves_nothing(steps: Steps) -> None:

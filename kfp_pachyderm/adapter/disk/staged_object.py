@@ -1,8 +1,8 @@
 """A large object that goes to Pachyderm in file sets. Sending begins while the client still uploads it.
 
-A file set is in no commit until it is added to one, and is forgotten after ten minutes otherwise
-(Pachyderm src/server/pfs/server/server_file.go, createFileSet): an upload that breaks off or fails its
-checksum leaves nothing in the output.
+A file set is in no commit until it is added to one, and is forgotten after ten minutes otherwise, unless
+it is renewed (Pachyderm src/server/pfs/server/server_file.go, createFileSet): an upload that breaks off or
+fails its checksum leaves nothing in the output.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from operator import is_
 from typing import Any
 
 from kfp_pachyderm.adapter.call_failed import CallFailedError
+from kfp_pachyderm.adapter.disk.renewal import Renewal
 from kfp_pachyderm.adapter.disk.spool import SpoolFile, read_files
 from kfp_pachyderm.adapter.disk.upload_piece import Piece
 from kfp_pachyderm.protocol.file_hash import LARGEST, FileHash
@@ -101,8 +102,8 @@ class _Look:
         begun = files[: len(self._files)]
         return len(begun) == len(self._files) and all(map(is_, begun, self._files))
 
-    def take(self, files: tuple[SpoolFile, ...]) -> None:
-        """Looks through what is new; only the last file may still grow.
+    def take(self, files: tuple[SpoolFile, ...]) -> Iterator[None]:
+        """Looks through what is new; only the last file may still grow. Yields after each piece.
 
         Raises:
             ImportError: numpy is not installed.
@@ -117,6 +118,7 @@ class _Look:
                 self._digests[-1].update(piece)
                 self._cut(piece)
                 self._offset += len(piece)
+                yield
 
     def _cut(self, piece: bytes) -> None:
         for end in self.hash.update(piece):
@@ -142,16 +144,20 @@ class Staged:
     Args:
         key: the object's key; a file set holds the file's path, so it is of no use for another key.
         create: makes a file set.
+        renewal: keeps them until they are in a commit.
     """
 
-    def __init__(self, key: str, create: Create) -> None:
+    def __init__(self, key: str, create: Create, renewal: Renewal) -> None:
         self.key = key
         self.files: tuple[SpoolFile, ...] = ()
-        self._create = create
+        self._create, self._renewal = create, renewal
         self._lock = threading.Lock()
         self._told = 0
         self._look = _Look()
         self._sets: list[tuple[Segment, Future[str]]] = []
+        #: The one that they have been put together to.
+        self._whole: str | None = None
+        self._added = False
 
     @property
     def taken(self) -> int:
@@ -184,7 +190,14 @@ class Staged:
         if not self._look.fits(files):
             self._look = _Look()
             self.forget()
-        self._look.take(files)
+        self._send_all(files, False, create)
+        for _ in self._look.take(files):
+            # a segment is on its way as soon as its end is found: the rest may take longer than the sending
+            if len(self._look.ends) > len(self._sets):
+                self._send_all(files, False, create)
+        return self._send_all(files, whole, create)
+
+    def _send_all(self, files: tuple[SpoolFile, ...], whole: bool, create: Create) -> list[Future[str]]:
         with self._lock:
             for index, segment in enumerate(self._look.segments(files, whole)):
                 self._send(index, segment, create)
@@ -192,9 +205,10 @@ class Staged:
 
     def _send(self, index: int, segment: Segment, create: Create) -> None:
         made = self._sets[index][1] if index < len(self._sets) else None
-        if made is None or (made.done() and (made.cancelled() or made.exception())):
+        if made is None or _failed(made):
             sent = _senders().submit(create, self.key, segment, index == 0)
             self._sets[index : index + 1] = [(segment, sent)]
+            self._renewal.watch(self)
 
     def ids(self, create: Create, until: float) -> list[str]:
         """Returns the IDs of the file sets that hold the whole content, in order.
@@ -207,12 +221,37 @@ class Staged:
             CallFailedError: a file set could not be made.
             OSError, EOFError: the content can't be read.
         """
+        self._whole, self._added = None, False
         try:
             looked = hasher().submit(self._through, create, whole=True)
             made = looked.result(max(until - time.monotonic(), 0))
             return [one.result(max(until - time.monotonic(), 0)) for one in made]
         except TimeoutError:
             raise CallFailedError("did not take all of it in time", True) from None
+
+    def put_together(self, whole: str) -> None:
+        """Says what its file sets have become."""
+        self._whole = whole
+
+    def added(self) -> None:
+        """They are in a commit: nobody needs them any more, unless that is erased."""
+        self._added = True
+
+    def held(self) -> list[str]:
+        """The file sets that must be kept."""
+        with self._lock:
+            if self._added:
+                return []
+            made = [one.result() for _, one in self._sets if one.done() and not _failed(one)]
+        return made + ([self._whole] if self._whole else [])
+
+    def lose(self, id_: str) -> None:
+        """Pachyderm has forgotten a file set: its segment is sent again."""
+        with self._lock:
+            for index, (segment, made) in enumerate(self._sets):
+                if made.done() and not _failed(made) and made.result() == id_:
+                    self._sets[index] = (segment, _lost())
+        hasher().submit(self._ahead)
 
     def hash(self, pieces: tuple[Piece, ...]) -> bytes | None:
         """Computes Pachyderm's hash of the content; runs in `hasher`.
@@ -229,7 +268,7 @@ class Staged:
         """Returns a `Staged` of the same content for another key, without file sets."""
         if key == self.key:
             return self
-        other = Staged(key, self._create)
+        other = Staged(key, self._create, self._renewal)
         other.files = self.files
         return other
 
@@ -245,6 +284,16 @@ class Staged:
             for _, made in self._sets:
                 made.cancel()
             self._sets = []
+
+
+def _failed(made: Future[str]) -> bool:
+    return made.done() and (made.cancelled() or made.exception() is not None)
+
+
+def _lost() -> Future[str]:
+    lost = Future[str]()
+    lost.cancel()
+    return lost
 
 
 def _has(file: SpoolFile, sha256: bytes, piece: Piece) -> bool:

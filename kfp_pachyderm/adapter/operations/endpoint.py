@@ -10,6 +10,7 @@ from kfp_pachyderm.adapter.buckets.by_name import Buckets
 from kfp_pachyderm.adapter.call_failed import CallFailedError
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.disk.objects import Stored
+from kfp_pachyderm.adapter.disk.renewal import Renewal
 from kfp_pachyderm.adapter.disk.spool import Spool
 from kfp_pachyderm.adapter.disk.staged_object import Segment, Staged
 from kfp_pachyderm.adapter.operations.get_object import read_object
@@ -40,6 +41,7 @@ class Adapter:
         self._config, self._sidecar = config, sidecar
         self._started = datetime.now(UTC)
         self.spool = Spool(Path(config.spool) / "written", config.spool_limit)
+        self.renewal = Renewal(lambda one: sidecar.remote().renew(one))
         beside = Subresources(self.buckets)
         writes = Writes(self.buckets, self.spool, self._staged)
         multipart = Multipart(self.buckets, self.spool, self._staged)
@@ -77,7 +79,7 @@ class Adapter:
         }
 
     def _staged(self, key: str) -> Staged:
-        return Staged(key, self._stage)
+        return Staged(key, self._stage, self.renewal)
 
     def _stage(self, key: str, segment: Segment, first: bool) -> str:
         assert self._config.output

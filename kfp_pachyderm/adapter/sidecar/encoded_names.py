@@ -47,6 +47,10 @@ class Renamed:
         """Sends a segment of an object before the object is written; returns the file set's ID."""
         return self._remote.stage(name, self._path(name, "/" + key)[1:], segment, first)
 
+    def renew(self, id_: str) -> bool:
+        """Keeps what `stage` has made for another while."""
+        return self._remote.renew(id_)
+
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
         """Puts the files into the open commit, and removes the keys in `gone`."""
         if name in self._commits:

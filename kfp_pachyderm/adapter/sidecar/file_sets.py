@@ -12,9 +12,11 @@ from kfp_pachyderm.adapter.sidecar.grpc_calls import SERVICE, send, told
 from kfp_pachyderm.protocol import pfs_messages
 from kfp_pachyderm.protocol.pfs_messages import CommitName
 
-#: Seconds that one is kept without anybody's asking: a third of the longest that Pachyderm takes
+#: Seconds that one is kept without anybody's asking, too: a third of the longest that Pachyderm takes
 #: (src/server/pfs/server/server.go, maxTTL).
 _KEPT = 600
+#: Seconds that renewing one may take: there are others.
+_SOON = 20.0
 #: Seconds that making one may take: what hangs must not keep others from being sent.
 _LONGEST = 600.0
 
@@ -39,6 +41,7 @@ class FileSets:
         self._metadata, self._patience = metadata, patience
         self._create = channel.stream_unary(SERVICE + "CreateFileSet")
         self._compose = channel.unary_unary(SERVICE + "ComposeFileSet")
+        self._renew = channel.unary_unary(SERVICE + "RenewFileSet")
         self._add = channel.unary_unary(SERVICE + "AddFileSet")
 
     def create(self, key: str, segment: Segment, first: bool) -> str:
@@ -56,6 +59,24 @@ class FileSets:
         sent = _requests("/" + key, segment, first)
         return pfs_messages.file_set_id(send(self._create, sent, self._metadata, _LONGEST, self._patience))
 
+    def renew(self, id_: str) -> bool:
+        """Keeps one for as long as a new one; False: there is none any more.
+
+        Raises:
+            CallFailedError: that is not known.
+        """
+        import grpc
+
+        request = pfs_messages.renew_file_set(id_, _KEPT)
+        with told():
+            try:
+                self._renew(request, metadata=self._metadata, timeout=_SOON)
+            except grpc.RpcError as error:
+                if error.code() == grpc.StatusCode.NOT_FOUND:
+                    return False
+                raise
+        return True
+
     def add(self, name: CommitName, key: str, staged: Staged, until: float) -> None:
         """Puts an object into the commit, in the place of an earlier one with its key.
 
@@ -71,7 +92,7 @@ class FileSets:
 
         def take() -> None:
             made = staged.ids(lambda _, segment, first: self.create(key, segment, first), until)
-            self._take(name, made, until)
+            self._take(name, staged, made, until)
 
         try:
             take()
@@ -82,14 +103,16 @@ class FileSets:
             staged.forget()
             take()
 
-    def _take(self, name: CommitName, made: list[str], until: float) -> None:
+    def _take(self, name: CommitName, staged: Staged, made: list[str], until: float) -> None:
         with told():
-            # put together they are one file again: every look at it would do that, and finishing once more
-            request = pfs_messages.compose_file_sets(made, _KEPT)
-            whole = (
-                pfs_messages.file_set_id(self._ask(self._compose, request, until)) if made[1:] else made[0]
-            )
+            whole = made[0]
+            if made[1:]:
+                # one file again: every look at it would make it that, and finishing once more
+                request = pfs_messages.compose_file_sets(made, _KEPT)
+                whole = pfs_messages.file_set_id(self._ask(self._compose, request, until))
+                staged.put_together(whole)
             self._ask(self._add, pfs_messages.add_file_set(name, whole), until)
+        staged.added()
 
     def _ask(self, method: Any, request: bytes, until: float) -> bytes:
         left = max(until - time.monotonic(), 0.001)

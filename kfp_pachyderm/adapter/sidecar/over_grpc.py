@@ -165,6 +165,14 @@ class Pfs:
         """
         return self._file_sets.create(key, segment, first)
 
+    def renew(self, id_: str) -> bool:
+        """Keeps a file set for another while; False: Pachyderm does not have it any more.
+
+        Raises:
+            CallFailedError: that is not known.
+        """
+        return self._file_sets.renew(id_)
+
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
         """Writes the files: small ones in one ModifyFile stream, each large one in file sets.
 

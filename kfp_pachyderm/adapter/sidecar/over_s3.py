@@ -122,6 +122,10 @@ class S3Remote:
         """Always raises CallFailedError: S3 has no file sets."""
         raise CallFailedError("its S3 takes whole objects only", False)
 
+    def renew(self, id_: str) -> bool:
+        """Not by S3, but another way may open in time."""
+        raise CallFailedError("its S3 renews nothing", True)
+
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
         """Writes the files by one PUT after the other: several at a time only make the sidecar slower."""
         self.taken = 0

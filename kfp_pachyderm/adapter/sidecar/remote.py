@@ -33,6 +33,9 @@ class Remote(Protocol):
     def stage(self, name: CommitName, key: str, segment: Segment, first: bool) -> str:
         """Sends a segment of an object before the object is written; returns the file set's ID."""
 
+    def renew(self, id_: str) -> bool:
+        """Keeps what `stage` has made for another while; False: it is forgotten."""
+
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
         """Puts the files into the open commit, and removes the keys in `gone`. Calling it again is safe."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from pachyderm_sdk.api import pfs
@@ -14,6 +15,9 @@ from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store.files.changes import Changes
 from kfp_pachyderm.embedded.store.files.file_sets import LONGEST_TTL, TTL
 from kfp_pachyderm.embedded.store.store import Store
+
+#: The error for a file set that does not exist, or has expired (src/internal/storage/fileset/metadata_store.go).
+_ABSENT = "path does not exist"
 
 
 def file_set_calls(store: Store, files: FileService) -> handlers.Calls:
@@ -36,20 +40,28 @@ def file_set_calls(store: Store, files: FileService) -> handlers.Calls:
             raise Refused(f"commit {commit} has already finished")
         changes = store.file_sets.find(request.file_set_id)
         if changes is None:
-            raise Refused("add file set: path does not exist")
+            raise Refused(f"add file set: {_ABSENT}")
         store.modify(commit, *changes)
         return handlers.Empty()
 
     def compose(request: pfs.ComposeFileSetRequest, _: Context) -> pfs.CreateFileSetResponse:
-        # The request's `compact` has no visible effect: files are cut anew when a commit takes the file set.
+        # Apart from the TTL, the request's `compact` has no visible effect: files are cut anew when a commit takes
+        # the file set.
         parts = [store.file_sets.find(name) for name in request.file_set_ids]
         if None in parts:
-            raise Refused("the operation would create a dangling reference")
-        return made(tuple(changes for part in parts for changes in part or ()), request.ttl_seconds or TTL)
+            raise Refused(_ABSENT if request.compact else "the operation would create a dangling reference")
+        # A compact file set gets the default TTL (src/server/pfs/server/compaction.go, Compact). For another one
+        # a TTL of 0 means that it never expires (src/internal/storage/track/tracker.go, NoTTL).
+        ttl = TTL if request.compact else request.ttl_seconds or math.inf
+        return made(tuple(changes for part in parts for changes in part or ()), ttl)
 
     def renew(request: pfs.RenewFileSetRequest, _: Context) -> handlers.Empty:
-        if not 1 <= request.ttl_seconds <= LONGEST_TTL:
-            raise Refused(f"ttl ({request.ttl_seconds}) must be between 1 second and {LONGEST_TTL:.0f}")
+        # pachd tells them in nanoseconds (src/server/pfs/server/server_file.go, renewFileSet)
+        ttl, longest = request.ttl_seconds * 10**9, int(LONGEST_TTL) * 10**9
+        if ttl < 10**9:
+            raise Refused(f"ttl ({ttl}) must be at least one second")
+        if ttl > longest:
+            raise Refused(f"ttl ({ttl}) exceeds max ttl ({longest})")
         if not store.file_sets.renew(request.file_set_id, request.ttl_seconds):
             raise not_found(f"tracker does not contain item: (fileset/{request.file_set_id})")
         return handlers.Empty()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kfp_pachyderm.embedded.store.files.changes import Changes
@@ -25,9 +26,16 @@ class _FileSet:
 
 
 class FileSets:
-    """File sets by their IDs; thread-safe."""
+    """File sets by their IDs; thread-safe.
 
-    def __init__(self) -> None:
+    pachd removes an expired file set some time later. Here it is gone at once.
+
+    Args:
+        clock: tells seconds, as `time.monotonic`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._sets: dict[str, _FileSet] = {}
 
@@ -35,21 +43,24 @@ class FileSets:
         """Keeps changes as a new file set for `ttl` seconds; returns its ID."""
         name = uuid.uuid4().hex
         with self._lock:
-            now = time.monotonic()
-            self._sets = {known: one for known, one in self._sets.items() if one.until > now}
-            self._sets[name] = _FileSet(changes, now + ttl)
+            self._living()[name] = _FileSet(changes, self._clock() + ttl)
         return name
 
     def find(self, name: str) -> tuple[Changes, ...] | None:
         """The file set's changes, in order; None: it does not exist, or has expired."""
         with self._lock:
-            found = self._sets.get(name)
-        return found.changes if found and found.until > time.monotonic() else None
+            found = self._living().get(name)
+        return found.changes if found else None
 
     def renew(self, name: str, ttl: float) -> bool:
-        """Keeps a file set for another `ttl` seconds; False: it does not exist, or has expired."""
-        changes = self.find(name)
+        """Keeps a file set for `ttl` seconds from now on, even if it had longer; False: it does not exist."""
         with self._lock:
-            if changes is not None:
-                self._sets[name] = _FileSet(changes, time.monotonic() + ttl)
-        return changes is not None
+            found = self._living().get(name)
+            if found:
+                self._sets[name] = _FileSet(found.changes, self._clock() + ttl)
+        return found is not None
+
+    def _living(self) -> dict[str, _FileSet]:
+        now = self._clock()
+        self._sets = {name: one for name, one in self._sets.items() if one.until > now}
+        return self._sets

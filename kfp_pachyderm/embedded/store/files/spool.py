@@ -89,7 +89,7 @@ class Spool:
         at = 0
         while at < len(chunks):
             if at in unsure:
-                at = self._cut_again(chunks, at, unsure, read)
+                at = self._cut_again(chunks, at, read)
             else:
                 self._refs += reference(*chunks[at])
                 at += 1
@@ -101,7 +101,6 @@ class Spool:
         self,
         chunks: list[tuple[bytes, int]],
         start: int,
-        unsure: set[int],
         read: Callable[[bytes], Iterable[bytes]],
     ) -> int:
         """Cuts again from the chunk at `start`; returns the position from which the old chunks fit again."""
@@ -109,7 +108,8 @@ class Spool:
         for at in range(start, len(chunks)):
             for piece in read(reference(*chunks[at])):
                 self._grow(memoryview(piece))
-            if not self._growing.size and at not in unsure:
+            # what ends where a chunk does, be it a part, has nothing behind it to be cut again
+            if not self._growing.size:
                 return at + 1
         self._cut()
         return len(chunks)
