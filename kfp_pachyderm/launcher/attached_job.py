@@ -15,7 +15,6 @@ from kfp_pachyderm.launcher.datums import ChildFailed, Datums
 from kfp_pachyderm.launcher.executor_input import Execution
 from kfp_pachyderm.launcher.gateway.endpoint import DirectGateway, Gateway, sidecar_endpoint, start_adapter
 from kfp_pachyderm.launcher.quiet import quieted
-from kfp_pachyderm.launcher.record.final import look_further, write_failure, write_record
 from kfp_pachyderm.launcher.step_log import say
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs.locator import Places
@@ -69,14 +68,19 @@ class Attached:
                 return 0
             except ChildFailed as failed:
                 self._fail(session, failed.code, str(failed))
-                say(f"{failed}, and its job failed; {look_further(self._opened.job.output)}")
+                say(f"{failed}, and its job failed; {self._look_further()}")
                 self.failure = str(failed)
                 return failed.code
             except BaseException as error:
                 self._fail(session, *_reason(error))
                 if self.begun and isinstance(error, PachydermError):
-                    say(look_further(self._opened.job.output))
+                    say(self._look_further())
                 raise
+
+    def _look_further(self) -> str:
+        from kfp_pachyderm.launcher.record.final import look_further
+
+        return look_further(self._opened.job.output)
 
     def _attach(self, session: Session) -> None:
         session.attach(time.monotonic() + self._timeout)
@@ -109,6 +113,8 @@ class Attached:
             self._timeout,
         )
         info = datums.run()
+        from kfp_pachyderm.launcher.record.final import write_record  # loaded while the child ran
+
         self._signals.session = None
         sidecar = session.places.recorded if session.places else ""
         self.record = write_record(
@@ -135,10 +141,10 @@ class Attached:
             session.stop_beating()
             told = session.abandon(code, reason)
         if told or withdraw(self._pachd, self._opened.job, reason):
-            record = self._signed()
-            write_failure(
-                self._pachd, self._opened.job.output, record, "FAILURE" if told else "KILLED", reason
-            )
+            from kfp_pachyderm.launcher.record.final import write_failure
+
+            record, state = self._signed(), "FAILURE" if told else "KILLED"
+            write_failure(self._pachd, self._opened.job.output, record, state, reason)
 
     def _signed(self) -> StepRecord | None:
         """What the opening wrote, which must not come after what is written next; None: it could not."""

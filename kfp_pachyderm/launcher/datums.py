@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from kfp_pachyderm.launcher.attach.session import Session
@@ -16,6 +17,9 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.sdk import pps
 from kfp_pachyderm.runtime import Step
+
+#: What the end alone needs, loaded while the child runs.
+_FOR_THE_END = ("kfp_pachyderm.launcher.progress", "kfp_pachyderm.launcher.record.final")
 
 
 class ChildFailed(Exception):
@@ -104,6 +108,8 @@ class Datums:
         if self._session.problem:
             # the heartbeat, which met the problem, ends a running child; this one may have begun after that
             self._signals.end_child()
+        for one in _FOR_THE_END:
+            import_module(one)
         code = child.wait()
         self._signals.child = None
         return code

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kfp_pachyderm.errors import JobFailedError, JobLostError, PachydermUnreachableError, TemporaryError
 from kfp_pachyderm.fast_import import uncollected
 from kfp_pachyderm.launcher.child.signals import Signals
-from kfp_pachyderm.launcher.claim.open_job import Opened, kfp_task, open_step, withdraw
+from kfp_pachyderm.launcher.claim.open_job import Opened, open_step, withdraw
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.events import Events
 from kfp_pachyderm.launcher.executor_input import Execution
@@ -69,9 +69,8 @@ def run_step(
         while True:
             opened = attached = None
             try:
-                task = kfp_task(config, execution.identity)
-                opened = open_step(pachd, config, execution, task, deadline, failed)
-                with events.of_job(opened, task) as watched:
+                opened = open_step(pachd, config, execution, deadline, failed)
+                with events.of_job(opened, execution.identity) as watched:
                     kind = _attached(pachd, opened)
                     attached = kind(pachd, opened, execution, signals, adapter, folder, timeout)
                     watched.attached = attached

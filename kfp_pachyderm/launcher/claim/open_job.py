@@ -79,7 +79,6 @@ def open_step(
     pachd: Pachd,
     config: StepConfig,
     execution: Execution,
-    task: KfpTask,
     deadline: float,
     failed: JobFailedError | None = None,
 ) -> Opened:
@@ -122,7 +121,7 @@ def open_step(
         announce_job(job, inputs)
         for line in encoded(config, sources):
             say(line)
-        signed = beside(lambda: _sign(pachd, config, execution, task, inputs, job, plan.sibling_of))
+        signed = beside(lambda: _sign(pachd, config, execution, inputs, job, plan.sibling_of))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
@@ -146,7 +145,6 @@ def _sign(
     pachd: Pachd,
     config: StepConfig,
     execution: Execution,
-    task: KfpTask,
     inputs: dict[str, Reference],
     job: ClaimedJob,
     sibling_of: str,
@@ -155,6 +153,7 @@ def _sign(
     from kfp_pachyderm.launcher.record.initial import begun, code_of
     from kfp_pachyderm.provenance.stored_record import entries
 
+    task = kfp_task(config, execution.identity)
     record = begun(task, job.output, inputs, code_of(config, execution), job, sibling_of)
     jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
     return record
