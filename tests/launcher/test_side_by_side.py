@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -146,3 +147,15 @@ def test_an_input_that_is_missing_is_told_while_another_is_waited_for(step: Runn
     assert ended.code == 1
     assert f"RepoNotFoundError: default/more-{step.name}@master" in ended.err
     assert "still open" not in ended.err
+
+
+def test_each_of_several_pipelines_is_looked_at_once(step: Runner) -> None:
+    """Before the one call that makes the job; of the three one has been made, and has had its turn."""
+    step.fill()
+    config = step.config(concurrency=3)
+    assert step.run("pass", config).code == 0
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as one:
+        step.address = f"grpc://{one.address}"
+        assert step.run("pass", config).code == 0
+    asked = Counter(one.called[: one.called.index("BatchTransaction")])
+    assert [asked[call] for call in ("ListBranch", "InspectPipeline", "ListJob")] == [3, 3, 1]

@@ -15,7 +15,7 @@ from kfp_pachyderm.adapter.encoding import PERCENT
 from kfp_pachyderm.errors import AttachError, JobFailedError, NotFoundError, PachydermError
 from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.claim.pipeline_plan import make_plan
-from kfp_pachyderm.launcher.claim.siblings import claim_free
+from kfp_pachyderm.launcher.claim.siblings import Look, claim_free, look
 from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.executor_input import Execution, Identity
 from kfp_pachyderm.launcher.resolve.inputs import Source, encoded, pinned, read_sources
@@ -91,7 +91,7 @@ def open_step(
     names = config.pipelines(execution.identity.task)
     check_name(config.project, names[0])
     asked = time.monotonic()
-    looked = [beside(partial(find_pipeline, pachd, config.project, name)) for name in names]
+    looked = [beside(partial(look if names[1:] else _found, pachd, config.project, name)) for name in names]
     sources = read_sources(pachd, config, execution, deadline)
     gatherings = _prepare(pachd, config.project, sources)
     read = [(one.config, one.commit(config.project)) for one in sources]
@@ -99,10 +99,13 @@ def open_step(
         make_plan(config, name, execution.identity.pipeline, read, "" if name == names[0] else names[0])
         for name in names
     ]
-    # What was seen before a long wait for an input may have changed.
-    fresh = time.monotonic() - asked < _FRESH
+
+    def fresh() -> bool:
+        # What was seen before a long wait for an input may have changed.
+        return time.monotonic() - asked < _FRESH
+
     every = [
-        beside(partial(_checked, pachd, plan, execution.identity, seen if fresh else None))
+        beside(partial(_checked, pachd, plan, execution.identity, seen if fresh() else None))
         for plan, seen in zip(plans, looked, strict=True)
     ]
     found = [one.result() for one in every]
@@ -112,7 +115,7 @@ def open_step(
         commits = gather_all(pachd, config.project, sources, gatherings, deadline)
         plans = [pinned(plan, commits) for plan in plans]
     plan, job = (
-        claim_free(pachd, plans, deadline, failed)
+        claim_free(pachd, plans, deadline, failed, [one.result() for one in looked] if fresh() else None)
         if len(plans) > 1
         else _claim_in_turn(pachd, plans[0], found[0], deadline)
     )
@@ -168,11 +171,16 @@ def _prepare(pachd: Pachd, project: str, sources: tuple[Source, ...]) -> list[Ga
     return [prepare(pachd, project, one) if one.repo else None for one in sources]
 
 
+def _found(pachd: Pachd, project: str, name: str) -> Look:
+    """Looks at the step's only pipeline, whose jobs queue: nobody has to take turns."""
+    return Look(frozenset(), find_pipeline(pachd, project, name))
+
+
 def _checked(
-    pachd: Pachd, plan: PipelinePlan, identity: Identity, looked: Future[pps.PipelineInfo | None] | None
+    pachd: Pachd, plan: PipelinePlan, identity: Identity, looked: Future[Look] | None
 ) -> pps.PipelineInfo | None:
     """The pipeline, if there is one: ours to use, and nothing of an earlier attempt runs in it any more."""
-    found = inspect_owned(pachd, plan, looked)
+    found = inspect_owned(pachd, plan, (lambda: looked.result().found) if looked else None)
     if found:
         check_rights(pachd, plan)
         _stop_predecessor(pachd, plan, identity)

@@ -33,9 +33,9 @@ class TakenError(Exception):
     """Another step has made a job of the pipeline since its turns were looked at; no user sees it."""
 
 
-def turns(pachd: Pachd, plan: PipelinePlan) -> Turns:
-    """The pipeline's turns as they are now; none: nobody has made one yet, or there is no such pipeline."""
-    repo = repo_message(plan.project, plan.name)
+def turns(pachd: Pachd, project: str, name: str) -> Turns:
+    """A pipeline's turns as they are now; none: nobody has made one yet, or there is no such pipeline."""
+    repo = repo_message(project, name)
     try:
         every = [one.branch.name for one in pachd.pfs.list_branch(repo=repo)]
     except NotFoundError:
@@ -91,7 +91,7 @@ def job_in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> 
 
 def job_of(pachd: Pachd, plan: PipelinePlan, own: str) -> str | None:
     """The ID of the job that was made with this turn, as long as the pipeline has no later one."""
-    if own not in turns(pachd, plan):
+    if own not in turns(pachd, plan.project, plan.name):
         return None
     name = message(plan.project, plan.name)
     newest = pachd.repeated(lambda: list(pachd.pps.list_job(pipeline=name, number=1)), "ListJob")
