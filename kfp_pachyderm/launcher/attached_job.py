@@ -113,6 +113,8 @@ class Attached:
             self._timeout,
         )
         info = datums.run()
+        if self._adapter:
+            self._adapter.dismiss()
         from kfp_pachyderm.launcher.record.final import write_record  # loaded while the child ran
 
         self._signals.session = None

@@ -88,12 +88,16 @@ class AdapterProcess:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Ends the process; what has not been flushed is gone."""
+    def dismiss(self) -> None:
+        """As `close`, but does not wait: for when nothing is asked of the process any more."""
         assert self._process.stdin
-        assert self._process.stdout
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
+
+    def close(self) -> None:
+        """Ends the process; what has not been flushed is gone."""
+        assert self._process.stdout
+        self.dismiss()
         try:
             self._process.wait(_ENDING)
         except subprocess.TimeoutExpired:

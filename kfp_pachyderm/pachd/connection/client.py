@@ -344,7 +344,7 @@ def _greet(pachd: Pachd, timeout: float) -> None:
     url, until = pachd.address.url, began + timeout
     while True:
         try:
-            pachd.admin.inspect_cluster()
+            pachd.raw("/admin_v2.API/InspectCluster", b"")  # what it says is of no use, that it does is
             return
         except ProtocolError as error:
             raise PachydermUnreachableError(f"{url} answers, but not as Pachyderm does: {error}") from error
