@@ -9,7 +9,14 @@ import sys
 from launcher_steps import Runner  # type: ignore[import-not-found]
 
 #: What betterproto, grpc and cheroot load, and no step uses.
-LEFT_OUT = {"asyncio", "grpc.aio", "grpclib.client", "dateutil.parser", "dateutil.parser._parser"}
+LEFT_OUT = {
+    "asyncio",
+    "grpc.aio",
+    "grpclib.client",
+    "dateutil.parser",
+    "dateutil.parser._parser",
+    "importlib.metadata",
+}
 #: What only others use, or the author of a pipeline.
 NOT_OURS = {"kfp", "pydantic", "requests", "pachyderm_sdk", "pachyderm_sdk.client", "pachyderm_sdk.api.debug"}
 

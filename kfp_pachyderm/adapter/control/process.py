@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kfp_pachyderm import errors
-from kfp_pachyderm.adapter.config import AdapterConfig, Flushed, Progress
 from kfp_pachyderm.adapter.control.spawn import spawn
 
-__all__ = ["AdapterConfig", "AdapterProcess", "Flushed", "Progress", "Told"]
+if TYPE_CHECKING:
+    from kfp_pachyderm.adapter.config import AdapterConfig, Flushed, Progress
 
 #: Takes how far a flush is, now and then.
-Told = Callable[[Progress], None]
+Told = Callable[["Progress"], None]
 
 _ENDING = 2.0
 _GRACE = 5.0
@@ -161,7 +161,7 @@ class AdapterProcess:
             PachydermUnreachableError: the process does not answer.
         """
         request = {"op": "flush", "timeout": timeout}
-        return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE, told))
+        return self._flushed(request, timeout, told)
 
     def move(self, sidecar: str, sidecar_s3: str) -> None:
         """Tells where the job's sidecar is from now on; from any thread, also while a flush is under way.
@@ -176,6 +176,11 @@ class AdapterProcess:
     def resend(self, timeout: float, told: Told = lambda _: None) -> Flushed:
         """As `flush`, all of it again, because a new holder instance has an empty output commit."""
         request = {"op": "resend", "timeout": timeout}
+        return self._flushed(request, timeout, told)
+
+    def _flushed(self, request: dict[str, Any], timeout: float, told: Told) -> Flushed:
+        from kfp_pachyderm.adapter.config import Flushed
+
         return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE, told))
 
     def _write(self, request: dict[str, Any]) -> None:
@@ -190,6 +195,8 @@ class AdapterProcess:
         except BrokenPipeError as error:
             raise self._gone("ended") from error
         while "progress" in (answer := json.loads(self._line(deadline, request["op"]))):
+            from kfp_pachyderm.adapter.config import Progress
+
             told(Progress(**answer["progress"]))
         if "error" in answer:
             raise getattr(errors, answer["error"])(answer["message"])

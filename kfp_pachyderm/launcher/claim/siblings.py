@@ -20,7 +20,7 @@ from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.step_log import say
 from kfp_pachyderm.pachd.claims.claim import claim_turn, kill_made
 from kfp_pachyderm.pachd.claims.ownership import find_pipeline, inspect_owned, new_claims
-from kfp_pachyderm.pachd.claims.turns import TakenError, Turns, job_of, make, new_turn, turns
+from kfp_pachyderm.pachd.claims.turns import Look, TakenError, Turns, job_of, make, new_turn, turns
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.jobs import job as jobs
@@ -65,29 +65,6 @@ class _Sibling:
     def ill(self) -> bool:
         """Whether it would not run, as it was not changed either."""
         return self.found is not None and can_not_run(self.found) and not self.effort
-
-
-@dataclass(frozen=True)
-class Look:
-    """One of a step's pipelines, looked at before it is known what the step wants it to be.
-
-    Args:
-        seen: as in _Sibling.
-        found: the pipeline; None: it does not exist.
-    """
-
-    seen: Turns
-    found: pps.PipelineInfo | None
-
-
-def look(pachd: Pachd, project: str, name: str) -> Look:
-    """Looks at one of several pipelines of a step."""
-    try:
-        # Whatever happens from now on ends this turn.
-        seen = turns(pachd, project, name)
-    except AuthenticationError:
-        seen = frozenset()  # a second look, with what the step wants, finds out why
-    return Look(seen, find_pipeline(pachd, project, name))
 
 
 def claim_free(

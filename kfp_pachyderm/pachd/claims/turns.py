@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-from kfp_pachyderm.errors import NotFoundError
+from kfp_pachyderm.errors import AuthenticationError, NotFoundError
+from kfp_pachyderm.pachd.claims.ownership import find_pipeline
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, claim_branch, message
 from kfp_pachyderm.pachd.references import commit_message, repo_message
-from kfp_pachyderm.pachd.sdk import pfs, transaction
+from kfp_pachyderm.pachd.sdk import pfs, pps, transaction
 
 _PREFIX = "turn_"
 _TURN = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
@@ -41,6 +42,23 @@ def turns(pachd: Pachd, project: str, name: str) -> Turns:
     except NotFoundError:
         return frozenset()
     return frozenset(name for name in every if name.startswith(_PREFIX))
+
+
+class Look(NamedTuple):
+    """A pipeline, and its turns before."""
+
+    seen: Turns
+    found: pps.PipelineInfo | None
+
+
+def look(pachd: Pachd, project: str, name: str, takes_turns: bool) -> Look:
+    """Looks at a step's pipeline, before it is known what the step wants it to be."""
+    try:
+        # Whatever happens from now on ends this turn.
+        seen = turns(pachd, project, name) if takes_turns else frozenset()
+    except AuthenticationError:
+        seen = frozenset()  # a second look, with what the step wants, finds out why
+    return Look(seen, find_pipeline(pachd, project, name))
 
 
 def is_turn(name: str) -> bool:
