@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.attach.session import Session
+from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.child.signals import Interrupted, Signals
 from kfp_pachyderm.launcher.claim.open_job import Opened, withdraw
 from kfp_pachyderm.launcher.datums import ChildFailed, Datums
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Seconds for what the opening writes.
 _SIGNED = 2.0
+#: What nothing before the end needs.
+_FOR_THE_END = ("kfp_pachyderm.launcher.progress", "kfp_pachyderm.launcher.record.final")
 
 
 class Attached:
@@ -56,6 +60,7 @@ class Attached:
         self.begun = False
         #: The step's record, once it has succeeded; and why its command has not.
         self.record: StepRecord | None = None
+        self._behind: Future[list[str]] | None = None
         self.failure = ""
 
     def run(self, command: list[str]) -> int:
@@ -111,6 +116,7 @@ class Attached:
             quieted(command),
             self._folder,
             self._timeout,
+            self._prepare_the_end,
         )
         info = datums.run()
         if self._adapter:
@@ -119,9 +125,20 @@ class Attached:
 
         self._signals.session = None
         sidecar = session.places.recorded if session.places else ""
+        record = self._opened.signed.result()
         self.record = write_record(
-            self._pachd, self._opened.signed.result(), self._execution, info, sidecar, gateway.objects
+            self._pachd, record, self._execution, info, sidecar, gateway.objects, self._behind
         )
+
+    def _prepare_the_end(self) -> None:
+        """While the child runs: loads what the end needs, and asks what the inputs were made from."""
+        if self._behind is None:
+            for one in _FOR_THE_END:
+                import_module(one)
+            from kfp_pachyderm.provenance.inputs_tree import inputs_tree
+
+            record = self._opened.signed.result()
+            self._behind = beside(lambda: inputs_tree(self._pachd, record))
 
     def _gateway(self, session: Session) -> Gateway:
         assert session.places

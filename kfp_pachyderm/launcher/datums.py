@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 
 from kfp_pachyderm.launcher.attach.session import Session
@@ -17,9 +17,6 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.sdk import pps
 from kfp_pachyderm.runtime import Step
-
-#: What the end alone needs, loaded while the child runs.
-_FOR_THE_END = ("kfp_pachyderm.launcher.progress", "kfp_pachyderm.launcher.record.final")
 
 
 class ChildFailed(Exception):
@@ -42,6 +39,7 @@ class Datums:
         command: the user's command.
         folder: a private folder of the step.
         timeout: seconds for each of delivering and ending.
+        meanwhile: called while the child runs.
     """
 
     def __init__(
@@ -54,10 +52,12 @@ class Datums:
         command: list[str],
         folder: Path,
         timeout: float,
+        meanwhile: Callable[[], None],
     ) -> None:
         self._pachd, self._opened, self._session, self._gateway = pachd, opened, session, gateway
         self._signals, self._command, self._folder, self._timeout = signals, command, folder, timeout
         self._delivery = Delivery(session, gateway, timeout)
+        self._meanwhile = meanwhile
         self._done: set[str] = set()
 
     def run(self) -> pps.JobInfo:
@@ -108,8 +108,7 @@ class Datums:
         if self._session.problem:
             # the heartbeat, which met the problem, ends a running child; this one may have begun after that
             self._signals.end_child()
-        for one in _FOR_THE_END:
-            import_module(one)
+        self._meanwhile()
         code = child.wait()
         self._signals.child = None
         return code

@@ -159,3 +159,18 @@ def test_each_of_several_pipelines_is_looked_at_once(step: Runner) -> None:
         assert step.run("pass", config).code == 0
     asked = Counter(one.called[: one.called.index("BatchTransaction")])
     assert [asked[call] for call in ("ListBranch", "InspectPipeline", "ListJob")] == [3, 3, 1]
+
+
+def test_what_the_inputs_come_from_is_asked_while_the_command_runs(step: Runner, proxy: FaultyPachd) -> None:
+    asked = step.folder / "asked"
+    proxy.before("WalkCommitProvenance", asked.touch)
+    code = f"""
+import pathlib, time
+until = time.monotonic() + {PATIENCE}
+while not pathlib.Path({str(asked)!r}).exists():
+    assert time.monotonic() < until
+    time.sleep(0.01)
+"""
+    ended = step.run(code)
+    assert ended.code == 0
+    assert f"in-{step.name}@" in (ended.folder / "pachyderm").read_text()
