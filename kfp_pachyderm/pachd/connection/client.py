@@ -188,6 +188,8 @@ class Pachd:
         told: Told | None = None,
     ) -> None:
         self.address, self.grace = address, grace
+        #: Whether it has said that it is not the embedded one; asked by whoever needs to know.
+        self.in_cluster = False
         self._told: Told = {} if told is None else told
         self._timeout, self._transaction_id, self._again = timeout, transaction_id, again
         self.channel = channel or _open(address)

@@ -45,11 +45,14 @@ def locate(pachd: Pachd, job: ClaimedJob) -> Places:
         PachydermUnreachableError: the port-forward has ended.
         NotFoundError: the embedded Pachyderm does not know the job, or it has ended.
     """
+    if pachd.in_cluster:
+        return _from_here(_by_dns(pachd.address.host, job))
     request = json.dumps({"project": job.project, "pipeline": job.pipeline, "job": job.id}).encode()
     try:
         answer = json.loads(pachd.raw(_LOCATE, request))
-    except ProtocolError:  # UNIMPLEMENTED: a pachd in a cluster
-        return _from_here(_by_dns(pachd.address.host, job))
+    except ProtocolError:  # UNIMPLEMENTED
+        pachd.in_cluster = True
+        return locate(pachd, job)
     # One that listens on all addresses does not know by which of them it is reached.
     here = {name: url.replace("//0.0.0.0:", f"//{pachd.address.host}:") for name, url in answer.items()}
     return _from_here(Places(here["holder"], here["sidecar_grpc"], here["sidecar_s3"]))
