@@ -57,6 +57,8 @@ docs: .venv/.docs  ## the site, in .site/; warnings are errors, all links are ch
 
 .PHONY: unit
 unit: .venv/.dev  ## the tests
+	@# as pip does: where Python may write no bytecode, each of many hundred steps would compile the launcher anew
+	$(BIN)/python -m compileall -q kfp_pachyderm
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: test-all

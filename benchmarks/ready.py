@@ -18,7 +18,8 @@ from kfp_pachyderm.launcher.__main__ import spawn_adapter
 with uncollected():
     spawned = spawn_adapter('{"kind": "step"}')
     import kfp_pachyderm.launcher.dispatch
-    from kfp_pachyderm.adapter.control.process import AdapterConfig, AdapterProcess
+    from kfp_pachyderm.adapter.config import AdapterConfig
+    from kfp_pachyderm.adapter.control.process import AdapterProcess
 with AdapterProcess(spawned) as process:
     config = AdapterConfig("grpc://127.0.0.1:9", "", "", {}, ("p", "r", "c"), {}, "k", "s", sys.argv[1])
     endpoint = process.configure(config, time.monotonic() + 60)

@@ -6,8 +6,15 @@ At the root of the package because two rooms use it that are two processes: the 
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+
+TYPE_CHECKING = False  # see kfp_pachyderm/__init__.py
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @contextmanager
@@ -21,3 +28,32 @@ def uncollected() -> Iterator[None]:
         gc.freeze()
         if before:
             gc.enable()
+
+
+class StandIn(ModuleType):
+    """Stands for a module that others load and a step does not use. A context manager.
+
+    Inside of it whoever imports the module gets this; afterwards the name is free again. An attribute that
+    was not given loads the module.
+
+    Args:
+        name: the module's.
+        attributes: what it has without being loaded.
+    """
+
+    def __init__(self, name: str, **attributes: object) -> None:
+        super().__init__(name)
+        vars(self).update(attributes)
+
+    def __enter__(self) -> None:
+        sys.modules.setdefault(self.__name__, self)
+
+    def __exit__(self, *_: object) -> None:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.__exit__()
+        return getattr(import_module(self.__name__), name)

@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks.clients.programs import driver
-from kfp_pachyderm.adapter.control.process import AdapterConfig, AdapterProcess
+from kfp_pachyderm.adapter.config import AdapterConfig
+from kfp_pachyderm.adapter.control.process import AdapterProcess
 from kfp_pachyderm.embedded.process import start
 from kfp_pachyderm.launcher.child.environment import child_environment
 from kfp_pachyderm.runtime import Step

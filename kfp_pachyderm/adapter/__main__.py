@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 
-from kfp_pachyderm.fast_import import uncollected
+from kfp_pachyderm.fast_import import StandIn, uncollected
 
 if __name__ == "__main__":
     # a terminal sends Ctrl-C to both processes; the launcher handles it, and ends this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with uncollected():
+    # cheroot asks importlib.metadata for its version, which costs more than all else of it
+    with uncollected(), StandIn("importlib.metadata", version=lambda _: "unknown"):
         from kfp_pachyderm.adapter.control.commands import main
     main()

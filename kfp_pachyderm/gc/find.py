@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.gc import branches, folders, gathered, jobs, pipelines, projects
@@ -26,9 +27,10 @@ def find(search: Search) -> list[Leftover]:
     What can't be looked at is told, and the rest is found all the same.
     """
     found: list[Leftover] = []
+    now = replace(search, listed={})  # each look lists anew
     for what, look in _FINDERS:
         try:
-            found += look(search)
+            found += look(now)
         except PachydermError as error:
             search.told.append(f"{what}: {error}")
     return found

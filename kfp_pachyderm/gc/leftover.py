@@ -64,6 +64,7 @@ class Search:
         older_than: seconds that a thing has not been used for.
         now: the time that ages are counted to.
         told: takes a line for each thing that can't be looked at.
+        listed: what this look has listed, by the call.
     """
 
     pachd: Pachd
@@ -71,6 +72,7 @@ class Search:
     older_than: float
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     told: list[str] = field(default_factory=list)
+    listed: dict[str, Any] = field(default_factory=dict)
 
     def is_old(self, since: datetime | None, sure: bool = True) -> bool:
         """Whether it is old enough; `sure` False: nothing else tells whether it is in use."""

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError
 from kfp_pachyderm.gc.leftover import Search
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pfs, pps
 
+T = TypeVar("T")
+
 
 def our_pipelines(search: Search) -> list[pps.PipelineInfo]:
     """Pipelines that steps made, as far as the token may list them."""
-    every = search.pachd.repeated(
-        lambda: list(search.pachd.pps.list_pipeline(details=True, projects=_projects(search))), "ListPipeline"
-    )
+    request = {"details": True, "projects": _projects(search)}
+    every = _once(search, "ListPipeline", lambda: search.pachd.pps.list_pipeline(**request))
     return [one for one in every if one.details.metadata.annotations.get(OWNER_KEY) == OWNER]
 
 
 def all_repos(search: Search) -> list[pfs.RepoInfo]:
     """Repos of users' files, whosever they are, as far as the token may list them."""
     request = {"type": "user", "projects": _projects(search)}
-    return search.pachd.repeated(lambda: list(search.pachd.pfs.list_repo(**request)), "ListRepo")
+    return _once(search, "ListRepo", lambda: search.pachd.pfs.list_repo(**request))
+
+
+def _once(search: Search, call: str, ask: Callable[[], Iterator[T]]) -> list[T]:
+    """What the finders of one look all go through: a cluster may have thousands."""
+    if call not in search.listed:
+        search.listed[call] = search.pachd.repeated(lambda: list(ask()), call)
+    found: list[T] = search.listed[call]
+    return found
 
 
 def _projects(search: Search) -> list[pfs.Project]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.attach.session import Session
+from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.child.signals import Interrupted, Signals
 from kfp_pachyderm.launcher.claim.open_job import Opened, withdraw
 from kfp_pachyderm.launcher.datums import ChildFailed, Datums
 from kfp_pachyderm.launcher.executor_input import Execution
 from kfp_pachyderm.launcher.gateway.endpoint import DirectGateway, Gateway, sidecar_endpoint, start_adapter
 from kfp_pachyderm.launcher.quiet import quieted
-from kfp_pachyderm.launcher.record.final import look_further, write_failure, write_record
 from kfp_pachyderm.launcher.step_log import say
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs.locator import Places
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Seconds for what the opening writes.
 _SIGNED = 2.0
+#: What nothing before the end needs.
+_FOR_THE_END = ("kfp_pachyderm.launcher.progress", "kfp_pachyderm.launcher.record.final")
 
 
 class Attached:
@@ -57,6 +60,7 @@ class Attached:
         self.begun = False
         #: The step's record, once it has succeeded; and why its command has not.
         self.record: StepRecord | None = None
+        self._behind: Future[list[str]] | None = None
         self.failure = ""
 
     def run(self, command: list[str]) -> int:
@@ -69,14 +73,19 @@ class Attached:
                 return 0
             except ChildFailed as failed:
                 self._fail(session, failed.code, str(failed))
-                say(f"{failed}, and its job failed; {look_further(self._opened.job.output)}")
+                say(f"{failed}, and its job failed; {self._look_further()}")
                 self.failure = str(failed)
                 return failed.code
             except BaseException as error:
                 self._fail(session, *_reason(error))
                 if self.begun and isinstance(error, PachydermError):
-                    say(look_further(self._opened.job.output))
+                    say(self._look_further())
                 raise
+
+    def _look_further(self) -> str:
+        from kfp_pachyderm.launcher.record.final import look_further
+
+        return look_further(self._opened.job.output)
 
     def _attach(self, session: Session) -> None:
         session.attach(time.monotonic() + self._timeout)
@@ -107,13 +116,29 @@ class Attached:
             quieted(command),
             self._folder,
             self._timeout,
+            self._prepare_the_end,
         )
         info = datums.run()
+        if self._adapter:
+            self._adapter.dismiss()
+        from kfp_pachyderm.launcher.record.final import write_record  # loaded while the child ran
+
         self._signals.session = None
         sidecar = session.places.recorded if session.places else ""
+        record = self._opened.signed.result()
         self.record = write_record(
-            self._pachd, self._opened.signed.result(), self._execution, info, sidecar, gateway.objects
+            self._pachd, record, self._execution, info, sidecar, gateway.objects, self._behind
         )
+
+    def _prepare_the_end(self) -> None:
+        """While the child runs: loads what the end needs, and asks what the inputs were made from."""
+        if self._behind is None:
+            for one in _FOR_THE_END:
+                import_module(one)
+            from kfp_pachyderm.provenance.inputs_tree import inputs_tree
+
+            record = self._opened.signed.result()
+            self._behind = beside(lambda: inputs_tree(self._pachd, record))
 
     def _gateway(self, session: Session) -> Gateway:
         assert session.places
@@ -135,10 +160,10 @@ class Attached:
             session.stop_beating()
             told = session.abandon(code, reason)
         if told or withdraw(self._pachd, self._opened.job, reason):
-            record = self._signed()
-            write_failure(
-                self._pachd, self._opened.job.output, record, "FAILURE" if told else "KILLED", reason
-            )
+            from kfp_pachyderm.launcher.record.final import write_failure
+
+            record, state = self._signed(), "FAILURE" if told else "KILLED"
+            write_failure(self._pachd, self._opened.job.output, record, state, reason)
 
     def _signed(self) -> StepRecord | None:
         """What the opening wrote, which must not come after what is written next; None: it could not."""

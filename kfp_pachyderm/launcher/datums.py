@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from kfp_pachyderm.launcher.attach.session import Session
@@ -38,6 +39,7 @@ class Datums:
         command: the user's command.
         folder: a private folder of the step.
         timeout: seconds for each of delivering and ending.
+        meanwhile: called while the child runs.
     """
 
     def __init__(
@@ -50,10 +52,12 @@ class Datums:
         command: list[str],
         folder: Path,
         timeout: float,
+        meanwhile: Callable[[], None],
     ) -> None:
         self._pachd, self._opened, self._session, self._gateway = pachd, opened, session, gateway
         self._signals, self._command, self._folder, self._timeout = signals, command, folder, timeout
         self._delivery = Delivery(session, gateway, timeout)
+        self._meanwhile = meanwhile
         self._done: set[str] = set()
 
     def run(self) -> pps.JobInfo:
@@ -104,6 +108,7 @@ class Datums:
         if self._session.problem:
             # the heartbeat, which met the problem, ends a running child; this one may have begun after that
             self._signals.end_child()
+        self._meanwhile()
         code = child.wait()
         self._signals.child = None
         return code

@@ -11,6 +11,7 @@ from kfp_pachyderm.adapter.control.process import AdapterProcess
 from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.fast_import import uncollected
 from kfp_pachyderm.launcher import config as configs
+from kfp_pachyderm.launcher import lean_sdk
 from kfp_pachyderm.launcher.child.signals import Signals
 from kfp_pachyderm.launcher.executor_input import Execution, parse
 from kfp_pachyderm.launcher.step_log import say
@@ -59,6 +60,8 @@ def _run(
     signals: Signals,
     adapter: AdapterProcess | None,
 ) -> int:
+    with uncollected():
+        lean_sdk.load()
     if isinstance(config, configs.SnapshotConfig):
         from kfp_pachyderm.launcher.snapshot.branches import run_snapshot
 

@@ -15,10 +15,10 @@ from kfp_pachyderm.openlineage.configured import sender_environment
 if TYPE_CHECKING:
     from kfp_pachyderm.launcher.attached_job import Attached
     from kfp_pachyderm.launcher.claim.open_job import Opened
+    from kfp_pachyderm.launcher.executor_input import Identity
     from kfp_pachyderm.openlineage.facts import Facts
     from kfp_pachyderm.openlineage.sender import Sender
     from kfp_pachyderm.pachd.connection.address import Address
-    from kfp_pachyderm.provenance.kfp_task import KfpTask
 
 
 class Watched:
@@ -44,13 +44,13 @@ class Events:
         self._sender: Sender | None = None
 
     @contextmanager
-    def of_job(self, opened: Opened, task: KfpTask) -> Iterator[Watched]:
+    def of_job(self, opened: Opened, identity: Identity) -> Iterator[Watched]:
         """Tells that a job is open, and in the end what has become of it."""
         watched = Watched()
         if self._env is None:
             yield watched
             return
-        facts = _start(self._where, opened, task)
+        facts = _start(self._where, opened, identity)
         self._tell(facts, self._env)
         try:
             yield watched
@@ -77,9 +77,11 @@ class Events:
             self._sender.close()
 
 
-def _start(where: Address, opened: Opened, task: KfpTask) -> Facts:
+def _start(where: Address, opened: Opened, identity: Identity) -> Facts:
+    from kfp_pachyderm.launcher.claim.open_job import kfp_task
     from kfp_pachyderm.openlineage import facts
 
+    task = kfp_task(opened.config, identity)
     read = {commit: None for one in opened.sources for commit in one.named.values()}
     return facts.Facts(
         event="START",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from kfp_pachyderm.errors import JobFailedError, JobLostError, PachydermUnreachableError, TemporaryError
 from kfp_pachyderm.fast_import import uncollected
+from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.child.signals import Signals
-from kfp_pachyderm.launcher.claim.open_job import Opened, kfp_task, open_step, withdraw
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.events import Events
 from kfp_pachyderm.launcher.executor_input import Execution
@@ -24,6 +24,7 @@ from kfp_pachyderm.pachd.jobs.crashes import can_not_run
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.control.process import AdapterProcess
     from kfp_pachyderm.launcher.attached_job import Attached
+    from kfp_pachyderm.launcher.claim.open_job import Opened
 
 #: Seconds for each wait on Pachyderm when the step's author gave none.
 DEFAULT_TIMEOUT = 1800.0
@@ -60,18 +61,19 @@ def run_step(
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder())
         where = address.from_environment(config.address)
-        pachd = stack.enter_context(
-            connect(where, min(timeout, CONNECT_TIMEOUT), config.holder.lease + UNREACHABLE_GRACE)
-        )
+        seconds, grace = min(timeout, CONNECT_TIMEOUT), config.holder.lease + UNREACHABLE_GRACE
+        connected = beside(lambda: connect(where, seconds, grace))
+        with uncollected():  # while pachd is asked
+            from kfp_pachyderm.launcher.claim.open_job import open_step
+        pachd = stack.enter_context(connected.result())
         events = stack.enter_context(Events(where))
         deadline, pauses = time.monotonic() + timeout, iter(_PAUSES)
         failed: JobFailedError | None = None
         while True:
             opened = attached = None
             try:
-                task = kfp_task(config, execution.identity)
-                opened = open_step(pachd, config, execution, task, deadline, failed)
-                with events.of_job(opened, task) as watched:
+                opened = open_step(pachd, config, execution, deadline, failed)
+                with events.of_job(opened, execution.identity) as watched:
                     kind = _attached(pachd, opened)
                     attached = kind(pachd, opened, execution, signals, adapter, folder, timeout)
                     watched.attached = attached
@@ -106,6 +108,8 @@ def _pause(
     if isinstance(error, PachydermUnreachableError):
         pachd.wait_for_answer(error)
         if opened:
+            from kfp_pachyderm.launcher.claim.open_job import withdraw
+
             # While pachd was away its job could not be stopped; the next one would queue behind it.
             withdraw(pachd, opened.job, f"replaced, as pachd was away: {error}")
     say(f"{error}; the step's command has not begun, trying again")
@@ -118,6 +122,8 @@ def _attached(pachd: Pachd, opened: Opened) -> type[Attached]:
         with uncollected():
             from kfp_pachyderm.launcher.attached_job import Attached
     except BaseException as error:
+        from kfp_pachyderm.launcher.claim.open_job import withdraw
+
         withdraw(pachd, opened.job, f"the step ended before it began: {error}")
         raise
     return Attached

@@ -21,8 +21,6 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import betterproto
-
 _NAME = "pachyderm_sdk"
 _making = threading.RLock()
 #: Message class that is no dataclass yet → the function that makes it one.
@@ -50,15 +48,11 @@ def _evaluate_annotations_once() -> None:
 def _dataclasses_when_used() -> Iterator[None]:
     """Within the block, `@dataclass` on a message class is postponed until its first message is made."""
     original = dataclasses.dataclass
-    if "__init__" in vars(betterproto.Message):
-        yield  # another betterproto
-        return
-    betterproto.Message.__init__ = _first_init
 
     def dataclass(cls: type | None = None, /, **options: Any) -> Any:
         if cls is None:
             return lambda decorated: dataclass(decorated, **options)
-        if not issubclass(cls, betterproto.Message):
+        if not _can_wait(cls):
             return original(cls, **options)
         _put_off[cls] = lambda: _become(cls, original, options)
         return cls
@@ -70,13 +64,23 @@ def _dataclasses_when_used() -> Iterator[None]:
         dataclasses.dataclass = original
 
 
+def _can_wait(cls: type) -> bool:
+    message: Any = getattr(sys.modules.get("betterproto"), "Message", None)
+    if message is None or not issubclass(cls, message):
+        return False
+    if "__init__" not in vars(message):
+        message.__init__ = _first_init
+    return vars(message)["__init__"] is _first_init  # else it is another betterproto
+
+
 def _become(cls: type, dataclass: Any, options: dict[str, Any]) -> None:
     """Makes the class a dataclass.
 
     It sets `__init__` last, because other threads must not make messages of a half-finished class.
     """
     given = {name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)}
-    own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    # without a text the signature becomes one, which takes half of the time
+    own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__name__}
     typed = {"__annotations__": inspect.get_annotations(cls)}
     try:
         made = dataclass(type(cls.__name__, (cls,), {**own, **typed, **given}), **options)
@@ -101,12 +105,15 @@ def _first_init(message: Any, *args: Any, **fields: Any) -> None:
     found(message, *args, **fields)
 
 
-_evaluate_annotations_once()
 _loaded = sys.modules.get(_NAME)
 if _loaded is None:
     sys.modules[_NAME] = _bare_package()
 try:
     with _dataclasses_when_used():
+        # first of all: Google's messages, which it loads, wait as well
+        import betterproto
+
+        _evaluate_annotations_once()
         from pachyderm_sdk.api import admin, auth, metadata, pfs, pps, transaction, version
 finally:
     if _loaded is None:

@@ -12,7 +12,8 @@ import pytest
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs
 
-from kfp_pachyderm.adapter.control.process import AdapterConfig, AdapterProcess
+from kfp_pachyderm.adapter.config import AdapterConfig
+from kfp_pachyderm.adapter.control.process import AdapterProcess
 from tests.waiting import PATIENCE
 
 ACCESS, SECRET = "step-access", "step-secret"

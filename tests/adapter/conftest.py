@@ -13,7 +13,8 @@ from adapter_steps import ACCESS, INPUT_FILES, SECRET, Pachyderm, Step, set_envi
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs
 
-from kfp_pachyderm.adapter.control.process import AdapterConfig, AdapterProcess
+from kfp_pachyderm.adapter.config import AdapterConfig
+from kfp_pachyderm.adapter.control.process import AdapterProcess
 from kfp_pachyderm.embedded.process import start
 from tests.waiting import PATIENCE
 

@@ -22,8 +22,8 @@ from test_adapter_faults import Proxy
 from benchmarks.clients.run import Bed, Job
 from kfp_pachyderm.adapter.buckets.output_bucket import OutputBucket
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.config import AdapterConfig
-from kfp_pachyderm.adapter.control.process import AdapterProcess, Flushed
+from kfp_pachyderm.adapter.config import AdapterConfig, Flushed
+from kfp_pachyderm.adapter.control.process import AdapterProcess
 from kfp_pachyderm.adapter.delivery import WriteBack
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.spool import Spool, reader

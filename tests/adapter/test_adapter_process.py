@@ -11,7 +11,8 @@ import pytest
 from adapter_steps import Pachyderm, Step, set_environment
 from pachyderm_sdk.api import pfs
 
-from kfp_pachyderm.adapter.control.process import AdapterProcess, Flushed
+from kfp_pachyderm.adapter.config import Flushed
+from kfp_pachyderm.adapter.control.process import AdapterProcess
 from kfp_pachyderm.errors import PachydermUnreachableError, WriteBackError
 from tests.waiting import PATIENCE
 

@@ -10,8 +10,7 @@ import boto3
 import pytest
 from adapter_steps import Pachyderm, set_environment
 
-from kfp_pachyderm.adapter.config import Progress
-from kfp_pachyderm.adapter.control.process import Flushed
+from kfp_pachyderm.adapter.config import Flushed, Progress
 from tests.faults.fault_links import Link
 from tests.waiting import PATIENCE
 

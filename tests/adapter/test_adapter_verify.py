@@ -20,7 +20,7 @@ from pachyderm_sdk.api import pfs
 
 from kfp_pachyderm.adapter.buckets.output_bucket import OutputBucket
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.control.process import Flushed
+from kfp_pachyderm.adapter.config import Flushed
 from kfp_pachyderm.adapter.delivery import WriteBack
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.spool import Spool, reader

@@ -40,6 +40,7 @@ class FaultyPachd:
         self._late: dict[str, threading.Event] = {}
         self.delay = 0.0
         self.calls = 0
+        self.called: list[str] = []
         self.transactions: set[str] = set()
         self._server.start()
 
@@ -70,6 +71,7 @@ class FaultyPachd:
         method = path.rpartition("/")[2]
         with self._lock:
             self.calls += 1
+            self.called.append(method)
             act = self._before.pop(method, None)
             losses = self._lost.get(method)
             loss = losses.pop(0) if losses else None

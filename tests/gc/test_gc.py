@@ -22,6 +22,8 @@ from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.gc.remove import Removed, remove
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig
 from kfp_pachyderm.pachd.claims.gathering import MADE
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import connect
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
 from kfp_pachyderm.pachd.sdk import metadata, pfs, pps
@@ -423,3 +425,16 @@ def test_the_commands_of_the_how_to_run(step: Runner, monkeypatch: pytest.Monkey
     for command in commands:
         ended = CliRunner().invoke(main, command.split()[1:])
         assert (command.split()[0], ended.exit_code) == ("kfp-pachyderm", 0), ended.output
+
+
+def test_each_look_lists_all_once_and_the_next_look_anew(step: Runner) -> None:
+    step.fill()
+    assert step.run(WRITE).code == 0
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        called = proxy.called
+        with connect(parse(f"grpc://{proxy.address}")) as pachd:
+            one = search(pachd, now=tomorrow())
+            assert find(one)
+            assert (called.count("ListPipeline"), called.count("ListRepo")) == (1, 1)
+            assert {left.kind for left in find(one)} == {"pipeline"}
+            assert (called.count("ListPipeline"), called.count("ListRepo")) == (2, 2)

@@ -17,7 +17,7 @@ from kfp_pachyderm.errors import (
     PermanentError,
     PipelineNotOwnedError,
 )
-from kfp_pachyderm.launcher.claim.open_job import kfp_task, open_step
+from kfp_pachyderm.launcher.claim.open_job import open_step
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 from kfp_pachyderm.launcher.executor_input import Execution, Identity
 from kfp_pachyderm.pachd.claims.gathering import PREFIX
@@ -173,9 +173,7 @@ def assert_nothing_was_made(step: Runner) -> None:
 def opened(step: Runner, config: StepConfig, value: Any) -> None:
     """Opens the step in this process, as the launcher does first of all."""
     execution = Execution({"inputs": {"parameterValues": {"part": value}}}, Identity(task=step.name))
-    open_step(
-        step.pachd, config, execution, kfp_task(config, execution.identity), time.monotonic() + PATIENCE
-    )
+    open_step(step.pachd, config, execution, time.monotonic() + PATIENCE)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -146,3 +147,30 @@ def test_an_input_that_is_missing_is_told_while_another_is_waited_for(step: Runn
     assert ended.code == 1
     assert f"RepoNotFoundError: default/more-{step.name}@master" in ended.err
     assert "still open" not in ended.err
+
+
+def test_each_of_several_pipelines_is_looked_at_once(step: Runner) -> None:
+    """Before the one call that makes the job; of the three one has been made, and has had its turn."""
+    step.fill()
+    config = step.config(concurrency=3)
+    assert step.run("pass", config).code == 0
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as one:
+        step.address = f"grpc://{one.address}"
+        assert step.run("pass", config).code == 0
+    asked = Counter(one.called[: one.called.index("BatchTransaction")])
+    assert [asked[call] for call in ("ListBranch", "InspectPipeline", "ListJob")] == [3, 3, 1]
+
+
+def test_what_the_inputs_come_from_is_asked_while_the_command_runs(step: Runner, proxy: FaultyPachd) -> None:
+    asked = step.folder / "asked"
+    proxy.before("WalkCommitProvenance", asked.touch)
+    code = f"""
+import pathlib, time
+until = time.monotonic() + {PATIENCE}
+while not pathlib.Path({str(asked)!r}).exists():
+    assert time.monotonic() < until
+    time.sleep(0.01)
+"""
+    ended = step.run(code)
+    assert ended.code == 0
+    assert f"in-{step.name}@" in (ended.folder / "pachyderm").read_text()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import grpc
 import pytest
 
 from kfp_pachyderm.errors import PermanentError, SpecError
 from kfp_pachyderm.pachd import pipeline_plan
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import locator
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import ClaimedInput, PipelinePlan, branch_name, check_name
@@ -115,6 +119,30 @@ def test_places_by_dns(host: str) -> None:
     assert locator._by_dns(host, job) == locator.Places(
         f"http://{name}:8080", f"grpc://{name}:1653", f"http://{name}:1600"
     )
+
+
+class _Nothing(grpc.GenericRpcHandler):
+    """Knows no call, as a pachd in a cluster does not know the embedded one's own."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def service(self, details: grpc.HandlerCallDetails) -> None:
+        self.asked.append(details.method)
+
+
+def test_a_pachd_in_a_cluster_is_asked_once_where_jobs_are() -> None:
+    nothing, job = _Nothing(), ClaimedJob("default", "montage", ID)
+    server = grpc.server(ThreadPoolExecutor(1), [nothing])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    where = replace(parse("grpc://pachd.pachyderm:30650"), dialled=f"127.0.0.1:{port}")
+    with Pachd(where) as pachd:
+        found = [locator.locate(pachd, job) for _ in range(3)]
+    server.stop(None).wait()
+    named = locator._by_dns("pachd.pachyderm", job)
+    assert found == 3 * [replace(named, recorded=named.sidecar_s3)]
+    assert len(nothing.asked) == 1
 
 
 @pytest.mark.parametrize("host", ["localhost", "10.0.0.1", "::1"])

@@ -19,7 +19,9 @@ def fields(module):
     return {name: [*made[name], [field.name for field in dataclasses.fields(one)]]
             for name, one in ((one.__name__, one) for one in every)}
 
-modules = [admin, auth, metadata, pfs, pps, transaction, version]
+from betterproto.lib.google import protobuf
+
+modules = [admin, auth, metadata, pfs, pps, transaction, version, protobuf]
 """
 _AS_THE_LAUNCHER = (
     "from kfp_pachyderm.pachd.sdk import admin, auth, metadata, pfs, pps, transaction, version\n"

@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kfp_pachyderm import errors
-from kfp_pachyderm.adapter.config import AdapterConfig, Flushed, Progress
 from kfp_pachyderm.adapter.control.spawn import spawn
 
-__all__ = ["AdapterConfig", "AdapterProcess", "Flushed", "Progress", "Told"]
+if TYPE_CHECKING:
+    from kfp_pachyderm.adapter.config import AdapterConfig, Flushed, Progress
 
 #: Takes how far a flush is, now and then.
-Told = Callable[[Progress], None]
+Told = Callable[["Progress"], None]
 
 _ENDING = 2.0
 _GRACE = 5.0
@@ -88,12 +88,16 @@ class AdapterProcess:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Ends the process; what has not been flushed is gone."""
+    def dismiss(self) -> None:
+        """As `close`, but does not wait: for when nothing is asked of the process any more."""
         assert self._process.stdin
-        assert self._process.stdout
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
+
+    def close(self) -> None:
+        """Ends the process; what has not been flushed is gone."""
+        assert self._process.stdout
+        self.dismiss()
         try:
             self._process.wait(_ENDING)
         except subprocess.TimeoutExpired:
@@ -162,7 +166,7 @@ class AdapterProcess:
             PachydermUnreachableError: the process does not answer.
         """
         request = {"op": "flush", "timeout": timeout}
-        return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE, told))
+        return self._flushed(request, timeout, told)
 
     def move(self, sidecar: str, sidecar_s3: str) -> None:
         """Tells the adapter the address of the job's new sidecar; safe from any thread, also during a flush.
@@ -180,6 +184,11 @@ class AdapterProcess:
         It is called when Pachyderm has started the job again: the output commit is empty then.
         """
         request = {"op": "resend", "timeout": timeout}
+        return self._flushed(request, timeout, told)
+
+    def _flushed(self, request: dict[str, Any], timeout: float, told: Told) -> Flushed:
+        from kfp_pachyderm.adapter.config import Flushed
+
         return Flushed(**self._ask(request, time.monotonic() + timeout + _GRACE, told))
 
     def _write(self, request: dict[str, Any]) -> None:
@@ -194,6 +203,8 @@ class AdapterProcess:
         except BrokenPipeError as error:
             raise self._gone("ended") from error
         while "progress" in (answer := json.loads(self._line(deadline, request["op"]))):
+            from kfp_pachyderm.adapter.config import Progress
+
             told(Progress(**answer["progress"]))
         if "error" in answer:
             raise getattr(errors, answer["error"])(answer["message"])

@@ -11,6 +11,7 @@ from kfp_pachyderm.adapter.disk.staged_object import Segment, stages
 from kfp_pachyderm.adapter.sidecar.file_sets import FileSets
 from kfp_pachyderm.adapter.sidecar.grpc_calls import SERVICE, send, told
 from kfp_pachyderm.adapter.sidecar.verification import Verifier
+from kfp_pachyderm.fast_import import StandIn
 from kfp_pachyderm.protocol import pfs_messages
 from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
@@ -40,7 +41,9 @@ def split(address: str) -> tuple[bool, str, int]:
 
 
 def _channel(address: str, authority: str) -> Any:
-    import grpc
+    # without what is for asynchronous programs, half of the import
+    with StandIn("asyncio"), StandIn("grpc.aio"):
+        import grpc
 
     secure, host, port = split(address)
     target = f"{host}:{port}"

@@ -179,7 +179,9 @@ class JobRun:
         try:
             self._set_state(State.JOB_RUNNING)
             self._set_deadline()
-            time.sleep(ERASE_DELAY)
+            erase = time.monotonic() + ERASE_DELAY
+            self._open_sidecar()
+            time.sleep(max(0.0, erase - time.monotonic()))
             self._erase()
             self._run_datums()
         except Replaced as lost:
@@ -324,12 +326,14 @@ class JobRun:
             raise verdict
         return code
 
-    def _ports(self) -> environment.Ports:
+    def _open_sidecar(self) -> Sidecar:
         if self._sidecar is None:
             self._sidecar = Sidecar(self._store, self._job, self._details, self._services, self._host)
-        return environment.Ports(
-            self._host, _free_port(self._host), self._sidecar.s3_port, self._sidecar.grpc_port
-        )
+        return self._sidecar
+
+    def _ports(self) -> environment.Ports:
+        sidecar = self._open_sidecar()
+        return environment.Ports(self._host, _free_port(self._host), sidecar.s3_port, sidecar.grpc_port)
 
     def _close_sidecar(self) -> None:
         if self._sidecar is not None:

@@ -15,23 +15,23 @@ from kfp_pachyderm.adapter.encoding import PERCENT
 from kfp_pachyderm.errors import AttachError, JobFailedError, NotFoundError, PachydermError
 from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.claim.pipeline_plan import make_plan
-from kfp_pachyderm.launcher.claim.siblings import claim_free
 from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.executor_input import Execution, Identity
 from kfp_pachyderm.launcher.resolve.inputs import Source, encoded, pinned, read_sources
 from kfp_pachyderm.launcher.step_log import announce, say
 from kfp_pachyderm.pachd.claims.claim import claim
-from kfp_pachyderm.pachd.claims.ownership import find_pipeline, inspect_owned
+from kfp_pachyderm.pachd.claims.ownership import inspect_owned
+from kfp_pachyderm.pachd.claims.turns import Look, look
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, check_name, check_rights, is_current, spec
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import pps
-from kfp_pachyderm.provenance.kfp_task import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY, KfpTask
 
 if TYPE_CHECKING:
     from kfp_pachyderm.pachd.claims.gathering import Gathering
+    from kfp_pachyderm.provenance.kfp_task import KfpTask
     from kfp_pachyderm.provenance.record import StepRecord
 
 #: Seconds for which a look at the pipeline is as good as a new one.
@@ -61,6 +61,8 @@ class Opened:
 
 def kfp_task(config: StepConfig | ReusableConfig, identity: Identity) -> KfpTask:
     """KFP's side of the record."""
+    from kfp_pachyderm.provenance.kfp_task import KfpTask
+
     return KfpTask(
         pipeline=identity.pipeline,
         run=identity.run,
@@ -79,7 +81,6 @@ def open_step(
     pachd: Pachd,
     config: StepConfig,
     execution: Execution,
-    task: KfpTask,
     deadline: float,
     failed: JobFailedError | None = None,
 ) -> Opened:
@@ -92,7 +93,8 @@ def open_step(
     names = config.pipelines(execution.identity.task)
     check_name(config.project, names[0])
     asked = time.monotonic()
-    looked = [beside(partial(find_pipeline, pachd, config.project, name)) for name in names]
+    # Whoever has one pipeline queues there; nobody has to take turns.
+    looked = [beside(partial(look, pachd, config.project, name, bool(names[1:]))) for name in names]
     sources = read_sources(pachd, config, execution, deadline)
     gatherings = _prepare(pachd, config.project, sources)
     read = [(one.config, one.commit(config.project)) for one in sources]
@@ -100,10 +102,13 @@ def open_step(
         make_plan(config, name, execution.identity.pipeline, read, "" if name == names[0] else names[0])
         for name in names
     ]
-    # What was seen before a long wait for an input may have changed.
-    fresh = time.monotonic() - asked < _FRESH
+
+    def fresh() -> bool:
+        # What was seen before a long wait for an input may have changed.
+        return time.monotonic() - asked < _FRESH
+
     every = [
-        beside(partial(_checked, pachd, plan, execution.identity, seen if fresh else None))
+        beside(partial(_checked, pachd, plan, execution.identity, seen if fresh() else None))
         for plan, seen in zip(plans, looked, strict=True)
     ]
     found = [one.result() for one in every]
@@ -112,17 +117,19 @@ def open_step(
 
         commits = gather_all(pachd, config.project, sources, gatherings, deadline)
         plans = [pinned(plan, commits) for plan in plans]
-    plan, job = (
-        claim_free(pachd, plans, deadline, failed)
-        if len(plans) > 1
-        else _claim_in_turn(pachd, plans[0], found[0], deadline)
-    )
+    if len(plans) > 1:
+        from kfp_pachyderm.launcher.claim.siblings import claim_free
+
+        seen = [one.result() for one in looked] if fresh() else None
+        plan, job = claim_free(pachd, plans, deadline, failed, seen)
+    else:
+        plan, job = plans[0], _claim_in_turn(pachd, plans[0], found[0], deadline)
     try:
         inputs = {name: commit for one in sources for name, commit in one.named.items()}
         announce_job(job, inputs)
         for line in encoded(config, sources):
             say(line)
-        signed = beside(lambda: _sign(pachd, config, execution, task, inputs, job, plan.sibling_of))
+        signed = beside(lambda: _sign(pachd, config, execution, inputs, job, plan.sibling_of))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
@@ -146,7 +153,6 @@ def _sign(
     pachd: Pachd,
     config: StepConfig,
     execution: Execution,
-    task: KfpTask,
     inputs: dict[str, Reference],
     job: ClaimedJob,
     sibling_of: str,
@@ -155,6 +161,7 @@ def _sign(
     from kfp_pachyderm.launcher.record.initial import begun, code_of
     from kfp_pachyderm.provenance.stored_record import entries
 
+    task = kfp_task(config, execution.identity)
     record = begun(task, job.output, inputs, code_of(config, execution), job, sibling_of)
     jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
     return record
@@ -170,10 +177,10 @@ def _prepare(pachd: Pachd, project: str, sources: tuple[Source, ...]) -> list[Ga
 
 
 def _checked(
-    pachd: Pachd, plan: PipelinePlan, identity: Identity, looked: Future[pps.PipelineInfo | None] | None
+    pachd: Pachd, plan: PipelinePlan, identity: Identity, looked: Future[Look] | None
 ) -> pps.PipelineInfo | None:
     """The pipeline, if there is one: ours to use, and nothing of an earlier attempt runs in it any more."""
-    found = inspect_owned(pachd, plan, looked)
+    found = inspect_owned(pachd, plan, (lambda: looked.result().found) if looked else None)
     if found:
         check_rights(pachd, plan)
         _stop_predecessor(pachd, plan, identity)
@@ -187,6 +194,8 @@ def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> N
     """
     if not identity.salt:
         return
+    from kfp_pachyderm.provenance.kfp_task import ATTEMPT_KEY, RUN_KEY, SALT_KEY, TASK_KEY
+
     ours = {RUN_KEY: identity.run, TASK_KEY: identity.task, SALT_KEY: identity.salt}
     for info in jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, "")):
         old = ClaimedJob(plan.project, plan.name, info.job.id)
@@ -201,9 +210,9 @@ def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> N
 
 def _claim_in_turn(
     pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, deadline: float
-) -> tuple[PipelinePlan, ClaimedJob]:
+) -> ClaimedJob:
     """Makes a job that queues behind the others of the step's only pipeline."""
-    return plan, claim(pachd, plan, _wait_for_turn(pachd, plan, found, deadline), deadline)
+    return claim(pachd, plan, _wait_for_turn(pachd, plan, found, deadline), deadline)
 
 
 def _wait_for_turn(

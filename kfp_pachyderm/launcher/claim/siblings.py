@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +20,7 @@ from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.step_log import say
 from kfp_pachyderm.pachd.claims.claim import claim_turn, kill_made
 from kfp_pachyderm.pachd.claims.ownership import find_pipeline, inspect_owned, new_claims
-from kfp_pachyderm.pachd.claims.turns import TakenError, Turns, job_of, make, new_turn, turns
+from kfp_pachyderm.pachd.claims.turns import Look, TakenError, Turns, job_of, make, new_turn, turns
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.jobs import job as jobs
@@ -67,7 +68,11 @@ class _Sibling:
 
 
 def claim_free(
-    pachd: Pachd, plans: list[PipelinePlan], deadline: float, failed: JobFailedError | None = None
+    pachd: Pachd,
+    plans: list[PipelinePlan],
+    deadline: float,
+    failed: JobFailedError | None = None,
+    first: list[Look] | None = None,
 ) -> tuple[PipelinePlan, ClaimedJob]:
     """Makes exactly one job, of the first of the pipelines that is free.
 
@@ -78,6 +83,7 @@ def claim_free(
         plans: the step's pipelines; all that exist are known to be ours.
         deadline: `time.monotonic()` until which it is waited.
         failed: why one that this step took could not run; then only one that does run is taken.
+        first: each of the pipelines as it was a moment ago, all of them known to be ours.
 
     Raises:
         AttachError: none became free.
@@ -85,7 +91,13 @@ def claim_free(
         PachydermError: what pachd answered at last.
     """
     told, every, claims = False, list[_Sibling](), _Claims(pachd)
-    for every in looks(pachd, lambda: _look(pachd, plans), deadline, say, _PAUSE):
+    none = [None] * len(plans)
+    known: list[Sequence[Look | None]] = [first] if first else []
+
+    def look_at_all() -> list[_Sibling]:
+        return _look(pachd, plans, known.pop() if known else none)
+
+    for every in looks(pachd, look_at_all, deadline, say, _PAUSE):
         able = _able(every, failed is not None)
         job = claims.late(every) or claims.make(able)
         if job:
@@ -163,15 +175,19 @@ class _Claims:
         return plan, job
 
 
-def _look(pachd: Pachd, plans: list[PipelinePlan]) -> list[_Sibling]:
-    asked = [beside(partial(_look_at, pachd, plan)) for plan in plans]
+def _look(pachd: Pachd, plans: list[PipelinePlan], known: Sequence[Look | None]) -> list[_Sibling]:
+    asked = [beside(partial(_look_at, pachd, *each)) for each in zip(plans, known, strict=True)]
     return [one.result() for one in asked]
 
 
-def _look_at(pachd: Pachd, plan: PipelinePlan) -> _Sibling:
+def _look_at(pachd: Pachd, plan: PipelinePlan, known: Look | None = None) -> _Sibling:
+    if known and not known.found:
+        return _Sibling(plan, frozenset())
+    if known and not known.seen:
+        known = None
     try:
         # Whatever happens from now on ends this turn.
-        seen = turns(pachd, plan)
+        seen = known.seen if known else turns(pachd, plan.project, plan.name)
         busy = jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, ""))
     except NotFoundError:
         return _Sibling(plan, frozenset())
@@ -183,7 +199,7 @@ def _look_at(pachd: Pachd, plan: PipelinePlan) -> _Sibling:
         raise TemporaryError(f"{error}; but it was made just now") from error
     if busy:
         return _Sibling(plan, seen, busy=ClaimedJob(plan.project, plan.name, busy[0].job.id))
-    found = inspect_owned(pachd, plan)
+    found = known.found if known else inspect_owned(pachd, plan)
     if found and not seen:
         # Another release made it, or a step that has only one.
         make(pachd, plan)

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.errors import HolderReplacedError, MasterGatewayError
 from kfp_pachyderm.launcher.claim.open_job import Opened
-from kfp_pachyderm.launcher.progress import Delivery
 from kfp_pachyderm.launcher.step_log import say
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs.locator import Places, service_name
@@ -97,6 +96,8 @@ class AdapterGateway:
 
     def deliver(self, again: bool, timeout: float) -> None:
         """Sends what is not sent yet, or everything again to a new sidecar; verified."""
+        from kfp_pachyderm.launcher.progress import Delivery
+
         with Delivery() as delivery:
             flush = self._process.resend if again else self._process.flush
             sent = flush(timeout, delivery.told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def write_record(
     info: pps.JobInfo,
     sidecar: str = "",
     objects: int | None = None,
+    behind: Future[list[str]] | None = None,
 ) -> StepRecord:
     """Writes the record onto the output commit, and the outputs `commit` and `pachyderm`.
 
@@ -49,12 +51,13 @@ def write_record(
         info: the job, which ended well.
         sidecar: as in StepRecord.
         objects: as in StepRecord.
+        behind: what `inputs_tree` says, where it has been asked already.
 
     Returns:
         The record as it is written.
     """
     looked = beside(lambda: _files(pachd, record.output))
-    behind = beside(lambda: inputs_tree(pachd, record))
+    behind = behind or beside(lambda: inputs_tree(pachd, record))
     commit = jobs.inspect_output(pachd, record.output)
     ended = replace(
         record,

@@ -135,7 +135,7 @@ def trying(
 
 
 def _was_taken(pachd: Pachd, plan: PipelinePlan, seen: Turns, error: PachydermError) -> bool:
-    return _exists_already(error) if not seen else not seen <= turns(pachd, plan)
+    return _exists_already(error) if not seen else not seen <= turns(pachd, plan.project, plan.name)
 
 
 def _may_pass(error: PachydermError) -> bool:

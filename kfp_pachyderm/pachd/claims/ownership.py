@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future
+from collections.abc import Callable
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError, PermanentError, PipelineNotOwnedError
 from kfp_pachyderm.pachd.connection.client import Pachd
@@ -33,21 +33,21 @@ def find_pipeline(pachd: Pachd, project: str, name: str) -> pps.PipelineInfo | N
 
 
 def inspect_owned(
-    pachd: Pachd, plan: PipelinePlan, looked: Future[pps.PipelineInfo | None] | None = None
+    pachd: Pachd, plan: PipelinePlan, looked: Callable[[], pps.PipelineInfo | None] | None = None
 ) -> pps.PipelineInfo | None:
     """Inspects the plan's pipeline, and refuses one that the step must not use.
 
     Args:
         pachd: the connection.
         plan: what it is going to be.
-        looked: what `find_pipeline` says, where it has been asked already.
+        looked: tells what `find_pipeline` said, where it has been asked already.
 
     Raises:
         PipelineNotOwnedError: the pipeline, a repo of its name or a claim branch exists and was not made by
             kfp-pachyderm, or another KFP pipeline or component uses the pipeline.
         PermanentError: the pipeline is stopped, so no job would run.
     """
-    info = looked.result() if looked else find_pipeline(pachd, plan.project, plan.name)
+    info = looked() if looked else find_pipeline(pachd, plan.project, plan.name)
     taken = _taken(pachd, plan, info)
     if taken and info is None:
         # Another step may have made pipeline, repo and branches, in one transaction, since the first call.

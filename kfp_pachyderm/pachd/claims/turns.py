@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-from kfp_pachyderm.errors import NotFoundError
+from kfp_pachyderm.errors import AuthenticationError, NotFoundError
+from kfp_pachyderm.pachd.claims.ownership import find_pipeline
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, claim_branch, message
 from kfp_pachyderm.pachd.references import commit_message, repo_message
-from kfp_pachyderm.pachd.sdk import pfs, transaction
+from kfp_pachyderm.pachd.sdk import pfs, pps, transaction
 
 _PREFIX = "turn_"
 _TURN = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
@@ -33,14 +34,31 @@ class TakenError(Exception):
     """Another step has made a job of the pipeline since its turns were listed. Users never see this error."""
 
 
-def turns(pachd: Pachd, plan: PipelinePlan) -> Turns:
-    """The pipeline's turns as they are now; none: nobody has made one yet, or there is no such pipeline."""
-    repo = repo_message(plan.project, plan.name)
+def turns(pachd: Pachd, project: str, name: str) -> Turns:
+    """A pipeline's turns as they are now; none: nobody has made one yet, or there is no such pipeline."""
+    repo = repo_message(project, name)
     try:
         every = [one.branch.name for one in pachd.pfs.list_branch(repo=repo)]
     except NotFoundError:
         return frozenset()
     return frozenset(name for name in every if name.startswith(_PREFIX))
+
+
+class Look(NamedTuple):
+    """A pipeline, and its turns before."""
+
+    seen: Turns
+    found: pps.PipelineInfo | None
+
+
+def look(pachd: Pachd, project: str, name: str, takes_turns: bool) -> Look:
+    """Looks at a step's pipeline, before it is known what the step wants it to be."""
+    try:
+        # Whatever happens from now on ends this turn.
+        seen = turns(pachd, project, name) if takes_turns else frozenset()
+    except AuthenticationError:
+        seen = frozenset()  # a second look, with what the step wants, finds out why
+    return Look(seen, find_pipeline(pachd, project, name))
 
 
 def is_turn(name: str) -> bool:
@@ -94,7 +112,7 @@ def job_in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> 
 
 def job_of(pachd: Pachd, plan: PipelinePlan, own: str) -> str | None:
     """The ID of the job that was made with this turn, as long as the pipeline has no later one."""
-    if own not in turns(pachd, plan):
+    if own not in turns(pachd, plan.project, plan.name):
         return None
     name = message(plan.project, plan.name)
     newest = pachd.repeated(lambda: list(pachd.pps.list_job(pipeline=name, number=1)), "ListJob")

@@ -190,6 +190,8 @@ class Pachd:
         told: Told | None = None,
     ) -> None:
         self.address, self.grace = address, grace
+        #: Whether it has said that it is not the embedded one; asked by whoever needs to know.
+        self.in_cluster = False
         self._told: Told = {} if told is None else told
         self._timeout, self._transaction_id, self._again = timeout, transaction_id, again
         self.channel = channel or _open(address)
@@ -355,7 +357,7 @@ def _greet(pachd: Pachd, timeout: float) -> None:
     url, until = pachd.address.url, began + timeout
     while True:
         try:
-            pachd.admin.inspect_cluster()
+            pachd.raw("/admin_v2.API/InspectCluster", b"")  # what it says is of no use, that it does is
             return
         except ProtocolError as error:
             raise PachydermUnreachableError(f"{url} answers, but not as Pachyderm does: {error}") from error

@@ -51,11 +51,14 @@ def locate(pachd: Pachd, job: ClaimedJob) -> Places:
         PachydermUnreachableError: the port-forward has ended.
         NotFoundError: the embedded Pachyderm does not know the job, or the job has ended.
     """
+    if pachd.in_cluster:
+        return _from_here(_by_dns(pachd.address.host, job))
     request = json.dumps({"project": job.project, "pipeline": job.pipeline, "job": job.id}).encode()
     try:
         answer = json.loads(pachd.raw(_LOCATE, request))
     except ProtocolError:  # UNIMPLEMENTED: a pachd in a cluster
-        return _from_here(_by_dns(pachd.address.host, job))
+        pachd.in_cluster = True
+        return locate(pachd, job)
     # A server that listens on all addresses answers 0.0.0.0: the client reaches it by pachd's host.
     here = {name: url.replace("//0.0.0.0:", f"//{pachd.address.host}:") for name, url in answer.items()}
     return _from_here(Places(here["holder"], here["sidecar_grpc"], here["sidecar_s3"]))
