@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
-from kfp_pachyderm.errors import AttachError, JobFailedError, NotFoundError, PachydermError
+from kfp_pachyderm.errors import (
+    AttachError,
+    AuthenticationError,
+    JobFailedError,
+    JobLostError,
+    NotFoundError,
+    PachydermError,
+)
 from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.claim.pipeline_plan import make_plan
 from kfp_pachyderm.launcher.claim.siblings import claim_free
@@ -21,6 +28,7 @@ from kfp_pachyderm.launcher.executor_input import Execution, Identity
 from kfp_pachyderm.launcher.resolve.inputs import Source, encoded, pinned, read_sources
 from kfp_pachyderm.launcher.step_log import announce, say
 from kfp_pachyderm.pachd.claims.claim import claim
+from kfp_pachyderm.pachd.claims.fence import wait_until_down
 from kfp_pachyderm.pachd.claims.ownership import find_pipeline, inspect_owned
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
@@ -122,7 +130,7 @@ def open_step(
         announce_job(job, inputs)
         for line in encoded(config, sources):
             say(line)
-        signed = beside(lambda: _sign(pachd, config, execution, task, inputs, job, plan.sibling_of))
+        signed = beside(lambda: _sign(pachd, config, execution, task, inputs, job, plan))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
@@ -149,14 +157,26 @@ def _sign(
     task: KfpTask,
     inputs: dict[str, Reference],
     job: ClaimedJob,
-    sibling_of: str,
+    plan: PipelinePlan,
 ) -> StepRecord:
+    """What the job's commit says of the step, once nothing that a gc began can take the job away."""
     # Loaded only now, while Pachyderm starts the job.
     from kfp_pachyderm.launcher.record.initial import begun, code_of
     from kfp_pachyderm.provenance.stored_record import entries
 
-    record = begun(task, job.output, inputs, code_of(config, execution), job, sibling_of)
-    jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
+    record = begun(task, job.output, inputs, code_of(config, execution), job, plan.sibling_of)
+    try:
+        # First of all: a job that is there after this look stays.
+        wait_until_down(pachd, job.project, job.pipeline, say)
+        jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
+        lost = jobs.is_over(jobs.inspect(pachd, job))
+    except (NotFoundError, AuthenticationError):
+        # With auth on also what is not there is forbidden.
+        if find_pipeline(pachd, plan.project, plan.name):
+            raise
+        lost = True
+    if lost:
+        raise JobLostError(f"job {job.output} ended, or was deleted, before the step's command began")
     return record
 
 
