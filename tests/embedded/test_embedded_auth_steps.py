@@ -253,12 +253,14 @@ def test_a_step_with_concurrency_needs_its_roles_on_each_of_its_pipelines(office
 
 
 def test_table_of_calls_is_complete():
-    """`.pfs.create_branch(` in parts of steps and triggers is CreateBranch in the table; the reverse."""
+    """`.pfs.create_branch(` in parts of steps, triggers and gc is CreateBranch in the table; the reverse."""
     made = set()
     reusable = set(PACKAGE.glob("launcher/reusable/*.py"))
-    parts = {file for room in ("pachd", "launcher", "trigger") for file in PACKAGE.glob(f"{room}/**/*.py")}
+    parts = {
+        file for room in ("pachd", "launcher", "trigger", "gc") for file in PACKAGE.glob(f"{room}/**/*.py")
+    }
     for file in parts - reusable:
-        made |= set(re.findall(r"\.(?:pfs|pps|transactions|metadata|admin)\.(\w+)\(", file.read_text()))
+        made |= set(re.findall(r"\.(?:pfs|pps|transactions|metadata|admin)\.(\w+)[(,]", file.read_text()))
     made.remove("get")  # of a dict of metadata
     made.add("walk_commit_provenance")  # called by its name (pachd/commits/commit_facts.py)
     assert {name.title().replace("_", "") for name in made} == set(CALLS)

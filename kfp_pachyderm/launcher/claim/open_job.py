@@ -240,7 +240,10 @@ def _wait_for_turn(
         with suppress(NotFoundError):  # deleted, perhaps with its pipeline
             if not jobs.wait_for_end(pachd, oldest, deadline, say):
                 raise AttachError(
-                    f"pipeline {plan} can't be changed for this step: job {oldest.id} still runs"
+                    f"pipeline {plan} can't be changed for this step: its job {oldest.id} is "
+                    f"{jobs.state_name(others[-1])} still, and would be killed; give it more time by "
+                    f"s3_enabled(timeout=...), or end it: pachctl stop job {oldest.pipeline}@{oldest.id} "
+                    f"--project {oldest.project}"
                 )
         found = inspect_owned(pachd, plan)
     return found
