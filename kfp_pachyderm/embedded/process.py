@@ -212,9 +212,12 @@ def _start(data_dir: Path, port: int, deadline: float) -> EmbeddedProcess | None
             return EmbeddedProcess(data_dir, json.loads(line), process)
         late = process.poll() is None and time.monotonic() >= deadline
         _end(process, 1 if late else 10)
-        if late:
-            raise PachydermUnreachableError(f"the embedded Pachyderm on {data_dir} did not start in time")
         complaints.seek(0)
+        if late:
+            said = complaints.read().strip() or "nothing; the machine may be busy, try again"
+            raise PachydermUnreachableError(
+                f"the embedded Pachyderm on {data_dir} did not say in time where it listens; it said: {said}"
+            )
         complaint = complaints.read().strip().removeprefix("StoreError: ")
     if "another embedded Pachyderm uses" in complaint:
         time.sleep(0.05)

@@ -12,6 +12,7 @@ from functools import partial
 
 from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.gc.owned import all_repos, branch_name, inspected, our_pipelines
+from kfp_pachyderm.pachd.claims.fence import is_fence
 from kfp_pachyderm.pachd.claims.gathering import MADE, PREFIX
 from kfp_pachyderm.pachd.claims.turns import is_turn
 from kfp_pachyderm.pachd.pipeline_plan import CLAIM_PREFIX, OWNER, OWNER_KEY
@@ -29,13 +30,13 @@ def orphans(search: Search) -> Iterator[Leftover]:
         wanted = [one for one in repo.branches if _may_be_ours(one.name)]
         for info in inspected(search, wanted):
             why = _why(search, repo, info, key in driven)
-            sure = not info.branch.name.startswith(PREFIX)
+            sure = not info.branch.name.startswith(PREFIX) and not is_fence(info.branch.name)
             if why and not info.subvenance and search.is_old(info.updated_at, sure):
                 yield _deleted(search, info, why)
 
 
 def _may_be_ours(name: str) -> bool:
-    return name.startswith((CLAIM_PREFIX, PREFIX)) or is_turn(name)
+    return name.startswith((CLAIM_PREFIX, PREFIX)) or is_turn(name) or is_fence(name)
 
 
 def _why(search: Search, repo: pfs.RepoInfo, info: pfs.BranchInfo, driven: bool) -> str:
@@ -45,6 +46,8 @@ def _why(search: Search, repo: pfs.RepoInfo, info: pfs.BranchInfo, driven: bool)
         return "the claim branch of a pipeline that is gone"
     if is_turn(name) and ours and not driven:
         return "the turn of a pipeline that is gone"
+    if is_fence(name) and ours:
+        return "a gc was killed behind it"
     if _SOURCE.fullmatch(name) and _points_at_anothers_commit(search, info):
         return "a step was killed while it gathered commits"
     if _GATHERED.fullmatch(name) and repo.description == MADE:

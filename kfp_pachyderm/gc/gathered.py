@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from kfp_pachyderm.errors import PachydermError
-from kfp_pachyderm.gc.leftover import Leftover, Search
+from kfp_pachyderm.gc.leftover import InUseError, Leftover, Search
 from kfp_pachyderm.gc.owned import all_repos, our_pipelines
 from kfp_pachyderm.pachd.claims.gathering import MADE
 from kfp_pachyderm.pachd.commits import commit_facts
 from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
 from kfp_pachyderm.pachd.pipeline_plan import pfs_inputs
-from kfp_pachyderm.pachd.references import commit_message, repo_message
+from kfp_pachyderm.pachd.references import commit_message
 from kfp_pachyderm.pachd.sdk import pfs
 
 
@@ -39,9 +39,17 @@ def _of(search: Search, repo: pfs.RepoInfo, read: set[tuple[str, str]]) -> Itera
         if not one.below and search.is_old(one.finished or one.started, sure=False):
             yield _dropped(search, one)
     if not every and not repo.branches and key not in read and search.is_old(repo.created, sure=False):
-        remove = partial(search.pachd.pfs.delete_repo, repo=repo_message(*key))
+        remove = partial(_delete, search, repo.repo)
         why = "it held gathered commits of a pipeline that is gone"
         yield Leftover("repo", "/".join(key), repo.created, 0, why, "delete", remove)
+
+
+def _delete(search: Search, repo: pfs.Repo) -> None:
+    """Deletes it, if it is still empty; a step that begins in it just then begins anew (`gather`)."""
+    info = search.pachd.pfs.inspect_repo(repo=repo)
+    if info.branches or any(commit_facts.of_repo(search.pachd, repo.project.name, repo.name)):
+        raise InUseError(f"repo {repo.project.name}/{repo.name} has been used meanwhile")
+    search.pachd.pfs.delete_repo(repo=repo)
 
 
 def _dropped(search: Search, one: CommitFacts) -> Leftover:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from kfp_pachyderm.gc.leftover import Leftover, Search
+from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.gc.leftover import InUseError, Leftover, Search
 from kfp_pachyderm.gc.owned import our_pipelines
 from kfp_pachyderm.pachd.claims.turns import is_turn
 from kfp_pachyderm.pachd.jobs import job as jobs
@@ -21,16 +22,30 @@ _REASON = "nothing has run in it for so long that its step is taken for dead (kf
 def waiting(search: Search) -> Iterator[Leftover]:
     """Jobs of steps that have not begun for so long that no step waits for them any more."""
     for info in our_pipelines(search):
-        for job in jobs.newest(search.pachd, info.pipeline.project.name, info.pipeline.name):
-            if job.state in _WAITING and search.is_old(job.created, sure=False):
-                yield _stopped(search, job)
+        project, name = info.pipeline.project.name, info.pipeline.name
+        try:
+            every = jobs.newest(search.pachd, project, name)
+        except PachydermError as error:
+            search.told.append(f"jobs of pipeline {project}/{name}: {error}")
+            continue
+        yield from (_stopped(search, job) for job in every if _is_forgotten(search, job))
+
+
+def _is_forgotten(search: Search, job: pps.JobInfo) -> bool:
+    return job.state in _WAITING and search.is_old(job.created, sure=False)
 
 
 def _stopped(search: Search, info: pps.JobInfo) -> Leftover:
     job = ClaimedJob(info.job.pipeline.project.name, info.job.pipeline.name, info.job.id)
     why = "it waits, and the next jobs of its pipeline wait behind it"
-    remove = partial(jobs.stop, search.pachd, job, _REASON)
-    return Leftover("job", str(job.output), info.created, 0, why, "stop", remove)
+    return Leftover("job", str(job.output), info.created, 0, why, "stop", partial(_stop, search, job))
+
+
+def _stop(search: Search, job: ClaimedJob) -> None:
+    """Stops it, unless it has begun since it was found."""
+    if not _is_forgotten(search, jobs.inspect(search.pachd, job)):
+        raise InUseError(f"job {job.output} has begun, or ended, meanwhile")
+    jobs.stop(search.pachd, job, _REASON)
 
 
 def transactions(search: Search) -> Iterator[Leftover]:

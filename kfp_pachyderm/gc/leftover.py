@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from kfp_pachyderm.errors import TemporaryError
 from kfp_pachyderm.pachd.connection.client import Pachd
 
 Kind = Literal["pipeline", "job", "transaction", "branch", "commit", "repo", "project", "folder"]
 #: Seconds after which what may still be in use, and does not tell, is taken for dead: what is gathered, a
 #: transaction, a job that waits, a doctor's project.
 SURE = 3600.0
+
+
+class InUseError(TemporaryError):
+    """Somebody uses it now."""
 
 
 @dataclass(frozen=True)

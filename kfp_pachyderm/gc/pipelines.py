@@ -6,8 +6,8 @@ its name again. So one whose repo holds results stays, and only its worker ends:
 `autoscaling`, with which a worker runs only while there is a job. The next step finds another spec than it
 wants, and changes it back when it claims its job.
 
-A step may claim a job at any moment. Whether one has is looked at last of all, and what comes still later
-loses its job before its user code has begun: the launcher takes that as Pachyderm's doing, and claims anew.
+A step may claim a job at any moment. Whether one has is looked at behind a fence (`pachd.claims.fence`). A
+step that claims later sees the fence and waits. If it has lost its job by then, it claims anew.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from kfp_pachyderm.errors import NotFoundError, PachydermError, TemporaryError
-from kfp_pachyderm.gc.leftover import Leftover, Search
+import betterproto
+
+from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PachydermError
+from kfp_pachyderm.gc.leftover import InUseError, Leftover, Search
 from kfp_pachyderm.gc.owned import inspected, our_pipelines
 from kfp_pachyderm.pachd.claims.claim import in_transaction
+from kfp_pachyderm.pachd.claims.fence import fenced
 from kfp_pachyderm.pachd.claims.turns import is_turn
 from kfp_pachyderm.pachd.commits import commit_facts
 from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
@@ -30,17 +34,13 @@ from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY, branch_name, pfs_inputs
 from kfp_pachyderm.pachd.references import repo_message
-from kfp_pachyderm.pachd.sdk import pfs, pps
+from kfp_pachyderm.pachd.sdk import auth, pfs, pps
 from kfp_pachyderm.provenance.kfp_task import PREFIX
 
 logger = logging.getLogger(__name__)
 
 #: The annotation of a pipeline that was put to sleep.
 ASLEEP_KEY = "kfp-pachyderm/asleep"
-
-
-class InUseError(TemporaryError):
-    """Somebody uses it now."""
 
 
 def idle(search: Search) -> Iterator[Leftover]:
@@ -101,41 +101,45 @@ def _is_result(one: CommitFacts) -> bool:
 
 def _readers(search: Search, info: pps.PipelineInfo, repo: pfs.RepoInfo, any_branch: bool) -> bool:
     """Whether other pipelines read its output branch, or any branch of its output repo."""
-    output = info.details.output_branch or "master"
+    output = _output_branch(info).name
     wanted = [one for one in repo.branches if any_branch or one.name == output]
     return any(one.subvenance for one in inspected(search, wanted))
 
 
 def _remove(search: Search, seen: pps.PipelineInfo, act: Callable[[Search, pps.PipelineInfo], None]) -> None:
-    """Acts, if the pipeline is still what it was."""
-    info = search.pachd.pps.inspect_pipeline(pipeline=seen.pipeline, details=True)
-    found = _leftover(search, info)
-    if info.version != seen.version or found is None or found.remove.args[-1] is not act:  # type: ignore[attr-defined]
-        raise InUseError(f"pipeline {_name(seen)} has been used meanwhile, and stays as it is")
-    act(search, info)
+    """Acts behind a fence, if the pipeline is still what it was."""
+    with fenced(search.pachd, _output_branch(seen)) as pachd:
+        search = replace(search, pachd=pachd)
+        info = pachd.pps.inspect_pipeline(pipeline=seen.pipeline, details=True)
+        found = _leftover(search, info)
+        if info.version != seen.version or found is None or found.remove.args[-1] is not act:  # type: ignore[attr-defined]
+            raise InUseError(f"pipeline {_name(seen)} has been used meanwhile, and stays as it is")
+        act(search, info)
 
 
-def _require_idle(search: Search, info: pps.PipelineInfo, known: set[str]) -> None:
-    made = jobs.newest(search.pachd, info.pipeline.project.name, info.pipeline.name)
-    if not known.issuperset(one.job.id for one in made) or not all(map(jobs.is_over, made)):
-        raise InUseError(f"a step has claimed a job of pipeline {_name(info)} meanwhile; it stays as it is")
-
-
-def _known(search: Search, info: pps.PipelineInfo) -> set[str]:
-    made = jobs.newest(search.pachd, info.pipeline.project.name, info.pipeline.name)
-    return {one.job.id for one in made if jobs.is_over(one)}
+def _output_branch(info: pps.PipelineInfo) -> pfs.Branch:
+    repo = repo_message(info.pipeline.project.name, info.pipeline.name)
+    return pfs.Branch(repo=repo, name=info.details.output_branch or "master")
 
 
 def _delete(search: Search, info: pps.PipelineInfo) -> None:
-    known = _known(search, info)
-    if any(map(_is_result, _commits(search, info))):
-        raise InUseError(f"pipeline {_name(info)} has a result by now, and stays as it is")
-    _require_idle(search, info, known)
+    _require_right(search, info)
     search.pachd.pps.delete_pipeline(pipeline=info.pipeline)
     for branch in _claim_branches(info):
         # One that is read again stays; one that can't be deleted is found by the next gc.
         with suppress(PachydermError):
             search.pachd.pfs.delete_branch(branch=branch)
+
+
+def _require_right(search: Search, info: pps.PipelineInfo) -> None:
+    """Pachyderm stops a pipeline before it looks whether the caller may delete it (deletePipeline)."""
+    found = _repo(search, info).auth_info
+    if betterproto.serialized_on_wire(found) and auth.Permission.REPO_DELETE not in found.permissions:
+        raise AuthenticationError(
+            f"pipeline {_name(info)}: the token needs permissions [REPO_DELETE] on REPO {_name(info)}; bind "
+            f"the role repoOwner there to its owner: pachctl auth set repo {info.pipeline.name} --project "
+            f"{info.pipeline.project.name} repoOwner <principal>"
+        )
 
 
 def _claim_branches(info: pps.PipelineInfo) -> Iterator[pfs.Branch]:
@@ -149,7 +153,6 @@ def _claim_branches(info: pps.PipelineInfo) -> Iterator[pfs.Branch]:
 
 def _sleep(search: Search, info: pps.PipelineInfo) -> None:
     project, name = info.pipeline.project.name, info.pipeline.name
-    known = _known(search, info)
     seen = [one for one in _repo(search, info).branches if is_turn(one.name)]
     wanted = json.dumps(asleep(json.loads(info.user_spec_json), search.now.isoformat()))
 
@@ -158,7 +161,6 @@ def _sleep(search: Search, info: pps.PipelineInfo) -> None:
         for one in seen:
             inside.pfs.delete_branch(branch=one)
         inside.pps.create_pipeline_v2(create_pipeline_request_json=wanted, update=True)
-        _require_idle(search, info, known)
 
     _forget(search, in_transaction(search.pachd, project, name, fill))
 

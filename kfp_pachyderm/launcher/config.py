@@ -161,6 +161,7 @@ class SnapshotConfig:
         address: as in StepConfig.
         timeout: as in StepConfig.
         lists: the outputs that are lists of commits, from input parameters that are lists of references.
+        elements: the outputs that are read as elements of lists alone: a commit without files is one of them.
     """
 
     project: str
@@ -170,6 +171,7 @@ class SnapshotConfig:
     address: str | None = None
     timeout: float | None = None
     lists: tuple[str, ...] = ()
+    elements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -238,8 +240,9 @@ def loads(text: str) -> Config:
 
 def _snapshot(data: dict[str, Any]) -> SnapshotConfig:
     ahead = tuple(AheadConfig(**{**one, "step": _step(one["step"])}) for one in data.pop("ahead", ()))
-    lists, optional = tuple(data.pop("lists", ())), tuple(data.pop("optional", ()))
-    return SnapshotConfig(lists=lists, optional=optional, ahead=ahead, **data)
+    for name in ("lists", "optional", "elements"):
+        data[name] = tuple(data.get(name, ()))
+    return SnapshotConfig(ahead=ahead, **data)
 
 
 def _step(data: dict[str, Any]) -> StepConfig:

@@ -192,16 +192,20 @@ def _finished(
 ) -> pfs.CommitInfo:
     if is_finished(info):
         return info
-    tell(f"{reference}: waiting for commit {info.commit.id} to be finished")
-    for seen in looks(
-        pachd, lambda: pachd.pfs.inspect_commit(commit=info.commit), deadline, tell, LOOK_AT_COMMIT
-    ):
+    commit = info.commit
+    tell(f"{reference}: waiting for commit {commit.id} to be finished")
+    for seen in looks(pachd, lambda: pachd.pfs.inspect_commit(commit=commit), deadline, tell, LOOK_AT_COMMIT):
         if is_finished(seen):
             return seen
-    raise CommitNotFinishedError(
-        f"{reference}: commit {info.commit.id} is still open; finish it (pachctl finish commit) or name "
-        "another"
-    )
+        info = seen
+    raise CommitNotFinishedError(f"{reference}: commit {commit.id} is {unfinished(info)}")
+
+
+def unfinished(info: pfs.CommitInfo) -> str:
+    """What a commit waits for that is not finished, and the way out."""
+    if info.finishing.timestamp():
+        return "closed, and not validated by Pachyderm yet; give it more time, or name another"
+    return "still open; finish it (pachctl finish commit) or name another"
 
 
 def is_finished(info: pfs.CommitInfo) -> bool:

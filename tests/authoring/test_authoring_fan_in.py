@@ -8,6 +8,7 @@ from kfp import dsl
 
 import kfp_pachyderm as pachyderm
 from kfp_pachyderm.errors import CommitReferenceError, InputNameError, SpecError
+from kfp_pachyderm.launcher.config import loads
 
 COMMIT = "part@0123456789abcdef0123456789abcdef"
 
@@ -129,3 +130,18 @@ def test_no_input_is_named_like_a_commit_of_another() -> None:
     both = [pachyderm.S3Input("part", many=True), pachyderm.FileInput("b", "/", name="part_0")]
     with pytest.raises(InputNameError, match='Input "part_0" is named like a commit of "part"'):
         pachyderm.s3_enabled(plain, inputs=both)
+
+
+def test_elements_of_lists_alone_may_be_empty() -> None:
+    @dsl.pipeline(name="fan-in")
+    @pachyderm.pipeline
+    def run(commits: list[str] = [], text: str = ""):  # noqa: B006
+        merge(part=[text, "part@a", "part@b", COMMIT])
+        merge(part=commits)
+        part(images="part@b")
+
+    executors = json_format.MessageToDict(run.pipeline_spec)["deploymentSpec"]["executors"]
+    command = executors["exec-pachyderm-snapshot"]["container"]["command"]
+    config = loads(command[command.index("--executor-input") - 1])
+    assert set(config.references) == {"part", "part_2", "part_a", "part_b"}
+    assert config.elements == ("part", "part_a")

@@ -18,9 +18,11 @@ from click.testing import CliRunner
 
 from kfp_pachyderm.cli import main
 from kfp_pachyderm.gc.find import find
-from kfp_pachyderm.gc.leftover import Leftover, Search
+from kfp_pachyderm.gc.leftover import InUseError, Leftover, Search
 from kfp_pachyderm.gc.remove import Removed, remove
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig
+from kfp_pachyderm.pachd.claims import fence
+from kfp_pachyderm.pachd.claims.fence import fenced, is_fence
 from kfp_pachyderm.pachd.claims.gathering import MADE
 from kfp_pachyderm.pachd.connection.address import parse
 from kfp_pachyderm.pachd.connection.client import connect
@@ -187,19 +189,21 @@ def test_what_another_step_was_made_from_stays(step: Runner) -> None:
     assert reader.run(WRITE, reader.config(inputs=inputs)).code == 0
 
 
-def killing(
-    proxy: FaultyPachd, method: str, left: int, process: list[subprocess.Popen[str]], arrived: threading.Event
-) -> Callable[[], None]:
-    """Kills the process before the call after so many others."""
+def after(proxy: FaultyPachd, method: str, left: int, deed: Callable[[], None]) -> Callable[[], None]:
+    """Does it before the call after so many others."""
 
     def act() -> None:
         if left:
-            proxy.before(method, killing(proxy, method, left - 1, process, arrived))
-            return
-        os.killpg(process[0].pid, signal.SIGKILL)
-        arrived.set()
+            proxy.before(method, after(proxy, method, left - 1, deed))
+        else:
+            deed()
 
     return act
+
+
+def kill(process: list[subprocess.Popen[str]], arrived: threading.Event) -> None:
+    os.killpg(process[0].pid, signal.SIGKILL)
+    arrived.set()
 
 
 def test_sigkill_while_it_gathers(step: Runner) -> None:
@@ -218,7 +222,7 @@ def test_sigkill_while_it_gathers(step: Runner) -> None:
             process: list[subprocess.Popen[str]] = []
             arrived = threading.Event()
 
-            proxy.before(method, killing(proxy, method, count, process, arrived))
+            proxy.before(method, after(proxy, method, count, partial(kill, process, arrived)))
             runner = Runner(f"grpc://{proxy.address}", step.pachd, step.folder, step.processes, step.name)
             process.append(runner.start("pass", step.config(inputs=inputs), images=references))
             process[0].wait()
@@ -232,6 +236,34 @@ def test_sigkill_while_it_gathers(step: Runner) -> None:
     assert {("branch", f"default/in-{step.name}"), ("branch", gathered), ("commit", gathered)} <= seen
     assert branches(step.pachd, f"in-{step.name}") == {"master"}
     assert step.run("pass", step.config(inputs=inputs), images=references).code == 0
+
+
+def test_a_repo_for_gathered_commits_that_goes_while_a_step_begins_in_it(step: Runner) -> None:
+    """At the first call that makes something in it, and when its commit is there already."""
+    commit = put(step.pachd, f"in-{step.name}", {"a": b"A"})
+    config = step.config(inputs=(InputConfig("images", f"in-{step.name}", many=True),))
+    for method, others in (("BatchTransaction", 1), ("ModifyFile", 0)):
+        name = f"{step.name}-{method.lower()}"
+        gathered = repo_message("default", f"{name}_images")
+        step.pachd.pfs.create_repo(repo=gathered, description=MADE)
+        (listed,) = [
+            one for one in find(search(step.pachd, now=tomorrow())) if one.name.endswith(name + "_images")
+        ]
+        with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+            proxy.before(method, after(proxy, method, others, partial(delete, step.pachd, gathered)))
+            runner = Runner(
+                f"grpc://{proxy.address}", step.pachd, step.folder.parent / name, step.processes, name
+            )
+            runner.folder.mkdir()
+            ended = runner.run("pass", config, images=[f"in-{step.name}@{commit}"])
+        assert (ended.code, "has been deleted; the step's command has not begun" in ended.err) == (0, True)
+        with pytest.raises(InUseError, match="has been used meanwhile"):
+            listed.remove()
+
+
+def delete(pachd: Any, repo: pfs.Repo) -> None:
+    """As a gc that had looked before the step began."""
+    pachd.pfs.delete_repo(repo=repo)
 
 
 def mark(pachd: Any, **target: Any) -> None:
@@ -287,12 +319,15 @@ def test_what_waits_for_nobody(step: Runner) -> None:
     put(pachd, "input", {"a": b"A"}, project=trial.name)
     pachd.pfs.create_repo(repo=repo_message("default", "merge_part"), description=MADE)
     assert [one for one in find(search(pachd)) if one.kind != "folder"] == []
+    (listed,) = [one for one in find(search(pachd, now=tomorrow())) if one.kind == "job"]
     assert removed(pachd, now=tomorrow()) == {
         ("transaction", opened.id, "delete"),
         ("job", f"default/{step.name}@{waits}", "stop"),
         ("repo", "default/merge_part", "delete"),
         ("project", trial.name, "delete"),
     }
+    with pytest.raises(InUseError, match="has begun, or ended, meanwhile"):
+        listed.remove()
     assert step.end(second).code == 1
     first.terminate()
     step.end(first)
@@ -342,31 +377,72 @@ def removed_or_in_use(pachd: Any) -> set[tuple[str, str, str]]:
     return names([one.leftover for one in remove(search(pachd), lambda _: None) if not one.problem])
 
 
-@pytest.mark.parametrize("method", ["DeletePipeline", "FinishTransaction"])
-def test_a_claim_between_gcs_last_look_and_its_deed(step: Runner, method: str) -> None:
+#: Says that the step's command began, and that it ended.
+MARKED = f"open({{begun!r}}, 'a').write('x'); {WRITE}"
+#: gc's calls, from its first look at a pipeline to its last deed, and whether the pipeline has results.
+RACES = [
+    ("CreateBranch", True),
+    ("FinishTransaction", True),
+    ("CreateBranch", False),
+    ("DeletePipeline", False),
+]
+
+
+@pytest.mark.parametrize(("method", "results"), RACES)
+def test_a_step_that_claims_while_gc_works(step: Runner, tmp_path: Path, method: str, results: bool) -> None:
+    """Its command begins once, and never for a job that gc takes away, as slow as gc is."""
     step.fill()
-    assert step.run(WRITE if method == "FinishTransaction" else "raise SystemExit(3)").code in (0, 3)
-    started: list[subprocess.Popen[str]] = []
-    done, target = threading.Event(), step.address.removeprefix("grpc://")
-    with (
-        FaultyPachd(target, lambda _, answer: answer) as own,
-        FaultyPachd(target, lambda _, one: one) as proxy,
-    ):
-        # its user code has not begun by then, as on a real Pachyderm, which takes a second and more for it
-        own.before("InspectJob", lambda: wait_for(done.is_set))
-        runner = Runner(f"grpc://{own.address}", step.pachd, step.folder, step.processes, step.name)
+    assert step.run(WRITE if results else "raise SystemExit(3)").code in (0, 3)
+    begun, started, said = tmp_path / "begun", list[subprocess.Popen[str]](), list[str]()
 
-        def claim() -> None:
-            started.append(runner.start(WRITE))
-            wait_for(lambda: len(step.jobs()) == 2, "the claim")
+    def claim() -> None:
+        process = runner.start(MARKED.format(begun=str(begun)))
+        threading.Thread(target=lambda: said.extend(process.stderr or ())).start()
+        started.append(process)
+        wait_for(lambda: begun.exists() or any("waiting for it to end" in one for one in said))
 
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
         proxy.before(method, claim)
+        runner = Runner(step.address, step.pachd, step.folder, step.processes, step.name)
         shown = gc(f"grpc://{proxy.address}", "--older-than", "0s", "--yes")
-        done.set()
         assert started
-        ended = step.end(started[0])
-    assert (ended.code, shown.exit_code) == (0, 0), (ended.err, shown.output)
+        assert (started[0].wait(), begun.read_text()) == (0, "x"), (said, shown.output)
     assert files(step.pachd, "default", step.name, "master") == {"/a": 6}
+    assert not [one for one in branches(step.pachd, step.name) if is_fence(one)]
+
+
+def test_a_step_that_looks_while_gc_has_stopped_the_pipeline(step: Runner) -> None:
+    step.fill()
+    assert step.run("raise SystemExit(3)").code == 3
+    info = step.pipeline()
+    output = pfs.Branch(repo=repo_message("default", step.name), name="master")
+    with fenced(step.pachd, output):
+        step.pachd.pps.stop_pipeline(pipeline=info.pipeline)
+        process = step.start(WRITE)
+        assert process.stderr
+        assert any("waiting for it to end" in line for line in process.stderr)
+        step.pachd.pps.delete_pipeline(pipeline=info.pipeline)
+        assert step.end(process).code == 0
+    assert files(step.pachd, "default", step.name, "master") == {"/a": 6}
+
+
+def test_the_fence_of_a_gc_that_died(step: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next step takes it down after a while, and a gc the next day."""
+    step.fill()
+    assert step.run(WRITE).code == 0
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        proxy.lose("DeleteBranch", [False] * 100)
+        assert gc(f"grpc://{proxy.address}", "--older-than", "0s", "--yes").exit_code == 0
+    (left,) = [one for one in branches(step.pachd, step.name) if is_fence(one)]
+    assert names(find(search(step.pachd))) == set(), "its gc may live"
+    assert removed(step.pachd, now=tomorrow()) == {("branch", f"default/{step.name}@{left}", "delete")}
+    standing = fenced(step.pachd, pfs.Branch(repo=repo_message("default", step.name), name="master"))
+    standing.__enter__()
+    monkeypatch.setattr(fence, "STANDS", 0.5)
+    told: list[str] = []
+    assert fence.wait_until_down(step.pachd, "default", step.name, told.append)
+    assert "taken for dead" in told[-1]
+    assert not fence.wait_until_down(step.pachd, "default", step.name, told.append)
 
 
 def test_a_project_that_goes_while_a_step_begins_in_it(step: Runner) -> None:

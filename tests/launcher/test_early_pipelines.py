@@ -6,17 +6,24 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
+import pytest
 from launcher_steps import Ended, Runner, put  # type: ignore[import-not-found]
 
+from kfp_pachyderm.errors import TemporaryError
+from kfp_pachyderm.launcher.claim.pipeline_plan import make_plan
 from kfp_pachyderm.launcher.config import AheadConfig, InputConfig, SnapshotConfig, StepConfig, dumps
-from kfp_pachyderm.pachd.connection.client import Pachd
-from kfp_pachyderm.pachd.references import repo_message
+from kfp_pachyderm.pachd.claims.early_pipelines import make_ahead
+from kfp_pachyderm.pachd.connection.address import parse
+from kfp_pachyderm.pachd.connection.client import Pachd, connect
+from kfp_pachyderm.pachd.references import Reference, repo_message
 from kfp_pachyderm.pachd.sdk import pfs, pps
+from tests.faults.fault_pachd import FaultyPachd
 from tests.waiting import wait_for
 
 
@@ -213,3 +220,17 @@ def test_runs_at_once_share_what_is_made_ahead(step: Runner) -> None:
     done = [one for one in step.jobs() if one.data_total]
     assert len(done) == len(runs)
     assert is_idle(step)
+
+
+def test_the_deadline_is_that_of_all_calls_together(step: Runner) -> None:
+    commit = Reference("default", f"in-{step.name}", step.fill())
+    config = step.config()
+    plan = make_plan(config, step.name, "", [(config.inputs[0], commit)])
+    deadline = time.monotonic() + 2.0
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        # each of the two takes less than the whole
+        proxy.before("InspectRepo", lambda: wait_for(lambda: time.monotonic() > deadline - 0.5))
+        proxy.before("CreatePipelineV2", lambda: wait_for(lambda: time.monotonic() > deadline + 0.5))
+        with connect(parse(f"grpc://{proxy.address}")) as pachd, pytest.raises(TemporaryError):
+            make_ahead(pachd, plan, deadline)
+    assert not step.jobs()

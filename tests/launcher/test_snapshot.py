@@ -9,19 +9,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-from launcher_steps import Runner  # type: ignore[import-not-found]
+from launcher_steps import Runner, put  # type: ignore[import-not-found]
 
-from kfp_pachyderm.launcher.config import SnapshotConfig, dumps
+from kfp_pachyderm.launcher.config import InputConfig, SnapshotConfig, dumps
 from tests.waiting import PATIENCE
 
 
 def run(
-    step: Runner, tmp_path: Path, references: dict[str, str], optional: tuple[str, ...] = (), **given: str
+    step: Runner,
+    tmp_path: Path,
+    references: dict[str, str],
+    optional: tuple[str, ...] = (),
+    elements: tuple[str, ...] = (),
+    **given: str,
 ) -> subprocess.CompletedProcess[str]:
     outputs = {name: {"outputFile": str(tmp_path / "out" / name)} for name in references}
     text = json.dumps({"inputs": {"parameterValues": given}, "outputs": {"parameters": outputs}})
     argv = [
-        dumps(SnapshotConfig("default", references, optional, timeout=PATIENCE)),
+        dumps(SnapshotConfig("default", references, optional, timeout=PATIENCE, elements=elements)),
         "--executor-input",
         text,
         "--",
@@ -100,3 +105,22 @@ def test_a_step_resolves_what_was_left_open(step: Runner) -> None:
     assert there.code == 0
     assert f" from images=default/{repo}@{commit}\n" in there.out
     assert "?" not in (step.folder / "pachyderm").read_text()
+
+
+def test_a_list_may_have_a_commit_without_files_among_others(step: Runner, tmp_path: Path) -> None:
+    """As the step that reads it: an empty folder, where it is not the only one."""
+    repo = f"in-{step.name}"
+    full, empty = (
+        f"default/{repo}@{step.fill()}",
+        f"default/{repo}@{put(step.pachd, repo, {}, branch='none')}",
+    )
+    references = {"a": f"default/{repo}@master", "b": f"default/{repo}@none"}
+    refused = run(step, tmp_path, references, elements=("a",))
+    assert (refused.returncode, "EmptyInputError" in refused.stderr) == (1, True)
+    ended = run(step, tmp_path, references, optional=("b",), elements=("a", "b"))
+    assert ended.returncode == 0, ended.stderr
+    found = [(tmp_path / "out" / name).read_text() for name in references]
+    assert found == [full, empty]
+    many = step.config(inputs=(InputConfig("images", repo, many=True),))
+    assert step.run("pass", many, images=found).code == 0
+    assert "none of its 1 commits has files" in step.run("pass", many, images=[empty]).err

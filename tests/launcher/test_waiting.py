@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 
 import pytest
 from launcher_steps import Runner  # type: ignore[import-not-found]
 
+from kfp_pachyderm.errors import TemporaryError
 from kfp_pachyderm.launcher.config import HolderConfig
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
@@ -100,3 +102,36 @@ def test_any_two_reasons_that_take_turns_are_told_once_each(
 
 def test_one_reason_needs_no_count() -> None:
     assert times(Counter({"the worker": 7})) == "the worker"
+
+
+def test_a_wait_that_ends_before_its_first_look_says_what_it_waited_for(step: Runner) -> None:
+    step.fill()
+    first = step.start("import time; print('running', flush=True); time.sleep(600)")
+    assert first.stdout
+    ahead = first.stdout.readline().split("job=")[1].split()[0]
+    assert first.stdout.readline() == "running\n"
+    second = step.start("pass")
+    assert second.stdout
+    queued = ClaimedJob("default", step.name, second.stdout.readline().split("job=")[1].split()[0])
+    for wait in (jobs.wait_for_datum, jobs.follow):
+        with pytest.raises(TemporaryError) as late:
+            wait(step.pachd, queued, time.monotonic() + 0.2, print)
+        assert f"it is CREATED, and waited for: job {ahead} of the same pipeline, 1 in" in str(late.value)
+        assert "give it more time" in str(late.value)
+        with pytest.raises(TemporaryError, match="pachd said nothing of it"):
+            wait(step.pachd, queued, time.monotonic() - 1, print)
+    first.terminate()
+    step.end(first)
+    assert step.end(second).code == 0
+
+
+def test_a_pipeline_that_can_not_be_changed_says_for_which_job(step: Runner) -> None:
+    step.fill()
+    first = step.start("import time; print('running', flush=True); time.sleep(600)")
+    assert first.stdout
+    ahead = first.stdout.readline().split("job=")[1].split()[0]
+    assert first.stdout.readline() == "running\n"
+    late = step.run("pass", step.config(s3_out=False, timeout=2.0))
+    assert f"its job {ahead} is RUNNING still, and would be killed; give it more time by" in late.err
+    first.terminate()
+    step.end(first)

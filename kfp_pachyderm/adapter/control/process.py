@@ -202,10 +202,12 @@ class AdapterProcess:
             self._write(request)
         except BrokenPipeError as error:
             raise self._gone("ended") from error
-        while "progress" in (answer := json.loads(self._line(deadline, request["op"]))):
+        asked = repr(request["op"])
+        while "progress" in (answer := json.loads(self._line(deadline, asked))):
             from kfp_pachyderm.adapter.config import Progress
 
             told(Progress(**answer["progress"]))
+            asked = f"{request['op']!r} (at last {answer['progress']})"
         if "error" in answer:
             raise getattr(errors, answer["error"])(answer["message"])
         result: dict[str, Any] = answer["ok"]
@@ -217,7 +219,7 @@ class AdapterProcess:
             left = deadline - time.monotonic()
             ready, _, _ = select.select([self._process.stdout], [], [], max(left, 0))
             if not ready:
-                raise self._gone(f"did not answer {asked!r} in time")
+                raise self._gone(f"did not answer {asked} in time")
             data = os.read(self._process.stdout.fileno(), 65536)
             if not data:
                 raise self._gone("ended")

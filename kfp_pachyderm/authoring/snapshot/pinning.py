@@ -45,6 +45,8 @@ class Snapshot:
         self._outputs: dict[tuple[str, str], str] = {}
         #: Those of the outputs that are lists.
         self._lists = set[str]()
+        #: Those that an input of one commit reads.
+        self._single = set[str]()
         self._tasks: list[tuple[S3EnabledComponent, StepTask]] = []
 
     def pin(self, step: S3EnabledComponent, one: InputConfig, value: Any) -> Any:
@@ -64,6 +66,8 @@ class Snapshot:
         name = self._outputs.setdefault(key, self._free_name(one.name if dynamic else reference))
         if many:
             self._lists.add(name)
+        if not one.many:
+            self._single.add(name)
         return SnapshotChannel(name, SNAPSHOT, value, many)
 
     def called(self, step: S3EnabledComponent, task: StepTask) -> None:
@@ -119,6 +123,7 @@ class Snapshot:
             references={name: reference for name, (_, reference) in outputs.items()},
             lists=tuple(name for name in outputs if name in self._lists),
             optional=tuple(name for name in outputs if name not in needed),
+            elements=tuple(name for name in outputs if name not in self._lists | self._single),
             ahead=made_ahead(self._tasks, scope_of(pinned[0][1]), self.connection),
             address=self.connection.address if self.connection else None,
         )

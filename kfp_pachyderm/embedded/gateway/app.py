@@ -22,7 +22,14 @@ from kfp_pachyderm.embedded.gateway.multipart import Panic, Uploads
 from kfp_pachyderm.embedded.gateway.objects import Objects
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.s3.errors import S3Error
-from kfp_pachyderm.s3.http.wsgi import Response, WSGIApplication, application, error_response
+from kfp_pachyderm.s3.http.wsgi import (
+    XML_TYPE,
+    Response,
+    WSGIApplication,
+    application,
+    error_response,
+    identified,
+)
 from kfp_pachyderm.s3.request import S3Request
 from kfp_pachyderm.s3.routes import Route, match
 from kfp_pachyderm.s3.signature import Secrets
@@ -167,6 +174,11 @@ def _without_body(response: Response) -> Response:
     return response
 
 
+def _identified(response: Response, request_id: str) -> Response:
+    """s2 says the request's ID with XML alone (util_xml.go), an empty one where it has no handler."""
+    return identified(response, request_id) if ("Content-Type", XML_TYPE) in response.headers else response
+
+
 def _is_length(text: str) -> bool:
     return not text or (text.isascii() and text.isdigit() and int(text) <= _LARGEST_LENGTH)
 
@@ -183,11 +195,14 @@ def gateway_app(buckets: JobBuckets, own_hosts: frozenset[str] | None) -> WSGIAp
     def routed(request: S3Request) -> Response:
         unrouted = _answer_before_routing(request)
         if unrouted:
-            return unrouted
+            return _identified(unrouted, "")
         try:
             operation = match(_ROUTES, request)
         except S3Error as error:
-            return error_response(error, request.path, "")
+            return _identified(error_response(error, request.path, ""), "")
+        return _identified(handled(operation, request), request.id)
+
+    def handled(operation: str, request: S3Request) -> Response:
         try:
             authorize(request, secrets, anonymous=buckets.token is None)
             return _answer(operations, operation, request)
@@ -199,7 +214,7 @@ def gateway_app(buckets: JobBuckets, own_hosts: frozenset[str] | None) -> WSGIAp
     def handle(request: S3Request) -> Response:
         return _without_body(routed(request)) if request.method == "HEAD" else routed(request)
 
-    inner = application(handle)
+    inner = application(handle, identify=False)
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if not _is_length(environ.get("CONTENT_LENGTH", "")):

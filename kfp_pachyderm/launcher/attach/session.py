@@ -59,6 +59,7 @@ class Session:
         self._name = os.urandom(16).hex()
         self._client: HolderClient | None = None
         self._status: HolderStatus | None = None
+        self._missed = "its address is not known"
         self._quiet = threading.Event()
         self._abandoned = False
         self._beats: threading.Thread | None = None
@@ -107,7 +108,10 @@ class Session:
                 raise found
             if found:
                 return
-        raise AttachError(f"no holder answers for job {self._job.output}")
+        raise AttachError(
+            f"its user code has started, but no holder answers for it: {self._missed}; see what that says: "
+            f"pachctl logs --project {self._job.project} --job {self._job.pipeline}@{self._job.id}"
+        )
 
     def _attach_or_why_not(self) -> bool | TemporaryError:
         """As `_attach_once`; what a holder refuses is no error of pachd's, to be borne, but an answer."""
@@ -122,11 +126,13 @@ class Session:
         client = HolderClient(places.holder, self.token or _NO_TOKEN)
         try:
             status = client.status(self._call)
-        except AttachError:
+        except AttachError as error:
+            self._missed = str(error)
             return False
         # The name of a queued job leads to the job before it; what has finished is on its way out.
         known = self._status is not None and status.instance == self._status.instance
         if status.job != self._job.id or known or status.state == "finished":
+            self._missed = f"the holder at {places.holder} is of job {status.job}, and {status.state}"
             return False
         call = {"instance": status.instance, "session": self._name, "job": self._job.id}
         client.post("attach", call, self._call)

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
-from kfp_pachyderm.errors import AttachError, JobFailedError, NotFoundError, PachydermError
+from kfp_pachyderm.errors import (
+    AttachError,
+    AuthenticationError,
+    JobFailedError,
+    JobLostError,
+    NotFoundError,
+    PachydermError,
+)
 from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.claim.pipeline_plan import make_plan
 from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
@@ -20,7 +27,8 @@ from kfp_pachyderm.launcher.executor_input import Execution, Identity
 from kfp_pachyderm.launcher.resolve.inputs import Source, encoded, pinned, read_sources
 from kfp_pachyderm.launcher.step_log import announce, say
 from kfp_pachyderm.pachd.claims.claim import claim
-from kfp_pachyderm.pachd.claims.ownership import inspect_owned
+from kfp_pachyderm.pachd.claims.fence import wait_until_down
+from kfp_pachyderm.pachd.claims.ownership import find_pipeline, inspect_owned
 from kfp_pachyderm.pachd.claims.turns import Look, look
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
@@ -129,7 +137,7 @@ def open_step(
         announce_job(job, inputs)
         for line in encoded(config, sources):
             say(line)
-        signed = beside(lambda: _sign(pachd, config, execution, inputs, job, plan.sibling_of))
+        signed = beside(lambda: _sign(pachd, config, execution, inputs, job, plan))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
@@ -155,15 +163,27 @@ def _sign(
     execution: Execution,
     inputs: dict[str, Reference],
     job: ClaimedJob,
-    sibling_of: str,
+    plan: PipelinePlan,
 ) -> StepRecord:
+    """What the job's commit says of the step, once nothing that a gc began can take the job away."""
     # Loaded only now, while Pachyderm starts the job.
     from kfp_pachyderm.launcher.record.initial import begun, code_of
     from kfp_pachyderm.provenance.stored_record import entries
 
     task = kfp_task(config, execution.identity)
-    record = begun(task, job.output, inputs, code_of(config, execution), job, sibling_of)
-    jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
+    record = begun(task, job.output, inputs, code_of(config, execution), job, plan.sibling_of)
+    try:
+        # First of all: a job that is there after this look stays.
+        wait_until_down(pachd, job.project, job.pipeline, say)
+        jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
+        lost = jobs.is_over(jobs.inspect(pachd, job))
+    except (NotFoundError, AuthenticationError):
+        # With auth on also what is not there is forbidden.
+        if find_pipeline(pachd, plan.project, plan.name):
+            raise
+        lost = True
+    if lost:
+        raise JobLostError(f"job {job.output} ended, or was deleted, before the step's command began")
     return record
 
 
@@ -229,7 +249,10 @@ def _wait_for_turn(
         with suppress(NotFoundError):  # deleted, perhaps with its pipeline
             if not jobs.wait_for_end(pachd, oldest, deadline, say):
                 raise AttachError(
-                    f"pipeline {plan} can't be changed for this step: job {oldest.id} still runs"
+                    f"pipeline {plan} can't be changed for this step: its job {oldest.id} is "
+                    f"{jobs.state_name(others[-1])} still, and would be killed; give it more time by "
+                    f"s3_enabled(timeout=...), or end it: pachctl stop job {oldest.pipeline}@{oldest.id} "
+                    f"--project {oldest.project}"
                 )
         found = inspect_owned(pachd, plan)
     return found

@@ -35,11 +35,13 @@ def end_job(pachd: Pachd, opened: Opened, session: Session, timeout: float) -> p
     deadline = time.monotonic() + timeout
     only_s3 = all(one.s3 for one in opened.plan.inputs)
     pause = _LOOK_FOR_RESTART if only_s3 else _LOOK_FOR_DATUM
+    job, state = opened.job, "not answered for"
     told, look = session.tell_end(0, "the step succeeded"), time.monotonic() + pause
     try:
         for info in jobs.watch(pachd, opened.job, deadline, say):
             if jobs.is_over(info):
                 return info
+            state = jobs.state_name(info)
             told = told or session.tell_end(0, "the step succeeded")
             if time.monotonic() >= look:
                 if session.next_holder():
@@ -50,4 +52,9 @@ def end_job(pachd: Pachd, opened: Opened, session: Session, timeout: float) -> p
             f"the step succeeded and its job {opened.job.output} was told so, but pachd "
             f"does not say whether that succeeded too: {error}"
         ) from error
-    raise CommitNotFinishedError(f"job {opened.job.output} did not end within {timeout:g} s")
+    heard = "its holder was told so" if told else "its holder does not answer"
+    raise CommitNotFinishedError(
+        f"the step succeeded and {heard}, but its job {job.output} did not end within {timeout:g} s: it is "
+        f"{state}; give it more time by s3_enabled(timeout=...), or see why it takes so long: "
+        f"pachctl inspect job {job.pipeline}@{job.id} --project {job.project}"
+    )

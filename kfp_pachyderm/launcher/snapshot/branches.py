@@ -45,11 +45,13 @@ def run_snapshot(config: SnapshotConfig, execution: Execution) -> None:
 
 def _found(pachd: Pachd, config: SnapshotConfig, execution: Execution, name: str, deadline: float) -> str:
     given = execution.parameter(name)
+    # Where a list of commits has others with files, the step takes one without.
+    glob = None if name in config.elements else "/"
     if name not in config.optional:
-        return str(resolve(pachd, _reference(config, name, given), deadline, say))
+        return str(resolve(pachd, _reference(config, name, given), deadline, say, glob))
     try:
         # Nor is an open commit waited for: whoever reads it may never run.
-        return str(resolve(pachd, _reference(config, name, given), time.monotonic(), say))
+        return str(resolve(pachd, _reference(config, name, given), time.monotonic(), say, glob))
     except PachydermError as error:
         return _left_open(given or config.references[name], error)
 

@@ -7,14 +7,13 @@ that ends as SUCCESS without running user code (measured on Pachyderm 2.12).
 from __future__ import annotations
 
 import json
-import time
 
 import grpc
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError
 from kfp_pachyderm.pachd.claims.claim import ensure_project
 from kfp_pachyderm.pachd.claims.ownership import inspect_owned, mark, new_claims
-from kfp_pachyderm.pachd.connection.client import CALL_TIMEOUT, Pachd
+from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.status_codes import code_of
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.pipeline_plan import ClaimedInput, PipelinePlan, check_rights, is_current, spec
@@ -41,7 +40,7 @@ def make_ahead(pachd: Pachd, plan: PipelinePlan, deadline: float) -> bool:
             changed.
         PachydermError: pachd's error.
     """
-    pachd = pachd.patient(min(CALL_TIMEOUT, deadline - time.monotonic()))
+    pachd = pachd.until(deadline)
     found, wanted = inspect_owned(pachd, plan), spec(plan)
     if not _may_make(pachd, plan, found):
         return False

@@ -20,7 +20,7 @@ from functools import partial
 
 import grpc
 
-from kfp_pachyderm.errors import NotFoundError, PachydermError, PipelineNotOwnedError
+from kfp_pachyderm.errors import NotFoundError, PachydermError, PipelineNotOwnedError, TemporaryError
 from kfp_pachyderm.pachd.claims.claim import ensure_project
 from kfp_pachyderm.pachd.commits.new_commit import close, undo
 from kfp_pachyderm.pachd.connection.client import Pachd
@@ -125,6 +125,8 @@ def gather(pachd: Pachd, wanted: Gathering, deadline: float, tell: Callable[[str
         jobs.write_metadata(pachd, made, {GATHERED: str(len(wanted.commits)), **encoding})
     except BaseException as error:
         _undo(pachd, wanted, branch, f"the step ended before it was gathered: {error}", tell)
+        if isinstance(error, NotFoundError) and not refuse_foreign(pachd, wanted.project, wanted.repo):
+            raise TemporaryError(f"repo {wanted} was empty, and has been deleted") from error
         raise
     _forget(pachd, [branch])
     return made

@@ -5,7 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from kfp_pachyderm.errors import NotFoundError, PachydermError, PermanentError, PipelineNotOwnedError
+from kfp_pachyderm.errors import (
+    AuthenticationError,
+    NotFoundError,
+    PachydermError,
+    PermanentError,
+    PipelineNotOwnedError,
+)
+from kfp_pachyderm.pachd.claims.fence import wait_until_down
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.pipeline_plan import (
     COMPONENT_KEY,
@@ -59,10 +66,21 @@ def inspect_owned(
             "or another project by @kfp_pachyderm.pipeline(project=...)"
         )
     if info and info.stopped:
+        if _is_being_deleted(pachd, plan):
+            return inspect_owned(pachd, plan)
         raise PermanentError(
-            f"pipeline {plan} is stopped, no job would run; start it: pachctl start pipeline {plan.name}"
+            f"pipeline {plan} is stopped, no job would run; start it: pachctl start pipeline {plan.name} "
+            f"--project {plan.project}"
         )
     return info
+
+
+def _is_being_deleted(pachd: Pachd, plan: PipelinePlan) -> bool:
+    """Whether a gc had stopped the pipeline (deletePipeline stops it first); returns when that has ended."""
+    try:
+        return wait_until_down(pachd, plan.project, plan.name, logger.warning)
+    except (NotFoundError, AuthenticationError):  # with auth on also what is not there is forbidden
+        return find_pipeline(pachd, plan.project, plan.name) is None
 
 
 def _taken(pachd: Pachd, plan: PipelinePlan, info: pps.PipelineInfo | None) -> str:

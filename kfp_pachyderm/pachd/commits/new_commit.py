@@ -24,6 +24,7 @@ from kfp_pachyderm.pachd.references import (
     is_finished,
     missing,
     repo_message,
+    unfinished,
 )
 from kfp_pachyderm.pachd.sdk import pfs
 
@@ -162,9 +163,13 @@ def close(pachd: Pachd, commit: Reference, deadline: float, tell: Callable[[str]
     handle = commit_message(commit)
     pachd.repeated(lambda: _finish_once(pachd, handle), "FinishCommit")
     every = looks(pachd, lambda: pachd.pfs.inspect_commit(commit=handle), deadline, tell, LOOK_AT_COMMIT)
-    info = next((one for one in every if is_finished(one)), None)
-    if info is None:
-        raise CommitNotFinishedError(f"{commit}: Pachyderm did not validate it in time; give it more time")
+    info = None
+    for info in every:
+        if is_finished(info):
+            break
+    if info is None or not is_finished(info):
+        seen = unfinished(info) if info else "not looked at, the time was up; give it more"
+        raise CommitNotFinishedError(f"{commit}: all of it was put there, but it is {seen}")
     if info.error:
         raise WriteBackError(f"{commit} did not take the files: {info.error}")
 

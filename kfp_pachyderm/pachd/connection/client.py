@@ -90,14 +90,26 @@ class _Channel:
         timeout: seconds for one call.
         again: seconds in which a call that does no harm twice is tried again.
         told: as `repeated` takes it.
+        ends: `time.monotonic()` at which all calls end.
         options: of every call.
     """
 
     def __init__(
-        self, channel: grpc.Channel, address: str, timeout: float, again: float, told: Told, **options: Any
+        self,
+        channel: grpc.Channel,
+        address: str,
+        timeout: float,
+        again: float,
+        told: Told,
+        ends: float,
+        **options: Any,
     ) -> None:
         self._channel, self._address, self._options = channel, address, options
-        self._timeout, self._again, self._told = timeout, again, told
+        self._longest, self._again, self._told, self._ends = timeout, again, told, ends
+
+    @property
+    def _timeout(self) -> float:
+        return min(self._longest, max(self._ends - time.monotonic(), 0.001))
 
     def unary_unary(
         self, method: str, request_serializer: Any, response_deserializer: Any
@@ -135,9 +147,13 @@ class _Channel:
         def ask(request: Any) -> Any:
             if not self._may_repeat(method):
                 return once(request, self._timeout)
-            return repeated(lambda seconds: once(request, seconds), self._again, method, self._told)
+            return repeated(lambda seconds: once(request, seconds), self._patience, method, self._told)
 
         return ask
+
+    @property
+    def _patience(self) -> float:
+        return min(self._again, self._ends - time.monotonic())
 
     def _may_repeat(self, method: str) -> bool:
         return self._again > 0 and method.rpartition("/")[2].startswith(_HARMLESS)
@@ -151,7 +167,7 @@ class _Channel:
 
         def ask(request: Any) -> Iterator[Any]:
             if self._may_repeat(method):
-                answers, first = repeated(lambda _: opened(request), self._again, method, self._told)
+                answers, first = repeated(lambda _: opened(request), self._patience, method, self._told)
             else:
                 answers, first = opened(request)
             yield from first
@@ -175,6 +191,7 @@ class Pachd:
         grace: seconds that it may be away before what needs it gives up.
         again: seconds in which a call that does no harm twice is tried again when what fails may pass.
         told: what the user has heard of calls that fail; None: nothing yet.
+        ends: `time.monotonic()` at which all calls end.
     """
 
     def __init__(
@@ -188,8 +205,9 @@ class Pachd:
         grace: float = GRACE,
         again: float = 0.0,
         told: Told | None = None,
+        ends: float = float("inf"),
     ) -> None:
-        self.address, self.grace = address, grace
+        self.address, self.grace, self.ends = address, grace, ends
         #: Whether it has said that it is not the embedded one; asked by whoever needs to know.
         self.in_cluster = False
         self._told: Told = {} if told is None else told
@@ -198,7 +216,14 @@ class Pachd:
         sent = {"authn-token": address.token, "pach-transaction": transaction_id}
         metadata = [(key, value) for key, value in sent.items() if value]
         self._view = _Channel(
-            self.channel, address.url, timeout, again, self._told, metadata=metadata, wait_for_ready=wait
+            self.channel,
+            address.url,
+            timeout,
+            again,
+            self._told,
+            ends,
+            metadata=metadata,
+            wait_for_ready=wait,
         )
 
     def patient(self, timeout: float) -> Pachd:
@@ -207,13 +232,17 @@ class Pachd:
         Calls that are safe to repeat are retried as long, but not longer than the grace.
         """
         seconds = max(timeout, 0.001)
-        return self._same(seconds, self._transaction_id, min(seconds, self.grace))
+        return self._same(seconds, self._transaction_id, min(seconds, self.grace), self.ends)
+
+    def until(self, deadline: float) -> Pachd:
+        """The same connection for calls that all end by a deadline, in `time.monotonic()`."""
+        return self._same(self._timeout, self._transaction_id, self._again, min(deadline, self.ends))
 
     def within(self, transaction_id: str) -> Pachd:
         """The same connection, every call joining the transaction; none is made twice."""
-        return self._same(self._timeout, transaction_id, 0.0)
+        return self._same(self._timeout, transaction_id, 0.0, self.ends)
 
-    def _same(self, timeout: float, transaction_id: str, again: float) -> Pachd:
+    def _same(self, timeout: float, transaction_id: str, again: float, ends: float) -> Pachd:
         return Pachd(
             self.address,
             channel=self.channel,
@@ -222,6 +251,7 @@ class Pachd:
             grace=self.grace,
             again=again,
             told=self._told,
+            ends=ends,
         )
 
     def repeated(self, attempt: Callable[[], T], what: str) -> T:
@@ -234,7 +264,8 @@ class Pachd:
         Raises:
             PachydermError: the error of the last attempt.
         """
-        return repeated(lambda _: attempt(), self.grace, what, self._told)
+        seconds = min(self.grace, self.ends - time.monotonic())
+        return repeated(lambda _: attempt(), seconds, what, self._told)
 
     def wait_for_answer(self, error: PachydermUnreachableError) -> None:
         """Waits until pachd answers again.
@@ -245,7 +276,7 @@ class Pachd:
         Raises:
             PachydermUnreachableError: `error` itself, when pachd has been unreachable for the grace.
         """
-        until = error.since + self.grace
+        until = min(error.since + self.grace, self.ends)
         while True:
             look = min(max(until - time.monotonic(), _SHORT_LOOK), _LOOK)
             try:

@@ -102,7 +102,10 @@ def _wait_for_datum(
         if _works(info):
             return info
         why.look(info)
-    raise AttachError(f"job {job.output} did not start in time; it waited for: {why}")
+    raise AttachError(
+        f"job {job.output} did not start in time; {why.at_last()}; give it more time by "
+        "s3_enabled(timeout=...), or find out what is wrong: kfp-pachyderm doctor"
+    )
 
 
 def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str], None]) -> pps.JobInfo:
@@ -126,8 +129,8 @@ def follow(pachd: Pachd, job: ClaimedJob, deadline: float, tell: Callable[[str],
             return info
         why.look(info)
     raise CommitNotFinishedError(
-        f"job {job.output} did not end in time; it waited for: {why}; "
-        "give it more time, or see why it takes so long: pachctl inspect job"
+        f"job {job.output} did not end in time; {why.at_last()}; give it more time, or see why it takes so "
+        f"long: pachctl inspect job {job.pipeline}@{job.id} --project {job.project}"
     )
 
 
@@ -163,15 +166,28 @@ class _Reasons:
         self._pachd, self._job, self._tell = pachd, job, tell
         self._next, self._crashes = time.monotonic() + _LOOK_EVERY, Crashes()
         self._seen = Counter[str]()
+        self._last: pps.JobInfo | None = None
 
     def __str__(self) -> str:
-        return times(self._seen) or "the worker"
+        return times(self._seen)
+
+    def at_last(self) -> str:
+        """What it is, and has waited for: looked at once more, as the time may have been up before."""
+        if self._last is None:
+            return "pachd said nothing of it"
+        self._look_now(self._last)
+        crash = f" ({self._crashes})" if self._crashes.since else ""
+        waited = f"waited for: {self}{crash}" if self._seen else "pachd does not say what it waited for"
+        return f"it is {state_name(self._last)}, and {waited}"
 
     def look(self, info: pps.JobInfo) -> None:
         """Says what the job waits for; fails when its pipeline can't run."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _LOOK_EVERY
+        self._last = info
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _LOOK_EVERY
+            self._look_now(info)
+
+    def _look_now(self, info: pps.JobInfo) -> None:
         try:
             crash = self._crash()
             reason = crash or self._queue(info) or self._run(info) or "the worker to start user code"
@@ -195,6 +211,8 @@ class _Reasons:
     def _run(self, info: pps.JobInfo) -> str:
         if info.state == State.JOB_FINISHING:
             return "its output to be validated"
+        if info.state == State.JOB_EGRESSING:
+            return "its output to be written where the pipeline's egress says"
         ended = f", {info.data_processed} of {info.data_total} datums done" if info.data_total > 1 else ""
         return f"its user code to end{ended}" if _works(info) else ""
 

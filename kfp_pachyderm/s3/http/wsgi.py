@@ -73,7 +73,12 @@ def _ends(response: Response) -> bool:
     return _CLOSE in response.headers
 
 
-def _handled(handle: Callable[[S3Request], Response], request: S3Request) -> Response:
+def identified(response: Response, request_id: str) -> Response:
+    """The same answer with the request's ID in its headers."""
+    return with_headers(response, ("x-amz-request-id", request_id), ("x-amz-id-2", request_id))
+
+
+def _handled(handle: Callable[[S3Request], Response], request: S3Request, identify: bool) -> Response:
     try:
         response = handle(request)
     except S3Error as error:
@@ -84,16 +89,16 @@ def _handled(handle: Callable[[S3Request], Response], request: S3Request) -> Res
         log.exception("%s %s failed", request.method, request.path)
         response = error_response(S3Error("InternalError"), request.path, request.id)
     ends = () if _ends(response) or drained(request.body) else (_CLOSE,)
-    return with_headers(response, ("x-amz-request-id", request.id), ("x-amz-id-2", request.id), *ends)
+    return with_headers(identified(response, request.id) if identify else response, *ends)
 
 
-def _answer(handle: Callable[[S3Request], Response], environ: dict[str, Any]) -> Response:
+def _answer(handle: Callable[[S3Request], Response], environ: dict[str, Any], identify: bool) -> Response:
     try:
         request = from_environ(environ)
     except S3Error as error:
         # nobody knows where the request's body ends, so the connection can't be used again
         return with_headers(error_response(error, "/", ""), _CLOSE)
-    return _handled(handle, request)
+    return _handled(handle, request, identify)
 
 
 def with_headers(response: Response, *headers: tuple[str, str]) -> Response:
@@ -114,11 +119,16 @@ def _close(body: object) -> None:
         close()
 
 
-def application(handle: Callable[[S3Request], Response]) -> WSGIApplication:
-    """A WSGI application around `handle`, which may raise `S3Error`."""
+def application(handle: Callable[[S3Request], Response], identify: bool = True) -> WSGIApplication:
+    """A WSGI application around a handler.
+
+    Args:
+        handle: answers a request; may raise `S3Error`.
+        identify: whether each answer says its request's ID; False: `handle` sees to that.
+    """
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        response = _answer(handle, environ)
+        response = _answer(handle, environ, identify)
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", _with_length(response))
         if environ["REQUEST_METHOD"] == "HEAD":
             _close(response.body)

@@ -24,13 +24,15 @@ KEY = "default"
 COMPARED = (
     "accept-ranges", "content-range", "content-type", "etag", "last-modified", "location", "x-amz-version-id",
     "x-amz-copy-source-version-id", "x-content-type-options", "content-length",
+    "x-amz-request-id", "x-amz-id-2",
 )  # fmt: skip
 _MASKS = (
-    (re.compile(r"<RequestId>[^<]*</RequestId>"), "<RequestId/>"),
+    (re.compile(r"<RequestId>[^<]+</RequestId>"), "<RequestId>ID</RequestId>"),
     (re.compile(r"<UploadId>[0-9a-f]{32}</UploadId>"), "<UploadId/>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"), "DATE"),
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"[0-9a-f]{60}"), "BOUNDARY"),
 )
 _BUCKETS = re.compile(r"<Bucket><Name>.*?</Bucket>")

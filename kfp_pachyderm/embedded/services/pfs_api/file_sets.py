@@ -16,7 +16,8 @@ from kfp_pachyderm.embedded.store.files.changes import Changes
 from kfp_pachyderm.embedded.store.files.file_sets import LONGEST_TTL, TTL
 from kfp_pachyderm.embedded.store.store import Store
 
-#: The error for a file set that does not exist, or has expired (src/internal/storage/fileset/metadata_store.go).
+#: The error for a file set that does not exist, or has expired
+#: (src/internal/storage/fileset/metadata_store.go).
 _ABSENT = "path does not exist"
 
 
@@ -45,13 +46,13 @@ def file_set_calls(store: Store, files: FileService) -> handlers.Calls:
         return handlers.Empty()
 
     def compose(request: pfs.ComposeFileSetRequest, _: Context) -> pfs.CreateFileSetResponse:
-        # Apart from the TTL, the request's `compact` has no visible effect: files are cut anew when a commit takes
-        # the file set.
+        # Apart from the TTL, the request's `compact` has no visible effect: files are cut anew when a commit
+        # takes the file set.
         parts = [store.file_sets.find(name) for name in request.file_set_ids]
         if None in parts:
             raise Refused(_ABSENT if request.compact else "the operation would create a dangling reference")
-        # A compact file set gets the default TTL (src/server/pfs/server/compaction.go, Compact). For another one
-        # a TTL of 0 means that it never expires (src/internal/storage/track/tracker.go, NoTTL).
+        # A compact file set gets the default TTL (src/server/pfs/server/compaction.go, Compact). For another
+        # one a TTL of 0 means that it never expires (src/internal/storage/track/tracker.go, NoTTL).
         ttl = TTL if request.compact else request.ttl_seconds or math.inf
         return made(tuple(changes for part in parts for changes in part or ()), ttl)
 

@@ -144,16 +144,17 @@ class PipelineService:
             for pipeline in found if request.history < 0 else found[: request.history + 1]:
                 yield self._info(pipeline, True)
 
-    def _delete(self, request: pps.DeletePipelineRequest, _: Context) -> handlers.Empty:
-        with self._store.database.write() as txn:
-            if request.all:
+    def _delete(self, request: pps.DeletePipelineRequest, context: Context) -> handlers.Empty:
+        if request.all:
+            with self._store.database.write() as txn:
                 for key in pipelines.keys(txn.db):
                     delete(txn, key, True, request.keep_repo)
-                return handlers.Empty()
-            key = key_of(request.pipeline)
-            if request.must_exist:
-                pipelines.get(txn.db, key)
-            delete(txn, key, request.force, request.keep_repo)
+            return handlers.Empty()
+        # The real one, too, stops it in a transaction of its own (api_server.go, deletePipeline).
+        stop = pps.StopPipelineRequest(pipeline=request.pipeline, must_exist=request.must_exist)
+        self._stop(stop, context)
+        with self._store.database.write() as txn:
+            delete(txn, key_of(request.pipeline), request.force, request.keep_repo)
         return handlers.Empty()
 
     def _delete_many(self, request: pps.DeletePipelinesRequest, _: Context) -> pps.DeletePipelinesResponse:
