@@ -1,4 +1,4 @@
-"""The files of a commit against those of its record."""
+"""Compares the files of a commit with those of its record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kfp_pachyderm.provenance.file_list import FileList, file_list
 
 
 def file_faults(recorded: FileList, found: list[FileEntry]) -> Iterator[str]:
-    """What differs, each file by its name where the record has names."""
+    """A text for each difference; it names the file where the record lists the files."""
     now = file_list(found)
     if (now.digest, now.count, now.size) == (recorded.digest, recorded.count, recorded.size):
         return
