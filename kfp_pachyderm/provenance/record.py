@@ -20,7 +20,8 @@ class Source:
 
     Args:
         commit: the git commit.
-        dirty: whether tracked files of the work tree differed from the commit; None: not known.
+        dirty: whether tracked files of the work tree differed from the commit, or the file was not tracked;
+            None: not known.
         file: the pipeline's file, relative to the work tree's top; "": there is none (a notebook).
     """
 
