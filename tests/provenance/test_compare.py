@@ -1,4 +1,4 @@
-"""What `diff` and `verify` say to people and programs, whatever others have written."""
+"""The texts, pages and JSON of `diff` and `verify`, also for hostile records."""
 
 from __future__ import annotations
 
