@@ -28,7 +28,7 @@ def page(record: StepRecord, tree: Sequence[str] = ()) -> str:
         tree: lines that show what the step's inputs were made from (`inputs_tree`).
     """
     sent = "" if record.objects is None else f" in {record.objects:,} objects"
-    sibling = f", one of those of `{record.sibling_of}`" if record.sibling_of else ""
+    sibling = f", one of the pipelines of step `{record.sibling_of}`" if record.sibling_of else ""
     rows = [
         ("State", record.state),
         ("Job", f"`{record.job}`"),
@@ -52,7 +52,7 @@ def _graph(tree: Sequence[str]) -> str:
 def _ask_on(record: StepRecord) -> str:
     data = next(iter(record.inputs.values()), record.output)
     return (
-        "\nAsk on, wherever `pip install kfp-pachyderm` is done and Pachyderm is reached:\n\n```\n"
+        "\nAsk further questions, where kfp-pachyderm is installed and reaches Pachyderm:\n\n```\n"
         f"kfp-pachyderm lineage {record.output} --open\n"
         f"kfp-pachyderm lineage {data} --down\n"
         f"kfp-pachyderm verify {record.output} --deep\n"

@@ -21,7 +21,7 @@ def file_faults(recorded: FileList, found: list[FileEntry]) -> Iterator[str]:
         return
     listed = file_list(recorded.listed)
     if listed.digest != recorded.digest:
-        yield "the list of files in its record is not the one that the record's digest of them is of"
+        yield "the list of files in its record does not match the record's own digest of the files"
     yield from _differences({one.path: one for one in recorded.listed}, {one.path: one for one in found})
 
 

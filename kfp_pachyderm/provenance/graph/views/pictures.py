@@ -81,5 +81,5 @@ def _shown(pachd: Pachd, commit: Reference, file: FileEntry) -> tuple[str, str]:
 def _contents(files: list[FileEntry] | PachydermError, pictures: tuple[tuple[str, str], ...]) -> Contents:
     if isinstance(files, PachydermError):
         return Contents(more=f"the files could not be listed: {files}")
-    more = "and more: kfp-pachyderm files" if len(files) > _FILES else ""
+    more = "there are more: kfp-pachyderm files lists them" if len(files) > _FILES else ""
     return Contents(tuple(files[:_FILES]), more, pictures)
