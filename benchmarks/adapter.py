@@ -1,4 +1,4 @@
-"""The step's adapter against the same boto3 client straight at the same sidecar's S3, and other servers.
+"""The step's adapter against the sidecar's own S3 and other servers, with the same boto3 client.
 
 `python -m benchmarks adapter`. Every figure is a ratio of medians taken in turn in one run.
 Writes count until Pachyderm has finished the job's output commit, unless they say "answered".
@@ -31,7 +31,7 @@ SMALL, MANY = 4096, 3000
 RANGE, PARALLEL, BATCHES = 8 * 2**20, 16, 5
 _MIB = 2**20
 _TIMEOUT = 600.0
-#: What an embedded sidecar takes with authentication off, as access and secret key.
+#: The access key and secret key that an embedded sidecar takes with authentication off.
 _KEY = "default"
 
 
@@ -67,22 +67,22 @@ class Line:
 
 @dataclass
 class Times:
-    """Seconds of each work, all rounds; the adapter's peak memory."""
+    """The seconds of each kind of work in all rounds, and the adapter's peak memory."""
 
     of: dict[str, list[float]] = field(default_factory=dict)
     peak: float = 0.0
 
     def add(self, work: str, seconds: float) -> None:
-        """One more round."""
+        """Adds a round's seconds."""
         self.of.setdefault(work, []).append(seconds)
 
     def median(self, work: str) -> float:
-        """Of all rounds."""
+        """The median of all rounds."""
         return statistics.median(self.of[work])
 
 
 def client_of(endpoint: str) -> Any:
-    """boto3 with its defaults and what a step's environment says about checksums."""
+    """A boto3 client with its defaults and with the checksum settings of a step's environment."""
     import boto3
     from botocore.config import Config
 
@@ -136,7 +136,7 @@ def _get_ranges(client: Any, bucket: str) -> None:
 
 
 _PUTS = {"put, upload_file": _put_parts, "put, one PUT": _put_whole, "put small": _put_small}
-#: In this order: what is read in parts is kept, and what is read at one go is not.
+#: The order matters: the adapter caches what is read in parts, but not what is read in one piece.
 _GETS = {
     "get, one GET": _get_whole,
     "get, download_file": _get_parts,
@@ -155,7 +155,7 @@ def _seconds(call: Callable[[], object]) -> float:
 def adapter(
     server: Server, job: RunningJob, inputs: dict[str, CommitName]
 ) -> Iterator[tuple[Any, AdapterProcess]]:
-    """A client of an adapter for this job; warm."""
+    """A client of an adapter for this job; it has made a first request."""
     with tempfile.TemporaryDirectory() as spool, AdapterProcess() as process:
         config = AdapterConfig(
             sidecar=job.places["sidecar_grpc"],
@@ -195,7 +195,7 @@ def _put_direct(server: Server, name: str, work: str, file: Path, times: Times) 
 
 
 def _puts(server: Server, file: Path, ours: Times, direct: Times) -> CommitName:
-    """All writes, each round both ways; returns a commit that holds the large object."""
+    """Measures all writes, each round both ways; returns a commit that holds the large object."""
     kept = None
     for number in range(ROUNDS):
         for index, work in enumerate(_PUTS):
@@ -219,7 +219,7 @@ def _gets(server: Server, source: CommitName, ours: Times, direct: Times) -> Non
 
 
 def _own(file: Path) -> tuple[Times, Times, float]:
-    """The adapter's times, those straight at the sidecar, the server's peak memory."""
+    """The times of the adapter and of the sidecar's S3, and the embedded server's peak memory."""
     ours, direct = Times(), Times()
     with started() as (server, pid, _):
         server.put("images", iter([("/a", b"1")]))
@@ -240,7 +240,7 @@ def _peer(start: Callable[[], AbstractContextManager[tuple[str, int]]], file: Pa
 
 
 def _floor(file: Path) -> Times:
-    """What the client itself takes, at a server that costs nothing: no adapter can be faster."""
+    """The client's own time, measured at `benchmarks.floor`: no adapter can be faster."""
     times, works = Times(), ("put, one PUT", "put small")
     with floor.running(BIG) as endpoint:
         client = client_of(endpoint)
@@ -289,7 +289,7 @@ def _against_peer(name: str, ours: Times, peer: Times) -> list[Line]:
 
 
 def lines() -> Iterator[Line]:
-    """The table, as it comes."""
+    """The lines of the table, each as soon as it is measured."""
     milliseconds = ready.measure() * 1000
     yield Line("adapter ready, ms after the launcher's start", milliseconds, 150, most=True)
     with tempfile.TemporaryDirectory() as folder:

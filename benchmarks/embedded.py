@@ -26,7 +26,7 @@ BIG = 2**30
 SMALL = 4096
 MANY = 10_000
 KEYS = 100_000
-#: Jobs of history; the issue's figure.
+#: Jobs in the history.
 JOBS = int(os.environ.get("KFP_PACHYDERM_BENCH_JOBS", "10000"))
 _PIECE = os.urandom(2**20)
 _ROUNDS = 3
@@ -40,7 +40,7 @@ class _Plain:
         self._connection = http.client.HTTPConnection(found.hostname or "", found.port, timeout=300)
 
     def _ask(self, method: str, path: str, body: Any = None, size: int = 0) -> http.client.HTTPResponse:
-        # moto shows unsigned readers public objects only
+        # moto answers unsigned requests for public objects only
         headers = {"Content-Length": str(size), "x-amz-acl": "public-read"} if method == "PUT" else {}
         self._connection.request(method, path, body, headers)
         response = self._connection.getresponse()
@@ -75,7 +75,7 @@ class _Plain:
             self._ask("GET", f"/{self._bucket}/{number:06}-{SMALL}").read()
 
     def list_all(self) -> int:
-        """How many keys the pages name, each once."""
+        """Lists all pages; returns the number of different keys."""
         keys: list[str] = []
         marker, more = "", True
         while more:
@@ -92,7 +92,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _measure(client: _Plain, name: str) -> float:
-    # ten thousand small ones are a median in themselves
+    # one round does: ten thousand small requests vary little
     rounds = _ROUNDS if name.endswith("_big") else 1
     return statistics.median(_seconds(getattr(client, name)) for _ in range(rounds))
 
@@ -132,7 +132,7 @@ def _floor() -> dict[str, float]:
 
 
 def measure() -> dict[str, float]:
-    """Medians in seconds; over 1 means faster than moto; the floor is what the client itself needs."""
+    """Medians in seconds, and ratios: above 1 means faster than moto. The floor is the client's own time."""
     servers = {"sidecar": _ours(), "moto": _moto(), "floor": _floor()}
     titles = {
         "put_big": "put 1 GiB",
@@ -189,7 +189,7 @@ def _a_job(server: Server) -> float:
 
 
 def _history(server: Server) -> dict[str, float]:
-    # Without a file there is no datum: all of a job but its user code.
+    # an empty input has no datum, so the job runs no user code
     server.repo("empty")
     server.create("history", "", "empty")
     times = [_a_job(server) for _ in range(JOBS)]
@@ -214,7 +214,7 @@ def _stored_once(server: Server, folder: Path) -> dict[str, float]:
 
 
 def measure_growth() -> dict[str, float]:
-    """Seconds, and how they grow."""
+    """Figures of listings, of stored data and of a long history, and the server's peak memory."""
     with started() as (server, pid, folder):
         figures = _listings(server) | _stored_once(server, folder) | _history(server)
         return {**figures, "server peak, MiB": peak_mib(pid)}

@@ -1,4 +1,4 @@
-"""Iterations of a loop with four pipelines against the same with one, all begun at once, as KFP does it."""
+"""A loop on four pipelines against the same loop on one; all iterations begin at once, as with KFP."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from benchmarks.fixtures import start_step
 from kfp_pachyderm.launcher.config import InputConfig, StepConfig
 
 ITERATIONS, AT_ONCE = 8, 4
-#: Seconds that the command of each takes.
+#: Seconds that the command of each iteration takes.
 WORK = 5.0
 
 
 def _loop(server: Any, client: Any, folder: Path, concurrency: int, run: str) -> tuple[float, float]:
-    """Seconds of the whole loop; and from its first job to the end of its last."""
+    """Seconds of the whole loop, and seconds from its first job's start to its last job's end."""
     name = f"step-{concurrency}"
     config = StepConfig(
         component=name, inputs=(InputConfig("images", "images"),), concurrency=concurrency, gateway="direct"
@@ -33,7 +33,7 @@ def _loop(server: Any, client: Any, folder: Path, concurrency: int, run: str) ->
 
 
 def measure() -> dict[str, float]:
-    """The loop in a row and side by side, on pipelines that do not exist yet and on the same again."""
+    """Title → seconds of the loop with one pipeline and with four, on new pipelines and on existing ones."""
     from benchmarks.fixtures import make_repo
     from kfp_pachyderm.embedded.process import start
     from kfp_pachyderm.local.real_pachyderm import sdk_client

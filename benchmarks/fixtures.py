@@ -1,4 +1,4 @@
-"""Small parts that the measurements share."""
+"""Functions that several measurements use."""
 
 from __future__ import annotations
 

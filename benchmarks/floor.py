@@ -1,6 +1,6 @@
-"""The least that a server can do: `python -m benchmarks.floor [size]` forgets uploads and answers zeros.
+"""A server that does as little as possible: `python -m benchmarks.floor [size]`.
 
-It speaks just enough HTTP to show what a client needs for the same requests when the server costs nothing.
+It drops uploads and answers downloads with zeros: a measurement against it shows the client's own time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _give(sock: socket.socket, size: int) -> None:
 
 
 def _size(target: bytes, default: int) -> int:
-    """The object's name ends with its size, or says nothing of it."""
+    """The size at the end of the object's name, or the default."""
     size = target.rpartition(b"-")[2]
     return int(size) if size.isdigit() else default
 

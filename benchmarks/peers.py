@@ -59,7 +59,7 @@ def moto() -> Iterator[tuple[str, int]]:
 def ministack() -> Iterator[tuple[str, int]]:
     """ministack with S3 alone: endpoint and process ID."""
     port = _free_port()
-    # By default it listens on all addresses and on ports for MQTT and SFTP, and tidies up Docker containers.
+    # by default it listens on all addresses and on ports for MQTT and SFTP, and removes Docker containers
     settings = {
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 ROUNDS = 9
-#: As the launcher starts it; what Pachyderm answers in between is not the adapter's time.
+#: The launcher's way to start the adapter, without the calls to Pachyderm, whose time is not the adapter's.
 _PROGRAM = r"""
 import sys, time
 from kfp_pachyderm.fast_import import uncollected
@@ -46,7 +46,7 @@ def _once(environment: dict[str, str]) -> float:
 def measure() -> float:
     """Median in seconds, interpreter starts included."""
     with tempfile.TemporaryDirectory() as folder:
-        # pip compiles what it installs; a clone's own modules may never be
+        # pip compiles the modules that it installs; those of a clone may not be compiled yet
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         _once(environment)

@@ -1,4 +1,4 @@
-"""An embedded Pachyderm under measurement, with jobs that stay open as long as they are needed."""
+"""An embedded Pachyderm for measurements, with jobs that stay open as long as they are needed."""
 
 from __future__ import annotations
 
@@ -116,6 +116,6 @@ class Server:
 
 @contextlib.contextmanager
 def started() -> Iterator[tuple[Server, int, Path]]:
-    """A fresh embedded Pachyderm, its process's ID and its data folder."""
+    """Starts a fresh embedded Pachyderm; returns it, its process's ID and its data folder."""
     with tempfile.TemporaryDirectory() as folder, start(Path(folder) / "data") as process:
         yield Server(process.address, Path(folder)), process.pid, process.data_dir

@@ -1,6 +1,6 @@
 """Makes the gallery's pictures from runs of the samples: python samples/pictures.py [NAME ...].
 
-For the samples whose own run.py draws none; those of `dask` and `fan` are what their run.py writes.
+It makes picture.png of the samples in `MAKERS`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SIZE = (240, 160)
 
 
 def pipeline_of(name: str) -> ModuleType:
-    """The sample's pipeline.py."""
+    """The module of the sample's pipeline.py."""
     spec = importlib.util.spec_from_file_location(f"sample_{name}", SAMPLES / name / "pipeline.py")
     assert spec
     assert spec.loader
@@ -45,7 +45,7 @@ def pipeline_of(name: str) -> ModuleType:
 
 
 def photographs() -> dict[str, bytes]:
-    """Some that scikit-image ships, small."""
+    """Path → PNG of some photographs that scikit-image ships, made small."""
     found = {}
     for name in PHOTOGRAPHS:
         picture = Image.open(Path(skimage.__file__).parent / "data" / name).convert("RGB")
@@ -54,20 +54,20 @@ def photographs() -> dict[str, bytes]:
 
 
 def encoded(picture: Image.Image) -> bytes:
-    """As PNG."""
+    """The picture as PNG."""
     content = io.BytesIO()
     picture.save(content, format="png", optimize=True)
     return content.getvalue()
 
 
 def read(here: Pachyderm, commit: str, path: str) -> bytes:
-    """A file of a commit."""
+    """The content of a file of a commit."""
     with here.client.pfs.pfs_file(pfs.File.from_uri(f"{commit}:{path}")) as file:
         return bytes(file.read())
 
 
 def grid(rows: list[list[bytes]]) -> Image.Image:
-    """Pictures side by side, row below row."""
+    """One picture of many, in rows."""
     whole = Image.new("RGB", (SIZE[0] * len(rows[0]), SIZE[1] * len(rows)), "white")
     for y, row in enumerate(rows):
         for x, content in enumerate(row):
@@ -76,7 +76,7 @@ def grid(rows: list[list[bytes]]) -> Image.Image:
 
 
 def save(name: str, picture: Image.Image) -> None:
-    """As the sample's picture, in colours enough for a thumbnail."""
+    """Writes the sample's picture.png, in 128 colours, which do for a thumbnail."""
     few = picture.convert("RGB").quantize(128)
     (SAMPLES / name / "picture.png").write_bytes(encoded(few))
 
@@ -138,7 +138,7 @@ MAKERS = {one.__name__: one for one in (edges, cross, existing, minio, digits)}
 
 
 def main(names: list[str]) -> None:
-    """Makes the named ones, or all."""
+    """Makes the pictures of the named samples, or of all."""
     for name in names or MAKERS:
         folder = tempfile.mkdtemp(prefix="kfp-pachyderm-picture-")
         with pachyderm.local.init(folder) as here:

@@ -36,8 +36,8 @@ class Job:
 
     Args:
         pipeline: its pipeline.
-        id: its ID, the output commit's too.
-        places: where its sidecar is.
+        id: its ID, which is the output commit's, too.
+        places: the addresses of its sidecar.
     """
 
     pipeline: str
@@ -131,7 +131,7 @@ class Bed:
         return places
 
     def end(self, job: Job) -> None:
-        """The job has ended when this returns."""
+        """Lets the job end, and waits until it has."""
         from pachyderm_sdk.api import pfs, pps
 
         self._end_file(job.pipeline).touch()
@@ -249,7 +249,7 @@ def _lines(client: str, after: str, environment: dict[str, str]) -> list[dict[st
 
 
 def run_program(client: str, environment: dict[str, str]) -> list[dict[str, Any]]:
-    """What the program says of each operation; one that never ends is given up, and the next is tried."""
+    """The program's result of each operation; an operation that does not end in time has failed."""
     last = list(driver.OPERATIONS)[-1]
     lines = _lines(client, "", environment)
     while lines[-1]["result"].startswith("not done") and lines[-1]["operation"] != last:
@@ -275,5 +275,5 @@ def verified(lines: list[dict[str, Any]], stored: dict[str, str]) -> dict[str, s
     return results
 
 
-#: Folders whose content the programs name in full; what a table's writer calls its files is its own business.
+#: Folders in which the programs choose all names; the writers of tables choose their files' names themselves.
 _CHECKED = frozenset({"put", "stream", "back", "over", "delete", "many", "copy", "rename", "cond"})

@@ -1,1 +1,1 @@
-"""What the site needs beside Sphinx: links that leave docs/, the gallery, the check of what was built."""
+"""The docs site's parts beside Sphinx: links that leave docs/, the gallery, the check of the built site."""

@@ -1,7 +1,7 @@
 """Checks the built site: python docs/building/check.py FOLDER.
 
-Every link of every page leads to a page, a file or a heading that is there; every page can be reached from
-the first one; links to other sites are at least well formed, since the build has no network.
+Every link of every page has to lead to an existing page, file or heading, and every page has to be reachable
+from the first one. Links to other sites are only checked for their form, since the build has no network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Page(HTMLParser):
-    """What a page links to, and the anchors that it has."""
+    """The links and the anchors of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -22,14 +22,14 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Called for each tag."""
+        """Collects a tag's anchors and links; HTMLParser calls it for each tag."""
         found = dict(attrs)
         self.anchors |= {found[one] or "" for one in ("id", "name") if one in found}
         self.links += [found[one] or "" for one in ("href", "src") if one in found]
 
 
 def faults(folder: Path) -> list[str]:
-    """What is wrong with the site, a line for each link and page."""
+    """The faults of the site: a line for each broken link and for each page that no page links to."""
     pages = {path: Page(path.read_text()) for path in sorted(folder.rglob("*.html"))}
     found = [
         f"{path.relative_to(folder)}: {link!r} leads nowhere"
@@ -38,7 +38,7 @@ def faults(folder: Path) -> list[str]:
         if not _leads_somewhere(path, link, pages)
     ]
     lost = set(pages) - _reached(folder / "index.html", pages)
-    # what Sphinx makes for the theme's own use
+    # the theme's own pages, which its scripts open
     lost -= {folder / f"{one}.html" for one in ("search", "genindex", "py-modindex")}
     return found + [f"{one.relative_to(folder)}: no page links here" for one in sorted(lost)]
 
@@ -69,7 +69,7 @@ def _reached(start: Path, pages: dict[Path, Page]) -> set[Path]:
 
 
 def main(folder: str) -> int:
-    """Prints what is wrong; 1 if anything is."""
+    """Prints the faults; returns 1 if there are any, else 0."""
     found = faults(Path(folder).resolve())
     print(*found, sep="\n", file=sys.stderr)
     return int(bool(found))

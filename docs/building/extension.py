@@ -12,12 +12,12 @@ import kfp_pachyderm
 from building import gallery
 from building.links import relocated
 
-#: The line of index.md in whose place all pages come that its navigation does not name.
+#: A line of index.md. All pages that the navigation does not name take its place.
 FURTHER = "% further pages"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
+    """Connects the extension to Sphinx, which calls this function."""
     app.connect("builder-inited", _write_gallery)
     app.connect("builder-inited", _forget_overloads)
     app.connect("source-read", _change_source)
@@ -29,7 +29,7 @@ def _write_gallery(app: Sphinx) -> None:
 
 
 def _forget_overloads(_: Sphinx) -> None:
-    """They tell type checkers more; a reader would find the same long signature twice."""
+    """Drops the overloads for type checkers: the reference would show the same long signature twice."""
     for function in (kfp_pachyderm.s3_enabled, kfp_pachyderm.pipeline):
         analyzer = ModuleAnalyzer.for_module(function.__module__)
         analyzer.analyze()

@@ -1,7 +1,7 @@
 """The gallery: a page for each sample and one that shows all of them, made from the samples' READMEs.
 
-They are made when the site is built, not committed: who changes a sample has nothing to write again, and the
-forge shows the READMEs themselves.
+The pages are made when the site is built, and not committed: a changed sample needs no second change, and
+GitHub shows the READMEs themselves.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Sample:
     """One folder of samples/.
 
     Args:
-        name: of the folder.
-        text: its README.md.
+        name: the folder's name.
+        text: the text of its README.md.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Sample:
 
     @property
     def readme(self) -> Path:
-        """Where the README is."""
+        """The README's path."""
         return SAMPLES / self.name / "README.md"
 
     @property
     def line(self) -> str:
-        """What the sample shows: the README's first paragraph."""
+        """One line that says what the sample shows: the README's first paragraph."""
         return " ".join(self.text.split("\n\n")[1].split())
 
     @property
@@ -57,7 +57,7 @@ def samples() -> list[Sample]:
 
 
 def write(docs: Path) -> None:
-    """Writes the pages into docs/samples; a page is touched only when its text changes.
+    """Writes the pages into docs/samples; a page whose text is the same is not written, so Sphinx skips it.
 
     Args:
         docs: the folder of the site's pages.

@@ -1,4 +1,4 @@
-"""Links in Markdown that lead out of docs/: on the forge they open the file, on the site they can't."""
+"""Links in Markdown that lead out of docs/: GitHub has the files that they open, the site has not."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _FENCE = re.compile(r"^\s*(```|~~~)")
 
 
 def relocated(text: str, page: Path, target: Path) -> str:
-    """The Markdown of one file as it has to be in another place, or on the site.
+    """Changes the relative links of a Markdown file for its place on the site.
 
     Args:
-        text: of the file.
-        page: where it is.
-        target: where it will be, below docs/.
+        text: the file's text.
+        page: the file's path.
+        target: the page's path on the site, below docs/.
 
     Returns:
-        The text with its relative links changed: to pages of docs/ and to pictures they lead on; to a sample
-        they lead to the sample's page; notebooks are offered for download; of other files of the repository
-        only the link's text is left. What leads nowhere is left as it is: Sphinx complains of it.
+        The text with changed links. Links to pages of docs/ and to pictures lead to the same files as before.
+        Links to a sample lead to the sample's page. Links to notebooks become downloads. Of links to other
+        files of the repository only the text is left. Broken links are not changed: Sphinx warns of them.
     """
 
     def changed(found: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
-"""Where data came from and what was made of it: asked of Pachyderm alone, long after the runs.
+"""Where data came from and what was made of it. Pachyderm alone answers, also long after the runs.
 
-`lineage`, `verify`, `diff`, `runs` and `of_run` return typed objects that show themselves in notebooks. Names
-are imported when they are first used: steps import the record from here, and start quickly.
+`lineage`, `verify`, `diff`, `runs` and `of_run` return typed objects that notebooks show as cards. A name is
+imported when it is first used, because steps import the record from this package and have to start quickly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The files of a commit as Pachyderm has them now."""
+"""The files that a commit holds in Pachyderm now."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.protocol import pfs_messages
 from kfp_pachyderm.protocol.protobuf import field
 
-#: Pachyderm src/pfs/pfs.proto. Not WalkFile: that tells the hash of the root folder, too, for which Pachyderm
-#: hashes every file twice (src/server/pfs/server/source.go); of 512 MiB in one file, 1.7 s instead of 0.8.
+#: Pachyderm src/pfs/pfs.proto. WalkFile would answer the hash of the root folder, too, for which Pachyderm
+#: hashes every file twice (src/server/pfs/server/source.go): 1.7 s instead of 0.8 for one file of 512 MiB.
 _GLOB, _EVERYTHING = "/pfs_v2.API/GlobFile", b"/**"
 
 
 def files_of(pachd: Pachd, commit: Reference, seconds: float) -> list[FileEntry]:
-    """Every file, in Pachyderm's order; contents are not read.
+    """Lists every file of a commit, in Pachyderm's order; contents are not read.
 
     Args:
         pachd: the connection.
-        commit: by its ID.
-        seconds: for all of it.
+        commit: the commit, by its ID.
+        seconds: how long the whole list may take.
 
     Raises:
         NotFoundError: there is no such commit.

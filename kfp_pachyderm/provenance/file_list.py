@@ -1,4 +1,4 @@
-"""The files of a commit as a record keeps them: a digest over all, and each of them where they are few."""
+"""The files of a commit as a record keeps them: one digest over all, and each file where they are few."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kfp_pachyderm.pachd.commits.file_entry import FileEntry
 
-#: Bytes that paths and hashes may take in a record; more are kept by their digest alone.
+#: Bytes that paths and hashes may take in a record. Of a longer list the record keeps the digest alone.
 LISTED = 32 * 2**10
 
 
@@ -19,9 +19,9 @@ class FileList:
     Args:
         digest: "sha256:…" over a line for each file, in Pachyderm's order: path, bytes and hash, a NUL byte
             between them, a newline at the end.
-        count: how many they are.
-        size: bytes of all.
-        listed: each of them; None: they are too many.
+        count: number of files.
+        size: bytes of all files together.
+        listed: the files; None: they are too many for a record.
     """
 
     digest: str
@@ -31,7 +31,7 @@ class FileList:
 
 
 def file_list(files: Iterable[FileEntry]) -> FileList:
-    """The list of files, which come in Pachyderm's order."""
+    """The `FileList` of files that come in Pachyderm's order."""
     digest, count, size, room, kept = hashlib.sha256(), 0, 0, LISTED, list[FileEntry]()
     for one in files:
         digest.update(f"{one.path}\0{one.size}\0{one.hash}\n".encode())

@@ -1,4 +1,4 @@
-"""What KFP's runs have left in Pachyderm: found by what stands on the commits."""
+"""The KFP runs that have left commits in Pachyderm, found by the commits' metadata."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import pfs
 from kfp_pachyderm.provenance.kfp_task import PREFIX, RUN_KEY
 
-#: Repos that are listed at once, and seconds for one of them.
+#: Repos that are listed at the same time, and seconds for the list of one repo.
 _THREADS, _LIST_TIMEOUT = 4, 120.0
 
 
@@ -27,14 +27,14 @@ class Run:
     Args:
         id: the run's ID.
         pipeline: the KFP pipeline.
-        state: "SUCCESS"; "FAILURE": a step's commit failed and no later one of the same task is good;
-            "RUNNING": one is open.
-        started: when the first of its commits was begun.
-        finished: when the last of them was closed; None: one is open.
-        commits: how many it left.
-        failed: how many of them failed.
-        size: bytes in them.
-        project: where they are; several, with commas.
+        state: "RUNNING": a commit is open; "FAILURE": the newest commit of a task's execution failed;
+            "SUCCESS": neither.
+        started: when the first of its commits was started.
+        finished: when the last of its commits was finished; None: a commit is open.
+        commits: number of commits.
+        failed: number of commits that failed.
+        size: bytes in all commits.
+        project: the commits' project; several projects are separated by commas.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Run:
 def of_run(
     pachd: Pachd, run: str, project: str | None = None
 ) -> tuple[dict[Reference, CommitFacts], list[str]]:
-    """The commits that a KFP run has made, newest first, and a line for each repo that can't be looked into.
+    """The commits that a KFP run has made, newest first, and a line for each repo that can't be listed.
 
     Args:
         pachd: the connection.
@@ -71,12 +71,12 @@ def of_run(
 
 
 def runs(pachd: Pachd, project: str | None, limit: int | None = None) -> tuple[list[Run], list[str]]:
-    """The KFP runs that left commits, newest first, and a line for each repo that can't be looked into.
+    """The KFP runs that left commits, newest first, and a line for each repo that can't be listed.
 
     Args:
         pachd: the connection.
         project: where to look; None: in every project.
-        limit: at most so many; None: all.
+        limit: the largest number of runs; None: all runs.
     """
     mark = RUN_KEY.encode()
     found, told = _marked(pachd, project, lambda data: mark in data)
@@ -90,7 +90,10 @@ def runs(pachd: Pachd, project: str | None, limit: int | None = None) -> tuple[l
 def _marked(
     pachd: Pachd, project: str | None, wanted: Callable[[bytes], bool]
 ) -> tuple[list[CommitFacts], list[str]]:
-    """The commits with a run's mark out of all repos, newest first, of those that are wanted undecoded."""
+    """The commits of all repos that have a KFP run in their metadata, newest first.
+
+    `wanted` sees a commit's undecoded bytes; commits that it refuses are not decoded, which saves time.
+    """
     patient = pachd.patient(_LIST_TIMEOUT)
     projects = [pfs.Project(name=project)] if project else []
     repos = [one.repo for one in patient.pfs.list_repo(type="user", projects=projects)]
@@ -143,7 +146,7 @@ def _pipelines(made: list[CommitFacts]) -> Iterator[str]:
 
 
 def _failed_tasks(made: list[CommitFacts]) -> bool:
-    """Whether the newest commit of a task's execution failed; what was tried again with success has not."""
+    """Whether the newest commit of any task's execution failed; a failed attempt before it does not count."""
     newest: dict[tuple[str, str], CommitFacts] = {}
     for one in sorted(made, key=_begun):
         newest[one.metadata.get(f"{PREFIX}task", ""), one.metadata.get(f"{PREFIX}salt", "")] = one
@@ -151,7 +154,7 @@ def _failed_tasks(made: list[CommitFacts]) -> bool:
 
 
 def as_json(run: Run) -> dict[str, Any]:
-    """A run as plain texts and numbers; times are ISO 8601."""
+    """A run as JSON takes it; times are ISO 8601."""
     times = {name: getattr(run, name) for name in ("started", "finished")}
     said = {name: time.isoformat(timespec="milliseconds") if time else None for name, time in times.items()}
     return {**asdict(run), **said}

@@ -1,4 +1,4 @@
-"""What a step's inputs were made from, as text for the page in the Kubeflow UI."""
+"""What a step's inputs were made from, as lines of text for the page in the Kubeflow UI."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from kfp_pachyderm.provenance.graph.views.wording import plain
 from kfp_pachyderm.provenance.record import StepRecord
 from kfp_pachyderm.provenance.stored_record import read
 
-#: Levels and commits that are asked for, lines that are shown, and seconds that it may take.
+#: Levels and commits that Pachyderm is asked for, lines that the page shows, and seconds for the answer.
 _DEPTH, _COMMITS, _LINES, _SECONDS = 8, 500, 40, 10.0
 
 Facts = dict[Reference, CommitFacts]
 
 
 def inputs_tree(pachd: Pachd, record: StepRecord) -> list[str]:
-    """The output commit, below it each input, below that what it was made from.
+    """The output commit, below it each input, below each input the commits that it was made from.
 
-    What Pachyderm does not say, as far as it could not be asked, is left out: the inputs are in the record.
+    Where Pachyderm does not answer, the tree ends at the inputs, which are in the record.
     """
     facts: Facts = {}
     try:
         found = commit_facts.walk(pachd.patient(_SECONDS), record.output, down=False, depth=_DEPTH)
-        # the spec of a pipeline that was made with its first job has that job's ID, too
+        # a pipeline that is created with its first job has a spec commit with that job's ID, too
         facts.update((one.commit, one) for one in islice(found, _COMMITS) if one.repo_type == "user")
     except PachydermError:
-        pass  # a page is no reason to fail a step
+        pass  # the page alone must not fail the step
     lines = [f"{record.output}  {plain(record.task.task)}"]
     tree = _below(list(dict.fromkeys(record.inputs.values())), facts, set(), 1)
     lines.extend(islice(tree, _LINES))

@@ -1,7 +1,7 @@
-"""The record as a page that a person reads in the Kubeflow UI.
+"""The record as a Markdown page for the Kubeflow UI.
 
-KFP shows an artifact's Markdown with markdown-to-jsx (frontend/src/components/viewers/MarkdownViewer.tsx):
-tables and blocks of code, no diagrams.
+KFP renders an artifact's Markdown with markdown-to-jsx (frontend/src/components/viewers/MarkdownViewer.tsx),
+which draws tables and code blocks, but no diagrams.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from kfp_pachyderm.provenance.graph.views.wording import size
 from kfp_pachyderm.provenance.kfp_task import KfpTask
 from kfp_pachyderm.provenance.record import Code, CommitRecord, Hashed, StepRecord
 
-#: Characters of a parameter, and of the command, that the page shows.
+#: The most characters of a parameter, and of the command, that the page shows.
 _VALUE, _COMMAND = 200, 4000
 
 
 def page(record: StepRecord, tree: Sequence[str] = ()) -> str:
-    """The record as Markdown.
+    """A step's record as Markdown.
 
     Args:
         record: the record.
-        tree: lines that show what its inputs were made from.
+        tree: lines that show what the step's inputs were made from (`inputs_tree`).
     """
     sent = "" if record.objects is None else f" in {record.objects:,} objects"
-    sibling = f", one of those of `{record.sibling_of}`" if record.sibling_of else ""
+    sibling = f", one of the pipelines of step `{record.sibling_of}`" if record.sibling_of else ""
     rows = [
         ("State", record.state),
         ("Job", f"`{record.job}`"),
@@ -52,7 +52,7 @@ def _graph(tree: Sequence[str]) -> str:
 def _ask_on(record: StepRecord) -> str:
     data = next(iter(record.inputs.values()), record.output)
     return (
-        "\nAsk on, wherever `pip install kfp-pachyderm` is done and Pachyderm is reached:\n\n```\n"
+        "\nAsk further questions, where kfp-pachyderm is installed and reaches Pachyderm:\n\n```\n"
         f"kfp-pachyderm lineage {record.output} --open\n"
         f"kfp-pachyderm lineage {data} --down\n"
         f"kfp-pachyderm verify {record.output} --deep\n"
@@ -62,7 +62,7 @@ def _ask_on(record: StepRecord) -> str:
 
 
 def commit_page(record: CommitRecord) -> str:
-    """The record as Markdown."""
+    """A reusable component's record as Markdown."""
     facts = [(name.replace("_", " ").capitalize(), code(value)) for name, value in record.facts.items()]
     rows = [("Commit", f"`{record.commit}`"), *facts]
     return _page(f"Pachyderm commit of `{record.task.task}`", rows, record.task, record.commit)
@@ -82,7 +82,7 @@ def _code_rows(made: Code) -> Iterator[tuple[str, str]]:
 
 
 def shown(value: Any) -> str:
-    """A parameter's value for a person: JSON, cut where it is long."""
+    """A parameter's value for a person: JSON, cut after `_VALUE` characters."""
     if isinstance(value, Hashed):
         return f"{size(value.size)}, {value.digest}"
     text = json.dumps(value, ensure_ascii=False)
@@ -90,7 +90,7 @@ def shown(value: Any) -> str:
 
 
 def code(value: object) -> str:
-    """The value as code in a cell of a table, whatever is in it."""
+    """The value as inline code that stays inside a table's cell, whatever characters it holds."""
     text = re.sub(r"\s", " ", str(value)).replace("|", "¦")
     ticks = "`" * (1 + max((len(one) for one in re.findall("`+", text)), default=0))
     return f"{ticks}{text}{ticks}" if len(ticks) == 1 else f"{ticks} {text} {ticks}"

@@ -1,7 +1,8 @@
-"""A KFP run as KFP tells of it, and the commits that its S3-enabled steps have left.
+"""The tasks of a KFP run, and the commits that its S3-enabled steps have left.
 
-KFP's API names a run's tasks and their states, but of their outputs no values (backend/src/apiserver/server/
-api_converter.go, toApiPipelineTaskDetail): which commits they are is what stands on the commits.
+KFP's API answers a run's tasks and their states, but no values of their outputs
+(backend/src/apiserver/server/api_converter.go, toApiPipelineTaskDetail). The commits' own metadata says which
+task made which commit.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class RunTask:
 
     Args:
         name: the KFP task's name.
-        state: KFP's word for it ("SUCCEEDED", "FAILED", ...); where KFP was not asked, the job's.
-        commits: its output commits; several of a loop or of attempts.
-        note: why there are none, or that KFP took them from its cache; "".
+        state: KFP's state of the task ("SUCCEEDED", "FAILED", ...); where KFP gave none, the job's state.
+        commits: its output commits; a task in a loop, or with several attempts, has several.
+        note: why there are no commits, or that KFP took the step from its cache; "": neither.
     """
 
     name: str
@@ -44,8 +45,8 @@ class RunLineage(Lineage):
     """What a KFP run made, and all that it was made from.
 
     Args:
-        tasks: its S3-enabled steps, also those that have left no commit, as far as KFP was asked.
-        told: lines on what could not be looked at.
+        tasks: its S3-enabled steps. Steps that have left no commit are among them only where KFP answered.
+        told: a line for each repo that could not be listed, and one where KFP did not answer.
     """
 
     tasks: tuple[RunTask, ...] = ()
@@ -58,7 +59,7 @@ class RunLineage(Lineage):
 
 
 def asked(client: HasRuns, run: str) -> tuple[Any | None, str]:
-    """The run's details; None and why, where KFP does not know it any more, or does not answer."""
+    """The run's details and ""; None and the reason where KFP refuses or does not answer."""
     from kfp_server_api import ApiException
     from urllib3.exceptions import HTTPError
 
@@ -75,8 +76,8 @@ def of_run(found: Lineage, details: Any | None, told: tuple[str, ...]) -> RunLin
 
     Args:
         found: the lineage of the commits that the run has made.
-        details: what KFP says of the run; None: nothing.
-        told: lines on what could not be looked at.
+        details: KFP's details of the run; None: KFP has none, or was not asked.
+        told: as in `RunLineage`.
     """
     made: dict[str, list[Node]] = {}
     for commit in reversed(found.roots):  # the oldest first
@@ -98,7 +99,7 @@ def _tasks(found: Lineage, made: dict[str, list[Node]], details: Any) -> Iterato
     spec = details.pipeline_spec or {}
     spec = spec.get("pipeline_spec", spec)
     pipeline = spec.get("pipelineInfo", {}).get("name", "")
-    # KFP's client hands the tasks on in no order.
+    # KFP's client returns the tasks in no order
     for name in dict.fromkeys([*made, *sorted(_steps(spec))]):
         state = states.get(name, "")
         if name in made:
@@ -121,7 +122,7 @@ def _is_of(node: Node, pipeline: str, task: str) -> bool:
 
 
 def _steps(spec: dict[str, Any]) -> Iterator[str]:
-    """Names of the S3-enabled tasks, in nested pipelines and loops, too."""
+    """Names of the S3-enabled tasks, those in nested pipelines and loops included."""
     components = spec.get("components", {})
     executors = spec.get("deploymentSpec", {}).get("executors", {})
     for one in (spec.get("root", {}), *components.values()):

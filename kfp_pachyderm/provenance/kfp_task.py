@@ -1,4 +1,4 @@
-"""Which KFP task made a commit: all that a step needs of its record before its job begins."""
+"""The KFP task that made a commit: the part of a step's record that is known before its job begins."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Prefix of everything that kfp-pachyderm writes on a commit.
+#: Prefix of every metadata key that kfp-pachyderm writes on a commit.
 PREFIX = "kfp-pachyderm/"
 RUN_KEY, TASK_KEY, SALT_KEY, ATTEMPT_KEY = (PREFIX + name for name in ("run", "task", "salt", "attempt"))
 FAILURE_KEY = PREFIX + "failure"
-#: What follows the launcher's config in a wrapped component's command.
+#: The argument that follows the launcher's config in a wrapped component's command.
 EXECUTOR_INPUT = "--executor-input"
 
 
@@ -20,7 +20,7 @@ def config_text(command: Sequence[str]) -> str:
 
 
 def is_step(command: Sequence[str]) -> bool:
-    """Whether it is the command of a step: snapshots and reusable components have the launcher, too."""
+    """Whether a step has this command; the snapshot task and reusable components run the launcher, too."""
     try:
         return bool(json.loads(config_text(command))["kind"] == "step")
     except (ValueError, TypeError, KeyError):
@@ -35,13 +35,14 @@ class KfpTask:
         pipeline: KFP pipeline.
         run: run ID.
         task: task name.
-        salt: tells executions of the task in the run apart; "" with kfp.local.
-        attempt: tells retries apart.
+        salt: differs between executions of the task in one run (ParallelFor), not between attempts; "" with
+            kfp.local.
+        attempt: a text that differs between attempts of one execution.
         component: the component's name.
-        digest: digest of the component before it was wrapped.
+        digest: digest of the component's IR before `s3_enabled` wrapped it.
         image: the component's image.
-        package: version of kfp-pachyderm.
-        keys: how keys are encoded as names of files (`adapter.encoding`); "": not at all.
+        package: the version of kfp-pachyderm that ran the step.
+        keys: how S3 keys are encoded as file names (`adapter.encoding`); "": they are not encoded.
     """
 
     pipeline: str
@@ -56,7 +57,7 @@ class KfpTask:
     keys: str = ""
 
     def commit_metadata(self) -> dict[str, str]:
-        """What stands on the output commit from the moment that the job is opened."""
+        """The output commit's metadata from the moment that its job exists."""
         every = {
             "pipeline": self.pipeline,
             "run": self.run,
@@ -72,12 +73,12 @@ class KfpTask:
         return {PREFIX + name: value for name, value in every.items() if value}
 
     def identity(self) -> dict[str, str]:
-        """Whose a commit is, as far as its metadata says it."""
+        """The keys by which the launcher recognises its own commit; without empty values."""
         every = {RUN_KEY: self.run, TASK_KEY: self.task, SALT_KEY: self.salt, ATTEMPT_KEY: self.attempt}
         return {key: value for key, value in every.items() if value}
 
     def artifact_metadata(self) -> dict[str, str]:
-        """What stands in the artifact `pachyderm`; without empty values."""
+        """The task's part of the metadata of KFP's artifact `pachyderm`; without empty values."""
         every = {
             "kfp_pipeline": self.pipeline,
             "kfp_run": self.run,

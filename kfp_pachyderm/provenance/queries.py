@@ -1,4 +1,4 @@
-"""The public questions: each finds its Pachyderm, asks, and answers with typed objects."""
+"""The public functions of `provenance`: each connects to Pachyderm, asks, and returns typed objects."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from kfp_pachyderm.provenance.kfp_run import HasRuns, RunLineage
 
 
 class HasAddress(Protocol):
-    """What knows where a Pachyderm is: what `local.init()` returns, and the pytest fixture `pachyderm`."""
+    """An object with a Pachyderm's address: what `local.init()` returns, the pytest fixture `pachyderm`."""
 
     @property
     def address(self) -> str:
         """pachd's address."""
 
 
-#: Which Pachyderm: an address ("grpc://host:port"), what `local.init()` returned, Pachyderm's own client, an
-#: open connection; None: the one that steps of this process would use.
+#: Names a Pachyderm: an address ("grpc://host:port"), what `local.init()` returned, Pachyderm's own client,
+#: or an open connection. None: the Pachyderm that steps of this process would use.
 Client: TypeAlias = str | HasAddress | Pachd | None
 
 
@@ -49,19 +49,20 @@ def lineage(
     Args:
         of: a commit ("[project/]repo@<commit ID>" or "repo@<branch>"), a file in one ("repo@<ID>:/path"), a
             job's ID, or a KFP run's ID.
-        down: to what was made from it, instead of to what it was made from.
-        depth: levels beyond it; None: all.
-        project: where `of` names none.
+        down: whether the graph leads to what was made from it, instead of to what it was made from.
+        depth: number of levels beyond it; None: all levels.
+        project: the Pachyderm project where `of` names none.
         client: which Pachyderm: an address, what `local.init()` returned, or Pachyderm's own client; None:
-            the one of `local.init()`, of KFP_PACHYDERM_ADDRESS, or of the mounted default.
+            the Pachyderm of `local.init()`, of KFP_PACHYDERM_ADDRESS, or of the namespace's mounted default.
 
     Returns:
-        The graph. What could not be looked at is a node that says why.
+        The graph. A commit that could not be looked at is a node that says why.
 
     Raises:
         CommitReferenceError: `of` can't be read.
         NotFoundError: Pachyderm has no such commit, file, job or run.
-        PachydermUnreachableError, AuthenticationError: it does not answer, or not to us.
+        PachydermUnreachableError: Pachyderm does not answer.
+        AuthenticationError: Pachyderm refuses the token, or its owner lacks a role.
     """
     with _connected(client) as pachd:
         return assemble.lineage(pachd, of, down=down, depth=depth, project=project)
@@ -76,35 +77,40 @@ def runs(
     """The KFP runs that left commits in a Pachyderm project, newest first.
 
     Args:
-        project: the project; None: all of them.
-        limit: at most so many; None: all.
-        client: as `lineage` takes it.
+        project: the project; None: all projects.
+        limit: the largest number of runs; None: all runs.
+        client: which Pachyderm, as for `lineage`.
+
+    Returns:
+        The runs. Commits of repos that can't be listed are missing in them.
 
     Raises:
-        PachydermUnreachableError, AuthenticationError: Pachyderm does not answer, or not to us.
+        PachydermUnreachableError: Pachyderm does not answer.
+        AuthenticationError: Pachyderm refuses the token.
     """
     with _connected(client) as pachd:
         return history.runs(pachd, project, limit)[0]
 
 
 def of_run(client: Client | HasRuns, run_id: str, *, pachyderm: Client = None) -> RunLineage:
-    """From a KFP run to the commits of its steps, and to all that they were made from.
+    """Finds the commits of a KFP run's steps, and all that they were made from.
 
-    `kfp.Client` names the run's steps and how they ended, also those that KFP took from its cache; which
-    commits are theirs is what stands on the commits. Where KFP does not know the run any more, or does not
-    answer, `told` says so, and the steps are those that have left commits.
+    KFP tells the names of the run's steps and how they ended, cached steps included. The commits' metadata in
+    Pachyderm tells which step made which commit. Where KFP does not know the run any more, or does not
+    answer, `told` says so, and only steps that have left commits are listed.
 
     Args:
-        client: `kfp.Client`; or a Pachyderm, as `lineage` takes it: then KFP is not asked.
+        client: a `kfp.Client`; or a Pachyderm, as for `lineage`: then KFP is not asked.
         run_id: the run's ID, as KFP shows it.
-        pachyderm: which Pachyderm, with a `kfp.Client`; as `lineage` takes it.
+        pachyderm: with a `kfp.Client`: which Pachyderm, as for `lineage`.
 
     Returns:
-        The lineage of all that the run made; `tasks` are its steps, `commits` is theirs by name.
+        The lineage of all that the run made. `tasks` are its steps, `commits` their commits by task name.
 
     Raises:
-        NotFoundError: neither does a commit say that this run made it, nor does KFP know the run.
-        PachydermUnreachableError, AuthenticationError: Pachyderm does not answer, or not to us.
+        NotFoundError: no commit says that this run made it, and KFP does not know the run either.
+        PachydermUnreachableError: Pachyderm does not answer.
+        AuthenticationError: Pachyderm refuses the token.
     """
     details, told, where = None, list[str](), pachyderm
     if _is_kfp(client):
@@ -126,25 +132,27 @@ def _is_kfp(client: Client | HasRuns) -> TypeGuard[HasRuns]:
 
 
 def verify(of: str, *, deep: bool = False, project: str = "default", client: Client = None) -> Verified:
-    """Whether a commit is what its record says: inputs, files and their hashes, job, the record's digest.
+    """Compares a commit with its record: inputs, files and their hashes, job, the record's digest.
 
-    Nothing is read of the files but what Pachyderm says of them. A record and its digest that somebody has
-    written anew together do not show by themselves: KFP's artifact `pachyderm` has the digest, too.
+    Files are compared by the sizes and hashes that Pachyderm answers; contents are not read. `verify` can't
+    see that somebody has rewritten a record together with its digest: compare `record_digest` with the one in
+    KFP's artifact `pachyderm` for that.
 
     Args:
         of: a commit ("[project/]repo@<commit ID>" or "repo@<branch>"), or a job's ID or a KFP run's ID, of
-            which all commits are looked at.
-        deep: whether all that it was made from is looked at, too, each commit once.
-        project: where `of` names none.
-        client: as `lineage` takes it.
+            which all commits are compared.
+        deep: whether all that it was made from is compared, too, each commit once.
+        project: the Pachyderm project where `of` names none.
+        client: which Pachyderm, as for `lineage`.
 
     Returns:
-        What is not as recorded, and what could not be looked at; `ok` when nothing is wrong.
+        What differs from the record, and what could not be looked at; `ok` when nothing differs.
 
     Raises:
         CommitReferenceError: `of` can't be read.
         NotFoundError: Pachyderm has no such commit, job or run.
-        PachydermUnreachableError, AuthenticationError: it does not answer, or not to us.
+        PachydermUnreachableError: Pachyderm does not answer.
+        AuthenticationError: Pachyderm refuses the token.
     """
     with _connected(client) as pachd:
         found = target(pachd, of, project)
@@ -157,17 +165,18 @@ def diff(before: str, after: str, *, project: str = "default", client: Client = 
 
     Args:
         before: a commit ("[project/]repo@<commit ID>" or "repo@<branch>"), or a KFP run's ID.
-        after: another one of the same kind.
-        project: where they name none.
-        client: as `lineage` takes it.
+        after: a second one of the same kind.
+        project: the Pachyderm project where `before` and `after` name none.
+        client: which Pachyderm, as for `lineage`.
 
     Returns:
-        What differs: inputs and their files, code, parameters, versions, files.
+        What differs: inputs and their files, code, parameters, versions, output files.
 
     Raises:
         CommitReferenceError: one of them can't be read, or one is a commit and the other one a run.
         NotFoundError: Pachyderm has no such commit or run.
-        PachydermUnreachableError, AuthenticationError: it does not answer, or not to us.
+        PachydermUnreachableError: Pachyderm does not answer.
+        AuthenticationError: Pachyderm refuses the token.
     """
     if ("@" in before) != ("@" in after):
         raise CommitReferenceError(
@@ -177,7 +186,7 @@ def diff(before: str, after: str, *, project: str = "default", client: Client = 
         old, new = (target(pachd, one, project) for one in (before, after))
         if "@" in before:
             return compared.of_commits(pachd, old.commits[0], new.commits[0])
-        # a target has the newest first
+        # a target has the newest commit first, of_runs takes the oldest first
         return compared.of_runs(pachd, (before, after), old.commits[::-1], new.commits[::-1])
 
 
@@ -197,13 +206,13 @@ def _address(client: str | HasAddress | None) -> Address:
         return _of_sdk(client)
     url = parse(client if isinstance(client, str) else client.address).url
     default = os.environ.get("KFP_PACHYDERM_ADDRESS")
-    # a default's token goes to the default's address alone
+    # the environment's token is only for the server that the environment names
     own = not default or parse(default).url == url
     token = os.environ.get("KFP_PACHYDERM_TOKEN", "") if own else ""
     return from_environment(None, {**os.environ, "KFP_PACHYDERM_ADDRESS": url, "KFP_PACHYDERM_TOKEN": token})
 
 
 def _of_sdk(client: Any) -> Address:
-    """Of Pachyderm's own client."""
+    """The address, token and certificate authority of Pachyderm's own client."""
     scheme = "grpcs" if client.root_certs else "grpc"
     return parse(f"{scheme}://{client.address}", client.auth_token or "", client.root_certs)

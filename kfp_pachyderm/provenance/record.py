@@ -1,4 +1,4 @@
-"""The record of one step: which data, which code, which parameters, which run, what came out."""
+"""The record of one step: its KFP run, code, parameters, input commits and output."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.file_list import FileList
 from kfp_pachyderm.provenance.kfp_task import KfpTask
 
-#: The state of a step that has not ended, or whose launcher never could say how it did.
+#: The state of a step that has not ended, or whose launcher died before it could record how it ended.
 OPEN = "OPEN"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the pipeline's file stood when it was compiled.
+    """The git state of the pipeline's file when it was compiled.
 
     Args:
         commit: the git commit.
-        dirty: whether tracked files of the work tree differed from it; None: that could not be found out.
-        file: the pipeline's file, from the work tree's top; "" when there is none (a notebook).
+        dirty: whether tracked files of the work tree differed from the commit, or the file was not tracked;
+            None: not known.
+        file: the pipeline's file, relative to the work tree's top; "": there is none (a notebook).
     """
 
     commit: str
@@ -31,7 +32,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Hashed:
-    """What stands for a value that is too large for a record.
+    """A value that is too large for a record, as digest and size.
 
     Args:
         digest: "sha256:…" of the value's JSON, keys sorted, without spaces.
@@ -44,11 +45,11 @@ class Hashed:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A KFP artifact that a step was given or has made.
+    """A KFP artifact that a step read or wrote.
 
     Args:
-        type: its schema's title and version, "system.Model@0.0.1".
-        uri: where KFP keeps it.
+        type: its schema's title and version, for example "system.Model@0.0.1".
+        uri: its URI in KFP's artifact store.
     """
 
     type: str
@@ -57,12 +58,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Interface:
-    """What a component has beside parameters, without what `s3_enabled` adds.
+    """A component's outputs and artifacts, without those that `s3_enabled` adds.
 
     Args:
         outputs: names of its output parameters.
-        made: its output artifacts.
-        given: its input artifacts; several where the input takes a list.
+        made: its output artifacts by name.
+        given: its input artifacts by name; an input that takes a list has several.
     """
 
     outputs: tuple[str, ...] = ()
@@ -75,17 +76,18 @@ class Code:
     """What ran, and with which parameters.
 
     Args:
-        command: the component's own command and arguments, KFP's placeholders as they are; empty where it
-            is not known, or too large.
-        parameters: the KFP parameters' values, without private ones and without commits; a `Hashed` stands
-            for a value that is too large.
-        private: names of the parameters that are left out.
-        command_hash: stands for a command that is too large.
-        kfp: version of kfp that compiled the pipeline; "" where it is not known.
-        source: where the pipeline's file stood; None: in no git work tree, or not known.
-        settings: what `s3_enabled` was told, as the launcher reads it (launcher/config.py, without what else
-            stands here); empty: not known, of an older release or of a reusable component.
-        interface: what the component has beside parameters, known where the settings are.
+        command: the component's own command and arguments, with KFP's placeholders; empty: not known, or too
+            large.
+        parameters: the KFP parameters' values, without private parameters and input commits; a `Hashed`
+            stands for a value that is too large.
+        private: names of the private parameters, whose values are left out.
+        command_hash: digest and size of a command that is too large; None: `command` has it.
+        kfp: version of kfp that compiled the pipeline; "": not known.
+        source: git state of the pipeline's file; None: it was in no git work tree, or that is not known.
+        settings: the arguments of `s3_enabled`, as the launcher's config has them (launcher/config.py),
+            without those that other fields hold; empty: too large, or not known (an older release, a reusable
+            component).
+        interface: the component's outputs and artifacts; empty where `settings` is not known.
     """
 
     command: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ class Code:
     interface: Interface = field(default_factory=Interface)
 
     def artifact_metadata(self) -> dict[str, str]:
-        """What stands in the artifact `pachyderm`; without empty values."""
+        """The code's part of the metadata of KFP's artifact `pachyderm`; without empty values."""
         large = {name: one.digest for name, one in self.parameters.items() if isinstance(one, Hashed)}
         kept = {name: one for name, one in self.parameters.items() if name not in large}
         source = self.source or Source("")
@@ -119,9 +121,9 @@ class CommitRecord:
     """What a reusable component did with one commit.
 
     Args:
-        task: KFP's side.
+        task: the KFP task.
         commit: the commit.
-        facts: what else is known of it: path, files, bytes, ...
+        facts: what else the component knows of the commit: path, files, bytes, ...
     """
 
     task: KfpTask
@@ -129,33 +131,33 @@ class CommitRecord:
     facts: dict[str, str | int]
 
     def metadata(self) -> dict[str, str | int]:
-        """Flat, no nulls: KFP takes nothing else as an artifact's metadata."""
+        """Metadata of KFP's artifact `pachyderm`: flat and without nulls, as KFP requires."""
         return {"commit": str(self.commit), **self.facts, **self.task.artifact_metadata()}
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step, as its output commit tells of it (`provenance.stored_record`); what is not known is empty.
+    """The record of one step, which its output commit holds (`provenance.stored_record`).
 
     Args:
-        task: KFP's side.
-        project: Pachyderm project.
-        pipeline: Pachyderm pipeline.
+        task: the KFP task.
+        project: the Pachyderm project.
+        pipeline: the Pachyderm pipeline.
         version: the pipeline's version; 0 until the job has ended.
         job: the job's ID.
         state: the job's state when the record was written: "SUCCESS", "FAILURE", "KILLED", or `OPEN`.
         inputs: input's name → commit.
         output: the output commit.
-        sidecar: the sidecar's S3 endpoint; "" when the step did not attach to it.
-        started: ISO 8601, when the job began.
-        finished: ISO 8601, when it ended.
-        duration: seconds between the two.
+        sidecar: the sidecar's S3 endpoint; "": the step never attached to it.
+        started: when the job began, ISO 8601; "": it has not.
+        finished: when the job ended, ISO 8601; "": it has not.
+        duration: seconds from `started` to `finished`.
         size: bytes in the output commit.
-        objects: objects that the adapter sent; None with gateway="direct".
-        code: what ran.
-        files: the files in the output commit; None: the step has not ended well.
-        reason: why it failed.
-        sibling_of: the first of the step's pipelines, where another one ran the job.
+        objects: number of objects that the adapter sent; None with gateway="direct".
+        code: the code and its parameters.
+        files: the files in the output commit; None: the step has not succeeded, or they could not be listed.
+        reason: why the step failed; "": it did not.
+        sibling_of: where another of the step's pipelines than the first ran the job: the first one's name.
     """
 
     task: KfpTask
@@ -178,7 +180,7 @@ class StepRecord:
     sibling_of: str = ""
 
     def metadata(self) -> dict[str, str | int | float]:
-        """Flat, no nulls: KFP takes nothing else as an artifact's metadata."""
+        """Metadata of KFP's artifact `pachyderm`: flat and without nulls, as KFP requires."""
         every: dict[str, str | int | float | None] = {
             "job": self.job,
             "project": self.project,

@@ -1,9 +1,10 @@
-"""The record as text in a commit's metadata, with a digest over it: written by steps, read by whoever asks.
+"""The record as JSON text in a commit's metadata, with a digest of the text beside it.
 
-What a real Pachyderm takes was measured (2.12): keys and values of any length, a request up to gRPC's 20 MiB
-(src/internal/grpcutil), no NUL character (Postgres refuses it, and EditMetadata answers ABORTED); each key
-costs one UPDATE of the whole (src/server/metadata/metadata.go). InspectCommit and ListCommit answer all of
-it each time, so a record is kept small: one key for the text, one for its digest.
+Measured on Pachyderm 2.12: keys and values may have any length, as long as the request is below gRPC's 20 MiB
+(src/internal/grpcutil). A NUL character is refused: Postgres can't store it, and EditMetadata answers
+ABORTED. Each key costs one UPDATE of all the metadata (src/server/metadata/metadata.go), so the record has
+two keys: text and digest. InspectCommit and ListCommit always answer all metadata, so the record is kept
+small.
 """
 
 from __future__ import annotations
@@ -25,21 +26,22 @@ from kfp_pachyderm.provenance.record import OPEN, Artifact, Code, Hashed, Interf
 RECORD_KEY, DIGEST_KEY = PREFIX + "record", PREFIX + "record-digest"
 VERSION = 1
 #: Bytes of JSON that one parameter, all parameters, the command, and the settings may take. Linux takes no
-#: argument above 128 KiB (MAX_ARG_STRLEN): a component's function, which is one, is kept whole.
+#: argument above 128 KiB (MAX_ARG_STRLEN), and a component's function is one argument: it is kept whole.
 ONE_VALUE, ALL_VALUES, COMMAND, SETTINGS = 4 * 2**10, 24 * 2**10, 128 * 2**10, 16 * 2**10
-#: What reading a text that somebody else wrote may raise.
+#: What parsing a record that somebody has edited may raise.
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a commit's metadata says of the step that made it.
+    """The record in a commit's metadata.
 
     Args:
-        record: the record; of a commit that an older release wrote, what it knew.
-        digest: the digest that stands beside it; "" where there is none.
-        actual: the digest of the text as it is; "" of a commit that an older release wrote.
-        problem: why the text can't be read; "" when it can. The record then is what the other keys say.
+        record: the record. Without a text, or with one that can't be read, it has what the other metadata
+            keys say.
+        digest: the digest in the metadata; "": there is none.
+        actual: the digest of the text; "": there is no text (an older release wrote none).
+        problem: why the text can't be read; "": it can, or there is none.
     """
 
     record: StepRecord
@@ -49,22 +51,22 @@ class Stored:
 
     @property
     def is_edited(self) -> bool:
-        """Whether text and digest do not belong together."""
+        """Whether the metadata's digest is not the text's digest."""
         return self.digest != self.actual
 
 
 def entries(record: StepRecord) -> dict[str, str]:
-    """What is written into the metadata of the output commit."""
+    """The two metadata entries, text and digest, that a step writes on its output commit."""
     text = _dumps(_data(record))
     return {RECORD_KEY: text, DIGEST_KEY: digest(text)}
 
 
 def read(commit: Reference, metadata: Mapping[str, str]) -> Stored | None:
-    """The record in a commit's metadata; None: no step of ours wrote it.
+    """The record in a commit's metadata; None: no step of kfp-pachyderm made the commit.
 
     Args:
         commit: the commit.
-        metadata: all that Pachyderm keeps of it.
+        metadata: all metadata of the commit.
     """
     text, said = metadata.get(RECORD_KEY), metadata.get(DIGEST_KEY, "")
     older = _older(commit, metadata)
@@ -78,12 +80,16 @@ def read(commit: Reference, metadata: Mapping[str, str]) -> Stored | None:
 
 
 def digest(text: str) -> str:
-    """What stands for a text."""
+    """The SHA-256 of a text, as records write it."""
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def bounded(code: Code) -> Code:
-    """The code with hashes for what is too large: long values, then the longest until all of them fit."""
+    """The code with digests in place of what is too large for a record.
+
+    Parameters above `ONE_VALUE` are replaced, then the longest ones until the others fit into `ALL_VALUES`.
+    A command above `COMMAND` is replaced. Settings above `SETTINGS` are left out.
+    """
     parameters = {name: _plain(value) for name, value in code.parameters.items()}
     sizes = {name: len(_dumps(value)) for name, value in parameters.items()}
     room = ALL_VALUES
@@ -99,7 +105,7 @@ def bounded(code: Code) -> Code:
 
 
 def hashed(value: Any) -> Hashed:
-    """What stands for a value; of what is hashed already, that."""
+    """Digest and size of a value; a `Hashed` is returned as it is."""
     if isinstance(value, Hashed):
         return value
     text = _dumps(value)
@@ -107,7 +113,7 @@ def hashed(value: Any) -> Hashed:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no numbers for NaN and the infinities; KFP's backend writes them as texts, too."""
+    """The value with NaN and infinities as texts, as KFP's backend writes them: JSON has no such numbers."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
@@ -116,7 +122,7 @@ def _plain(value: Any) -> Any:
 
 
 def _dumps(value: Any) -> str:
-    # ASCII: no NUL, no half of a surrogate pair, nothing that a database or a terminal takes amiss
+    # ASCII escapes what databases refuse and terminals obey: NUL, lone surrogates, control characters
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -170,7 +176,7 @@ def _record(data: dict[str, Any]) -> StepRecord:
         raise ValueError(f"the record has version {data['version']!r}, this release reads {VERSION}")
     project = _text(data, "project")
     return StepRecord(
-        # a later release may know more of a task
+        # fields that a later release adds to a task are ignored
         task=KfpTask(**{one.name: _text(data["task"], one.name) for one in fields(KfpTask)}),
         project=project,
         pipeline=_text(data, "pipeline"),
@@ -252,7 +258,7 @@ def _number(data: dict[str, Any], name: str) -> float:
 
 
 def _older(commit: Reference, metadata: Mapping[str, str]) -> StepRecord:
-    """What the keys say that stand on the commit from the moment that the job is opened."""
+    """The record of a commit whose metadata has the task's keys alone: older releases wrote no more."""
     spelled = {"digest": "component-digest", "package": "version"}
     said = {one.name: metadata.get(PREFIX + spelled.get(one.name, one.name), "") for one in fields(KfpTask)}
     return StepRecord(

@@ -1,4 +1,4 @@
-"""A container component whose image has no Python of its own program: rclone, written in Go, and a shell.
+"""A container component whose program is not Python: rclone, written in Go, and a shell.
 
 The program knows nothing of Pachyderm or of this package. It finds the step's S3 endpoint and keys in its
 environment, as every S3 client does.

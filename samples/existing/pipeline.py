@@ -2,7 +2,7 @@
 
 spec.json is the example of Pachyderm's documentation, "Create an S3-enabled Pipeline", word for word. The
 step takes from it the pipeline's name, its input and its output; the code is the component's own. in_place.py
-is the other way: the pipeline stays in Pachyderm, and KFP only has it run.
+shows the other way: the pipeline stays in Pachyderm, and a KFP task waits for its job.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """A training loop that streams its batches from the input bucket, in JAX and Optax.
 
-No epoch needs more of the data in memory than a few batches: the next objects are fetched while the model
-learns from the one before.
+The step keeps only a few batches in memory: it downloads the next objects while the model learns from the one
+before.
 """
 
 from kfp import dsl

@@ -1,4 +1,4 @@
-"""A step that was written for MinIO, moved over by the decorator alone.
+"""A step that was written for MinIO; only the decorator was added to move it to Pachyderm.
 
 The function counts the words of all texts in one bucket and writes the result into another. It takes endpoint
 and keys from the environment, as it did before; now the buckets are a Pachyderm job's input and output.

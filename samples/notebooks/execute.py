@@ -22,7 +22,7 @@ IN_CLUSTER = ("laptop_to_cluster",)
 
 
 def execute(notebook: Path, folder: str) -> nbformat.NotebookNode:
-    """The notebook with the outputs of a run in the folder."""
+    """The notebook with the outputs of a run with `folder` as working directory."""
     needed = _cluster(Path(folder)) if notebook.stem in IN_CLUSTER else nullcontext()
     read = nbformat.read(notebook, as_version=4)
     with needed:
@@ -32,20 +32,20 @@ def execute(notebook: Path, folder: str) -> nbformat.NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.output_type != "stream"]
             for output in cell.outputs:
-                output.data.pop("image/jpeg", None)  # the PNG again
+                output.data.pop("image/jpeg", None)  # the same picture is there as PNG
     read.metadata.language_info = {"name": "python"}
     return read
 
 
 @contextmanager
 def _cluster(folder: Path) -> Iterator[None]:
-    """An embedded Pachyderm in the place of a real one, and what stands for Kubernetes in the tests."""
+    """An embedded Pachyderm in place of a cluster's, and the tests' fake Kubernetes API."""
     sys.path.insert(0, str(FOLDER.parents[1]))
     from kfp_pachyderm.embedded.server import EmbeddedServer
     from tests.fake_kubernetes import Pod, fake_kubernetes
 
     with EmbeddedServer(folder / "cluster", host="0.0.0.0") as real, fake_kubernetes() as kubernetes:
-        # Headless, so that the ports of jobs are reached by its name too.
+        # the fake service is headless, so that jobs' ports are reached by its name, too
         kubernetes.pods["pachd"] = [Pod("pachd-0", {30650: real.port})]
         os.environ["KUBECONFIG"] = str(kubernetes.kubeconfig(folder))
         os.environ["KFP_PACHYDERM_ADDRESS"] = real.address
@@ -53,7 +53,11 @@ def _cluster(folder: Path) -> Iterator[None]:
 
 
 def main(names: list[str]) -> None:
-    """Writes the named notebook to the path that follows, or all of them where they are."""
+    """Runs and writes notebooks.
+
+    Args:
+        names: a notebook's name and the path to write it to; empty: all notebooks, in their places.
+    """
     targets = [(names[0], Path(names[1]))] if names else [(one.stem, one) for one in FOLDER.glob("*.ipynb")]
     for name, target in targets:
         with tempfile.TemporaryDirectory(prefix="kfp-pachyderm-notebook-") as folder:

@@ -1,7 +1,7 @@
-"""Somebody else's component, of which there is nothing but its YAML, as an S3-enabled Pachyderm job.
+"""Somebody else's component, of which you have only the YAML file, as an S3-enabled Pachyderm job.
 
-component.yaml is what KFP's compiler made of the other team's code. It reads one S3 bucket and writes
-another; loaded and wrapped, the buckets are the job's input and output. The file stays as it is.
+KFP's compiler made component.yaml of the other team's code. The component reads one S3 bucket and writes
+another. Once it is loaded and wrapped, these buckets are the job's input and output. The file is not changed.
 """
 
 from pathlib import Path

@@ -13,13 +13,13 @@ from markdown_it.token import Token
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
-#: In a comment above a code block: how it is run, where that is not the way of its language.
+#: A comment above a code block that says how the block is run, where its language alone does not say it.
 _HOW = re.compile(r"<!-- run: ([a-z]+) -->")
 _NO_SLUG = re.compile(r"[^\w\- ]")
 
 
 def pages() -> list[Path]:
-    """Every page that people read: README, docs/, the READMEs of samples and components."""
+    """Every page that people read: README, CONTRIBUTING, docs/, the READMEs of samples and components."""
     generated = DOCS / "samples"
     docs = sorted(one for one in DOCS.rglob("*.md") if generated not in one.parents)
     return [
@@ -76,14 +76,14 @@ def _how(before: Token | None) -> str:
 
 
 def links(page: Path) -> list[str]:
-    """Where the page's links and pictures lead."""
+    """The targets of the page's links and pictures."""
     inline = [child for token in _parsed(page) for child in token.children or []]
     found = [child.attrGet("href") or child.attrGet("src") for child in inline]
     return [str(one) for one in found if one]
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that the forge makes of the page's headings."""
+    """The anchors that GitHub makes of the page's headings."""
     tokens = _parsed(page)
     titles = [after.content for one, after in pairwise(tokens) if one.type == "heading_open"]
     return {_NO_SLUG.sub("", one.replace("`", "").lower()).replace(" ", "-") for one in titles}

@@ -1,4 +1,4 @@
-"""Python blocks: run one after the other as a page has them, inside of a step, or at least read."""
+"""Python blocks: they run in the page's order, or inside of a step; those that can't run are parsed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def run_page(blocks: list[Block], folder: Path, filled: Callable[[str], str]) ->
     """Runs a page's blocks in one namespace, and compiles the pipelines that they make.
 
     Args:
-        blocks: of one page, in its order.
-        folder: for the code, which KFP reads again.
+        blocks: the blocks of one page, in its order.
+        folder: the folder that the code is written to, since KFP reads a component's source again.
         filled: puts IDs in the place of placeholders.
 
     Returns:
-        For each block an error's text, "" without.
+        For each block the error's text; "": it ran.
     """
     space = world.names()
     return {one: _said(lambda one=one: _run(one, space, folder, filled)) for one in blocks}
@@ -47,13 +47,13 @@ def _run(block: Block, space: dict[str, object], folder: Path, filled: Callable[
 
 
 def run_in_a_step(blocks: list[Block]) -> dict[Block, str]:
-    """Runs the blocks inside of one step; for each an error's text, "" without."""
+    """Runs the blocks inside of one step; returns the error's text for each, "" for a block that ran."""
     said = world.run_blocks(codes=[one.text for one in blocks]).outputs["Output"]
     return dict(zip(blocks, said, strict=True))
 
 
 def parse(block: Block) -> str:
-    """What is wrong with code that can't run here: its syntax, and names and arguments of this package."""
+    """The faults of code that can't run here: in its syntax, in names and arguments of this package."""
     return _said(lambda: _check(ast.parse(block.text)))
 
 
@@ -67,7 +67,7 @@ def _check(tree: ast.Module) -> None:
 
 
 def _ours(node: ast.expr) -> Callable[..., object] | None:
-    """What `pachyderm.local.init` and the like are."""
+    """The object that a dotted name such as `pachyderm.local.init` stands for."""
     path = ast.unparse(node).split(".")
     found: object = kfp_pachyderm
     for name in path[1:]:

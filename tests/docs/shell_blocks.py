@@ -1,4 +1,4 @@
-"""Shell blocks: each line is run where that is possible here, else what it names has to be there."""
+"""Shell blocks: each command is run where that is possible; else the files that it names have to exist."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from click.testing import CliRunner
 from kfp_pachyderm.cli import main
 from tests.docs.pages import ROOT
 
-#: They ask, and need nothing but a Pachyderm; the others are held to their options.
+#: Commands that only read from Pachyderm: they are run. Of the other commands only the options are checked.
 _RUN = {"lineage", "runs", "jobs", "files", "get", "verify", "diff"}
-#: What the run would need: a cluster, or a browser.
+#: Options that need a cluster or a browser.
 _ELSEWHERE = {"--port-forward", "--open"}
 _PACHCTL = {"auth", "create", "delete", "finish", "get", "inspect", "list", "put", "start", "stop", "update"}
 
@@ -31,22 +31,22 @@ def commands(text: str) -> list[str]:
 
 
 def are_commands(text: str) -> bool:
-    """Whether a block of no language has nothing but commands."""
+    """Whether a block without a language has nothing but commands."""
     found = commands(text)
     return bool(found) and all(one.split()[0] in _WAYS for one in found)
 
 
 def check(command: str, folder: Path, beside: Path, code: str | None = None) -> None:
-    """Runs a command, or looks whether what it names is there.
+    """Runs a command, or checks that what it names exists.
 
     Args:
-        command: with IDs in the place of placeholders.
-        folder: where it runs.
-        beside: the folder of the page, which it may name files of; else those of the repository.
-        code: the page's own first Python block: a file that the page has the reader write.
+        command: the command, with IDs in the place of placeholders.
+        folder: the folder that it runs in.
+        beside: the page's folder; a command may name files in it, or files of the repository.
+        code: the page's first Python block: the file that the page has the reader write.
 
     Raises:
-        AssertionError: it does not work, or nobody knows how to check it.
+        AssertionError: the command fails, or there is no check for such a command.
     """
     words = list(takewhile(lambda one: one not in (">", "|", "&&"), shlex.split(command)))
     if code and "--py" in words and "/" not in (file := words[words.index("--py") + 1]):
@@ -99,12 +99,12 @@ def _pip(words: list[str], folder: Path, beside: Path) -> None:
 
 
 def _python(words: list[str], folder: Path, beside: Path) -> None:
-    """A program of a sample: the sample's own test runs its pipeline."""
+    """Checks the command of a sample; the sample's own test runs its pipeline."""
     _file(words[0], beside)
 
 
 def _kubectl(words: list[str], folder: Path, beside: Path) -> None:
-    """tests/manifests builds and checks each of these folders."""
+    """Checks that the folder exists; tests/manifests builds each of them and checks the result."""
     if words[0] == "apply" and "-k" in words:
         assert (ROOT / words[words.index("-k") + 1] / "kustomization.yaml").is_file(), words
 
@@ -114,13 +114,13 @@ def _pachctl(words: list[str], folder: Path, beside: Path) -> None:
 
 
 def _docker(words: list[str], folder: Path, beside: Path) -> None:
-    """An image that is built: of a folder that has a Dockerfile."""
+    """Checks that the folder of a built image has a Dockerfile."""
     if words[0] == "build":
         assert (ROOT / words[-1] / "Dockerfile").is_file(), words
 
 
 def _nothing_to_check(words: list[str], folder: Path, beside: Path) -> None:
-    """What the shell itself has: words that could be split are all that can be asked."""
+    """Does nothing: of a shell builtin only its quoting can be checked, and that is done by now."""
 
 
 _WAYS: dict[str, Callable[[list[str], Path, Path], None]] = {

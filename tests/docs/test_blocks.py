@@ -1,13 +1,13 @@
 """Every code block of the documentation is run: a test for each, whose name says how.
 
 - `python`: the blocks of a page one after the other, in one namespace, on a Pachyderm that has data
-  (world.py); the pipelines that they make are compiled. A comment above a block says otherwise:
-  `<!-- run: step -->`, inside of a step; `<!-- run: parse -->`, what can't run here: syntax, names and
-  arguments of this package are checked.
-- `sh`, and a block without a language that has nothing but commands: each is run, or what it names is looked
-  for (shell_blocks.py).
-- `yaml`, `json`: parsed; what is Kubernetes', by its schema.
-- `text` is what something shows, no code. What Sphinx alone reads (`{...}`), `make docs` builds.
+  (world.py); the pipelines that they make are compiled. A comment above a block changes that:
+  `<!-- run: step -->` runs it inside of a step; `<!-- run: parse -->` is for a block that can't run here: its
+  syntax, and the names and arguments of this package are checked.
+- `sh`, and a block without a language that has nothing but commands: each command is run, or the files that
+  it names have to exist (shell_blocks.py).
+- `yaml`, `json`: parsed; Kubernetes objects are validated by their schemas.
+- `text` is the output of a program, and not checked. Blocks for Sphinx (`{...}`) are built by `make docs`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.docs import python_blocks, shell_blocks, world
 from tests.docs.pages import ROOT, Block, blocks, name_of, pages
 from tests.docs.shell_blocks import are_commands
 
-#: Pages whose blocks a test of their own runs, with what they need.
+#: Pages whose blocks another test runs.
 OWN_TESTS = {"docs/openlineage.md": "tests/openlineage/test_openlineage_docs.py"}
 
 
@@ -51,7 +51,7 @@ WAYS = {
 
 
 def way(language: str, how: str = "") -> pytest.MarkDecorator:
-    """A test for each block of the kind."""
+    """Parametrizes a test with all blocks of a language that are run in this way."""
     chosen = [one for one in EVERY if (one.language, one.how) == (language, how)]
     return pytest.mark.parametrize("block", chosen, ids=lambda one: one.name)
 

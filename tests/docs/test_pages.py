@@ -1,4 +1,4 @@
-"""The pages: links lead somewhere on the forge, too; lists are those of the code."""
+"""The pages: their links work on GitHub, too, and their lists have the same entries as the code."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the code blocks find: a Pachyderm with photographs, and a run of two steps on them.
+"""The world that the code blocks run in: a Pachyderm with photographs, and a run of two steps on them.
 
-And the names that they use without making them: the components of the README, and of the pages before.
+It also has the names that blocks use without defining them: the components of the README and of other pages.
 """
 
 import re
@@ -44,7 +44,7 @@ def measure(): ...
 @pachyderm.s3_enabled(inputs=[pachyderm.S3Input("images")], project="vision", name="blocks", share=True)
 @dsl.component(base_image="python:3.11")
 def run_blocks(codes: list) -> list:
-    """Runs code blocks inside of a step; an error's text for each, "" without."""
+    """Runs code blocks inside of a step; returns the error's text for each, "" for a block that ran."""
     import traceback
 
     said = []
@@ -68,7 +68,7 @@ def edge_detection() -> str:
 
 
 def names() -> dict[str, object]:
-    """What a page's first block may use."""
+    """The names that a page's first block may use."""
     return {
         "dsl": dsl,
         "kubernetes": kubernetes,
@@ -83,7 +83,7 @@ def names() -> dict[str, object]:
 
 @dataclass(frozen=True)
 class World:
-    """What stands for the placeholders of the blocks.
+    """The IDs that take the place of the blocks' placeholders.
 
     Args:
         images: ID of the commit of vision/images.

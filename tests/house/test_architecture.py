@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md and CONTRIBUTING.md name is there, and every room is on the map."""
+"""Every file that ARCHITECTURE.md and CONTRIBUTING.md name exists, and ARCHITECTURE.md has every room."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "kfp_pachyderm"
-#: Rooms whose own rooms are on the map, too.
+#: Rooms whose inner packages have to be on the map, too.
 OPENED = ("authoring", "launcher", "adapter", "pachd")
 
 

@@ -1,4 +1,4 @@
-"""The promises of the repository itself: pins, reasons beside dependencies, the README's commands."""
+"""The repository's own rules: pinned versions, a reason beside each dependency, the README's commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One source of the version, a changelog that a release can be made of, and what its checks find."""
+"""A release: the version has one source, the changelog has the notes, the release's checks find faults."""
 
 from __future__ import annotations
 

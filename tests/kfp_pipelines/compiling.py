@@ -18,11 +18,11 @@ from kfp.dsl.graph_component import GraphComponent
 
 @dataclass
 class Compiled:
-    """What became of one file.
+    """The result of compiling one file.
 
     Args:
-        texts: the compiled texts, by the name of the pipeline.
-        error: what went wrong; empty: nothing.
+        texts: pipeline's name → the compiled text.
+        error: the error's text; "": there was none.
     """
 
     texts: dict[str, Path] = field(default_factory=dict)
@@ -58,7 +58,7 @@ def compile_file(folder: Path, name: str, target: Path, wrapped: bool) -> Compil
 
 
 def load_again(made: Compiled) -> str:
-    """What goes wrong when the compiled texts are loaded and compiled once more; empty: nothing."""
+    """Loads the compiled texts and compiles them once more; returns the error's text, "" without an error."""
     try:
         for path in made.texts.values():
             loaded = components.load_component_from_file(str(path))
@@ -92,7 +92,7 @@ def executed(folder: Path, name: str) -> Iterator[dict[str, Any]]:
         raise ImportError(f"{file} can't be imported")
     module = importlib.util.module_from_spec(spec)
     sys.path[:0] = [str(file.parent), str(folder), str(folder.parent)]
-    # Where KFP looks for a function's source.
+    # KFP looks for a function's source here
     sys.modules[spec.name] = module
     try:
         with warnings.catch_warnings():

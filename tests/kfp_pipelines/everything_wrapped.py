@@ -1,4 +1,4 @@
-"""KFP's decorators and loaders, so changed that what they make is S3-enabled and decorated."""
+"""Patches KFP's decorators and loaders: every component is S3-enabled, every pipeline decorated."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _same(value: Any) -> Any:
 
 def _wrapped(component: Any) -> Any:
     container = component.component_spec.implementation.container
-    # What s3_enabled refuses: pipelines, what is wrapped already, and what KFP can't run either.
+    # s3_enabled refuses pipelines, components that are wrapped already, and those that KFP can't run either
     if container is None or is_wrapped(component) or not container.command:
         return component
     return s3_enabled(component, inputs=[S3Input(REPO, project="default")])

@@ -20,13 +20,13 @@ from kfp_pachyderm.local import LocalPachyderm
 
 
 def differs(folder: Path, name: str, target: Path, pachyderm: LocalPachyderm) -> str:
-    """What differs between the runs of a file's pipelines, plain and wrapped; empty: nothing does.
+    """Runs a file's pipelines plain and wrapped; returns the differences of their outputs, "" for none.
 
     Args:
         folder: the folder of all files.
-        name: the file, relative to it.
-        target: a folder that is not there yet.
-        pachyderm: runs, with the repo that every component reads.
+        name: the file, relative to the folder.
+        target: a folder for the runs, which does not exist yet.
+        pachyderm: a running Pachyderm with the repo that every component reads.
     """
     with executed(folder, name) as module:
         names = [one.name for one in pipelines(module)]
@@ -58,7 +58,7 @@ def ready(data: Path) -> LocalPachyderm:
 def _run(
     folder: Path, name: str, pipeline: str, root: Path, patches: AbstractContextManager[None]
 ) -> dict[str, Any]:
-    """What each task of the pipeline wrote, and the files that it was told to write."""
+    """Runs a pipeline; returns the outputs of each task, and the files at the paths that it was given."""
     with patches, executed(folder, name) as module:
         one = next(each for each in pipelines(module) if each.name == pipeline)
     files = root.with_suffix(".files")
@@ -84,7 +84,7 @@ def _arguments(pipeline: Any, files: Path) -> dict[str, str]:
 
 
 def _tasks(root: Path) -> dict[str, Any]:
-    """What every task of the run wrote, without what wrapping adds."""
+    """The outputs of every task of the run, without those that wrapping adds."""
     found = {}
     for file in sorted(root.glob("*/**/executor_output.json")):
         written = json.loads(file.read_text())

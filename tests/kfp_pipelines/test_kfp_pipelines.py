@@ -1,4 +1,4 @@
-"""KFP's own pipelines, wrapped: those that are known to pass still do."""
+"""KFP's own pipelines, wrapped: those that passed before (passing.txt) still pass."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def folder() -> Path:
 
 
 def measured(folder: Path, *arguments: str) -> dict[str, str]:
-    """File → the column where it went wrong, "passes" for none."""
+    """File → the name of the check that failed; "passes": none did."""
     command = [sys.executable, str(HERE / "yardstick.py"), str(folder), *arguments]
     table = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
     return {line[9:].split("  ")[0]: line[:8].strip() for line in table.splitlines()[:-1]}

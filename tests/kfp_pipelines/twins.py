@@ -1,4 +1,7 @@
-"""A compiled pipeline as one tree, without what wrapping and decorating add: that of its plain twin."""
+"""Compares a compiled pipeline whose components are wrapped with its plain twin.
+
+Both become one tree each, without the parts that wrapping and decorating add.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,18 @@ _OTHERS = ("components", "deploymentSpec", "root")
 
 
 def difference(plain: Path, wrapped: Path, inputs: tuple[str, ...]) -> str:
-    """Where the wrapped twin of a compiled pipeline differs from it; empty: nowhere.
+    """The first place where a compiled pipeline and its wrapped twin differ; "": they do not.
 
     Args:
         plain: the text of the pipeline.
-        wrapped: that of its twin.
-        inputs: the names of the inputs that were added.
+        wrapped: the text of the wrapped twin.
+        inputs: the names of the inputs that wrapping added.
     """
     return _difference(tree(plain, inputs), tree(wrapped, inputs), "")
 
 
 def tree(text: Path, inputs: tuple[str, ...]) -> Any:
-    """A compiled pipeline without what wrapping adds; a task holds its component, and that its executor."""
+    """A compiled pipeline without what wrapping adds: tasks hold components, components hold executors."""
     spec, *platforms = yaml.safe_load_all(text.read_text(encoding="utf-8"))
     kubernetes = platforms[0]["platforms"].get("kubernetes", {}) if platforms else {}
     settings = kubernetes.get("deploymentSpec", {}).get("executors", {})
@@ -69,7 +72,7 @@ class _Tree:
 
     def _task(self, task: dict[str, Any]) -> dict[str, Any]:
         made = {**task, "component": self.component(self._components[task["componentRef"]["name"]])}
-        # Whether a step is cached hangs on its inputs.
+        # caching is switched off for some steps, by their inputs
         del made["componentRef"]
         made.pop("cachingOptions", None)
         made["inputs"] = self._without(made.get("inputs", {}))

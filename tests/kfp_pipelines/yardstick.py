@@ -35,7 +35,7 @@ PLAIN, WRAPPED, SAME, LOADED, BACKEND, RUN = COLUMNS = (
 
 @dataclass
 class Row:
-    """What became of one file: the first column that went wrong, and why; an empty one: nothing did."""
+    """The result of one file: the first check that failed, and why; "": none did."""
 
     name: str
     column: str = ""
@@ -43,7 +43,7 @@ class Row:
 
 
 def rows(folder: Path, names: Iterable[str], target: Path, backend: str | None) -> Iterator[Row]:
-    """Compiles the files, one after another, and looks at what comes out."""
+    """Compiles the files, one after another, and checks the compiled texts."""
     for name in names:
         plain = compile_file(folder, name, target / PLAIN, wrapped=False)
         if plain.error or not plain.texts:
@@ -80,7 +80,7 @@ def _compare(plain: Compiled, wrapped: Compiled, backend: str | None) -> tuple[s
 
 
 def refused(backend: str, made: Compiled) -> str:
-    """What KFP's backend says against the compiled texts; empty: nothing.
+    """The errors of KFP's backend for the compiled texts; "": there are none.
 
     Args:
         backend: a program that compiles the texts named by its arguments as KFP's API server does, and writes
@@ -104,7 +104,7 @@ def main() -> int:
     given = parser.parse_intermixed_args()
     folder = given.folder.resolve()
     seen: list[Row] = []
-    # Pipelines, and kfp.local, write where the table goes.
+    # pipelines and kfp.local write to stdout, too, where the table goes
     table = sys.stdout
     with tempfile.TemporaryDirectory() as temporary, redirect_stdout(sys.stderr):
         target = (given.keep or Path(temporary)).absolute()

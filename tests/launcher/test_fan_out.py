@@ -263,7 +263,7 @@ def test_the_steps_own_name_is_the_output_in_each_of_its_pipelines(step: Runner)
     known = record["metadata"]
     assert (known["pipeline"], known["sibling_of"]) == (f"{step.name}-2", step.name)
     assert known["output_commit"] == (ended.folder / "commit").read_text()
-    assert f"one of those of `{step.name}`" in (ended.folder / "pachyderm").read_text()
+    assert f"one of the pipelines of step `{step.name}`" in (ended.folder / "pachyderm").read_text()
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ import websocket
 
 from tests.waiting import PATIENCE, wait_for
 
-#: Where a browser is; None: there is none.
+#: The browser's path; None: no browser is installed.
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-#: Codes of keys that are no letters.
+#: Key codes of the keys that are not letters.
 _KEYS = {
     "Enter": 13,
     "Escape": 27,
@@ -39,8 +39,8 @@ class Page:
         socket: the DevTools connection.
 
     Attributes:
-        problems: what the page's scripts threw, and what the browser refused.
-        requests: what it asked of the network.
+        problems: errors that the page's scripts threw, and loads that the browser refused.
+        requests: the page's requests to the network.
     """
 
     def __init__(self, socket: websocket.WebSocket) -> None:
@@ -51,7 +51,7 @@ class Page:
             self.ask(f"{domain}.enable")
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command's answer."""
+        """Sends a DevTools command; returns its answer."""
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
@@ -70,7 +70,7 @@ class Page:
             self.requests.append(said["request"]["url"])
 
     def run(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Evaluates a JavaScript expression; returns its value."""
         answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -94,7 +94,7 @@ class Page:
             self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def dark(self, wanted: bool) -> None:
-        """What the user's system prefers."""
+        """Sets whether the user's system prefers dark colours."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if wanted else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
 

@@ -16,7 +16,7 @@ class Counted(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercepto
     """Counts calls by their names.
 
     Args:
-        before: is told each name before the call is made.
+        before: a function that gets each call's name before the call is made.
     """
 
     def __init__(self, before: Callable[[str], None] = lambda _: None) -> None:

@@ -21,5 +21,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 @pytest.fixture
 def history(server: EmbeddedServer) -> History:
-    """A new one, to be filled in a with block."""
+    """A new, empty history in a project of its own; the test fills it in a with block."""
     return History(server, f"project-{next(_numbers)}")

@@ -1,4 +1,4 @@
-"""Histories of any size in the store of an embedded Pachyderm: as steps leave them, without running any."""
+"""Histories of any size, written straight into an embedded Pachyderm's store, as if steps had left them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class History:
     """Writes repos, pipelines, commits and jobs.
 
     Args:
-        server: whose store it is.
-        project: where all of it is.
+        server: the embedded Pachyderm.
+        project: the project of all repos and pipelines.
     """
 
     server: EmbeddedServer
@@ -87,7 +87,7 @@ class History:
         return self._made(name, commit, inputs, metadata, state, reason)
 
     def gathered(self, repo: str, inputs: Sequence[Reference]) -> Reference:
-        """Commits that became one for an input of a step."""
+        """A commit that gathers several for one input of a step."""
         return self._commit(repo, inputs, {})
 
     def foreign(self, repo: str, inputs: Sequence[Reference]) -> Reference:
@@ -135,7 +135,7 @@ class History:
         spec: int | None = None,
     ) -> Reference:
         commit = Reference(self.project, repo, set_id or new_id())
-        # each a microsecond later than the one before: what is newest is known
+        # each commit is a microsecond younger than the one before, so that their order is certain
         at = self._txn.now + len(self._commits)
         found = self._txn.db.execute(
             "INSERT INTO commits (repo, set_id, branch, origin, description, started, finishing, "
@@ -203,7 +203,7 @@ class History:
 
 
 def chain(history: History, length: int, run: str = "run-1", first: Reference | None = None) -> Reference:
-    """The last of so many steps, each of which reads the one before."""
+    """Makes a chain of steps, each of which reads the one before; returns the last commit."""
     made = first or history.data()
     for number in range(length):
         made = history.step(f"step-{number}", [made], run)

@@ -1,4 +1,4 @@
-"""`verify` of ancestries: each commit once, and what can't be looked at is said."""
+"""`verify` of ancestries looks at each commit once, and reports what it can't look at."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from test_graph import robot  # type: ignore[import-not-found]
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.provenance import diff, verify
 
-#: What all records of a history lack.
+#: The part of `verify`'s answer that all commits of a history cause: their records have no files.
 NO_FILES = "its record does not say which files it had: its step might not list them"
 
 

@@ -1,4 +1,4 @@
-"""What `diff` and `verify` say to people and programs, whatever others have written."""
+"""The texts, pages and JSON of `diff` and `verify`, also for hostile records."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_list_of_files_that_is_not_what_its_digest_says() -> None:
     assert list(file_faults(recorded, files)) == []
     faults = list(file_faults(recorded, [replace(files[0], hash="11"), files[1]]))
     assert len(faults) == 3
-    assert "is not the one" in faults[0]
+    assert "does not match" in faults[0]
 
 
 def test_faults_as_text_and_json() -> None:

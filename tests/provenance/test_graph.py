@@ -1,4 +1,4 @@
-"""The graph: found in Pachyderm alone, both directions, from anything that names a commit."""
+"""The lineage graph: from Pachyderm alone, in both directions, for everything that names a commit."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_from_anything(server: EmbeddedServer, history: History) -> None:
         history.step("montage", [edges, images], f"run-of-{history.project}")
     whole = {"montage", "edges", "images"}
     by_job = ask(server, edges.version)
-    # its commit set holds what it was made from, too
+    # the job's commit set has the commits that it was made from, too
     assert (by_job.roots, titles(by_job)) == ((edges,), ["edges", "images"])
     by_run = ask(server, f"run-of-{history.project}")
     assert set(titles(by_run)) == whole

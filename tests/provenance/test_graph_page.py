@@ -1,4 +1,4 @@
-"""The page of a lineage in a real browser: 3, 40 and 200 commits, by eye (of the browser) and by keyboard."""
+"""The page of a lineage in a real browser: 3, 40 and 200 commits, by layout, mouse and keyboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a lineage is shown: nothing that somebody wrote into a record is ever obeyed."""
+"""The views of a lineage; none of them lets a text in a record run or change the view."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_json_is_as_the_schema_says(
 
 @pytest.fixture(scope="module")
 def evil(server: EmbeddedServer) -> Lineage:
-    """A lineage of which every text that somebody may choose is hostile."""
+    """A lineage in which every text that a person may choose is hostile."""
     with History(server, "evil") as history:
         last = history.step(
             EVIL, [history.data()], EVIL, repo="last", pipeline=EVIL, parameters={EVIL: EVIL, "list": [EVIL]},

@@ -1,4 +1,4 @@
-"""Of real steps: what they leave is found again, from anything, and shows itself in notebooks."""
+"""Provenance of real steps: found by commit, file, job and run, and shown as cards in notebooks."""
 
 import functools
 import io

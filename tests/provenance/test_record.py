@@ -1,4 +1,4 @@
-"""The record of a step, as KFP, Pachyderm and a person get it."""
+"""The record of a step: KFP's artifact and its metadata, the commit's metadata, the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record as a commit's metadata: written and read, bounded, and what others may have made of it."""
+"""The record in a commit's metadata: written, read, bounded, and edited by others."""
 
 from __future__ import annotations
 

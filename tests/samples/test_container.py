@@ -1,4 +1,4 @@
-"""The sample `container`: its script by a real rclone; there is no engine here that runs its image."""
+"""The sample `container`: its script with a real rclone, without its image: there is no Docker here."""
 
 from __future__ import annotations
 

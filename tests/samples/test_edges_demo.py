@@ -35,7 +35,7 @@ def run_demo(folder: Path) -> tuple[str, dict]:
 
 
 def run_readme(folder: Path) -> str:
-    """What the README's lines for a laptop print, run where it says."""
+    """Runs the README's block for a laptop in the folder that it names; returns its output."""
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     (code,) = [block for block in blocks if "import edge_detection" in block]
     there = folder / "samples" / "edges"
@@ -64,7 +64,7 @@ def left_behind(folder: Path) -> list[str]:
 
 
 def check_list(output: str, log: Path) -> None:
-    """The steps are a few lines; the log has all that they said."""
+    """Checks that the list has a few lines for each step, and that the log has the steps' whole output."""
     assert f"log      {log}" in output
     steps = re.findall(r"^([a-z-]+) +SUCCESS(?:, (.*))?, \d+\.\d s$", output, re.MULTILINE)
     assert [(name, said.split(",")[0]) for name, said in steps] == [
@@ -122,7 +122,7 @@ def test_demo_shows_where_the_montage_came_from_and_works_again(tmp_path: Path) 
 
 @contextlib.contextmanager
 def demo_with_a_job(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """The demo in a session of its own, from the moment when its first job is open."""
+    """The demo, running in a session of its own; its first job is open."""
     with subprocess.Popen(
         [sys.executable, str(DEMO)],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""The sample `existing`: Pachyderm's documented pipeline, as a step and where it is."""
+"""The sample `existing`: Pachyderm's documented pipeline, as a KFP step and as a pipeline in Pachyderm."""
 
 from __future__ import annotations
 

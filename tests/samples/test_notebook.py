@@ -1,4 +1,4 @@
-"""The notebooks: they run from start to end, and what is committed with them is what they give."""
+"""The notebooks run from start to end, and the committed outputs are those of a new run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROVENANCE = FOLDER / "provenance.ipynb"
 
 
 def outputs(path: Path) -> list[dict[str, Any]]:
-    """What every code cell shows: MIME type → content, {} where it shows nothing."""
+    """The output of every code cell: MIME type → content; {}: it has none."""
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     return [dict(cell.outputs[0].data) if cell.outputs else {} for cell in cells]
@@ -77,7 +77,7 @@ def test_committed_outputs_are_those_of_a_run(executed: list[dict[str, Any]]) ->
 
 
 def masked(output: dict[str, Any]) -> str:
-    """Without what is another one in each run: IDs, times, and so digests of records and sizes with them."""
+    """The outputs without what differs from run to run: IDs, times, records' digests and their sizes."""
     text = output.get("text/html", "") + output.get("text/plain", "")
     text = re.sub("sha256:[0-9a-f]{8,64}|[0-9a-f]{32}", "<id>", text)
     text = re.sub(r"\d{4}-\d\d-\d\d[ T-]\d\d[:-]\d\d[:-]\d\d(-\d{6})?", "<time>", text)

@@ -93,7 +93,7 @@ def test_jax(guarded: GuardedPachyderm) -> None:
 
 @long
 def test_container(guarded: GuardedPachyderm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As processes, without an engine: samples/container/run.py."""
+    """The container component runs as a process, by samples/container/run.py."""
     handler = subprocess_task_handler.SubprocessTaskHandler
     monkeypatch.setattr(handler, "validate_not_container_component", lambda *_: None)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

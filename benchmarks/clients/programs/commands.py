@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 
 def call(*command: str, data: bytes | None = None) -> bytes:
-    """What the command writes; its words are the error when it fails."""
+    """The command's output; if the command fails, its output is the error's text."""
     done = subprocess.run(command, input=data, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr.decode(errors="replace").strip()[-300:])
@@ -17,7 +17,7 @@ def call(*command: str, data: bytes | None = None) -> bytes:
 
 
 def pipe(command: list[str], pieces: Iterator[bytes]) -> None:
-    """The command reads the pieces as they come."""
+    """Runs the command with the pieces as its input, one after the other."""
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.stdin
         for piece in pieces:
@@ -27,7 +27,7 @@ def pipe(command: list[str], pieces: Iterator[bytes]) -> None:
 
 
 class Files:
-    """A folder for what the tools want to have as files."""
+    """A folder for tools that read and write only files."""
 
     def __init__(self) -> None:
         self._folder = TemporaryDirectory()

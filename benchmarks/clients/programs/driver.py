@@ -1,4 +1,6 @@
-"""What every client is asked for, and the checks; a client does what it has methods for.
+"""The operations that every client is tested with, and the checks of their results.
+
+A client's class has a method for each operation that it can do; other operations are left out.
 
 A program is run as `python with_<client>.py [--after OPERATION]` in a step's environment. It prints one JSON
 line for each operation: name, "ok" or what went wrong, and the objects that should now be in the bucket.
@@ -35,12 +37,12 @@ def content(seed: int, size: int) -> bytes:
 
 
 def folder(count: int) -> str:
-    """Where the input bucket has that many objects."""
+    """The folder of the input bucket that has that many objects."""
     return f"n{count}/"
 
 
 def same(found: object, expected: object) -> None:
-    """Fails with what is wrong, shortly."""
+    """Fails with a short message if the two differ."""
     if found != expected:
         texts = [
             f"{len(one):,}" if isinstance(one, bytes | list | set) else repr(one) for one in (found, expected)

@@ -1,4 +1,4 @@
-"""gsutil, which comes in a venv of its own: it pins what other clients need newer (benchmarks/gsutil.txt)."""
+"""gsutil, in a venv of its own, because it pins older packages than other clients (benchmarks/gsutil.txt)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class GsUtil:
         try:
             lines = self.gsutil("ls", f"s3://{bucket}/{prefix}**").decode().split()
         except RuntimeError as error:
-            if "matched no objects" in str(error):  # its word for an empty folder, with any server
+            if "matched no objects" in str(error):  # gsutil's error for an empty folder, with any server
                 return []
             raise
         return [line.partition(f"s3://{bucket}/")[2] for line in lines]

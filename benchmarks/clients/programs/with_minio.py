@@ -1,4 +1,4 @@
-"""minio-py, as the step hands it out."""
+"""minio-py: the client that `current_step().minio_client()` returns."""
 
 from __future__ import annotations
 

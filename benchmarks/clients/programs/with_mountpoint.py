@@ -11,7 +11,7 @@ from s3torchconnectorclient._mountpoint_s3_client import MountpointS3Client
 
 class Mountpoint:
     def __init__(self) -> None:
-        # what S3ClientConfig(force_path_style=True) makes of the environment
+        # the settings that S3ClientConfig(force_path_style=True) would take from the environment
         self.s3 = MountpointS3Client(
             os.environ["AWS_REGION"], endpoint=os.environ["AWS_ENDPOINT_URL"], force_path_style=True
         )

@@ -1,4 +1,4 @@
-"""pyarrow.fs as the step hands it out (it reads no endpoint from the environment), Parquet, datasets."""
+"""pyarrow: files by `current_step().pyarrow_filesystem()`, since it reads no endpoint; Parquet; datasets."""
 
 from __future__ import annotations
 

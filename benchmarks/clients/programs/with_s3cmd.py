@@ -36,7 +36,7 @@ class S3Cmd:
         command = [*S3CMD, "get", "--force", f"s3://{bucket}/{key}", str(target)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         if "MD5" in done.stderr:
-            # an ETag that looks like an MD5 and is none is only warned of
+            # s3cmd only warns where an ETag looks like an MD5 and is none
             raise RuntimeError(done.stderr.strip())
         return target.read_bytes()
 

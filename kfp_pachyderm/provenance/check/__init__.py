@@ -1,1 +1,1 @@
-"""`verify`: is a commit what its record says?"""
+"""`verify` compares commits with their records."""

@@ -1,4 +1,4 @@
-"""Commits and, if asked for, all that they were made from."""
+"""Checks commits and, if asked for, all commits that they were made from."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.check.commit import Check
 from kfp_pachyderm.provenance.check.model import Looked, Verified
 
-#: Commits that are looked at side by side.
+#: Commits that are checked at the same time.
 _THREADS = 8
 
 
 def verify(pachd: Pachd, of: str, commits: Sequence[Reference], deep: bool = False) -> Verified:
-    """Are the commits what their records say?
+    """Compares commits with their records.
 
     Args:
         pachd: the connection.
-        of: what was asked for.
-        commits: one, or those of a run; by their IDs.
-        deep: whether all that they were made from is looked at, too, each once.
+        of: the text that the user asked about.
+        commits: one commit, or those of a run or job; by their IDs.
+        deep: whether all that they were made from is checked, too, each commit once.
 
     Raises:
         PachydermError: Pachyderm does not answer.

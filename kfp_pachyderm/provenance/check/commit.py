@@ -1,9 +1,10 @@
-"""One commit against its record.
+"""Compares one commit with its record.
 
-Files of a finished commit can't change in Pachyderm, nor can it lose an input by `squash` or `drop` while it
-is there: those take what was made from it along (src/server/pfs/server/server_commit.go). What is left are
-`delete repo --force`, edits of metadata, which any authenticated user may make (src/server/metadata/
-metadata.go), writes of others between a step's end and its record, and a restored or damaged database.
+In Pachyderm the files of a finished commit can't change. `squash` and `drop` can't remove an input of a
+commit alone: they remove what was made from it, too (src/server/pfs/server/server_commit.go). Four other
+things make a commit differ from its record: `delete repo --force`; an edit of metadata, which any
+authenticated user may make (src/server/metadata/metadata.go); a write of others between a step's end and its
+record; a database that was restored or damaged.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ _WALK = 600.0
 
 
 class Check:
-    """Looks at one commit.
+    """The check of one commit.
 
     Args:
         pachd: the connection.
-        commit: by its ID.
-        first: whether it is the one that was asked for: of the others not all have to be made by steps.
+        commit: the commit, by its ID.
+        first: whether the user asked for this commit. A step must have made such a commit; a commit behind it
+            may be plain data.
     """
 
     def __init__(self, pachd: Pachd, commit: Reference, first: bool) -> None:
@@ -41,7 +43,7 @@ class Check:
         self._faults, self._unseen = list[Fault](), list[Unseen]()
 
     def look(self) -> Looked:
-        """What is to be said of it; never a PachydermError of what is missing or may not be seen."""
+        """Checks the commit. A missing commit is a fault, and a refused one is unseen: neither raises."""
         looked = Looked(self._commit)
         try:
             looked = self._looked(commit_facts.inspect(self._pachd, self._commit))
@@ -79,7 +81,7 @@ class Check:
             self._not_seen(f"{who}, which is no step of kfp-pachyderm: it has no record")
 
     def _is_record(self, stored: Stored, info: CommitFacts) -> bool:
-        """Whether there is a record to compare with; whatever is wrong with it is told."""
+        """Whether there is a record to compare with; adds a fault for everything that is wrong with it."""
         if not stored.actual:
             self._fault("record", "it has no record: that was removed, or an older release wrote none")
             return False
@@ -99,7 +101,7 @@ class Check:
         return True
 
     def _ungathered(self, record: StepRecord, behind: tuple[Reference, ...]) -> tuple[Reference, ...]:
-        """What it was made from, with the commits that were gathered into one (`pachd.claims.gathering`)."""
+        """The commit's inputs; a gathered commit (`pachd.claims.gathering`) is replaced by its own inputs."""
         known, found = set(record.inputs.values()), list[Reference]()
         for commit in behind:
             inside = () if commit in known else self._gathered(commit)
@@ -107,7 +109,7 @@ class Check:
         return tuple(dict.fromkeys(found))
 
     def _gathered(self, commit: Reference) -> tuple[Reference, ...]:
-        """What a commit was gathered from; nothing of one that a pipeline made, or that can't be seen."""
+        """The inputs of a gathered commit; empty for a pipeline's commit and for one that can't be seen."""
         try:
             facts = commit_facts.inspect(self._pachd, commit)
         except (NotFoundError, AuthenticationError):
@@ -158,7 +160,7 @@ class Check:
             self._fault("job", f"{by}, its record says {record.version}")
 
     def _compare_files(self, record: StepRecord, info: CommitFacts) -> tuple[int, int]:
-        """How many files were compared, and their bytes."""
+        """Compares the files; returns the number of files compared, and their bytes."""
         if record.files is None and record.state == "SUCCESS":
             self._not_seen("its record does not say which files it had: its step might not list them")
         if record.files is None or not info.finished:

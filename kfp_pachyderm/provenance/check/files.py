@@ -1,4 +1,4 @@
-"""The files of a commit against those of its record."""
+"""Compares the files of a commit with those of its record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kfp_pachyderm.provenance.file_list import FileList, file_list
 
 
 def file_faults(recorded: FileList, found: list[FileEntry]) -> Iterator[str]:
-    """What differs, each file by its name where the record has names."""
+    """A text for each difference; it names the file where the record lists the files."""
     now = file_list(found)
     if (now.digest, now.count, now.size) == (recorded.digest, recorded.count, recorded.size):
         return
@@ -21,7 +21,7 @@ def file_faults(recorded: FileList, found: list[FileEntry]) -> Iterator[str]:
         return
     listed = file_list(recorded.listed)
     if listed.digest != recorded.digest:
-        yield "the list of files in its record is not the one that the record's digest of them is of"
+        yield "the list of files in its record does not match the record's own digest of the files"
     yield from _differences({one.path: one for one in recorded.listed}, {one.path: one for one in found})
 
 

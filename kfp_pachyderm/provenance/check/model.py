@@ -1,4 +1,4 @@
-"""What `verify` found: faults, and what it could not look at."""
+"""What `verify` returns: faults, and what it could not look at."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from kfp_pachyderm.pachd.references import Reference
 
-#: What can be wrong:
+#: The kinds of faults:
 #: "missing": the commit, or an input of it, is gone; "unfinished": it is open, or it ended with an error;
-#: "foreign": no step of ours wrote it; "record": the record is edited, or is not there, or is no record, or
-#: does not belong to the commit; "input": it was made from other commits than the record says;
-#: "job": its job did not succeed; "file": a file changed, is missing or was added.
+#: "foreign": no step of kfp-pachyderm made it; "record": the record was edited, is missing, can't be read, or
+#: is another commit's; "input": it was made from other commits than the record says;
+#: "job": its job did not succeed, or made it by another pipeline version than the record says; "file": a file
+#: changed, is missing or was added.
 Kind = Literal["missing", "unfinished", "foreign", "record", "input", "job", "file"]
 
 
@@ -22,8 +23,8 @@ class Fault:
 
     Args:
         commit: the commit, `project/repo@<ID>`.
-        kind: what is wrong.
-        text: the same for people, with names.
+        kind: the kind of fault.
+        text: the fault in words, with the names of files, inputs and commits.
     """
 
     commit: str
@@ -37,7 +38,7 @@ class Unseen:
 
     Args:
         commit: the commit, `project/repo@<ID>`.
-        text: what, and why.
+        text: what could not be looked at, and why.
     """
 
     commit: str
@@ -46,15 +47,15 @@ class Unseen:
 
 @dataclass(frozen=True)
 class Looked:
-    """One commit that was looked at.
+    """The check of one commit.
 
     Args:
         commit: the commit.
-        is_step: whether a step of ours wrote it; else somebody put data, or somebody's pipeline made it.
+        is_step: whether a step of kfp-pachyderm made it; else it is somebody's data, or another pipeline's.
         inputs: the commits that it was made from, by its record and by Pachyderm.
-        files: how many files were compared.
-        size: bytes of them.
-        digest: of its record, as KFP's artifact `pachyderm` has it; "".
+        files: number of files that were compared.
+        size: bytes of these files.
+        digest: its record's digest, which KFP's artifact `pachyderm` has, too; "": it has no record.
         faults: what is wrong.
         unseen: what could not be looked at.
     """
@@ -75,8 +76,8 @@ class Verified:
 
     Args:
         of: what was asked for: a commit, `project/repo@<ID>`, or a job's or a KFP run's ID.
-        commits: what was looked at: the commit, or the run's commits, and with `deep` all that they were made
-            from, nearest first.
+        commits: a check of the commit, or of each of the run's commits, and with `deep` of all that they were
+            made from, nearest first.
     """
 
     of: str
@@ -84,21 +85,21 @@ class Verified:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """All that is wrong; empty: everything is as recorded, as far as it could be looked at."""
+        """The faults of all commits; empty: all that could be looked at is as recorded."""
         return tuple(fault for one in self.commits for fault in one.faults)
 
     @property
     def unseen(self) -> tuple[Unseen, ...]:
-        """What could not be looked at."""
+        """What could not be looked at, of all commits."""
         return tuple(unseen for one in self.commits for unseen in one.unseen)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no fault; what could not be looked at is none."""
         return not self.faults
 
     def text(self) -> str:
-        """The same as lines for people."""
+        """Faults, what could not be looked at, and a summary, as lines of text."""
         from kfp_pachyderm.provenance.check.text import lines
 
         return "".join(f"{line}\n" for line in lines(self))
@@ -107,7 +108,7 @@ class Verified:
         return f"<pre>{escape(self.text())}</pre>"
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain dicts, lists, texts and numbers."""
+        """The same as dicts, lists, texts and numbers, ready for `json.dumps`."""
         return {
             "version": 1,
             "of": self.of,

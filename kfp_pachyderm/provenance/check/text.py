@@ -1,4 +1,4 @@
-"""What `verify` found, as lines for people."""
+"""What `verify` found, as lines of text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kfp_pachyderm.provenance.graph.views.wording import plain, size
 
 
 def lines(found: Verified) -> Iterator[str]:
-    """A line for each fault and for what could not be looked at, and the sum of it."""
+    """A line for each fault and for each thing that could not be looked at, and a line with the totals."""
     for fault in found.faults:
         yield f"FAULT {fault.kind}: {fault.commit}: {plain(fault.text)}"
     for unseen in found.unseen:

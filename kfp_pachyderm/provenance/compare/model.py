@@ -1,4 +1,4 @@
-"""What `diff` found: step by step, what differs."""
+"""What `diff` returns: the differences, step by step."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Change:
     """A fact that differs.
 
     Args:
-        name: of the fact, or of the parameter.
-        before: as text, JSON of a parameter; None: not there, or not known.
-        after: the same later.
+        name: the name of the fact, or of the parameter.
+        before: the first commit's value as text, a parameter's as JSON; None: it has none, or none is known.
+        after: the second commit's value, in the same form.
     """
 
     name: str
@@ -28,9 +28,9 @@ class FileChange:
 
     Args:
         path: its path.
-        kind: "added", "removed", "changed".
-        before: bytes; None: not there.
-        after: bytes; None: not there.
+        kind: "added", "removed" or "changed".
+        before: bytes in the first commit; None: the file is not there.
+        after: bytes in the second commit; None: the file is not there.
     """
 
     path: str
@@ -41,13 +41,13 @@ class FileChange:
 
 @dataclass(frozen=True)
 class InputDiff:
-    """An input that is another commit.
+    """An input for which the two steps read different commits.
 
     Args:
-        name: the input.
-        before: the commit; None: there is no such input.
-        after: the same later.
-        files: which files differ between the two.
+        name: the input's name.
+        before: the commit that the first step read; None: it has no such input.
+        after: the commit that the second step read; None: it has no such input.
+        files: the files that differ between the two commits.
     """
 
     name: str
@@ -61,15 +61,15 @@ class StepDiff:
     """What differs between two commits, or two runs' commits of one task.
 
     Args:
-        task: the KFP task; "" of commits that no step of ours wrote.
-        before: the commit, `project/repo@<ID>`; None: the run has no such step.
-        after: the same later.
-        inputs: inputs that are other commits.
-        code: component, its digest, its image.
-        command: where the command's text differs and is known on both sides: the lines of a unified diff.
-        parameters: parameters' values.
-        versions: kfp, kfp-pachyderm, git commit and file.
-        files: files of the output.
+        task: the KFP task's name; "": no step of kfp-pachyderm made the commits.
+        before: the first commit, `project/repo@<ID>`; None: the first run has no such step.
+        after: the second commit; None: the second run has no such step.
+        inputs: inputs for which different commits were read.
+        code: differences of the component's name, digest and image, and of a large command's digest.
+        command: a unified diff of the commands, line by line; empty: they are equal, or one is not known.
+        parameters: parameters with different values.
+        versions: differences of kfp, kfp-pachyderm, git commit and file, and uncommitted changes.
+        files: output files that differ.
         unseen: what could not be compared, and why.
     """
 
@@ -93,12 +93,12 @@ class StepDiff:
 
 @dataclass(frozen=True)
 class Diff:
-    """What changed.
+    """What changed from one commit or KFP run to another.
 
     Args:
-        before: what was asked for first: a commit or a run.
-        after: what was asked for second.
-        steps: one of two commits; of two runs each task's.
+        before: the first commit, or the first run's ID.
+        after: the second commit, or the second run's ID.
+        steps: one entry for two commits; for two runs an entry for each execution of each task.
     """
 
     before: str

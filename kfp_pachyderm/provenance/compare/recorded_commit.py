@@ -1,4 +1,4 @@
-"""What is known of one commit that is compared."""
+"""One commit that is compared, with its record and its inputs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Made:
     """A commit, and what it was made from.
 
     Args:
-        commit: by its ID.
-        record: its record; None: no step of ours wrote it.
-        inputs: input's name → commit; without a record, or with one that does not say, the repo's name.
-        has_code: whether the record says what ran: of an older release's that is not known.
+        commit: the commit, by its ID.
+        record: its record; None: no step of kfp-pachyderm made it.
+        inputs: input's name → commit; where no record names the inputs, `project/repo` → commit.
+        has_code: whether the record has the code and the parameters; an older release's record has not.
     """
 
     commit: Reference
@@ -30,16 +30,16 @@ class Made:
 
     @property
     def task(self) -> str:
-        """The KFP task; ""."""
+        """The KFP task's name; "": there is no record."""
         return self.record.task.task if self.record else ""
 
 
 def made(pachd: Pachd, commit: Reference) -> Made:
-    """Asks for it.
+    """Asks Pachyderm for a commit.
 
     Args:
         pachd: the connection.
-        commit: by its ID, or the head of a branch.
+        commit: the commit by its ID, or a branch, whose head is taken.
 
     Raises:
         NotFoundError: there is no such commit.

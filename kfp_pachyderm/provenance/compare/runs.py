@@ -1,4 +1,4 @@
-"""Two runs, task by task, or two commits."""
+"""Compares two commits, or two runs task by task."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def of_runs(
 ) -> Diff:
     """What changed from one run to the other.
 
-    A task that ran several times (in a loop) is paired by what its executions have in common. Of attempts
-    the one counts that went well, if one did.
+    A task in a loop has several executions: each is compared with the execution of the other run that has
+    the most parameters and inputs in common. Failed attempts do not count, unless no attempt succeeded: then
+    the last one counts.
 
     Args:
         pachd: the connection.
@@ -65,7 +66,7 @@ def _good(steps: list[Made]) -> list[Made]:
 
 
 def _pairs(before: list[Made], after: list[Made]) -> Iterator[tuple[Made | None, Made | None]]:
-    """Those that have most in common first; what is left alone has None beside it."""
+    """Pairs the commits that have most in common; a commit without a partner is paired with None."""
     left, right = list(before), list(after)
     ranked = sorted(
         ((_common(a, b), -i, -j) for i, a in enumerate(before) for j, b in enumerate(after)), reverse=True
@@ -80,7 +81,7 @@ def _pairs(before: list[Made], after: list[Made]) -> Iterator[tuple[Made | None,
 
 
 def _common(left: Made, right: Made) -> int:
-    """How many parameters and inputs are the same."""
+    """The number of parameters and inputs that are equal."""
     return len(_facts(left) & _facts(right))
 
 

@@ -1,4 +1,4 @@
-"""Two commits: inputs, code, parameters, versions, files."""
+"""Compares two commits: inputs, code, parameters, versions, files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WALK = 600.0
 
 
 class Comparison:
-    """Compares commits; what one of them holds is asked for once.
+    """Compares commits. Pachyderm is asked only once for the files of each commit.
 
     Args:
         pachd: the connection.
@@ -32,7 +32,7 @@ class Comparison:
         self._files: dict[Reference, dict[str, FileEntry]] = {}
 
     def step(self, before: Made, after: Made) -> StepDiff:
-        """What differs."""
+        """What differs between two commits."""
         unseen, old, new = list[str](), before.record, after.record
         both = (old.code, new.code) if old and new else (Code(), Code())
         if before.has_code and after.has_code:
@@ -117,7 +117,7 @@ def _command(before: Code, after: Code) -> list[str]:
 
 
 def _parameters(before: Code, after: Code) -> Iterator[Change]:
-    # one that is private on either side is no difference of values
+    # a parameter that is private on one side has no value there to compare with
     private = {*before.private, *after.private}
     old, new = _digests(before), _digests(after)
     for name in sorted((old.keys() | new.keys()) - private):
@@ -144,7 +144,7 @@ def _whose_is_missing(before: Made, after: Made) -> str:
 
 
 def differences(before: dict[str, FileEntry], after: dict[str, FileEntry]) -> Iterator[FileChange]:
-    """The files that differ, of two lists by their paths."""
+    """The files that differ; both arguments map a path to its file."""
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
         if old is None and new is not None:

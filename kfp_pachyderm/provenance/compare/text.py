@@ -1,4 +1,4 @@
-"""What `diff` found, as lines for people."""
+"""What `diff` found, as lines of text."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from kfp_pachyderm.provenance.compare.model import Change, Diff, FileChange, StepDiff
 from kfp_pachyderm.provenance.graph.views.wording import plain, size
 
-#: Lines for the files of one commit, and for a command; `--json` has all of them.
+#: The most lines that are shown for the files of one commit, and for a command; `--json` has all of them.
 SHOWN = 30
 SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
 def lines(found: Diff) -> Iterator[str]:
-    """The lines."""
+    """The differences, or a line that says that there are none."""
     for step in found.steps:
         yield from _step(step)
     if found.same:
@@ -54,7 +54,7 @@ def _cut(kind: str, every: tuple[str, ...]) -> Iterator[str]:
 
 
 def file_lines(files: tuple[FileChange, ...]) -> Iterator[str]:
-    """A line for each file, as long as they are not too many."""
+    """A line for each of the first `SHOWN` files; of more files a last line gives the numbers."""
     for one in files[:SHOWN]:
         yield f"{SIGNS[one.kind]} {plain(one.path)} ({sizes(one)})"
     if len(files) > SHOWN:

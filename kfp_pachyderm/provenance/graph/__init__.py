@@ -1,1 +1,1 @@
-"""The graph of what was made from what: from Pachyderm alone, as text, JSON, Mermaid and a page."""
+"""The lineage graph, read from Pachyderm alone, and its views: text, JSON, Mermaid, an HTML page."""

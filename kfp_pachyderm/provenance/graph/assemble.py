@@ -1,4 +1,4 @@
-"""A lineage: what was asked for is walked, and what is found becomes nodes."""
+"""Builds a `Lineage`: walks the commits' provenance and makes a node of each commit."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from kfp_pachyderm.provenance.stored_record import Stored
 def lineage(
     pachd: Pachd, of: str, *, down: bool = False, depth: int | None = None, project: str = "default"
 ) -> Lineage:
-    """The lineage of whatever a text names; arguments and errors as of `target` and `walk`."""
+    """The lineage of the commits that `of` names; arguments and errors as for `target` and `walk`."""
     return of_target(pachd, target(pachd, of, project), down, depth)
 
 
 def of_target(pachd: Pachd, start: Target, down: bool, depth: int | None) -> Lineage:
-    """The lineage of what was found."""
+    """The lineage of a target's commits; arguments and errors as for `walk`."""
     seen = walk(pachd, start.commits, down=down, depth=depth, known=start.known)
     if not down:
         seen.update(_forgotten(pachd, seen))
@@ -40,7 +40,7 @@ def of_target(pachd: Pachd, start: Target, down: bool, depth: int | None) -> Lin
 
 
 def _forgotten(pachd: Pachd, seen: Mapping[Reference, Seen]) -> dict[Reference, Seen]:
-    """The inputs that only the steps' records name: dropped, or gone with their repo."""
+    """The inputs that the steps' records name but Pachyderm's provenance does not: their commits are gone."""
     stored = {commit: stored_on(one) for commit, one in seen.items()}
     links = Links(seen, stored)
     walked = (one for one in seen.values() if isinstance(one, CommitFacts) and seen.keys() >= set(one.inputs))
@@ -67,7 +67,7 @@ def nodes(pachd: Pachd, seen: Mapping[Reference, Seen]) -> list[Node]:
 def _jobs(
     pachd: Pachd, seen: Mapping[Reference, Seen], stored: Mapping[Reference, Stored | None]
 ) -> dict[Reference, JobFacts | PachydermError]:
-    """The jobs that made the commits; Pachyderm is asked of those only that no record tells of."""
+    """The jobs that made the commits; Pachyderm is asked only for jobs that no record describes."""
     made = [one for one in seen.values() if isinstance(one, CommitFacts) and is_derived(one)]
     told = {one.commit: recorded_job(one, stored[one.commit]) for one in made}
     unknown = [commit for commit, job in told.items() if job is None]
@@ -76,7 +76,7 @@ def _jobs(
 
 
 def recorded_job(facts: CommitFacts, stored: Stored | None) -> JobFacts | None:
-    """The job of a good commit as the step's record tells of it; None: no record tells."""
+    """The job of a good commit, from the step's record; None: there is no record of a good end."""
     if stored is None or stored.problem or stored.record.state != "SUCCESS" or facts.error:
         return None
     record = stored.record
@@ -87,13 +87,13 @@ def recorded_job(facts: CommitFacts, stored: Stored | None) -> JobFacts | None:
 
 
 def _look(pachd: Pachd, commit: Reference, details: bool) -> JobFacts:
-    if details:  # for the image, which nobody wrote on the commit
+    if details:  # they have the image, which no record has
         try:
             return job_facts.inspect(pachd, commit, details=True)
         except PachydermUnreachableError:
             raise
         except PachydermError:
-            pass  # without details less is needed for it
+            pass  # the call below needs fewer permissions
     return job_facts.inspect(pachd, commit)
 
 
@@ -104,7 +104,10 @@ def _with_cached(found: Lineage) -> Iterator[Node]:
 
 
 def _is_cached(made: StepRecord | None, readers: list[StepRecord | None], run: str) -> bool:
-    """Whether only later runs of the same KFP pipeline read it, of which one may be the run asked for."""
+    """Whether steps of the same KFP pipeline read the commit, all of them in other runs than its own.
+
+    A commit of the run that was asked for is never cached.
+    """
     if made is None or not made.task.run or made.task.run == run:
         return False
     tasks = [one.task for one in readers if one and one.task.pipeline == made.task.pipeline]

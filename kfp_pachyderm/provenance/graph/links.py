@@ -1,4 +1,4 @@
-"""What commits were made from, by Pachyderm's provenance and by the steps' records."""
+"""The inputs of commits, from Pachyderm's provenance and from the steps' records."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Links:
     """The inputs of commits.
 
     Args:
-        seen: what Pachyderm says of each commit.
-        stored: what their steps have written on them.
+        seen: Pachyderm's answer on each commit.
+        stored: the commits' records.
 
     Attributes:
-        gathered: the commits that stand for several, as one input of a step (`pachd.claims.gathering`).
+        gathered: the commits that gather several commits for one input of a step (`pachd.claims.gathering`).
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Links:
         self.gathered = {one for commit in seen for one in self._gathered_for(commit)}
 
     def inputs(self, commit: Reference) -> tuple[Reference, ...]:
-        """What a commit was made from, also what Pachyderm has forgotten since its step wrote it down."""
+        """The inputs of a commit, those included that its record names but Pachyderm has no longer."""
         direct = self._direct(commit)
         behind = {one for gathered in direct if gathered in self.gathered for one in self._direct(gathered)}
         written = (one for one in recorded(self._stored[commit]) if one not in behind)
@@ -42,7 +42,7 @@ class Links:
         return found.inputs if isinstance(found, CommitFacts) else ()
 
     def _gathered_for(self, commit: Reference) -> Iterator[Reference]:
-        """Of a step's inputs those that its record does not name, but what they were made from."""
+        """The gathered inputs of a step: its record names the commits inside them, not the inputs."""
         written = set(recorded(self._stored[commit]))
         for one in self._direct(commit) if written else ():
             inside = self._direct(one)

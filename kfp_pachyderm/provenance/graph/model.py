@@ -1,4 +1,4 @@
-"""What a lineage is: commits as nodes, and what is known of each."""
+"""The lineage graph's types: commits as nodes, with all that is known of each."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from kfp_pachyderm.pachd.connection.address import Address
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.record import StepRecord
 
-#: "source": data that somebody put; "step": what a KFP step made; "gathered": commits that became one for an
-#: input of a step; "pipeline": what a pipeline of somebody else made; "unknown": could not be looked at.
+#: What made a commit. "source": somebody put data; "step": a KFP step; "gathered": the launcher, out of
+#: several commits for one input of a step; "pipeline": a Pachyderm pipeline that is no step; "unknown": the
+#: commit could not be looked at.
 Kind = Literal["source", "step", "gathered", "pipeline", "unknown"]
 
 
@@ -24,11 +25,11 @@ class Job:
     Args:
         id: its ID, which is the commit's too.
         state: "SUCCESS", "FAILURE", "RUNNING", ...
-        reason: what Pachyderm says of its state; mostly "".
-        version: of the Pachyderm pipeline.
-        started: when user code began; None: not yet.
-        finished: when it ended; None: not yet.
-        image: of a pipeline of somebody else's, where its details may be seen; "".
+        reason: Pachyderm's reason for the state; mostly "".
+        version: the version of the Pachyderm pipeline.
+        started: when the job's user code began; None: it has not.
+        finished: when the job ended; None: it has not.
+        image: the pipeline's image; "": a step made the commit, or the token may not see the image.
     """
 
     id: str
@@ -41,7 +42,7 @@ class Job:
 
     @property
     def seconds(self) -> float | None:
-        """How long it ran; None: it has not ended."""
+        """How long it ran; None: it has not begun, or has not ended."""
         return (self.finished - self.started).total_seconds() if self.started and self.finished else None
 
 
@@ -51,20 +52,21 @@ class Node:
 
     Args:
         commit: the commit.
-        kind: who made it.
-        state: the job's state; without a job "FINISHED", "FAILURE" or "OPEN"; "UNKNOWN".
+        kind: what made it.
+        state: the job's state; without a job "FINISHED", "FAILURE" or "OPEN"; "UNKNOWN": it could not be
+            looked at.
         inputs: the commits that it was made from, directly.
-        size: bytes of its files; None where that is not known.
-        created: when it was begun; None where that is not known.
-        finished: when it was closed; None: it is open, or that is not known.
-        error: what went wrong; "".
-        job: the job that made it; None: none did, or it is gone.
-        record: what the KFP step that made it has written down; None: none did.
-        cached: whether an earlier run of the same KFP pipeline made it than the one that reads it: KFP took
-            the step from its cache, or was given that commit.
-        bare: why less is known of it than of others; "".
-        metadata: the commit's.
-        where: its Pachyderm, which its card asks for the files; None: that is not asked.
+        size: bytes of its files; None: it is open, or the size is not known.
+        created: when it was started; None: not known.
+        finished: when it was finished; None: it is open, or that is not known.
+        error: why the job or the commit failed; "": it did not.
+        job: the job that made it; None: no job did, or the job is gone.
+        record: the record of the KFP step that made it; None: no step did.
+        cached: whether other runs of its KFP pipeline read it, but not its own: KFP took the step from its
+            cache, or the run was given this commit.
+        bare: why something is missing in this node; "": nothing is.
+        metadata: the commit's metadata in Pachyderm.
+        where: the address of its Pachyderm, which its card asks for the files; None: the card shows no files.
     """
 
     commit: Reference
@@ -89,7 +91,7 @@ class Node:
 
     @property
     def title(self) -> str:
-        """The task's name, or the repo's."""
+        """The KFP task's name; without a record the repo's name."""
         return self.record.task.task if self.record and self.record.task.task else self.commit.repo
 
     def _repr_html_(self) -> str:
@@ -104,12 +106,12 @@ class Lineage:
     """What a commit was made from, or with `down` what was made from it.
 
     Args:
-        of: what was asked for.
-        roots: the commits that this means: one, or all that a run has made.
-        down: whether it leads to what was made from them.
+        of: the text that was asked for.
+        roots: the commits that the text names: one, or all that a run or a job has made.
+        down: whether the graph leads to what was made from the roots, instead of to what they were made from.
         nodes: each commit once, nearest to the roots first.
-        file: the file that was asked for; "".
-        run: the KFP run that was asked for; "".
+        file: the path of the file that was asked for; "": no file was.
+        run: the ID of the KFP run that was asked for; "": no run was.
     """
 
     of: str
@@ -125,7 +127,7 @@ class Lineage:
         return {node.commit: node for node in self.nodes}
 
     def edges(self) -> Iterator[tuple[Reference, Reference]]:
-        """Every (input, what was made from it) of which both are nodes."""
+        """Every pair (input, commit made from it) of which both are nodes."""
         for node in self.nodes:
             for one in node.inputs:
                 if one in self.by_commit:
@@ -133,20 +135,20 @@ class Lineage:
 
     @cached_property
     def below(self) -> dict[Reference, tuple[Reference, ...]]:
-        """What was made from each commit, as far as it is a node."""
+        """Each commit with the nodes' commits that were made from it."""
         found: dict[Reference, list[Reference]] = {}
         for source, made in self.edges():
             found.setdefault(source, []).append(made)
         return {commit: tuple(made) for commit, made in found.items()}
 
     def text(self) -> str:
-        """A tree of text, one line for each commit and use."""
+        """A tree of text: a commit has a line for each commit that it is shown under."""
         from kfp_pachyderm.provenance.graph.views.text import tree
 
         return "".join(f"{line}\n" for line, _ in tree(self))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain dicts, lists, texts and numbers; `lineage.schema.json` beside this file describes them."""
+        """Dicts, lists, texts and numbers, ready for `json.dumps`; `lineage.schema.json` describes them."""
         from kfp_pachyderm.provenance.graph.views.as_json import as_json
 
         return as_json(self)
@@ -158,7 +160,7 @@ class Lineage:
         return mermaid(self)
 
     def html(self) -> str:
-        """One page that needs nothing else; without the files of the commits, which the command shows."""
+        """One HTML page that loads nothing; it lists no files: `kfp-pachyderm lineage --html` does."""
         from kfp_pachyderm.provenance.graph.views.html import page
 
         return page(self)

@@ -1,4 +1,4 @@
-"""Out of what Pachyderm says of one commit and its job: the node of a lineage."""
+"""Makes a lineage's node out of Pachyderm's answers on one commit and its job."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def node(
 
     Args:
         commit: the commit.
-        seen: what Pachyderm says of it.
-        stored: what the step that made it has written on it.
-        job: what is said of its job; None: no pipeline made it.
-        inputs: what it was made from.
+        seen: Pachyderm's answer on the commit.
+        stored: its record; None: it has none.
+        job: its job, or why the job could not be looked at; None: no pipeline made the commit.
+        inputs: the commits that it was made from.
     """
     if isinstance(seen, PachydermError):
         return Node(commit, "unknown", "UNKNOWN", bare=_why(seen, commit))
@@ -50,17 +50,17 @@ def node(
 
 
 def stored_on(seen: CommitFacts | PachydermError) -> Stored | None:
-    """What a step has written on the commit; None: no step made it, or it can't be looked at."""
+    """The commit's record; None: no step made the commit, or it can't be looked at."""
     return read(seen.commit, seen.metadata) if isinstance(seen, CommitFacts) else None
 
 
 def is_derived(seen: CommitFacts) -> bool:
-    """Whether a pipeline made it, also one that is gone with its spec."""
+    """Whether a pipeline made the commit; a pipeline that was deleted counts, too."""
     return seen.by_pipeline or bool(seen.inputs)
 
 
 def recorded(stored: Stored | None) -> tuple[Reference, ...]:
-    """The inputs that the step has written down."""
+    """The inputs that the record names."""
     return tuple(stored.record.inputs.values()) if stored else ()
 
 

@@ -1,4 +1,4 @@
-"""What a text means that a lineage is asked of: a commit, a branch, a file, a job, a KFP run."""
+"""Finds the commits that a user's text names: a commit, a branch, a file, a job or a KFP run."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _JOB = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Target:
-    """The commits that a text means.
+    """The commits that a text names.
 
     Args:
         text: the text.
-        commits: one, or all that a run or a job has made; pinned.
-        file: a path in the commit; "".
-        run: the KFP run's ID; "".
-        known: what Pachyderm said of the commits on the way.
-        told: lines for the user, of repos that could not be looked into.
+        commits: one commit, or all that a run or a job has made; by their IDs.
+        file: the path of a file in the commit; "": the text names no file.
+        run: the KFP run's ID; "": the text names no run.
+        known: the commits' facts, as far as Pachyderm has answered them already.
+        told: a line for the user for each repo that could not be listed.
     """
 
     text: str
@@ -38,18 +38,18 @@ class Target:
 
 
 def target(pachd: Pachd, text: str, project: str) -> Target:
-    """Finds out what is meant.
+    """Finds the commits that a text names.
 
     Args:
         pachd: the connection.
-        text: `[project/]repo@<commit ID or branch>`, with `:/path` of a file behind it or not; a job's ID; a
-            KFP run's ID.
-        project: where the text names none.
+        text: `[project/]repo@<commit ID or branch>`, which `:/path` of a file may follow; a job's ID; a KFP
+            run's ID.
+        project: the Pachyderm project where the text names none.
 
     Raises:
-        CommitReferenceError: it is none of these.
+        CommitReferenceError: the text is none of these.
         NotFoundError: there is no such commit, file, job or run.
-        PachydermError: Pachyderm does not say.
+        PachydermError: Pachyderm refuses or does not answer.
     """
     text = text.strip()
     if "@" in text:
@@ -78,17 +78,17 @@ def commit_and_path(text: str, project: str) -> tuple[Reference, str]:
     """The parts of `[project/]repo@<commit or branch>[:/path]`; the path is "" where there is none.
 
     Raises:
-        CommitReferenceError: it is no such text.
+        CommitReferenceError: the text has another form.
     """
     name, colon, path = text.partition(":")
     return parse(name, project), (path if path.startswith("/") else f"/{path}") if colon else ""
 
 
 def pinned(pachd: Pachd, wanted: Reference) -> CommitFacts:
-    """What Pachyderm says of the commit, or of the branch's head as it is.
+    """The facts of a commit, or of a branch's head even if that is open or has failed.
 
     Raises:
-        NotFoundError: what exactly is missing.
+        NotFoundError: the project, repo, branch or commit is missing; the message says which.
     """
     try:
         return commits.inspect(pachd, wanted)
@@ -105,7 +105,7 @@ def _commit_or_file(pachd: Pachd, text: str, project: str) -> Target:
 
 
 def _of_job(pachd: Pachd, job: str) -> dict[Reference, CommitFacts]:
-    """The users' commits in the commit set of that ID and all that they come from; none: no such set."""
+    """The commits of user repos in a job's commit set, and their provenance; empty: there is no such set."""
     try:
         return {one.commit: one for one in commits.of_set(pachd, job) if one.repo_type == "user"}
     except NotFoundError:

@@ -1,8 +1,8 @@
-"""From commits to all that they were made from, or to all that was made from them, each looked at once.
+"""Walks from commits to all that they were made from, or to all that was made from them.
 
 Pachyderm walks the provenance of one commit in one call (PFS WalkCommitProvenance and WalkCommitSubvenance;
-src/server/pfs/server/server_commit.go). What that does not say, because it stopped, is asked commit by
-commit, a level at a time.
+src/server/pfs/server/server_commit.go). That call ends at a limit of Pachyderm's, or at a commit that the
+token may not see. The commits that it did not answer are asked for one by one, a level at a time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference, missing
 
-#: What Pachyderm says of a commit, or why it does not.
+#: A commit's facts, or why Pachyderm did not answer them.
 Seen = CommitFacts | PachydermError
-#: Calls at once.
+#: Calls at the same time.
 THREADS = 8
-#: Seconds for the one call that walks everything.
+#: Seconds for the one call that walks the whole provenance.
 _WALK_TIMEOUT = 120.0
 
 T = TypeVar("T")
@@ -35,20 +35,20 @@ def walk(
     depth: int | None = None,
     known: dict[Reference, CommitFacts] | None = None,
 ) -> dict[Reference, Seen]:
-    """The commits and everything behind them, each once, nearest first.
+    """The starts and all commits behind them, each once, nearest first.
 
-    Claim branches point at the very commits of the input repos, so that provenance names those; commits of
-    pipelines' specs and of Pachyderm's own are left out.
+    A step's provenance names the commits of the input repos, because claim branches point at these very
+    commits. Commits of pipelines' specs and of Pachyderm's internal repos are left out.
 
     Args:
         pachd: the connection.
-        starts: commits, not branches.
-        down: to what was made from them, instead of to what they were made from.
-        depth: levels beyond the starts; None: all.
-        known: what was looked at before.
+        starts: commits by their IDs, not branches.
+        down: whether to walk to what was made from them, instead of to what they were made from.
+        depth: number of levels beyond the starts; None: all levels.
+        known: facts of commits that need not be asked for again.
 
     Raises:
-        NotFoundError: there is no such start.
+        NotFoundError: a start does not exist.
         PachydermError: a start can't be looked at.
     """
     looker = Looker(pachd, known or {})
@@ -68,20 +68,23 @@ def walk(
 
 
 def neighbours(seen: Seen, down: bool) -> tuple[Reference, ...]:
-    """The commits that a commit was made from directly, or with `down` that were made from it."""
+    """The commits that a commit was made from directly; with `down` those that were made from it directly."""
     if isinstance(seen, PachydermError):
         return ()
     return seen.below if down else seen.inputs
 
 
 class Asker:
-    """Asks Pachyderm about many things, several at a time; not again, once it is gone for good."""
+    """Makes one call for each of many commits, several calls at a time.
+
+    After the first PachydermUnreachableError no call is made any more: each would wait for its deadline.
+    """
 
     def __init__(self) -> None:
         self._gone: PachydermError | None = None
 
     def ask(self, call: Callable[[Reference], T], about: list[Reference]) -> list[T | PachydermError]:
-        """What a call says of each, or why it does not."""
+        """The call's result for each commit, or the error that it raised."""
         if not about:
             return []
         with ThreadPoolExecutor(min(THREADS, len(about))) as threads:
@@ -100,21 +103,22 @@ class Asker:
 
 
 class Looker:
-    """Looks at commits.
+    """Asks Pachyderm for commits and keeps the answers.
 
     Args:
         pachd: the connection.
-        known: what need not be asked.
+        known: facts of commits that need not be asked for.
     """
 
     def __init__(self, pachd: Pachd, known: dict[Reference, CommitFacts]) -> None:
         self._pachd, self._known, self._asker = pachd, dict[Reference, Seen](known), Asker()
 
     def need(self, wanted: list[Reference]) -> None:
-        """Looks at commits that must be there.
+        """Looks at commits that must exist.
 
         Raises:
-            PachydermError: why one can't be looked at.
+            NotFoundError: a commit does not exist.
+            PachydermError: a commit can't be looked at.
         """
         for one, seen in zip(wanted, self.look(wanted), strict=True):
             if isinstance(seen, NotFoundError):
@@ -123,17 +127,17 @@ class Looker:
                 raise seen
 
     def ahead(self, start: Reference, down: bool, depth: int) -> None:
-        """Takes in one call what Pachyderm says of everything behind a commit, as far as it says it."""
+        """Asks in one call for everything behind a commit, and keeps as much as Pachyderm answers."""
         try:
             for facts in commit_facts.walk(self._pachd.patient(_WALK_TIMEOUT), start, down, depth):
-                # a pipeline's own repos, of its spec and of its datums, have the name of its output's
+                # the repos of a pipeline's spec and of its datums have the output repo's name
                 if facts.repo_type == "user":
                     self._known[facts.commit] = facts
         except PachydermError:
-            return  # the rest is asked one by one, and says itself what is wrong
+            return  # the rest is asked for one by one, and each call raises its own error
 
     def look(self, wanted: list[Reference]) -> list[Seen]:
-        """What Pachyderm says of each."""
+        """The facts of each commit, or the error."""
         unknown = [one for one in wanted if one not in self._known]
         asked = self._asker.ask(lambda one: commit_facts.inspect(self._pachd, one), unknown)
         self._known.update(zip(unknown, asked, strict=True))

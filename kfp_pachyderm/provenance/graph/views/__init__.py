@@ -1,1 +1,1 @@
-"""A lineage as text, JSON, Mermaid, a page, a notebook's card."""
+"""A lineage as text, JSON, Mermaid, an HTML page, a notebook's card."""

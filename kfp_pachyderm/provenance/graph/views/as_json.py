@@ -1,4 +1,4 @@
-"""A lineage as JSON: `lineage.schema.json` in the folder above says what it is."""
+"""A lineage as JSON. Its schema is `lineage.schema.json` in the folder above."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 from kfp_pachyderm.provenance.graph.model import Job, Lineage, Node
 from kfp_pachyderm.provenance.record import Hashed, StepRecord
 
-#: Changes when a reader of the former would be wrong; new fields alone do not change it.
+#: The format's version. It changes when readers of the old format would misread the new one, not when fields
+#: are added.
 SCHEMA = "kfp-pachyderm/lineage/1"
 
 
 def as_json(lineage: Lineage) -> dict[str, Any]:
-    """Plain dicts, lists, texts and numbers."""
+    """The lineage as dicts, lists, texts and numbers."""
     return {
         "schema": SCHEMA,
         "of": lineage.of,
@@ -29,12 +30,12 @@ def as_json(lineage: Lineage) -> dict[str, Any]:
 
 
 def text(lineage: Lineage) -> str:
-    """JSON as text."""
+    """The lineage as JSON text."""
     return json.dumps(as_json(lineage), indent=2) + "\n"
 
 
 def node(one: Node) -> dict[str, Any]:
-    """One commit."""
+    """One commit as a dict."""
     return {
         "commit": str(one.commit),
         "project": one.commit.project,

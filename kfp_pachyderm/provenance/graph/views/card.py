@@ -1,4 +1,4 @@
-"""Cards for notebooks: small tables without scripts, which GitHub shows, too."""
+"""Cards for notebooks: HTML tables without scripts, so that GitHub shows them, too."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from kfp_pachyderm.provenance.graph.views.text import walked
 from kfp_pachyderm.provenance.graph.views.wording import duration, made_by, moment, parameters, plain, size
 from kfp_pachyderm.provenance.history import Run
 
-#: Rows of a lineage, and files of a commit, that are shown.
+#: The most rows of a lineage, and files of a commit, that a card shows.
 _ROWS, _FILES = 40, 8
 _SIGNS = {"failed": "✗ ", "cached": "↺ ", "unknown": "? "}
-#: Seconds for a Pachyderm that is perhaps gone by now.
+#: Seconds for Pachyderm's answer: it may be gone when a notebook shows the card.
 _TIMEOUT = 3.0
 
 
 def node_card(node: Node) -> str:
-    """State, job, commit, inputs, files and pictures of one commit."""
+    """The card of one commit: state, job, inputs, files and pictures."""
     content = _contents(node)
     job = f"{node.job.id}, {duration(node.job.seconds)}" if node.job else ""
     rows = [
@@ -44,7 +44,7 @@ def node_card(node: Node) -> str:
 
 
 def lineage_card(lineage: Lineage) -> str:
-    """Every commit of a lineage below the one that it went into."""
+    """The card of a lineage: each commit below the one that was made from it, with `down` above it."""
     lines = list(walked(lineage))
     rows = "".join(_row(depth, node, again) for depth, node, again in lines[:_ROWS])
     left = f"<p>and {len(lines) - _ROWS} more lines: .text(), .html()</p>" if len(lines) > _ROWS else ""
@@ -53,7 +53,7 @@ def lineage_card(lineage: Lineage) -> str:
 
 
 def run_card(run: Run) -> str:
-    """What a KFP run has left."""
+    """The card of a KFP run."""
     rows = [
         ("State", run.state),
         ("KFP pipeline", run.pipeline),
@@ -93,7 +93,7 @@ def _text(text: str) -> str:
 
 
 def _contents(node: Node) -> Contents:
-    """What the commit holds, where its Pachyderm still says it."""
+    """The commit's files and pictures; where its Pachyderm does not answer any more, the reason."""
     if node.where is None:
         return Contents()
     try:

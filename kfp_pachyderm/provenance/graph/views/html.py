@@ -1,6 +1,6 @@
-"""A lineage as one page that needs nothing else: no network, no server, no files beside it.
+"""A lineage as one HTML page that loads nothing: it needs no network, no server, no files beside it.
 
-The layout is dagre's (npm @dagrejs/dagre, MIT, in `page/`): 48 KiB, without dependencies, kept up.
+dagre lays the graph out (npm @dagrejs/dagre, MIT, in `page/`): 48 KiB, no dependencies, maintained.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def page(lineage: Lineage, contents: Mapping[Reference, Contents] | None = None)
     """The page.
 
     Args:
-        lineage: what it shows.
-        contents: files and pictures of the commits, as far as they are shown.
+        lineage: the lineage.
+        contents: files and pictures by commit; commits that are missing are shown without.
     """
     data, style, dagre, script = (
         _data(lineage, contents or {}),
@@ -51,7 +51,7 @@ def _part(name: str) -> str:
 
 
 def _policy(style: str, *scripts: str) -> str:
-    """Nothing is loaded, and no script runs but these: whatever stands in the data."""
+    """The page's Content-Security-Policy: whatever the data is, the page runs these scripts alone."""
     allowed = " ".join(f"'sha256-{_hash(one)}'" for one in scripts)
     return (
         f"default-src 'none'; img-src data:; style-src 'sha256-{_hash(style)}'; script-src {allowed}; "
@@ -64,7 +64,7 @@ def _hash(text: str) -> str:
 
 
 def _in_script(data: dict[str, Any]) -> str:
-    """JSON that ends no script element, whatever is in it."""
+    """JSON without the characters that could end the page's script element."""
     text = json.dumps(data, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -25,7 +25,7 @@ def mermaid(lineage: Lineage) -> str:
 
 
 def css_class(node: Node) -> str:
-    """What a node is drawn as."""
+    """The class, in the sense of CSS and Mermaid, that gives a node its colours."""
     return "failed" if node.failed else "cached" if node.cached else node.kind
 
 

@@ -1,4 +1,4 @@
-"""The files of a lineage's commits, and their pictures, as far as a page shows them."""
+"""The files and pictures that a page or a card shows of a commit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.graph.model import Node
 from kfp_pachyderm.provenance.graph.walk import Asker
 
-#: What browsers show as pictures; as an image, not even SVG runs scripts.
+#: The picture formats that browsers show. SVG is safe here: browsers run no scripts in an image.
 _TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -25,18 +25,18 @@ _TYPES = {
     ".webp": "image/webp",
     ".svg": "image/svg+xml",
 }
-#: Files and pictures of one commit; bytes of one picture, and of all pictures of a page.
+#: The most files and pictures of one commit; the most bytes of one picture, and of all pictures of a page.
 _FILES, _PICTURES, _LARGEST, _TOGETHER = 50, 4, 2**20, 16 * 2**20
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a commit holds, as far as it is shown.
+    """The files and pictures of one commit that are shown.
 
     Args:
-        files: the first ones.
-        more: what is left out, in words; "".
-        pictures: path and data URI.
+        files: the first files.
+        more: a sentence on files that are not shown; "": all are.
+        pictures: path and data URI of each picture.
     """
 
     files: tuple[FileEntry, ...] = ()
@@ -45,7 +45,7 @@ class Contents:
 
 
 def contents(pachd: Pachd, nodes: Iterable[Node]) -> dict[Reference, Contents]:
-    """The contents of closed commits, and the pictures of the first of them."""
+    """The contents of the finished commits; pictures of the first ones, until the page's limit is reached."""
     asker = Asker()
     closed = [one.commit for one in nodes if one.finished and one.size]
     listed = asker.ask(lambda commit: _files(pachd, commit), closed)
@@ -81,5 +81,5 @@ def _shown(pachd: Pachd, commit: Reference, file: FileEntry) -> tuple[str, str]:
 def _contents(files: list[FileEntry] | PachydermError, pictures: tuple[tuple[str, str], ...]) -> Contents:
     if isinstance(files, PachydermError):
         return Contents(more=f"the files could not be listed: {files}")
-    more = "and more: kfp-pachyderm files" if len(files) > _FILES else ""
+    more = "there are more: kfp-pachyderm files lists them" if len(files) > _FILES else ""
     return Contents(tuple(files[:_FILES]), more, pictures)

@@ -1,4 +1,4 @@
-"""A lineage as a tree of text: every commit under the one that it went into."""
+"""A lineage as a tree of text: each commit below the one that was made from it, with `down` above it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kfp_pachyderm.pachd.references import KEYS, Reference
 from kfp_pachyderm.provenance.graph.model import Lineage, Node
 from kfp_pachyderm.provenance.graph.views.wording import duration, fitted, made_by, plain, size, width
 
-#: Colours of states, as `click.style` names them; of what is cached, and of all else.
+#: Colours of states, as `click.style` names them; of cached commits; of all other states.
 COLOURS = {"SUCCESS": "green", "FINISHED": "green", "FAILURE": "red", "KILLED": "red", "UNRUNNABLE": "red"}
 CACHED_COLOUR, OTHER_COLOUR = "cyan", "yellow"
 #: Digits of an ID where there is no room for all 32.
@@ -20,19 +20,20 @@ def tree(lineage: Lineage, columns: int | None = None) -> Iterator[tuple[str, No
 
     Args:
         lineage: the lineage.
-        columns: of the terminal; None: lines may be as long as they are.
+        columns: width of the terminal; None: lines are not shortened.
 
     Yields:
-        One line for each commit and use; what stands behind a commit is shown once.
+        A line and its node. A commit has a line for each commit that it is shown under, and the commits below
+        it are shown only once.
     """
     for depth, node, again in walked(lineage):
         yield _line(depth, node, again, lineage, columns), node
 
 
 def walked(lineage: Lineage) -> Iterator[tuple[int, Node, bool]]:
-    """Depth, node, and whether what is behind it was shown before; depth first.
+    """Depth, node, and whether the commits below it were shown before; depth first.
 
-    Without recursion: lineages are deeper than Python's stack.
+    It does not recurse: lineages may be deeper than Python's stack.
     """
     beneath = _beneath(lineage)
     shown = set[Reference]()

@@ -1,4 +1,4 @@
-"""How facts of a lineage are said to people, in every view the same."""
+"""Facts of a lineage in words and numbers, the same in every view."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kfp_pachyderm.provenance.record import Hashed, StepRecord
 
 
 def size(count: float | None) -> str:
-    """Bytes with a unit; "" where they are not known."""
+    """A number of bytes with a unit; "" for None."""
     if count is None:
         return ""
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -23,7 +23,7 @@ def size(count: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds, minutes or hours; "" where they are not known."""
+    """A time span in seconds, minutes or hours; "" for None."""
     if seconds is None:
         return ""
     if seconds < 60:
@@ -33,14 +33,14 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(time: datetime | None) -> str:
-    """A time in UTC, to the second; "" where it is not known."""
+    """A time, to the second (Pachyderm's times are UTC); "" for None."""
     return time.strftime("%Y-%m-%d %H:%M:%S") if time else ""
 
 
 def plain(text: str) -> str:
-    """The text as one line without characters that a terminal or a page would obey.
+    """The text as one line without control characters and without marks that change the text's direction.
 
-    Whoever may write a commit's metadata could else move a reader's cursor, or turn lines around.
+    Otherwise a person who may write a commit's metadata could move a reader's cursor, or reverse a line.
     """
     return "".join(
         one if one.isprintable() and not _turns(one) else "\N{REPLACEMENT CHARACTER}" for one in text
@@ -52,7 +52,7 @@ def _turns(one: str) -> bool:
 
 
 def width(text: str) -> int:
-    """Columns that a text takes on a terminal."""
+    """The number of columns that a text takes on a terminal."""
     return sum(_columns(one) for one in text)
 
 
@@ -63,7 +63,7 @@ def _columns(one: str) -> int:
 
 
 def fitted(text: str, columns: int) -> str:
-    """The text, its end cut off where it takes more columns."""
+    """The text; one that takes more columns is cut and ends with "…"."""
     if width(text) <= columns:
         return text
     kept, taken = "", 1
@@ -94,7 +94,7 @@ def made_by(node: Node) -> str:
 
 
 def details(node: Node) -> list[tuple[str, str]]:
-    """Everything that is known of a commit: title and text."""
+    """Everything that is known of a commit, as pairs of title and text."""
     record, job = node.record, node.job
     every: list[tuple[str, Any]] = [
         ("Commit", node.commit),
