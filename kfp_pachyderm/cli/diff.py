@@ -1,4 +1,4 @@
-"""`kfp-pachyderm diff`: what changed from one commit, or one run, to another?"""
+"""`kfp-pachyderm diff`: shows what changed from one commit, or one run, to another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def diff(
 ) -> None:
     """Show what changed from A to B: inputs, code, parameters, versions, files.
 
-    A and B are commits ([project/]repo@<ID> or repo@<branch>), or the IDs of KFP runs: step by step.
+    A and B are commits ([project/]repo@<ID> or repo@<branch>), or the IDs of KFP runs, which are compared
+    step by step.
     """
     from kfp_pachyderm.provenance import queries
 

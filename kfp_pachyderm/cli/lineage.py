@@ -1,4 +1,4 @@
-"""`kfp-pachyderm lineage`: what a commit was made from, or what was made from it."""
+"""`kfp-pachyderm lineage`: shows what a commit was made from, or what was made from it."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def lineage(
     opens: bool,
     file: Path | None,
 ) -> None:
-    """Show what X was made from, up to the data that somebody put.
+    """Show what X was made from, back to the data that users put into repos.
 
     X is a commit ([project/]repo@<ID> or repo@<branch>), a file in one (...@<ID>:/path), a job's ID or a KFP
-    run's ID. What is known comes from Pachyderm alone.
+    run's ID. The command asks Pachyderm only, not KFP.
     """
     from kfp_pachyderm.provenance.graph.assemble import of_target
     from kfp_pachyderm.provenance.graph.target import target

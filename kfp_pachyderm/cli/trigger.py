@@ -1,4 +1,4 @@
-"""`kfp-pachyderm trigger`: a new commit starts a KFP run."""
+"""`kfp-pachyderm trigger`: starts a KFP run for each new commit of a branch."""
 
 from __future__ import annotations
 
@@ -57,10 +57,11 @@ def trigger(
     latest: bool,
     **kfp: Any,
 ) -> None:
-    """Start a KFP run for each new commit of a branch, once, until SIGTERM or Ctrl-C.
+    """Start one KFP run for each new commit of a branch, until SIGTERM or Ctrl-C.
 
-    The commit is an argument of the run: project/repo@<ID>. What was started stands in Pachyderm, on the
-    commits: any number of triggers of one name may run, stop and be killed at any time.
+    The run gets the commit as an argument: project/repo@<ID>. The trigger writes each run that it starts into
+    the commit's metadata in Pachyderm. So any number of triggers of one name may run, stop and be killed at
+    any time.
     """
     from kfp_pachyderm.pachd.references import parse
     from kfp_pachyderm.trigger.runs import Runs
@@ -85,7 +86,7 @@ def _follow(
     try:
         runs.check()
     except KfpApiError as error:
-        # its commits are followed from now on all the same
+        # The trigger registers all the same: commits from now on count as new.
         _tell(f"{error}; looking again when there is something to start")
     beginning = registered(pachd, name, branch, first, _tell)
     stop = _stopped_by_signals()
@@ -96,7 +97,7 @@ def _follow(
 
 
 def _stopped_by_signals() -> threading.Event:
-    """Set by the first SIGTERM or SIGINT; the second one ends the process as it always would."""
+    """Returns an event that the first SIGTERM or SIGINT sets; the second one ends the process at once."""
     stop = threading.Event()
 
     def end(number: int, _: object) -> None:
