@@ -14,7 +14,9 @@ from kfp_pachyderm.cli import connection, output
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where A or B names none.")
+@click.option(
+    "--project", default="default", show_default=True, help="The project of A and B, if they name none."
+)
 @click.option("--json", "form", flag_value="json", help="JSON instead of lines.")
 @click.option("--html", "form", flag_value="html", help="One page that needs nothing else.")
 @output.file_option

@@ -36,9 +36,9 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     default="7d",
     show_default=True,
     metavar="AGE",
-    help="Only what was not used for so long: 7d, 12h, 30m, 0s.",
+    help="Only what nothing has used for this time: 7d, 12h, 30m, 0s.",
 )
-@click.option("--yes", is_flag=True, help="Remove it; else it is only listed.")
+@click.option("--yes", is_flag=True, help="Remove what is found; else only list it.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 def gc(
     address: str | None,

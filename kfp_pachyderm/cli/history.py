@@ -22,7 +22,7 @@ _COLOURS = {"FAILURE": "red", "KILLED": "red", "UNRUNNABLE": "red", "RUNNING": "
 @click.command()
 @connection.options
 @click.option("--project", default="default", show_default=True, help="The Pachyderm project.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most runs to list.")
 @_json
 def runs(address: str | None, port_forward: bool, project: str, limit: int, as_json: bool) -> None:
     """List the KFP runs that left commits in a project, newest first.
@@ -88,7 +88,7 @@ def _job(node: Node) -> tuple[str, ...]:
 @click.command()
 @click.argument("commit", metavar="REF")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where REF names none.")
+@click.option("--project", default="default", show_default=True, help="The project of REF, if it names none.")
 @_json
 def files(commit: str, address: str | None, port_forward: bool, project: str, as_json: bool) -> None:
     """List the files of a commit, or of a folder in it: REF is repo@<ID or branch>[:/folder]."""
@@ -108,9 +108,9 @@ def files(commit: str, address: str | None, port_forward: bool, project: str, as
 @click.command()
 @click.argument("file", metavar="REF:/PATH")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where REF names none.")
+@click.option("--project", default="default", show_default=True, help="The project of REF, if it names none.")
 @click.option(
-    "-o", "--output", "target", type=click.Path(path_type=Path), help="Where to; -: the standard output."
+    "-o", "--output", "target", type=click.Path(path_type=Path), help="File or folder; -: standard output."
 )
 def get(file: str, address: str | None, port_forward: bool, project: str, target: Path | None) -> None:
     """Get a file of a commit, by default into the current folder and under its own name."""

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("x", metavar="X")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where X names none.")
+@click.option("--project", default="default", show_default=True, help="The project of X, if X names none.")
 @click.option("--down", is_flag=True, help="What was made from it, instead of what it was made from.")
-@click.option("--depth", type=click.IntRange(min=0), help="So many levels; else all.")
+@click.option("--depth", type=click.IntRange(min=0), help="Most levels to show; else all.")
 @click.option("--json", "form", flag_value="json", help="JSON (lineage.schema.json describes it).")
 @click.option("--mermaid", "form", flag_value="mermaid", help="A Mermaid flowchart.")
 @click.option("--html", "form", flag_value="html", help="One page that needs nothing else.")

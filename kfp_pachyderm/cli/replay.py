@@ -25,9 +25,9 @@ DIFFERS = 3
 @click.command()
 @click.argument("x", metavar="X")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where X names none.")
+@click.option("--project", default="default", show_default=True, help="The project of X, if X names none.")
 @click.option("--run", "whole", is_flag=True, help="All steps of the run that made X, not that one alone.")
-@click.option("--into", metavar="PROJECT", help="Takes the output; else <the original's project>-replay.")
+@click.option("--into", metavar="PROJECT", help="Project of the output; else <original's project>-replay.")
 @click.option("--submit", is_flag=True, help="Run it by KFP's API, instead of here by kfp.local.")
 @click.option("--host", metavar="URL", help="KFP's API; else where kfp.Client looks.")
 @click.option("--namespace", help="The run's, with multi-user KFP.")

@@ -23,12 +23,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 @click.command()
 @click.argument("branch", metavar="REPO@BRANCH")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where REPO names none.")
+@click.option(
+    "--project", default="default", show_default=True, help="The project of REPO, if it names none."
+)
 @click.option("--package", type=click.Path(path_type=Path), help="The compiled pipeline, a YAML file.")
 @click.option("--pipeline", help="The name of a pipeline that KFP has, instead of --package.")
 @click.option("--version", help="The name of its version; else the newest at each start.")
 @click.option(
-    "--parameter", help="The pipeline's parameter that gets the commit; else the one named as the repo."
+    "--parameter", help="The pipeline's parameter for the commit; else the one with the repo's name."
 )
 @click.option("-p", "arguments", metavar="NAME=VALUE", multiple=True, help="Another argument; several times.")
 @click.option("--name", help="The trigger's name; else <pipeline>.<repo>.<branch>.")
@@ -39,9 +41,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 @click.option(
     "--experiment", default="Default", show_default=True, help="KFP's experiment; made when missing."
 )
-@click.option("--service-account", help="Of the runs' pods.")
+@click.option("--service-account", help="The Kubernetes service account of the runs' pods.")
 @click.option("--kfp", "host", help="KFP's address; else as kfp.Client finds it (KF_PIPELINES_ENDPOINT).")
-@click.option("--kfp-namespace", "namespace", help="Yours, in a multi-user KFP; else as kfp.Client finds it.")
+@click.option(
+    "--kfp-namespace", "namespace", help="Your namespace in a multi-user KFP; else as kfp.Client finds it."
+)
 def trigger(
     branch: str,
     address: str | None,

@@ -12,8 +12,8 @@ from kfp_pachyderm.cli import connection, output
 @click.command()
 @click.argument("x", metavar="X")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where X names none.")
-@click.option("--deep", is_flag=True, help="Look at all that it was made from, too.")
+@click.option("--project", default="default", show_default=True, help="The project of X, if X names none.")
+@click.option("--deep", is_flag=True, help="Check also all commits that X was made from.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of lines.")
 def verify(x: str, address: str | None, port_forward: bool, project: str, deep: bool, as_json: bool) -> None:
     """Check whether X is what its record says: inputs, files and their hashes, job, the record's digest.
