@@ -8,7 +8,7 @@ SHELL  := /bin/bash
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-# Two stamps: the demo needs little and starts sooner; the tests need all of it.
+# Two stamp files for .venv: the demo needs few packages and starts sooner, the tests need all.
 .venv/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local]' boto3 scikit-image
@@ -73,7 +73,7 @@ auth: .venv/.dev  ## the embedded Pachyderm's tests once more, with authenticati
 	KFP_PACHYDERM_TEST_AUTH=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/embedded \
 		--ignore-glob='*_kills.py' --ignore-glob='*_gateway*.py' --ignore-glob='*_auth_steps.py'
 
-# Maven brings what pyspark lacks for S3; what it says on its way is not asked for.
+# Maven downloads Hadoop's S3A connector, which pyspark lacks; --quiet hides its progress.
 .venv/.spark: .venv/.dev tests/spark/requirements.txt tests/spark/pom.xml
 	$(PYTHON) -m venv .venv/spark
 	.venv/spark/bin/python -m pip install --quiet --disable-pip-version-check -r tests/spark/requirements.txt
@@ -88,15 +88,16 @@ test-spark: .venv/.spark  ## Apache Spark (S3A) in a step; needs Java 17 and Mav
 test-large: .venv/.dev  ## objects over 4 GiB through the adapter; needs 16 GiB of disk
 	$(BIN)/python -m pytest -q tests/large
 
-# Kubernetes is built, and kept, by scripts that are not in this repository (tests/cluster/stand.py).
+# Scripts outside of this repository build Kubernetes, and keep it for later calls (tests/cluster/stand.py).
 .PHONY: test-cluster
 test-cluster: .venv/.dev  ## a step on a real one-node Kubernetes; needs root, builds half an hour the first time
 	$(BIN)/python -m pytest -q -s tests/cluster
 
-# The newest kfp that begins so, and the newest of all else: without constraints.txt, as users install.
+# The newest kfp whose version begins with KFP, and the newest of all other packages: without constraints.txt, as
+# users install.
 KFP    ?= 2.17
 COMPAT ?= .venv/compat-$(notdir $(PYTHON))-kfp-$(KFP)
-# What is left out is not the package: manifests, the matrix of clients, the repository's own rules, faults.
+# CORE leaves out tests that do not depend on Python or kfp: manifests, client matrix, repository rules, faults.
 CORE   := adapter authoring cli components doctor embedded forward gc holder kfp_pipelines launcher local \
 	openlineage pachd protocol provenance replay runtime s3 samples share trigger
 
@@ -159,7 +160,7 @@ format: .venv/.dev  ## format the code
 lock: .venv/.dev  ## write constraints.txt again, names and versions only
 	$(BIN)/python -m pip freeze --exclude-editable --exclude kfp-pachyderm | LC_ALL=C sort -f > constraints.txt
 
-# What builds and checks a release has a venv of its own: twine and cyclonedx-bom bring much that no test needs.
+# The tools of a release have a venv of their own: twine and cyclonedx-bom install much that no test needs.
 .venv/.release: release/requirements.txt
 	$(PYTHON) -m venv .venv/release
 	.venv/release/bin/python -m pip install --quiet --disable-pip-version-check -r release/requirements.txt

@@ -24,9 +24,9 @@ def _cost(call: Callable[[], object]) -> tuple[float, float]:
 
 
 def measure() -> dict[str, float]:
-    """Medians of the plain and of the S3-enabled component, and of their difference, in seconds and CPU seconds.
+    """Medians of the plain and the S3-enabled component, and of their difference, in seconds and CPU seconds.
 
-    The embedded server's CPU seconds are not in them.
+    The CPU seconds leave out the embedded server's.
     """
     from kfp import dsl
 

@@ -1,7 +1,7 @@
 """Writes the component.yaml files of this folder: python components/generate.py (make components).
 
-They are for pipelines that import nothing of kfp-pachyderm: KFP's load_component_from_file or _from_url reads
-them. What they do is in kfp_pachyderm/launcher/reusable/.
+Pipelines that do not import kfp-pachyderm load these components by KFP's load_component_from_file or
+load_component_from_url. The code that they run is in kfp_pachyderm/launcher/reusable/.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kfp_pachyderm.authoring.ir import launcher_command
 from kfp_pachyderm.launcher.config import ReusableConfig
 
 HERE = Path(__file__).parent
-#: Any Python image will do: the bootstrap brings the launcher.
+#: Any image with Python works: the bootstrap installs the launcher.
 IMAGE = "python:3.11"
 #: kfp.local's SubprocessRunner runs only commands that name KFP's executor; the launcher ignores this text.
 RUN_ME_LOCALLY = "instead of kfp.dsl.executor_main"
@@ -26,7 +26,7 @@ HEADER = "# Made by components/generate.py (make components) of interfaces.yaml;
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as they are read."""
+    """Writes strings of several lines as YAML block scalars."""
 
 
 _Dumper.add_representer(
@@ -38,7 +38,7 @@ _Dumper.add_representer(
 
 
 def texts() -> dict[Path, str]:
-    """The file of every component and its text."""
+    """Returns component.yaml file → its text, for every component."""
     interfaces = yaml.safe_load((HERE / "interfaces.yaml").read_text(encoding="utf-8"))
     common = interfaces.pop("every component")
     return {
@@ -63,7 +63,7 @@ def _text(path: str, interface: dict[str, Any], common: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Writes all of them."""
+    """Writes all component.yaml files."""
     for target, text in texts().items():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")

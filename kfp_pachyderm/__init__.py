@@ -1,13 +1,14 @@
-"""Every Kubeflow Pipelines step an S3-enabled Pachyderm job.
+"""Makes every Kubeflow Pipelines step an S3-enabled Pachyderm job.
 
-Names are imported when they are first used: importing the package imports neither kfp nor grpc.
+Each name is imported when it is first used: `import kfp_pachyderm` imports neither kfp nor grpc.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 
-# the typing module's own; importing that takes longer than all else that a step needs before its first act
+# Type checkers take this name for typing.TYPE_CHECKING. To import typing would take longer than all other
+# imports that a step needs before it calls Pachyderm.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

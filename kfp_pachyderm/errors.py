@@ -1,8 +1,8 @@
-"""Every error of kfp-pachyderm, one tree; docs/errors.md says for each the cause and the way out.
+"""Every error of kfp-pachyderm, in one tree. docs/errors.md gives the cause and the way out of each.
 
 PachydermError
 ├── PermanentError                    trying again changes nothing
-│   ├── SpecError (ValueError)        a rule of Pachyderm's, seen when the component is built
+│   ├── SpecError (ValueError)        an argument or a pipeline spec breaks a rule of Pachyderm or KFP
 │   │   ├── GlobError                 an S3 input's glob is not "/"
 │   │   ├── InputNestingError         an S3 input inside join, union or group
 │   │   ├── BucketNameError           a bucket name that S3 clients refuse
@@ -14,26 +14,26 @@ PachydermError
 │   │   ├── BranchNotFoundError
 │   │   └── CommitNotFoundError
 │   ├── CommitReferenceError          a commit reference that can't be read
-│   ├── CommitFailedError             the commit, or every commit of the branch, ended with an error
-│   ├── EmptyInputError               Pachyderm would run no user code and succeed
+│   ├── CommitFailedError             the commit, or every commit of the branch, failed
+│   ├── EmptyInputError               an input has no files: its job would succeed without running user code
 │   ├── MergeError                    two commits of a merged input hold the same key
-│   ├── PipelineNotOwnedError         a pipeline of the same name that is not ours, or another step's
+│   ├── PipelineNotOwnedError         a pipeline of that name exists and is not this step's
 │   ├── MasterGatewayError            an endpoint whose use leaves no provenance
 │   ├── AuthenticationError           no token, a wrong one, or one without the right
-│   ├── CertificateError              TLS: what the other side shows is not trusted
-│   ├── ProtocolError                 an answer that is not what the protocol says
-│   ├── UnknownAnswerError            an answer that is in no table; waits bear it for a while
+│   ├── CertificateError              TLS: the server's certificate is not trusted
+│   ├── ProtocolError                 an answer breaks the protocol
+│   ├── UnknownAnswerError            pachd answers UNKNOWN with a text that this package does not know
 │   ├── StoreError                    the embedded Pachyderm's data folder can't be used
 │   └── JobFailedError                the job ended in FAILURE, KILLED or UNRUNNABLE
 └── TemporaryError                    may pass; tried again until a deadline
     ├── PachydermUnreachableError     nobody answers at the address
     ├── CommitNotFinishedError        a commit stayed open until the deadline
     ├── AttachError                   the holder could not be reached, or is taken
-    ├── JobLostError                  the job ended before user code began, and not by the user's doing
-    ├── LeaseLostError                the holder gave the lease up
-    ├── HolderReplacedError           a new holder instance: what was written is gone
+    ├── JobLostError                  the job ended before the step's command began, and nobody ended it
+    ├── LeaseLostError                the holder ended the lease
+    ├── HolderReplacedError           a new holder instance: Pachyderm erased the output
     ├── KfpApiError                   KFP's API server does not answer, or refuses a request
-    └── WriteBackError                the output commit did not take what the step wrote
+    └── WriteBackError                the output commit lacks what the step wrote
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ import time
 
 
 class PachydermError(Exception):
-    """Root of every error that kfp-pachyderm raises."""
+    """The root of all errors that kfp-pachyderm raises."""
 
 
 class PermanentError(PachydermError):
@@ -50,11 +50,11 @@ class PermanentError(PachydermError):
 
 
 class TemporaryError(PachydermError):
-    """May pass by itself: tried again until the caller's deadline, then raised."""
+    """The cause may pass by itself: the call was repeated until its deadline, and failed each time."""
 
 
 class SpecError(PermanentError, ValueError):
-    """A rule of Pachyderm's for S3-enabled pipelines is broken; seen before anything is created."""
+    """An argument or a pipeline spec breaks a rule of Pachyderm or KFP; raised before anything is created."""
 
 
 class GlobError(SpecError):
@@ -66,7 +66,7 @@ class InputNestingError(SpecError):
 
 
 class BucketNameError(SpecError):
-    """A bucket name that S3 clients refuse."""
+    """S3 clients refuse the name of the bucket."""
 
 
 class InputNameError(SpecError):
@@ -98,11 +98,11 @@ class CommitNotFoundError(NotFoundError):
 
 
 class CommitReferenceError(PermanentError, ValueError):
-    """A text that is no commit reference."""
+    """A text is not a commit reference."""
 
 
 class CommitFailedError(PermanentError):
-    """The commit, or every commit of the branch, ended with an error."""
+    """The commit, or every commit of the branch, has an error: Pachyderm calls it failed."""
 
 
 class EmptyInputError(PermanentError):
@@ -114,7 +114,7 @@ class MergeError(PermanentError):
 
 
 class PipelineNotOwnedError(PermanentError):
-    """A pipeline, repo or claim branch of the step's name exists and is not the step's own.
+    """A pipeline, repo or claim branch of the step's name exists and does not belong to the step.
 
     Either kfp-pachyderm did not make it, or another KFP pipeline or component uses it.
     """
@@ -125,21 +125,22 @@ class MasterGatewayError(PermanentError):
 
 
 class AuthenticationError(PermanentError):
-    """No token, a wrong token, or a principal without the needed role."""
+    """The token is missing or wrong, or its principal lacks a role that the call needs."""
 
 
 class CertificateError(PermanentError):
-    """The address has no certificate that the certificate authority vouches for."""
+    """TLS fails: no trusted certificate authority signed the certificate that the server shows."""
 
 
 class ProtocolError(PermanentError):
-    """An answer does not follow the protocol that both sides should speak."""
+    """An answer breaks the protocol that both sides should speak."""
 
 
 class UnknownAnswerError(PermanentError):
-    """pachd answers UNKNOWN, which is any error at all, with a text that nobody knows.
+    """pachd answers with the gRPC code UNKNOWN and a text that this package does not know.
 
-    What changes something is not tried again. A wait tells it and goes on for as long as pachd may be away.
+    pachd gives this code to every plain Go error, so the code does not tell whether the cause passes. A call
+    that changes something is not repeated. A wait logs the error and goes on while pachd may be away.
     """
 
 
@@ -151,7 +152,7 @@ class JobFailedError(PermanentError):
     """The Pachyderm job ended in FAILURE, KILLED or UNRUNNABLE.
 
     Attributes:
-        state: which of them; "" where that is not known.
+        state: the job's state, as in "FAILURE"; "" where it is not known.
     """
 
     def __init__(self, message: str, state: str = "") -> None:
@@ -160,10 +161,10 @@ class JobFailedError(PermanentError):
 
 
 class PachydermUnreachableError(TemporaryError):
-    """Nobody answers Pachyderm's protocol at the address.
+    """No server at the address answers Pachyderm's protocol.
 
     Attributes:
-        since: `time.monotonic()` from which on nobody answered.
+        since: the time of `time.monotonic()`, in seconds, since when no server answers.
     """
 
     def __init__(self, message: str, since: float | None = None) -> None:
@@ -176,30 +177,30 @@ class CommitNotFinishedError(TemporaryError):
 
 
 class AttachError(TemporaryError):
-    """The job's holder could not be reached in time, or another session holds it."""
+    """The launcher did not reach the job's holder in time, or another session holds the lease."""
 
 
 class JobLostError(TemporaryError):
-    """The job ended before the step's command began, and neither the step nor a person ended it."""
+    """The job ended before the step's command began; neither the step nor a user ended it."""
 
 
 class LeaseLostError(TemporaryError):
-    """The holder ended the lease; the job is failing."""
+    """The holder ended the lease, so the job fails."""
 
 
 class HolderReplacedError(TemporaryError):
-    """A new holder instance answers: Pachyderm has erased what was written before."""
+    """A new holder instance answers: Pachyderm began the job anew and erased its output."""
 
 
 class WriteBackError(TemporaryError):
-    """The output commit did not take, or does not hold, what the step wrote."""
+    """Pachyderm refused what the step wrote, or the output commit does not hold it."""
 
 
 class KfpApiError(TemporaryError):
-    """KFP's API server does not answer, or refuses a request; another try may go better.
+    """KFP's API server does not answer, or refuses a request. A later request may succeed.
 
     Attributes:
-        maybe_done: whether it may have done, or may yet do, what it was asked for.
+        maybe_done: whether KFP may have carried the request out, or may still do so.
     """
 
     def __init__(self, message: str, maybe_done: bool) -> None:

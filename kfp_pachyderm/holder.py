@@ -1,17 +1,18 @@
-"""The user code of a Pachyderm pipeline that a KFP step drives: holds the job open until the step ended.
+"""The holder: user code of a step's Pachyderm pipeline, which holds the job open until the KFP step ends.
 
-Sent as source text inside the pipeline spec: one file, standard library, Python 3.8 or newer, few imports.
-Listens on KFP_PACHYDERM_HOLDER_PORT (default 8080) of KFP_PACHYDERM_HOLDER_HOST (default: all):
+Its source travels inside the pipeline spec: one file, standard library, Python 3.8 or newer, few imports.
+It listens on KFP_PACHYDERM_HOLDER_PORT (default 8080) of KFP_PACHYDERM_HOLDER_HOST (default: all):
 
   GET  /v1/status     -> version, job, datum, files (input: path of the datum below /pfs), instance, state,
                          clock, lease (seconds left, null before attach)
-  POST /v1/attach     {"instance", "session", "job"} -> {"lease": seconds}; the same session may do it again
+  POST /v1/attach     {"instance", "session", "job"} -> {"lease": seconds}; the same session may attach again
   POST /v1/heartbeat  {"instance", "session"} -> {"lease": seconds}
   POST /v1/finish     {"instance", "session", "exit_code", "reason"} -> {"ended": true}, and the process ends
 
 A POST carries `Authorization: KFP-Pachyderm <hex HMAC-SHA256(token, POST \\n path \\n timestamp \\n body)>`
-and `X-KFP-Pachyderm-Timestamp`: seconds on this process's own clock (status: clock), so no two machines'
-clocks have to agree. A timestamp is good once, in rising order, within 300 s: no call can be replayed.
+and `X-KFP-Pachyderm-Timestamp`: seconds on the holder's own clock ("clock" of the status), so that the clocks
+of the two machines need not agree. The holder accepts a timestamp that is greater than the last one and
+within 300 s of its clock, so nobody can replay a call.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LIMIT = 65536
 
 
 class Refused(Exception):
-    """A request that is answered with an HTTP error."""
+    """A request that the holder answers with an HTTP error."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -37,7 +38,7 @@ class Refused(Exception):
 
 
 class Holder:
-    """One datum's run; its methods are called under `lock`."""
+    """The state of one datum's run; callers of its methods have `lock`."""
 
     def __init__(self, env: dict[str, str]) -> None:
         self.key = (env.get("PACH_TOKEN") or env.get("AWS_SECRET_ACCESS_KEY") or "default").encode()
@@ -75,7 +76,7 @@ class Holder:
         }
 
     def check(self, path: str, headers: dict[str, str], body: bytes) -> None:
-        """Lets only the owner of the job's token pass, and every call only once."""
+        """Refuses a call that the job's token has not signed, or that was made before."""
         stamp = headers.get("x-kfp-pachyderm-timestamp", "")
         signed = b"\n".join([b"POST", path.encode(), stamp.encode(), body])
         wanted = "KFP-Pachyderm " + hmac.new(self.key, signed, "sha256").hexdigest()
@@ -123,7 +124,7 @@ class Holder:
         return {"ended": True}
 
     def over(self) -> tuple[int, str] | None:
-        """The exit code and the reason, once there is one."""
+        """Returns the exit code and the reason once the holder has to end, else None."""
         if self.ended:
             return self.ended
         if os.getppid() != self.parent:
@@ -136,7 +137,7 @@ class Holder:
 
 
 def read(connection: socket.socket) -> tuple[str, str, dict[str, str], bytes]:
-    """One HTTP request: method, path, headers (names in lower case), body."""
+    """Reads one HTTP request: method, path, headers (names in lower case), body."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += more(connection, LIMIT - len(data))
@@ -188,7 +189,7 @@ def serve(holder: Holder, connection: socket.socket) -> None:
             head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             connection.sendall((head + body).encode())
     except OSError:
-        pass  # the caller is gone; what it asked for is done
+        pass  # the caller has closed the connection; its call is carried out
     if "ended" in answer:
         holder.answered.set()
 
@@ -199,7 +200,7 @@ def listen(env: dict[str, str]) -> socket.socket:
         try:
             return socket.create_server(("", port), family=socket.AF_INET6, backlog=64, dualstack_ipv6=True)
         except OSError:
-            pass  # IPv6 is compiled in but switched off
+            pass  # the kernel knows IPv6, and it is switched off
     return socket.create_server((host, port), backlog=64)
 
 
@@ -228,7 +229,7 @@ def say(text: str) -> None:
 
 
 def leave(code: int, reason: str) -> None:
-    """Ends the process at once, whatever its threads do."""
+    """Ends the process at once, without waiting for its threads."""
     say(reason)
     os._exit(code)
 

@@ -1,6 +1,6 @@
-"""Inside the user's code: what job this step is, and ready-made settings for S3 clients.
+"""Tells the user's code which Pachyderm job it runs in, and gives it settings for S3 clients.
 
-Standard library only, and importable in the step whatever its image has installed.
+It imports the standard library only, so every image with Python can import it.
 
     from kfp_pachyderm.runtime import current_step
     s3 = current_step().boto3_client()
@@ -18,11 +18,11 @@ VERSION = 1
 
 
 class NoStepError(RuntimeError):
-    """This process was not started by a step of kfp-pachyderm."""
+    """No step of kfp-pachyderm started this process, or one of another release did."""
 
 
 class _Settings(dict[str, str]):
-    """A dict whose text shows no secret: logs, tracebacks and dashboards print what they are given."""
+    """A dict whose `repr` hides the secret key: logs, tracebacks and dashboards print dicts."""
 
     def __init__(self, settings: dict[str, str], secret: str) -> None:
         super().__init__(settings)
@@ -32,30 +32,31 @@ class _Settings(dict[str, str]):
         return repr({name: "***" if self._secret in value else value for name, value in self.items()})
 
     def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
-        # a worker that gets it need not have this package
+        # A worker that unpickles the dict may lack this package.
         return dict, (dict(self),)
 
 
 @dataclass(frozen=True)
 class Step:
-    """The S3-enabled Pachyderm job that this process works in.
+    """The S3-enabled Pachyderm job that this process belongs to.
 
     Args:
-        endpoint: where the job's buckets are served, "http://host:port"; with `s3_enabled(share=True)` the
-            host is the step's own address, and processes on other hosts may use it until the command ends.
-        access_key: the S3 access key, good for this step only.
-        secret_key: its secret; never printed.
-        inputs: bucket → commit, "project/repo@<commit id>"; the buckets are read-only. Of an input that takes
-            many commits each folder has its own entry, "part/0", "part/1"; of a merged one the commits are
-            comma separated.
+        endpoint: the URL of the job's S3 endpoint, "http://host:port". With `s3_enabled(share=True)` the host
+            is the step's own IP address, and processes on other hosts may use it until the command ends.
+        access_key: the S3 access key; it is valid for this step only.
+        secret_key: the S3 secret key; `repr` does not show it.
+        inputs: bucket → commit, "project/repo@<commit ID>"; these buckets are read-only. An input with
+            `many=True` has one entry for each folder of its bucket: "part/0", "part/1". An input with
+            `merge=True` has one entry, whose commits are separated by commas.
         output_bucket: the bucket that takes writes; None when the step has no S3 output.
-        output_commit: "project/repo@<job id>".
+        output_commit: the output commit, "project/repo@<job ID>".
         project: the Pachyderm project.
         pipeline: the Pachyderm pipeline.
-        job: the job's ID.
-        datum: the datum's ID.
-        files: the folder with the datum's files, one folder for each file input; "" without file inputs.
-        region: the region that S3 clients want to hear.
+        job: the ID of the Pachyderm job.
+        datum: the ID of the datum that the command runs for.
+        files: the path of the folder with the datum's files, which has one folder for each file input; ""
+            without file inputs.
+        region: the region to configure in S3 clients.
     """
 
     endpoint: str
@@ -73,19 +74,19 @@ class Step:
 
     @property
     def input_buckets(self) -> list[str]:
-        """The names of the input buckets, in the step's order."""
+        """The names of the input buckets, in the order of the step's inputs."""
         return list(dict.fromkeys(name.partition("/")[0] for name in self.inputs))
 
     def environment(self) -> dict[str, str]:
-        """What a process elsewhere needs to work in this step: a pod, a Dask worker, a Spark executor.
+        """Returns environment variables by which another process uses this step's buckets.
 
-        Give it to the process as environment variables: S3 clients find endpoint, keys and region there, and
-        `current_step()` works where kfp_pachyderm is installed. It helps elsewhere only with
-        `s3_enabled(share=True)` (or `gateway="direct"`), and until the step's command ends.
+        Set them in a pod, a Dask worker or a Spark executor: S3 clients find endpoint, keys and region there,
+        and `current_step()` works where kfp_pachyderm is installed. A process on another host reaches the
+        endpoint only with `s3_enabled(share=True)` or `gateway="direct"`, and until the step's command ends.
 
         Returns:
-            Variable → value. **The secret key is among them**: printing the dict hides it, copying it into
-            another one does not. Pass it on by environment or Secret, not in arguments.
+            Variable → value. **The secret key is one of the values.** `repr` of this dict hides it; `repr` of
+            a copy does not. Pass the variables on by environment or Secret, not in arguments.
         """
         return _Settings(
             {
@@ -106,23 +107,27 @@ class Step:
                 "PACH_DATUM_ID": self.datum,
                 "PACHYDERM_S3_INPUT_BUCKETS": ",".join(self.inputs),
                 "PACHYDERM_S3_OUTPUT_BUCKET": self.output_bucket or "",
-                # its files are in the step's own container
+                # The datum's files are in the step's own container only.
                 VARIABLE: replace(self, files="").text(),
             },
             self.secret_key,
         )
 
     def text(self) -> str:
-        """All of it as the JSON that `current_step` reads; the secret key is in it."""
+        """Returns the step as the JSON that `current_step` reads. It contains the secret key."""
         return json.dumps({"version": VERSION, **asdict(self)})
 
     def boto3_client(self, **options: Any) -> Any:
-        """A boto3 S3 client; `options` go to `boto3.client`."""
+        """Returns a boto3 S3 client for the step's buckets; needs the package boto3.
+
+        Args:
+            **options: further arguments of `boto3.client`; `config` is merged with the settings made here.
+        """
         import boto3  # type: ignore[import-untyped, unused-ignore]
         from botocore.config import Config  # type: ignore[import-untyped, unused-ignore]
 
         config = Config(
-            # also for presigned URLs, which botocore signs by version 2 unless told
+            # Without this botocore signs presigned URLs by version 2.
             signature_version="s3v4",
             s3={"addressing_style": "path"},
             request_checksum_calculation="when_required",
@@ -135,7 +140,11 @@ class Step:
         return boto3.client("s3", **{**keys, **settings, **options})
 
     def minio_client(self, **options: Any) -> Any:
-        """A MinIO client; `options` go to `minio.Minio`."""
+        """Returns a MinIO client for the step's buckets; needs the package minio.
+
+        Args:
+            **options: further arguments of `minio.Minio`.
+        """
         from minio import Minio
 
         scheme, _, host = self.endpoint.partition("://")
@@ -145,7 +154,11 @@ class Step:
         )
 
     def pyarrow_filesystem(self, **options: Any) -> Any:
-        """A `pyarrow.fs.S3FileSystem`; `options` go to it."""
+        """Returns a `pyarrow.fs.S3FileSystem` for the step's buckets; needs the package pyarrow.
+
+        Args:
+            **options: further arguments of `pyarrow.fs.S3FileSystem`.
+        """
         from pyarrow.fs import S3FileSystem
 
         scheme, _, host = self.endpoint.partition("://")
@@ -155,15 +168,23 @@ class Step:
         )
 
     def storage_options(self) -> dict[str, str]:
-        """For fsspec (pandas, dask, zarr) and polars: `read_csv("s3://images/a.csv", storage_options=…)`.
+        """Returns the `storage_options` of fsspec (pandas, dask, zarr) and of polars for the step's buckets.
 
-        polars takes the keys from the environment, where they are as well.
+        For example `read_csv("s3://images/a.csv", storage_options=current_step().storage_options())`. polars
+        takes the keys from the step's environment variables instead.
+
+        Returns:
+            Option → value; `repr` of this dict hides the secret key.
         """
         options = {"key": self.access_key, "secret": self.secret_key, "endpoint_url": self.endpoint}
         return _Settings(options, self.secret_key)
 
     def spark_conf(self) -> dict[str, str]:
-        """Spark's settings for `s3a://` paths; executors get them from the driver."""
+        """Returns Spark's settings for `s3a://` paths of the step's buckets; the driver sends them on.
+
+        Returns:
+            Setting → value; `repr` of this dict hides the secret key.
+        """
         settings = {
             "spark.hadoop.fs.s3a.endpoint": self.endpoint,
             "spark.hadoop.fs.s3a.endpoint.region": self.region,
@@ -177,15 +198,16 @@ class Step:
 
 
 def _ids(commits: str) -> str:
-    """Of a merged input it is the IDs of all, comma separated."""
+    """Returns the commit's ID; of a merged input the IDs of all its commits, separated by commas."""
     return ",".join(one.rpartition("@")[2] for one in commits.split(","))
 
 
 def current_step() -> Step:
-    """The step that this process works in.
+    """Returns the step that this process belongs to, from the environment variable KFP_PACHYDERM_STEP.
 
     Raises:
-        NoStepError: outside a step, or the launcher speaks another version than this file.
+        NoStepError: the variable is not set, since this process runs outside of a step; or another release of
+            the launcher has set it.
     """
     text = os.environ.get(VARIABLE)
     if not text:

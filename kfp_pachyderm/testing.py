@@ -1,6 +1,6 @@
-"""A pytest plugin: the fixture `pachyderm`, a fresh embedded Pachyderm for every test.
+"""The pytest plugin: it provides the fixture `pachyderm`, a fresh embedded Pachyderm for every test.
 
-Installed with the package, nothing has to be imported:
+pytest finds the plugin where the package is installed, so tests import nothing:
 
     def test_edges(pachyderm):
         images = pachyderm.put("images", {"a.png": b"..."})
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 
 class Pachyderm:
-    """What the fixture `pachyderm` is.
+    """The value of the fixture `pachyderm`: the embedded Pachyderm of one test.
 
     Args:
         local: the running embedded Pachyderm.
+
+    Attributes:
+        address: pachd's address, "grpc://127.0.0.1:<port>".
+        client: a connected `pachyderm_sdk.Client`.
     """
 
     def __init__(self, local: LocalPachyderm) -> None:
@@ -35,14 +39,16 @@ class Pachyderm:
         self.client: pachyderm_sdk.Client = local.client
 
     def put(self, repo: str, files: Mapping[str, bytes | str]) -> str:
-        """Adds files to the branch master of a repo, which is made when missing, in one finished commit.
+        """Adds files to the branch master of a repo, in one commit, and finishes the commit.
+
+        A missing project or repo is created.
 
         Args:
-            repo: "repo" or "project/repo".
-            files: path → content; a text is written as UTF-8.
+            repo: "repo" or "project/repo"; the project is "default" when left out.
+            files: path → content; a str is written as UTF-8.
 
         Returns:
-            The commit's reference, to be passed to a step.
+            The commit's reference, "project/repo@<commit ID>", to be passed to a step.
         """
         from pachyderm_sdk.api import pfs
 
@@ -70,12 +76,12 @@ def _pachyderm_servers() -> Iterator[FreshServers]:
 
 @pytest.fixture
 def pachyderm(tmp_path: Path, _pachyderm_servers: FreshServers) -> Iterator[Pachyderm]:
-    """A fresh embedded Pachyderm; components and pipelines that the test calls run on it."""
+    """Starts a fresh embedded Pachyderm; the components and pipelines that the test calls run on it."""
     from kfp_pachyderm import local
 
     folder = tmp_path / "pachyderm"
     _pachyderm_servers.open(folder)
-    # It joins the server that runs on the folder.
+    # init() joins the server that already runs on the folder.
     with local.init(folder) as running:
         yield Pachyderm(running)
     _pachyderm_servers.close_current()

@@ -1,1 +1,1 @@
-"""Makes a release (`make release`): version, changelog, wheel, sdist, SBOM, all of it checked."""
+"""Makes a release (`make release`): version, changelog, wheel, sdist and SBOM, all of them checked."""

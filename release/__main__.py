@@ -23,19 +23,19 @@ ROOT = Path(__file__).parents[1]
 
 
 def git(*arguments: str) -> bytes:
-    """What git prints."""
+    """Runs git in the repository; returns what it prints."""
     return subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
 
 
 def export(folder: Path) -> list[str]:
-    """Puts the tree of HEAD into a folder; its files."""
+    """Extracts the tree of HEAD into a folder; returns the paths of its files."""
     with tarfile.open(fileobj=BytesIO(git("archive", "HEAD"))) as archive:
         archive.extractall(folder, filter="data")
     return git("ls-tree", "-r", "--name-only", "-z", "HEAD").decode().rstrip("\0").split("\0")
 
 
 def build(tree: Path, target: Path) -> tuple[Path, Path]:
-    """The wheel and the sdist, the same bytes from the same commit."""
+    """Builds the wheel and the sdist; the same commit gives the same bytes."""
     shutil.rmtree(target, ignore_errors=True)
     when = git("log", "-1", "--format=%ct").decode().strip()
     environment = {**os.environ, "SOURCE_DATE_EPOCH": when}
@@ -46,7 +46,7 @@ def build(tree: Path, target: Path) -> tuple[Path, Path]:
 
 
 def check(tree: Path, files: list[str], wheel: Path, sdist: Path, version: str) -> None:
-    """All that can be known of the two without installing them."""
+    """Makes all checks of wheel and sdist that need no installation."""
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict", str(wheel), str(sdist)], check=True)
     check_wheel(wheel, files, version)
     check_sdist(sdist, files, version)
@@ -55,7 +55,7 @@ def check(tree: Path, files: list[str], wheel: Path, sdist: Path, version: str) 
 
 
 def try_out(tree: Path, wheel: Path, version: str, folder: Path) -> None:
-    """Installs the wheel where nothing else is, lists what that brings, and runs the demo's job."""
+    """Installs the wheel in a bare environment, writes the SBOM of that, and runs the demo's job."""
     bare = Bare(folder)
     print(f"core       installed in {bare.install(wheel):.0f} s")
     bare.check_version(version)

@@ -1,4 +1,4 @@
-"""A virtual environment with nothing but the wheel, somewhere else than the repository."""
+"""A virtual environment that holds the wheel only, in a folder outside of the repository."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from release.version import ReleaseError
 
-#: What the demo's user code imports beside the wheel.
+#: The packages that the demo's user code imports and the wheel does not install.
 DEMO = ("boto3", "scikit-image")
 
 
@@ -30,16 +30,16 @@ class Bare:
         self.python = folder / "venv" / "bin" / "python"
 
     def install(self, wheel: Path, extra: str = "", *more: str) -> float:
-        """Installs the wheel as users do, without constraints; the seconds that it took."""
+        """Installs the wheel as users do, without constraints; returns the seconds that pip took."""
         began = time.monotonic()
         self.run("-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}{extra}", *more)
         return time.monotonic() - began
 
     def run(self, *arguments: str) -> str:
-        """What Python prints, started in the folder, with nothing of the repository in its environment.
+        """Runs Python in the folder, without the repository in its environment; returns what it prints.
 
         Raises:
-            ReleaseError: it failed.
+            ReleaseError: Python exits with an error.
         """
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         proxies = {name: text for name, text in os.environ.items() if name.lower().endswith("_proxy")}
@@ -59,18 +59,18 @@ class Bare:
         return done.stdout
 
     def check_version(self, version: str) -> None:
-        """Raises ReleaseError unless `kfp-pachyderm --version` says it."""
+        """Raises ReleaseError unless `kfp-pachyderm --version` prints the version."""
         command = self.python.with_name("kfp-pachyderm")
         said = subprocess.check_output([str(command), "--version"], cwd=self.folder, text=True).split()[-1]
         if said != version:
             raise ReleaseError(f"kfp-pachyderm --version says {said}, not {version}")
 
     def check_demo(self, samples: Path, version: str) -> None:
-        """Runs the demo's job there, and looks at its records.
+        """Runs the demo's job in the folder, and checks the version in its records.
 
         Args:
-            samples: the folder of the demo's files, which are copied.
-            version: what the records have to name.
+            samples: the folder whose Python files are the demo; they are copied.
+            version: the version that the records have to name.
         """
         for file in samples.glob("*.py"):
             shutil.copy(file, self.folder)

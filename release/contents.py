@@ -1,4 +1,4 @@
-"""What is in a wheel and an sdist, against what has to be."""
+"""Compares the contents of a wheel and an sdist with the files in git."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path, PurePosixPath
 from release.version import ReleaseError
 
 PACKAGE = "kfp_pachyderm"
-#: What the package has besides Python: data of the lineage's page, its schema, the mark of type annotations.
+#: Suffixes of the package's files other than Python: the lineage page's data, its schema, py.typed.
 DATA = {".css", ".html", ".js", ".json", ".LICENSE", ".typed"}
 _INFO = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
 
 
 def expected_wheel(files: list[str], version: str) -> set[str]:
-    """The names in a wheel of a tree with these files."""
+    """Returns the names of files that a wheel must have, from the files of the tree."""
     package = {one for one in files if one.startswith(f"{PACKAGE}/")}
     return package | {f"{PACKAGE}-{version}.dist-info/{one}" for one in _INFO}
 
 
 def expected_sdist(files: list[str], version: str) -> set[str]:
-    """The names in an sdist of a tree with these files."""
+    """Returns the names of files that an sdist must have, from the files of the tree."""
     return {f"{PACKAGE}-{version}/{one}" for one in (*files, "PKG-INFO")}
 
 
@@ -42,14 +42,14 @@ def check_wheel(wheel: Path, files: list[str], version: str) -> None:
 
 
 def check_sdist(sdist: Path, files: list[str], version: str) -> None:
-    """Raises ReleaseError unless the sdist holds what git does."""
+    """Raises ReleaseError unless the sdist holds the files in git and nothing else."""
     with tarfile.open(sdist) as archive:
         found = {one.name for one in archive.getmembers() if not one.isdir()}
     _compare(sdist, found, expected_sdist(files, version))
 
 
 def check_metadata(wheel: Path, root: Path, version: str) -> None:
-    """Raises ReleaseError unless the wheel says of itself what pyproject.toml does."""
+    """Raises ReleaseError unless the wheel's metadata agrees with pyproject.toml."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     said = metadata(wheel)
     wanted = {
@@ -67,7 +67,7 @@ def check_metadata(wheel: Path, root: Path, version: str) -> None:
 
 
 def metadata(wheel: Path) -> Message:
-    """The wheel's METADATA."""
+    """Returns the METADATA file of the wheel."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [one for one in archive.namelist() if one.endswith(".dist-info/METADATA")]
         return message_from_bytes(archive.read(name))

@@ -1,4 +1,4 @@
-"""Seconds that pip needs to find what to install, for the core and each extra, without constraints.txt."""
+"""Measures the seconds that pip takes to resolve the core and each extra without constraints.txt."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-#: Seconds; what takes longer is a resolver that searches.
+#: Most seconds for one extra. If pip takes longer, it backtracks through many versions.
 MOST = 120.0
 
 
 def resolve(python: Path, what: str) -> tuple[bool, float]:
-    """Whether pip found a solution, and how long it took; nothing is installed."""
+    """Returns whether pip found a solution, and the seconds that it took; installs nothing."""
     began = time.monotonic()
     command = [str(python), "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", what]
     done = subprocess.run(command, check=False)
@@ -24,7 +24,7 @@ def resolve(python: Path, what: str) -> tuple[bool, float]:
 
 
 def main() -> int:
-    """Prints a line for each; 1 if one takes too long."""
+    """Prints a line for each extra; returns 1 if one takes too long or has no solution, else 0."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     good = True
     with tempfile.TemporaryDirectory(prefix="kfp-pachyderm-resolve-") as folder:

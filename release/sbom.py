@@ -1,4 +1,4 @@
-"""The SBOM: what an installed wheel brings along, as CycloneDX."""
+"""Writes and checks the SBOM (CycloneDX): the packages that an installed wheel depends on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from release.version import ReleaseError
 
 
 def write(python: Path, pyproject: Path, target: Path) -> None:
-    """Writes it.
+    """Writes the SBOM.
 
     Args:
-        python: of the environment that has the wheel, and pip.
-        pyproject: of the released tree.
-        target: the JSON file.
+        python: the Python of the environment that has the wheel and pip.
+        pyproject: the pyproject.toml of the released tree.
+        target: the JSON file to write.
     """
     subprocess.run(
         [
@@ -30,10 +30,10 @@ def write(python: Path, pyproject: Path, target: Path) -> None:
 
 
 def check(target: Path, wheel: Path, version: str) -> int:
-    """How many packages it lists.
+    """Checks the SBOM; returns the number of packages that it lists.
 
     Raises:
-        ReleaseError: it is another version's, or lacks a dependency of the wheel's.
+        ReleaseError: the SBOM is of another version, or lacks a dependency of the wheel.
     """
     bom = json.loads(target.read_text())
     root = bom["metadata"]["component"]

@@ -1,4 +1,4 @@
-"""The version, which pyproject.toml says and nothing else, and its section of the changelog."""
+"""The version, which stands in pyproject.toml only, and its section of the changelog."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class ReleaseError(Exception):
 
 
 def version_of(root: Path) -> str:
-    """The version that a tree says it is."""
+    """Returns the version in a tree's pyproject.toml."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     return str(project["version"])
 
 
 def sections(changelog: str) -> dict[str, str]:
-    """Version → what the changelog says of it, newest first."""
+    """Returns version → its section of the changelog, newest first."""
     return {found["title"]: found["text"].strip() for found in _SECTION.finditer(changelog)}
 
 
 def set_version(root: Path, version: str, date: str) -> str:
-    """Makes a tree that version's: pyproject.toml names it, and what was unreleased is its section.
+    """Sets the version of a tree: in pyproject.toml, and as the title of the changelog's unreleased section.
 
     Args:
         root: the tree.
@@ -38,10 +38,11 @@ def set_version(root: Path, version: str, date: str) -> str:
         date: as in "2026-11-27".
 
     Returns:
-        What the changelog says of the version.
+        The version's section of the changelog.
 
     Raises:
-        ReleaseError: the version, or the changelog, can't be used.
+        ReleaseError: the version has the wrong form or was released before, or the changelog has no entry for
+            it.
     """
     if not _VERSION.fullmatch(version):
         raise ReleaseError(f"{version!r} is no version: give one like 1.2.3, or 1.2.3rc1")

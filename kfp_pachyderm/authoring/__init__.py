@@ -1,1 +1,1 @@
-"""What users put around their components and pipelines; depends on kfp."""
+"""The decorators for components and pipelines; this room depends on kfp."""

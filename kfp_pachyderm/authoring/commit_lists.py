@@ -1,4 +1,4 @@
-"""What is passed to an input that takes many commits: a list of references, or what becomes one later."""
+"""Checks the argument of an input with `many=True`: a list of references, or a KFP channel of such a list."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LOOP = (for_loop.LoopParameterArgument, for_loop.LoopArgumentVariable)
 
 
 def check_many(one: InputConfig, value: Any) -> None:
-    """Refuses what can't be a list of commits.
+    """Refuses an argument that can't be a list of commits.
 
     Raises:
-        CommitReferenceError: it is none, or one of its elements is no reference.
+        CommitReferenceError: the argument is not a list, or one of its elements is not a reference.
     """
     if isinstance(value, pipeline_channel.PipelineChannel):
         _check_channel(one, value)
@@ -36,7 +36,7 @@ def check_many(one: InputConfig, value: Any) -> None:
 
 
 def _check_channel(one: InputConfig, value: Any) -> None:
-    # What a loop's item is, KFP often does not know itself.
+    # KFP often does not know the type of a loop's item.
     if isinstance(value, (dsl.Collected, *_LOOP)):
         return
     if type_utils.get_parameter_type_name(value.channel_type) != "LIST":

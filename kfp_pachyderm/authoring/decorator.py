@@ -1,4 +1,4 @@
-"""`s3_enabled`: a KFP component becomes a step that runs as an S3-enabled Pachyderm job."""
+"""`s3_enabled`: wraps a KFP component, so that its tasks run as S3-enabled Pachyderm jobs."""
 
 from __future__ import annotations
 
@@ -78,49 +78,57 @@ def s3_enabled(
     private: Iterable[str] = (),
     share: bool = False,
 ) -> S3EnabledComponent | Callable[[dsl.base_component.BaseComponent], S3EnabledComponent]:
-    """Makes a KFP component's task run as an S3-enabled Pachyderm job.
+    """Wraps a KFP component, so that each of its tasks runs as an S3-enabled Pachyderm job.
 
-    Used as a decorator above `@dsl.component`, or as a function on any component with a command. The
-    component stays what it is; each input adds an optional parameter that takes a commit reference
-    (`images@master`, `vision/images@<commit ID>`, another step's `outputs["commit"]`; empty: the branch's
-    head), and two outputs are added: `commit`, the step's output commit, and `pachyderm`, the record of the
-    job.
+    Use it as a decorator above `@dsl.component`, or call it with any component that has a command. The
+    component keeps its own parameters, outputs, image and command. Each input adds an optional parameter for
+    a commit reference: `images@master`, `vision/images@<commit ID>`, or another step's `outputs["commit"]`.
+    Without an argument the step reads the branch's newest good commit. Two outputs are added: `commit`, the
+    step's output commit, and `pachyderm`, the record of the job.
 
     Args:
-        component: the component; left out: a decorator is returned.
-        inputs: the step's inputs, each an S3Input or a FileInput.
-        spec: Pachyderm's pipeline spec to take inputs and further fields from, instead of `inputs`.
-        s3_out: whether the step has an output bucket, `s3://out`; with `spec` both have to say so.
-        name: the Pachyderm pipeline; None: the spec's, else the KFP task's name.
+        component: the component; None: `s3_enabled` returns a decorator.
+        inputs: the step's inputs, each an S3Input or a FileInput. A step needs at least one.
+        spec: a Pachyderm pipeline spec, from which the step takes its inputs and further fields; give either
+            `spec` or `inputs`.
+        s3_out: whether the step has an output bucket, `s3://out`. A step with a `spec` has one only if the
+            spec says `"s3_out": true`, too.
+        name: the name of the Pachyderm pipeline; None: the spec's, else the KFP task's name.
         project: the Pachyderm project; None: the spec's, else that of `kfp_pachyderm.pipeline`, else
             "default".
-        gateway: "adapter" for the S3 endpoint in the step's container, "direct" for Pachyderm's own.
-        connection: how the step reaches Pachyderm; None: that of `kfp_pachyderm.pipeline`.
-        holder: image and time limits of the job's user code.
-        timeout: seconds to wait for Pachyderm (commits, the job's start, its end); None: the launcher's
-            default.
-        verify: what of the output is compared with what the step wrote before the step succeeds: "content",
-            or names and sizes alone, which saves hashing every byte, or reading large objects back where the
-            image has no numpy; the adapter's, `gateway="direct"` compares nothing.
-        keys: what becomes of keys that Pachyderm can't hold (`* ? [ ] { } ! ( ) @ + ^`, what is no printable
-            ASCII, empty elements, "." and ".."): "refuse" fails their upload, "encode" has all keys of the
-            output bucket percent-encoded in Pachyderm (`adapter.encoding`); steps see them as they were.
+        gateway: "adapter": the step uses the S3 endpoint in its own container. "direct": it uses the S3
+            gateway of Pachyderm's sidecar.
+        connection: how the step reaches Pachyderm; None: the connection of `kfp_pachyderm.pipeline`, else the
+            default of the namespace that the step runs in.
+        holder: the image, the time limits and the sidecar's memory of the Pachyderm job.
+        timeout: seconds to wait for Pachyderm: for commits, for the job's start, for its end; None: the
+            launcher's default.
+        verify: what the adapter compares, before the step succeeds, between the output commit and what the
+            step wrote. "content": names, sizes and content. "size": names and sizes. "size" saves the hash of
+            every byte; where the image has no numpy, it saves a second read of large objects. With
+            `gateway="direct"` nothing is compared.
+        keys: what the adapter does with keys that Pachyderm can't hold: those with one of
+            `* ? [ ] { } ! ( ) @ + ^`, with characters other than printable ASCII, or with an empty element,
+            "." or "..". "refuse" fails their upload. "encode" percent-encodes all keys of the output bucket
+            in Pachyderm (`adapter.encoding`); steps that read the bucket see the original keys.
         concurrency: how many jobs of the step may run at once, from 1 to 32. A Pachyderm pipeline works on
-            one job at a time (its worker's queue, src/server/worker/pipeline/transform), so each has one of
-            its own: `edges`, `edges-2`, ... `edges-32`. They are made when they are needed first, and stay. A
-            step takes a free one, and waits only while all are busy; `commit` says which it was.
-        private: names of the component's parameters whose values are not recorded: the step's record says
-            that they are left out. KFP itself keeps the values of all parameters.
+            one job at a time (its worker's queue, src/server/worker/pipeline/transform), so the step gets up
+            to that many pipelines: `edges`, `edges-2`, ... `edges-32`. A pipeline is made when it is first
+            needed, and stays. A task takes a free pipeline, and waits only while all are busy. The output
+            `commit` names the pipeline's repo.
+        private: names of component parameters whose values are not recorded; the step's record lists these
+            names. KFP itself keeps the values of all parameters.
         share: whether processes on other hosts (Spark executors, Dask workers) may use the step's S3
-            endpoint, with the step's keys and while its command runs: `runtime.Step.environment()`,
-            docs/share.md.
+            endpoint. They need the step's keys, and may use it while the step's command runs. See
+            `runtime.Step.environment()` and docs/share.md.
 
     Returns:
-        A KFP component, called like the original; without `component` a decorator that makes one.
+        A KFP component, which is called like the original; without `component`, a decorator that returns one.
 
     Raises:
-        TypeError: not a component, or one without a container (a pipeline, an importer).
-        SpecError: a rule of Pachyderm's is broken; its subclasses name the kind.
+        TypeError: the argument is not a component, has no container (a pipeline, an importer), or is
+            S3-enabled already.
+        SpecError: an argument breaks a rule of Pachyderm or KFP; the subclass names the rule.
     """
 
     def wrap(original: Any) -> S3EnabledComponent:

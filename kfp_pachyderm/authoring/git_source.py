@@ -1,7 +1,7 @@
-"""Where a pipeline stands when it is compiled: the git commit, and whether the work tree differs from it.
+"""Finds the git commit of a pipeline's source at compile time, and whether files differ from it.
 
-The commit is read from git's own files (gitrepository-layout(5)). Whether tracked files differ from it takes
-git: the index says when a file was last seen, but what a commit holds is in packs.
+The commit is read from git's files (gitrepository-layout(5)). Whether tracked files differ from the commit is
+asked of the command `git`: the content of a commit is in packs, which this module does not read.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from weakref import WeakKeyDictionary
 import kfp
 from kfp.dsl import pipeline_context
 
-#: Set where pipelines are compiled, it is the commit; "": no commit is recorded.
+#: Where this variable is set at compile time, its value is the commit; "": no commit is recorded.
 SOURCE_VARIABLE = "KFP_PACHYDERM_SOURCE"
 _OWN = tuple(os.path.join(os.path.dirname(one), "") for one in (kfp.__file__, os.path.dirname(__file__)))
 _ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-#: Seconds for git: what a large work tree takes longer for is not known.
+#: Seconds for one call of git. If git takes longer, as with a large work tree, its answer counts as unknown.
 _TIME = 2.0
-#: What was found for a pipeline that is being compiled: it has many steps.
+#: KFP pipeline that is being compiled → source file → answer: all its steps need the same answer.
 _found: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 
 
 def compiled() -> str:
-    """What a task is told of the pipeline that is being compiled: kfp's version, and the git commit."""
+    """Returns JSON about the pipeline that is being compiled: kfp's version, and its source's git commit."""
     pipeline, file = pipeline_context.Pipeline.get_default_pipeline(), _users_file(sys._getframe())
     known = _found.setdefault(pipeline, {})
     if file not in known:
@@ -39,7 +39,7 @@ def compiled() -> str:
 
 
 def _users_file(frame: FrameType | None) -> str:
-    """The file of the code that called us, by whatever of ours or of KFP's."""
+    """Returns the file of the innermost caller that is not code of kfp or of this package; "" without one."""
     while frame and frame.f_code.co_filename.startswith(_OWN):
         frame = frame.f_back
     return frame.f_code.co_filename if frame else ""
@@ -49,7 +49,7 @@ def _source(file: str) -> dict[str, Any]:
     said = os.environ.get(SOURCE_VARIABLE)
     if said is not None:
         return {"commit": said} if said else {}
-    # code in a notebook is in no file
+    # Code in a notebook has no file.
     path = Path(file).resolve() if os.path.isfile(file) else None
     top = _top(path.parent if path else Path.cwd())
     commit = _head(top) if top else None
@@ -68,12 +68,12 @@ def _top(folder: Path) -> Path | None:
 
 
 def _head(top: Path) -> str | None:
-    """The commit that is checked out; None: there is none yet."""
+    """Returns the commit that is checked out; None: there is none yet, or git's files can't be read."""
     try:
         git = _git_folder(top)
         common = git / (git / "commondir").read_text().strip() if (git / "commondir").exists() else git
         text = (git / "HEAD").read_text().strip()
-        for _ in range(5):  # git follows as many
+        for _ in range(5):  # git follows as many symbolic references
             if not text.startswith("ref: "):
                 break
             text = _resolved(text.removeprefix("ref: "), git, common)
@@ -84,7 +84,7 @@ def _head(top: Path) -> str | None:
 
 def _git_folder(top: Path) -> Path:
     found = top / ".git"
-    # of a linked work tree or a submodule
+    # In a linked work tree or a submodule, .git is a file that names the folder.
     return found if found.is_dir() else top / found.read_text().removeprefix("gitdir: ").strip()
 
 
@@ -98,7 +98,7 @@ def _resolved(name: str, git: Path, common: Path) -> str:
 
 
 def _is_dirty(top: Path, file: Path | None) -> bool | None:
-    """Whether tracked files differ from the commit, or the file is none of them; None: git does not say."""
+    """Returns whether tracked files differ from the commit or `file` is not tracked; None: not known."""
     changed = _asked(top, "status", "--porcelain", "--untracked-files=no")
     if changed is None or changed or not file:
         return None if changed is None else bool(changed)
@@ -106,8 +106,8 @@ def _is_dirty(top: Path, file: Path | None) -> bool | None:
 
 
 def _asked(top: Path, *command: str) -> str | None:
-    """What git says; None: it is not there, it does not trust the folder, it takes too long."""
-    # a git hook that compiles has variables of its own, perhaps of another repository
+    """Returns what git prints; None: git is not installed, fails (an untrusted folder), or takes too long."""
+    # A git hook that compiles a pipeline has GIT_ variables, which may name another repository.
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     options = ("--no-optional-locks", "-c", "core.fsmonitor=false")
     try:

@@ -1,6 +1,6 @@
-"""A component's intermediate representation (IR) before and after it is wrapped; plain YAML and dicts.
+"""A component's intermediate representation (IR), as YAML and dicts, before and after it is wrapped.
 
-Only KFP's public ways are used: the compiler writes the IR, `load_component_from_text` reads it back.
+This module uses public parts of KFP only: the compiler writes the IR, `load_component_from_text` reads it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kfp_pachyderm.provenance.kfp_task import EXECUTOR_INPUT
 #: Outputs that every step gets.
 COMMIT, RECORD = "commit", "pachyderm"
 ADDED = (COMMIT, RECORD)
-#: Every release's command names it.
+#: The module that the command of every wrapped component names, in all releases.
 LAUNCHER = "kfp_pachyderm.launcher"
 #: How KFP's placeholders begin, but for `{{$}}`.
 _PLACEHOLDER = "{{$."
@@ -52,35 +52,38 @@ class ComponentIR:
 
     @classmethod
     def of(cls, component: dsl.base_component.BaseComponent) -> ComponentIR:
-        """What KFP's compiler makes of the component."""
-        # In a pipeline's body KFP would make a task of a component that was loaded from YAML.
+        """Compiles the component by KFP's compiler."""
+        # Inside of a pipeline's body, the compilation of a component loaded from YAML would add a task to it.
         with dsl.base_component.BlockPipelineTaskRegistration(), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "component.yaml"
             compiler.Compiler().compile(component, str(path))
             return cls(list(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
 
     def digest(self) -> str:
-        """SHA-256 of what the component is: its interface and its container."""
+        """Returns the SHA-256 of the component's interface and container."""
         text = json.dumps([self.component, self.container], sort_keys=True)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
     def own_command(self) -> tuple[str, ...]:
-        """Command and arguments, where KFP puts more into them than `{{$}}`, the whole of a task's inputs."""
+        """Returns command and arguments if they have placeholders other than `{{$}}`, else ().
+
+        KFP replaces placeholders before the launcher starts; `{{$}}` stands for the whole executor input.
+        """
         every = [*self.container.get("command", []), *self.container.get("args", [])]
         return tuple(every) if any(_PLACEHOLDER in one for one in every) else ()
 
     def wrapped(self, config: StepConfig, package: str | None) -> str:
-        """The IR's text with the launcher before the command, and inputs and outputs added.
+        """Returns the IR's text, with the launcher before the command, and with the inputs and outputs added.
 
         Args:
             config: the step's config.
-            package: pip's arguments for the launcher; None: they are not in the text.
+            package: pip's arguments for the launcher; None: the text does not contain them.
         """
         copied = ComponentIR(copy.deepcopy(self.documents))
         command = copied.container["command"]
         copied.container["command"] = launcher_command(config, command) + command
         if package:
-            # The component's own word comes later, and wins.
+            # A value that the component itself sets comes later in the list, and takes effect.
             variable = {"name": PACKAGE_VARIABLE, "value": package}
             copied.container["env"] = [variable, *copied.container.get("env", [])]
         for one in config.inputs:
@@ -96,7 +99,7 @@ class ComponentIR:
             "isOptional": True,
             "description": describe(one),
         }
-        if not one.many:  # An empty list is not what is meant where nothing is passed.
+        if not one.many:  # An input without an argument means the branch's head, not an empty list.
             definition["defaultValue"] = ""
         for where in (self.component, self.root):
             _into(where, "inputDefinitions", "parameters")[one.name] = dict(definition)
@@ -116,25 +119,25 @@ class ComponentIR:
 
 
 def launcher_command(config: Config, command: list[str]) -> list[str]:
-    """The launcher's part of a command line, in an image that is made for the given command."""
+    """Returns the launcher's part of a command line, for an image that can run the given command."""
     placeholder = dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER
     return [*bootstrap_command(command), dumps(config), EXECUTOR_INPUT, placeholder, "--"]
 
 
 def is_wrapped(component: dsl.base_component.BaseComponent) -> bool:
-    """Whether the component's command starts the launcher: it was compiled from a wrapped one, and loaded."""
+    """Returns whether the component's command starts the launcher, as in the YAML of a wrapped one."""
     container = component.component_spec.implementation.container
     command = container.command or [] if container else []
     return any(isinstance(one, str) and LAUNCHER in one for one in command)
 
 
 def environment(env: Any) -> dict[str, Any] | None:
-    """A component's environment as authors write it; KFP reads IR's list of names and values as it is."""
+    """Turns the IR's list of names and values into a dict, as authors write it; KFP leaves it a list."""
     return {one["name"]: one.get("value", "") for one in env} if isinstance(env, list) else env
 
 
 def describe(one: InputConfig) -> str:
-    """What KFP's UI says about the parameter that an input becomes."""
+    """Returns the description that KFP's UI shows for an input's parameter."""
     repo = f"{one.project}/{one.repo}" if one.project else one.repo
     what = (
         "List of Pachyderm commit references; left out" if one.many else "Pachyderm commit reference; empty"

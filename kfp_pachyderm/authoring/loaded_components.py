@@ -1,8 +1,8 @@
-"""Steps that were wrapped and compiled elsewhere, and that KFP loads from a text, in a decorated pipeline.
+"""Completes steps in a decorated pipeline whose wrapped components KFP loads from compiled YAML.
 
-KFP makes their tasks itself. Such a text names outputs like any other, says nothing about the cluster, and
-its environment is a list, which KFP 2.17 reads (kfp/dsl/structures.py) and takes for a dict
-(kfp/compiler/pipeline_spec_builder.py).
+KFP makes the tasks of such components itself, without `S3EnabledComponent`. The YAML does not say how the
+step reaches Pachyderm. Its environment is a list: KFP 2.17 reads it as a list (kfp/dsl/structures.py) and
+uses it as a dict (kfp/compiler/pipeline_spec_builder.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from kfp_pachyderm.provenance.kfp_task import config_text, is_step
 
 @contextmanager
 def noticed() -> Iterator[list[StepTask]]:
-    """Tasks of wrapped components that are made here are steps; all of them, no reusable components."""
+    """Turns each task of a wrapped component that is made within the block into a StepTask; yields them all.
+
+    Tasks of the snapshot and of reusable components start the launcher, too, and stay as they are.
+    """
     pipeline = pipeline_context.Pipeline.get_default_pipeline()
     add, made = pipeline.add_task, list[StepTask]()
 
@@ -47,14 +50,16 @@ def noticed() -> Iterator[list[StepTask]]:
 
 
 def finish(tasks: Iterable[StepTask], connection: Connection | None) -> None:
-    """Gives loaded steps what `s3_enabled` gives to its own: launcher, connection, and no stale results.
+    """Gives loaded steps what `S3EnabledComponent` gives to its tasks: launcher, connection, caching off.
+
+    Caching is off for a step that reads a branch, whose content may change.
 
     Args:
         tasks: the steps.
-        connection: the pipeline's.
+        connection: the pipeline's connection.
 
     Raises:
-        SpecError: a release wrapped the component whose launcher is another.
+        SpecError: another release wrapped the component, and this one can't read its config.
     """
     for task in tasks:
         config = _config(task)
@@ -82,7 +87,7 @@ def _config(task: StepTask) -> StepConfig:
 
 def _connect(task: StepTask, config: StepConfig, connection: Connection | None) -> None:
     address = connection.address if connection else None
-    # A token is for no other server than its connection's.
+    # A connection's token must not go to another server.
     if config.address not in (None, address):
         return
     connect(task, connection, volumes=not passthroughs(task.component_spec))

@@ -1,4 +1,4 @@
-"""`pipeline`: what the steps of one KFP pipeline have in common, and one snapshot of their inputs."""
+"""`pipeline`: gives the steps of a KFP pipeline one project, one connection and one snapshot."""
 
 from __future__ import annotations
 
@@ -39,39 +39,50 @@ def pipeline(
 ) -> Any:
     """Gives the steps of a KFP pipeline one project, one connection and one snapshot of their inputs.
 
-    Stands under `@dsl.pipeline`, on the function. Every input that is left out, that is a branch, or that
-    comes from a parameter of the pipeline is resolved once per run, by the task `pachyderm-snapshot`, to
-    its newest good commit; the steps get the commits, so that all of them see the same data and KFP's cache
-    knows commits, not branches. What only steps below a condition, or in a loop over what is not known yet,
-    read and what can't be resolved at once does not fail the run: such a step resolves it when it runs.
-    There is no such task when nothing has to be resolved: `repo@<commit ID>` and other steps'
-    `outputs["commit"]` are passed on as they are. Not pinned, and so not cached: a step with an input that
-    only becomes known during the run (another task's output, a loop's item), one with a connection of its
-    own, and an exit task (also one by `ignore_upstream_failure`). Steps in a `dsl.ExitHandler` have a
-    snapshot of their own in it, so that the exit task runs when that snapshot fails.
+    Put it under `@dsl.pipeline`, on the function.
 
-    The same task makes the Pachyderm pipelines of the steps that are sure to run, as far as their inputs'
-    repos are known, so that workers start before the steps do. A step relies on none of it.
+    **Snapshot.** The first task of a run, `pachyderm-snapshot`, resolves inputs to the newest good commit of
+    their branch: each input that is left out, that names a branch, or that comes from a parameter of the
+    pipeline. The steps get these commits. So all steps of a run read the same data, and KFP's cache keys hold
+    commits instead of branches. `repo@<commit ID>` and another step's `outputs["commit"]` are passed on as
+    they are. A pipeline in which nothing has to be resolved gets no snapshot task.
 
-    An input that is left out means the branch's head when the run starts, also where another step of the
-    same pipeline writes that repo: such an input does not wait for that step, and in a first run the repo
-    may not exist yet. Pass the step's `outputs["commit"]` to wire the two; a warning says where this was
-    likely meant. A nested pipeline has its own decorator and takes its own snapshot when it starts.
+    The snapshot does not fail a run because of an input that only steps read which KFP may leave out (below a
+    condition, or in a loop over a value that is known during the run only). If it can't resolve such an
+    input, the step resolves it when it runs.
+
+    **Not in the snapshot, and not cached**: a step with an input that becomes known during the run only
+    (another task's output, a loop's item), a step with a connection of its own, and an exit task (also one by
+    `ignore_upstream_failure`). The steps in a `dsl.ExitHandler` have a snapshot task of their own inside of
+    it, so that the exit task runs when that snapshot fails.
+
+    **Pipelines made early.** The snapshot task also makes the Pachyderm pipelines of the steps that are sure
+    to run and whose inputs' repos are known, so that Pachyderm's workers start before the steps do. A step
+    makes its pipeline itself where the snapshot has not.
+
+    **Inputs that a step of the same run writes.** An input that is left out means the branch's head when the
+    run starts, also where another step of the pipeline writes that repo. The input does not wait for that
+    step, and in a first run the repo may not exist. To wire the two steps, pass the other step's
+    `outputs["commit"]`; a warning names inputs where this was probably meant.
+
+    A nested pipeline has its own decorator, and takes its own snapshot when it starts.
 
     Args:
-        func: the function, when used without parentheses.
-        project: the Pachyderm project of steps that have none of their own.
-        connection: how steps that have none of their own reach Pachyderm.
-        snapshot: False: no such task, which saves a run its time. Every step then resolves its branches when
-            it starts, so that steps of one run may see different commits, and is not cached; pipelines are
-            made by the steps themselves.
+        func: the pipeline's function, where the decorator is used without parentheses.
+        project: the Pachyderm project of steps that name none.
+        connection: how steps that name no connection reach Pachyderm; None: by the default of the namespace
+            that the run is in.
+        snapshot: False: there is no snapshot task, which saves the time it takes. Each step then resolves its
+            branches when it starts, makes its Pachyderm pipeline itself, and is not cached. Steps of one run
+            may then read different commits.
 
     Returns:
         The function, for `@dsl.pipeline`.
 
     Raises:
-        TypeError: not used on a function under `@dsl.pipeline`.
-        SpecError: no project name, or no connection.
+        TypeError: the decorator is not on a function, or the function is called outside of a KFP pipeline.
+        SpecError: `project` is not a project's name, `connection` is not a Connection, or two steps need the
+            same Pachyderm pipeline.
     """
     names.project(project)
     check_connection(connection)

@@ -20,17 +20,17 @@ from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, InputConfig, StepCo
 
 
 class Scope(Protocol):
-    """What `kfp_pachyderm.pipeline` gives to the steps that are called in its body."""
+    """What the steps know of the decorated pipeline whose body calls them."""
 
     project: str
     connection: Connection | None
 
     def pin(self, step: S3EnabledComponent, one: InputConfig, value: Any) -> Any:
-        """The value to pass instead, so that it is a commit when the step's cache key is made."""
+        """Returns the value to pass instead: a commit by the time when KFP makes the step's cache key."""
         ...
 
     def called(self, step: S3EnabledComponent, task: StepTask) -> None:
-        """Told of every step that was called."""
+        """Registers a step that the pipeline's body has called, and its task."""
         ...
 
 
@@ -40,7 +40,7 @@ scope: ContextVar[Scope | None] = ContextVar("kfp_pachyderm_scope", default=None
 
 @dataclass(frozen=True)
 class Step:
-    """A wrapped component, before it is known in which project it runs.
+    """A wrapped component whose project and connection may still be the pipeline's to decide.
 
     Args:
         original: the component as the user built it.
@@ -61,9 +61,9 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
     """A KFP component whose task runs as a Pachyderm job; called like the original.
 
     Args:
-        step: what is wrapped, and how.
-        project: the Pachyderm project it runs in.
-        connection: how it reaches Pachyderm.
+        step: the original component, and the step's settings.
+        project: the Pachyderm project that the step runs in.
+        connection: how the step reaches Pachyderm; None: by the namespace's default.
     """
 
     def __init__(self, step: Step, project: str, connection: Connection | None) -> None:
@@ -72,29 +72,29 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
         self.step, self.connection = step, connection
         address = connection.address if connection else None
         self.config = replace(step.config, project=project, address=address)
-        # KFP 2.17 reads the environment of a component that it loads as a list (kfp/dsl/structures.py), and
-        # takes it for a dict (kfp/compiler/pipeline_spec_builder.py): the text has it only where it must.
+        # KFP 2.17 reads the environment of a loaded component as a list (kfp/dsl/structures.py), and uses it
+        # as a dict (kfp/compiler/pipeline_spec_builder.py). So the text has the variable only where it must.
         named = connection is not None and connection.package is not None
         text = step.ir.wrapped(self.config, pip_arguments(connection) if named else None)
         spec = components.load_component_from_text(text).component_spec
         _restore(spec, step)
         container = spec.implementation.container
-        # The component's own word wins.
+        # A value that the component itself sets takes effect.
         container.env = {PACKAGE_VARIABLE: pip_arguments(connection), **(container.env or {})}
         super().__init__(component_spec=spec, component_yaml=text)
-        # The containerized executor looks for python_func, the decorators' users for pipeline_func.
+        # KFP's containerized executor reads python_func, users of the decorators read pipeline_func.
         for attribute in ("python_func", "pipeline_func"):
             if hasattr(step.original, attribute):
                 setattr(self, attribute, getattr(step.original, attribute))
 
     def __call__(self, *args: Any, **kwargs: Any) -> StepTask:
-        """A task of the step, as the original component makes one; outside a pipeline it runs at once."""
+        """Makes a task of the step, as the original component does; outside of a pipeline it runs at once."""
         component = self._in(scope.get())
         given = {component._parameter(name): value for name, value in kwargs.items()}
         values = {
             one.name: component._pinned(one, given.get(one.name, "")) for one in component.config.inputs
         }
-        # With positional arguments KFP refuses the call in its own words.
+        # KFP refuses positional arguments, with an error of its own.
         task: Any = super(S3EnabledComponent, component).__call__(*args, **{**given, **values})
         # KFP makes the task itself, so its class is changed afterwards.
         task.__class__ = StepTask
@@ -102,11 +102,11 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
         return cast(StepTask, task)
 
     def execute(self, **kwargs: Any) -> Any:
-        """Runs the original's function, without Pachyderm."""
+        """Runs the original component's function, without Pachyderm."""
         return self.step.original.execute(**kwargs)
 
     def _in(self, where: Scope | None) -> S3EnabledComponent:
-        """The same step with the project and connection of the pipeline, where it has none of its own."""
+        """Returns the step with the pipeline's project and connection, where the step has none of its own."""
         project = self.step.project or (where.project if where else "default")
         connection = self.step.connection or (where.connection if where else None)
         if (project, connection) == (self.config.project, self.connection):
@@ -114,14 +114,14 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
         return S3EnabledComponent(self.step, project, connection)
 
     def _parameter(self, name: str) -> str:
-        """The input that is meant: Python has no dashes in names, buckets have no underscores."""
+        """Returns the name of the input: names of Python have no dashes, buckets have no underscores."""
         dashed = name.replace("_", "-")
         return dashed if any(one.name == dashed for one in self.config.inputs) else name
 
     def _pinned(self, one: InputConfig, value: Any) -> Any:
         where = scope.get()
         if one.many:
-            # A channel makes a condition of ==.
+            # == on a KFP channel would build a condition.
             left_out = isinstance(value, str) and not value
             return self._pinned_list(one, [f"{one.repo}@{one.branch}"] if left_out else value, where)
         check_reference(one, value)
@@ -139,11 +139,11 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
         where = scope.get()
         if where:
             where.called(self, task)
-        if task.state.name == "FINAL":  # It has run already, on this machine.
+        if task.state.name == "FINAL":  # kfp.local has run the task already.
             return
         task.set_env_variable(COMPILED_VARIABLE, compiled())
         asked = passthroughs(self.step.original.component_spec)
-        # KFP lets a component with passthroughs have volumes only if it hands them over.
+        # KFP refuses volumes on a task whose component has task_config_passthroughs that do not list volumes.
         connect(task, self.connection, volumes=not asked)
         task.takes_environment = not asked or bool(environment_of(asked))
         if not all(is_commit(value) for value in values.values()):
@@ -151,7 +151,7 @@ class S3EnabledComponent(components.YamlComponent):  # type: ignore[misc]
 
 
 def _restore(spec: Any, step: Step) -> None:
-    """Puts back what reading IR loses: descriptions, exact types, the order of inputs, env as a dict."""
+    """Puts back what KFP loses when it reads IR: descriptions, exact types, inputs' order, env as a dict."""
     original = step.original.component_spec
     added = {one.name: spec.inputs[one.name] for one in step.config.inputs}
     for one in step.config.inputs:

@@ -1,4 +1,4 @@
-"""A task's way to Pachyderm, by KFP's Kubernetes settings: its Connection, else the namespace's default."""
+"""Gives a task its Connection, else the namespace's default, by KFP's Kubernetes settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kfp_pachyderm.launcher.claim.holder_image import VARIABLE as HOLDER_IMAGE_V
 from kfp_pachyderm.openlineage.configured import NAMESPACE_AUTH_VARIABLE
 from kfp_pachyderm.pachd.connection.address import CA_FILE, TOKEN_FILE
 
-#: What the launcher reads.
+#: Environment variables that the launcher reads.
 ADDRESS_VARIABLE = "KFP_PACHYDERM_ADDRESS"
 TOKEN_VARIABLE = "KFP_PACHYDERM_TOKEN"  # noqa: S105 - a variable's name
 CA_VARIABLE = "KFP_PACHYDERM_CA"
@@ -25,17 +25,17 @@ CA_TEXT_VARIABLE = "KFP_PACHYDERM_CA_TEXT"
 DEFAULT_NAME = "kfp-pachyderm"
 _CA_FOLDER = str(PurePosixPath(CA_FILE).parent)
 _OWN_CA_FOLDER = f"{_CA_FOLDER}-own"
-#: kfp-kubernetes 2.14 knows volumes that may be missing, but no such variables.
+#: Whether a variable's ConfigMap or Secret may be missing: kfp-kubernetes 2.14 allows that for volumes only.
 _OPTIONAL = "optional" in inspect.signature(kubernetes.use_config_map_as_env).parameters
 _WHEEL = re.compile(r"\.whl(#\S+)?$")
 
 
 def pip_arguments(connection: Connection | None) -> str:
-    """What a step's bootstrap tells pip where the image has no launcher.
+    """Returns pip's arguments, by which a step's bootstrap installs the launcher where the image has none.
 
-    Unless the connection names a version, it is the one that compiles the pipeline: a run is the same
-    whenever it starts. It goes into the task's environment: KFP's cache key holds a task's image, command and
-    inputs, so a new version does not change it.
+    Unless the connection names a version, the arguments name the version that compiles the pipeline, so that
+    all runs of a compiled pipeline use the same. They go into the task's environment, which KFP's cache key
+    does not hold: a new version does not invalidate the cache.
     """
     version = f"kfp-pachyderm=={kfp_pachyderm.__version__}"
     named = connection.package if connection and connection.package else version
@@ -49,13 +49,15 @@ def pip_arguments(connection: Connection | None) -> str:
 def connect(task: Any, connection: Connection | None, volumes: bool = True) -> None:
     """Gives a task the way to Pachyderm: environment variables, and the certificate authority as a file.
 
-    What the connection leaves open is the default of the namespace that the task runs in, if it has one. A
-    connection with an address of its own gets none of it: the namespace's token is not for other servers.
+    What the connection leaves open comes from the default of the namespace that the task runs in. A
+    connection with an address takes nothing from that default: the namespace's token must not go to another
+    server.
 
     Args:
         task: a KFP task.
         connection: names the address and the Secrets; None: the namespace's default.
-        volumes: whether the task may have volumes; if not, the certificate authority comes as text.
+        volumes: whether the task may have volumes; if not, an environment variable holds the certificate
+            authority.
     """
     default = connection is None or connection.address is None
     token = connection.token_key() if connection else None
@@ -79,7 +81,7 @@ def connect(task: Any, connection: Connection | None, volumes: bool = True) -> N
 def _authority_as_file(task: Any, authority: tuple[str, str] | None, default: bool) -> None:
     if authority:
         secret, key = authority
-        # The default's address must stay beside its token, where both are mounted.
+        # kfp-kubernetes 2.14 mounts the default's ConfigMap, with its address, at _CA_FOLDER.
         folder = _CA_FOLDER if _OPTIONAL or not default else _OWN_CA_FOLDER
         kubernetes.use_secret_as_volume(task, secret_name=secret, mount_path=folder)
         task.set_env_variable(CA_VARIABLE, f"{folder}/{key}")

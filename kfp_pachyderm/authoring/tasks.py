@@ -1,4 +1,4 @@
-"""Tasks of wrapped components, and what their inputs may hold: commit references and channels of commits."""
+"""The tasks of wrapped components, and checks of their inputs: commit references and channels of commits."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class SnapshotChannel(pipeline_channel.PipelineParameterChannel):  # type: ignor
     """An output of the snapshot task, which is made only after the pipeline's body has run.
 
     Args:
-        name: the output.
-        task_name: what the snapshot task will be called, unless the pipeline has a task of that name.
-        given: what the step was called with; it stands again if the snapshot can't come before the step.
-        many: whether it is a list of commits.
+        name: the name of the output.
+        task_name: the name that the snapshot task will have, unless the pipeline has a task of that name.
+        given: the argument that the step was called with; it replaces the channel in a step that must not
+            depend on the snapshot.
+        many: whether the output is a list of commits.
     """
 
     def __init__(self, name: str, task_name: str, given: Any, many: bool = False) -> None:
@@ -35,19 +36,19 @@ class SnapshotChannel(pipeline_channel.PipelineParameterChannel):  # type: ignor
 
     @property
     def task(self) -> Any:
-        """The snapshot task; None while there is none, so that KFP lets an exit task have such an input."""
+        """The snapshot task; None before it is made, so that KFP lets an exit task have such an input."""
         return self._made
 
     def made_by(self, task: dsl.PipelineTask) -> None:
-        """The snapshot task is there now."""
+        """Sets the snapshot task, which has been made now."""
         self._made, self.task_name = task, task.name
 
 
 class StepOutputs(dict[str, Any]):
-    """A step's outputs, taken as a whole: those of the original component. Those that are added have names.
+    """A step's outputs: iteration yields the original component's; an added one is found by its name only.
 
     Args:
-        outputs: all of them.
+        outputs: all outputs of the step, the added ones included.
     """
 
     def __init__(self, outputs: Mapping[str, Any]) -> None:
@@ -61,16 +62,16 @@ class StepOutputs(dict[str, Any]):
         return super().__contains__(name) or name in self._added
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The output of that name."""
+        """Returns the output of that name, also an added one."""
         return super().get(name, self._added.get(name, default))
 
 
 class StepTask(dsl.PipelineTask):  # type: ignore[misc]
-    """A task of a wrapped component: its outputs are the original's; those that wrapping adds have names."""
+    """A task of a wrapped component."""
 
-    #: Whether it runs when the tasks before it have ended, failed or not.
+    #: Whether the task runs also when a task before it failed.
     ignores_failure = False
-    #: Whether its author may set environment variables.
+    #: Whether the task's author may set environment variables.
     takes_environment = True
 
     @property
@@ -81,11 +82,11 @@ class StepTask(dsl.PipelineTask):  # type: ignore[misc]
 
     @property
     def outputs(self) -> StepOutputs:
-        """The original's outputs; `["commit"]` and `["pachyderm"]` are found by their names only."""
+        """The original component's outputs; `["commit"]` and `["pachyderm"]` are found by name only."""
         return StepOutputs(super().outputs)
 
     def _repr_html_(self) -> str | None:
-        """A card for notebooks, of a task that ran with kfp.local; None: KFP shows it as it shows any."""
+        """Returns a card for notebooks of a task that kfp.local ran; None: the notebook shows the `repr`."""
         commit = super().outputs.get(COMMIT)
         if not isinstance(commit, str) or not commit:
             return None
@@ -94,13 +95,16 @@ class StepTask(dsl.PipelineTask):  # type: ignore[misc]
         try:
             return lineage(commit, depth=0).nodes[0]._repr_html_()
         except PachydermError:
-            return None  # its Pachyderm is gone by now
+            return None  # The Pachyderm that the task ran on does not answer any more.
 
     def set_env_variable(self, name: str, value: str) -> StepTask:
-        """As KFP's, which refuses variables that `task_config_passthroughs` does not list when it compiles.
+        """Sets a variable, as KFP's method does.
+
+        KFP refuses a variable that the component's `task_config_passthroughs` do not allow. A wrapped
+        component always lists the environment, so this method refuses such a variable itself.
 
         Raises:
-            SpecError: it does not list `dsl.TaskConfigField.ENV`.
+            SpecError: the author's `task_config_passthroughs` do not list `dsl.TaskConfigField.ENV`.
         """
         if not self.takes_environment:
             raise SpecError(
@@ -111,17 +115,17 @@ class StepTask(dsl.PipelineTask):  # type: ignore[misc]
         return self
 
     def ignore_upstream_failure(self) -> StepTask:
-        """As KFP's."""
+        """Does what KFP's method does, and remembers it."""
         super().ignore_upstream_failure()
         self.ignores_failure = True
         return self
 
 
 def check_reference(one: InputConfig, value: Any) -> None:
-    """Refuses a constant that is no commit reference.
+    """Refuses a constant that is not a commit reference; a channel is checked in the run.
 
     Raises:
-        CommitReferenceError: the text can't be read.
+        CommitReferenceError: the text is not a commit reference, or the value is a list.
     """
     if isinstance(value, (list, dsl.Collected)):
         raise CommitReferenceError(
@@ -139,13 +143,13 @@ def check_reference(one: InputConfig, value: Any) -> None:
 
 
 def qualified(one: InputConfig, project: str, value: str) -> str:
-    """The reference with its project; an empty one is the head of the input's branch."""
+    """Returns the reference with its project; for "" the head of the input's branch."""
     reference = value or f"{one.repo}@{one.branch}"
     return reference if "/" in reference else f"{one.project or project}/{reference}"
 
 
 def is_commit(value: Any) -> bool:
-    """Whether the value is a commit when the run decides about caching, whatever the branches do."""
+    """Returns whether the value names a commit, not a branch, by the time when KFP makes the cache key."""
     if isinstance(value, str):
         found = _REFERENCE.fullmatch(value)
         return bool(found and _COMMIT_ID.fullmatch(found["version"]))

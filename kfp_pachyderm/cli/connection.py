@@ -1,4 +1,4 @@
-"""Which Pachyderm a command talks to: the one place for all commands."""
+"""Finds the Pachyderm that a command talks to, for all commands."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Seconds that a Pachyderm which has answered may be away: a person waits.
+#: Seconds that a call is repeated after pachd has stopped answering. A person waits, so it is short.
 GRACE = 15.0
-#: Where the namespace's ConfigMap is not mounted, steps in a cluster take Pachyderm's usual address.
+#: Kubernetes sets it in each pod. In a pod without the namespace's ConfigMap, commands take pachd's usual
+#: address, as steps do.
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
 
 @dataclass(frozen=True)
 class Found:
-    """Where Pachyderm is.
+    """The address of a Pachyderm, and where the address comes from.
 
     Args:
-        where: its address.
-        source: where the address is from, for people.
+        where: the address.
+        source: the source of the address, for people.
     """
 
     where: Address
@@ -40,7 +41,7 @@ class Found:
 
 
 def options(command: F) -> F:
-    """The options that say which Pachyderm: `address`, `port_forward`."""
+    """Adds the options `--address` and `--port-forward` to a command."""
 
     @click.option(
         "--address",
@@ -56,17 +57,18 @@ def options(command: F) -> F:
 
 @contextmanager
 def opened(address: str | None, port_forward: bool = False) -> Iterator[Pachd]:
-    """A connection to the Pachyderm that is meant.
+    """Connects to the Pachyderm that options and environment name, for the length of the block.
 
     Args:
-        address: of `--address`.
-        port_forward: whether it is reached through the Kubernetes API.
+        address: the value of `--address`.
+        port_forward: whether the way leads through the Kubernetes API.
 
     Raises:
-        PachydermUnreachableError: none is named, or nobody answers there.
-        AuthenticationError, CertificateError: it does not let us in.
+        PachydermUnreachableError: no Pachyderm is named, or none answers at the address.
+        AuthenticationError: pachd refuses the token.
+        CertificateError: TLS fails.
     """
-    # grpc is imported by the commands that need it only: `--help` stays quick.
+    # Only commands that connect import grpc: `--help` stays quick.
     from kfp_pachyderm.pachd.connection.client import connect
 
     with ExitStack() as stack:
@@ -75,10 +77,15 @@ def opened(address: str | None, port_forward: bool = False) -> Iterator[Pachd]:
 
 
 def find(address: str | None, port_forward: bool, stack: ExitStack) -> Found:
-    """The Pachyderm that is meant; what leads to it, and ends it, is left on the stack.
+    """Finds the Pachyderm that options and environment name; the embedded one is started if it does not run.
+
+    Args:
+        address: the value of `--address`.
+        port_forward: whether the way leads through the Kubernetes API.
+        stack: ends the port-forward, and the embedded Pachyderm that this call has started.
 
     Raises:
-        PachydermUnreachableError: none is named, or the address can't be read.
+        PachydermUnreachableError: no Pachyderm is named, or the address can't be read.
     """
     from kfp_pachyderm.local import real_pachyderm
     from kfp_pachyderm.pachd.connection.address import DEFAULT_ADDRESS
@@ -99,7 +106,7 @@ def _source(address: str | None) -> str:
 
 
 def _embedded(stack: ExitStack) -> Found:
-    """The one whose data is in ./.pachyderm: it is joined where it runs, else it runs for this command."""
+    """Joins the embedded Pachyderm whose data is in ./.pachyderm, or starts it for this command."""
     from kfp_pachyderm.embedded.auth.startup import TOKEN_FILE
     from kfp_pachyderm.embedded.process import start
     from kfp_pachyderm.local import DEFAULT_DATA_DIR, real_pachyderm
@@ -120,7 +127,7 @@ def _embedded(stack: ExitStack) -> Found:
 
 
 def _forwarded(where: Address, stack: ExitStack) -> Address:
-    """The address through a port-forward, which is for all that this process starts, too."""
+    """Returns the address through a port-forward, which child processes find by the environment."""
     from kfp_pachyderm.local import real_pachyderm
     from kfp_pachyderm.pachd.connection.port_forward import VARIABLE
 

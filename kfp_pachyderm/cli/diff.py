@@ -1,4 +1,4 @@
-"""`kfp-pachyderm diff`: what changed from one commit, or one run, to another?"""
+"""`kfp-pachyderm diff`: shows what changed from one commit, or one run, to another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from kfp_pachyderm.cli import connection, output
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where A or B names none.")
+@click.option(
+    "--project", default="default", show_default=True, help="The project of A and B, if they name none."
+)
 @click.option("--json", "form", flag_value="json", help="JSON instead of lines.")
 @click.option("--html", "form", flag_value="html", help="One page that needs nothing else.")
 @output.file_option
@@ -29,7 +31,8 @@ def diff(
 ) -> None:
     """Show what changed from A to B: inputs, code, parameters, versions, files.
 
-    A and B are commits ([project/]repo@<ID> or repo@<branch>), or the IDs of KFP runs: step by step.
+    A and B are commits ([project/]repo@<ID> or repo@<branch>), or the IDs of KFP runs, which are compared
+    step by step.
     """
     from kfp_pachyderm.provenance import queries
 

@@ -1,4 +1,4 @@
-"""`kfp-pachyderm doctor`: will steps work from here, and if not, what is to be done?"""
+"""`kfp-pachyderm doctor`: checks whether steps will work from here, and says how to repair what is wrong."""
 
 from __future__ import annotations
 

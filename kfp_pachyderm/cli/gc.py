@@ -1,4 +1,4 @@
-"""`kfp-pachyderm gc`: what have dead runs left, and away with it."""
+"""`kfp-pachyderm gc`: lists and removes what dead runs have left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TITLES = ("KIND", "NAME", "AGE", "SIZE", "ACTION", "WHY")
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    """An age, written as a number with its unit."""
+    """Reads an age, a number with its unit, as seconds."""
     found = re.fullmatch(r"(\d+)([smhd])", value.strip())
     if not found:
         raise click.BadParameter(f"{value!r} is no age: write 7d, 12h, 30m or 0s", ctx, param)
@@ -36,9 +36,9 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     default="7d",
     show_default=True,
     metavar="AGE",
-    help="Only what was not used for so long: 7d, 12h, 30m, 0s.",
+    help="Only what nothing has used for this time: 7d, 12h, 30m, 0s.",
 )
-@click.option("--yes", is_flag=True, help="Remove it; else it is only listed.")
+@click.option("--yes", is_flag=True, help="Remove what is found; else only list it.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 def gc(
     address: str | None,
@@ -50,9 +50,10 @@ def gc(
 ) -> None:
     """List what dead runs left in Pachyderm and on this machine; remove it with --yes.
 
-    Only what kfp-pachyderm made, and nobody uses. Results stay, and all that they come from.
+    It lists only what kfp-pachyderm made and nothing uses. Output commits stay, and so do the commits that
+    they were made from.
 
-    The exit code is 1 when something could not be looked at or removed, else 0.
+    The exit code is 1 when something could not be examined or removed, else 0.
     """
     from kfp_pachyderm.authoring.spec import names
     from kfp_pachyderm.gc.leftover import Search

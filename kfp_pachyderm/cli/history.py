@@ -1,4 +1,4 @@
-"""`kfp-pachyderm runs`, `jobs`, `files` and `get`: what is there to be asked about."""
+"""`kfp-pachyderm runs`, `jobs`, `files` and `get`: list runs, steps and files, and get a file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _COLOURS = {"FAILURE": "red", "KILLED": "red", "UNRUNNABLE": "red", "RUNNING": "
 @click.command()
 @connection.options
 @click.option("--project", default="default", show_default=True, help="The Pachyderm project.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most runs to list.")
 @_json
 def runs(address: str | None, port_forward: bool, project: str, limit: int, as_json: bool) -> None:
-    """The KFP runs that left something in a project, newest first.
+    """List the KFP runs that left commits in a project, newest first.
 
-    A run whose steps all came from KFP's cache left nothing.
+    A run whose steps all came from KFP's cache left no commit.
     """
     from kfp_pachyderm.provenance import history
 
@@ -55,7 +55,7 @@ def _run(run: Run) -> tuple[str, ...]:
 @click.option("--project", help="Look in this Pachyderm project only; else in all.")
 @_json
 def jobs(run: str, address: str | None, port_forward: bool, project: str | None, as_json: bool) -> None:
-    """The steps of a KFP run, in the order in which they began."""
+    """List the steps of a KFP run, in the order in which they began."""
     from kfp_pachyderm.provenance import history
     from kfp_pachyderm.provenance.graph.assemble import nodes
     from kfp_pachyderm.provenance.graph.views import as_json as json_form
@@ -88,10 +88,10 @@ def _job(node: Node) -> tuple[str, ...]:
 @click.command()
 @click.argument("commit", metavar="REF")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where REF names none.")
+@click.option("--project", default="default", show_default=True, help="The project of REF, if it names none.")
 @_json
 def files(commit: str, address: str | None, port_forward: bool, project: str, as_json: bool) -> None:
-    """The files of a commit, or below a folder of it: REF is repo@<ID or branch>[:/folder]."""
+    """List the files of a commit, or of a folder in it: REF is repo@<ID or branch>[:/folder]."""
     from kfp_pachyderm.pachd.commits.files import walk
     from kfp_pachyderm.provenance.graph.target import commit_and_path, pinned
     from kfp_pachyderm.provenance.graph.views.wording import size
@@ -108,12 +108,12 @@ def files(commit: str, address: str | None, port_forward: bool, project: str, as
 @click.command()
 @click.argument("file", metavar="REF:/PATH")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where REF names none.")
+@click.option("--project", default="default", show_default=True, help="The project of REF, if it names none.")
 @click.option(
-    "-o", "--output", "target", type=click.Path(path_type=Path), help="Where to; -: the standard output."
+    "-o", "--output", "target", type=click.Path(path_type=Path), help="File or folder; -: standard output."
 )
 def get(file: str, address: str | None, port_forward: bool, project: str, target: Path | None) -> None:
-    """Get a file of a commit, as it is called there, into the folder where you are."""
+    """Get a file of a commit, by default into the current folder and under its own name."""
     from kfp_pachyderm.pachd.commits import files
     from kfp_pachyderm.provenance.graph.target import commit_and_path, pinned
 

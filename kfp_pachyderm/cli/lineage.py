@@ -1,4 +1,4 @@
-"""`kfp-pachyderm lineage`: what a commit was made from, or what was made from it."""
+"""`kfp-pachyderm lineage`: shows what a commit was made from, or what was made from it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("x", metavar="X")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where X names none.")
+@click.option("--project", default="default", show_default=True, help="The project of X, if X names none.")
 @click.option("--down", is_flag=True, help="What was made from it, instead of what it was made from.")
-@click.option("--depth", type=click.IntRange(min=0), help="So many levels; else all.")
+@click.option("--depth", type=click.IntRange(min=0), help="Most levels to show; else all.")
 @click.option("--json", "form", flag_value="json", help="JSON (lineage.schema.json describes it).")
 @click.option("--mermaid", "form", flag_value="mermaid", help="A Mermaid flowchart.")
 @click.option("--html", "form", flag_value="html", help="One page that needs nothing else.")
@@ -38,10 +38,10 @@ def lineage(
     opens: bool,
     file: Path | None,
 ) -> None:
-    """Show what X was made from, up to the data that somebody put.
+    """Show what X was made from, back to the data that users put into repos.
 
     X is a commit ([project/]repo@<ID> or repo@<branch>), a file in one (...@<ID>:/path), a job's ID or a KFP
-    run's ID. What is known comes from Pachyderm alone.
+    run's ID. The command asks Pachyderm only, not KFP.
     """
     from kfp_pachyderm.provenance.graph.assemble import of_target
     from kfp_pachyderm.provenance.graph.target import target

@@ -1,4 +1,4 @@
-"""The command line: `dev` runs the embedded Pachyderm, `doctor` helps, `gc` cleans up, the others ask."""
+"""`kfp-pachyderm`: the command line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Group(click.Group):
 @click.group(cls=_Group)
 @click.version_option(package_name="kfp-pachyderm")
 def main() -> None:
-    """Every Kubeflow Pipelines step an S3-enabled Pachyderm job."""
+    """Make every Kubeflow Pipelines step an S3-enabled Pachyderm job."""
 
 
 @main.command()
@@ -49,7 +49,7 @@ def main() -> None:
 def dev(data: Path, port: int, host: str, auth: bool) -> None:
     """Run the embedded Pachyderm in the foreground until Ctrl-C."""
     command = [sys.executable, "-m", "kfp_pachyderm.embedded", "dev", "--data-dir", str(data), "--host", host]
-    # The server is a program of its own; becoming it leaves one process, and its signals.
+    # The server replaces this process, so that Ctrl-C and SIGTERM reach it directly.
     os.execv(sys.executable, [*command, "--port", str(port), *(["--auth"] if auth else [])])  # noqa: S606
 
 

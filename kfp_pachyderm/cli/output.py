@@ -1,4 +1,4 @@
-"""What commands print: tables and JSON for people and programs, colours and widths for terminals only."""
+"""Prints the results of commands: tables for people, JSON for programs, colours on terminals only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-#: For commands that print by `written`.
+#: The option of commands that print by `written`.
 file_option = click.option(
     "-o",
     "--output",
@@ -23,12 +23,12 @@ file_option = click.option(
 
 
 def columns() -> int | None:
-    """Of the terminal; None where the output goes into a file or a pipe."""
+    """Returns the terminal's width in columns; None where the output goes into a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def coloured(text: str, colour: str | None) -> str:
-    """The text in a colour, on a terminal that wants colours (no-color.org)."""
+    """Returns the text in a colour, on a terminal without NO_COLOR (no-color.org)."""
     wanted = colour and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     return click.style(text, fg=colour) if wanted else text
 
@@ -39,11 +39,11 @@ def as_json(data: Any) -> None:
 
 
 def table(rows: Sequence[Sequence[str]], colours: Sequence[str | None] = ()) -> None:
-    """Prints aligned columns; on a terminal what does not fit is cut off.
+    """Prints aligned columns; a terminal's lines are cut to its width.
 
     Args:
-        rows: the first one has the titles.
-        colours: of the rows after the first.
+        rows: the titles, then the rows.
+        colours: the colours of the rows after the titles.
     """
     from kfp_pachyderm.provenance.graph.views.wording import fitted, plain, width
 
@@ -66,6 +66,6 @@ def written(text: str, file: Path | None) -> None:
 
 
 def told(lines: Sequence[str]) -> None:
-    """Says on the standard error what could not be looked at."""
+    """Prints warnings on the standard error: what could not be examined."""
     for line in lines:
         click.echo(f"warning: {line}", err=True)

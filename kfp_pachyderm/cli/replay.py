@@ -1,4 +1,4 @@
-"""`kfp-pachyderm replay`: makes a run, or one step of it, again, and compares."""
+"""`kfp-pachyderm replay`: runs a KFP run, or one step of it, again, and compares the outputs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from kfp_pachyderm.replay.model import Plan
     from kfp_pachyderm.replay.outcome import StepOutcome
 
-#: The exit code of a replay whose files are others; 1 is an error's, 2 a wrong call's.
+#: The exit code when files differ; 1 means an error, 2 a wrong call of the command.
 DIFFERS = 3
 
 
 @click.command()
 @click.argument("x", metavar="X")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where X names none.")
+@click.option("--project", default="default", show_default=True, help="The project of X, if X names none.")
 @click.option("--run", "whole", is_flag=True, help="All steps of the run that made X, not that one alone.")
-@click.option("--into", metavar="PROJECT", help="Takes the output; else <the original's project>-replay.")
+@click.option("--into", metavar="PROJECT", help="Project of the output; else <original's project>-replay.")
 @click.option("--submit", is_flag=True, help="Run it by KFP's API, instead of here by kfp.local.")
 @click.option("--host", metavar="URL", help="KFP's API; else where kfp.Client looks.")
 @click.option("--namespace", help="The run's, with multi-user KFP.")
@@ -52,11 +52,14 @@ def replay(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make again what made X, from its record alone, and compare file by file.
+    """Run the step or the KFP run that made X again, from its record alone, and compare the outputs by file.
 
-    X is a commit ([project/]repo@<ID> or repo@<branch>) or a job's ID: its one step; or a KFP run's ID: all
-    of its steps, of which later ones read what the replay made. What is not recorded is said first.
-    The exit code is 0 when all files are identical, 3 when some differ, 1 when it could not be made.
+    X is a commit ([project/]repo@<ID> or repo@<branch>) or a job's ID, for the one step that made it, or a
+    KFP run's ID, for all steps of the run. Of a run, later steps read what the replay's earlier steps wrote.
+    The command first lists what the record does not tell.
+
+    The exit code is 0 when all files are identical, 3 when some differ, 1 when the replay failed or can't be
+    made.
     """
     from kfp_pachyderm.replay.plan import Wanted, make_plan
 

@@ -1,4 +1,4 @@
-"""`kfp-pachyderm trigger`: a new commit starts a KFP run."""
+"""`kfp-pachyderm trigger`: starts a KFP run for each new commit of a branch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 @click.command()
 @click.argument("branch", metavar="REPO@BRANCH")
 @connection.options
-@click.option("--project", default="default", show_default=True, help="Where REPO names none.")
+@click.option(
+    "--project", default="default", show_default=True, help="The project of REPO, if it names none."
+)
 @click.option("--package", type=click.Path(path_type=Path), help="The compiled pipeline, a YAML file.")
 @click.option("--pipeline", help="The name of a pipeline that KFP has, instead of --package.")
 @click.option("--version", help="The name of its version; else the newest at each start.")
 @click.option(
-    "--parameter", help="The pipeline's parameter that gets the commit; else the one named as the repo."
+    "--parameter", help="The pipeline's parameter for the commit; else the one with the repo's name."
 )
 @click.option("-p", "arguments", metavar="NAME=VALUE", multiple=True, help="Another argument; several times.")
 @click.option("--name", help="The trigger's name; else <pipeline>.<repo>.<branch>.")
@@ -39,9 +41,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 @click.option(
     "--experiment", default="Default", show_default=True, help="KFP's experiment; made when missing."
 )
-@click.option("--service-account", help="Of the runs' pods.")
+@click.option("--service-account", help="The Kubernetes service account of the runs' pods.")
 @click.option("--kfp", "host", help="KFP's address; else as kfp.Client finds it (KF_PIPELINES_ENDPOINT).")
-@click.option("--kfp-namespace", "namespace", help="Yours, in a multi-user KFP; else as kfp.Client finds it.")
+@click.option(
+    "--kfp-namespace", "namespace", help="Your namespace in a multi-user KFP; else as kfp.Client finds it."
+)
 def trigger(
     branch: str,
     address: str | None,
@@ -57,10 +61,11 @@ def trigger(
     latest: bool,
     **kfp: Any,
 ) -> None:
-    """Start a KFP run for each new commit of a branch, once, until SIGTERM or Ctrl-C.
+    """Start one KFP run for each new commit of a branch, until SIGTERM or Ctrl-C.
 
-    The commit is an argument of the run: project/repo@<ID>. What was started stands in Pachyderm, on the
-    commits: any number of triggers of one name may run, stop and be killed at any time.
+    The run gets the commit as an argument: project/repo@<ID>. The trigger writes each run that it starts into
+    the commit's metadata in Pachyderm. So any number of triggers of one name may run, stop and be killed at
+    any time.
     """
     from kfp_pachyderm.pachd.references import parse
     from kfp_pachyderm.trigger.runs import Runs
@@ -85,7 +90,7 @@ def _follow(
     try:
         runs.check()
     except KfpApiError as error:
-        # its commits are followed from now on all the same
+        # The trigger registers all the same: commits from now on count as new.
         _tell(f"{error}; looking again when there is something to start")
     beginning = registered(pachd, name, branch, first, _tell)
     stop = _stopped_by_signals()
@@ -96,7 +101,7 @@ def _follow(
 
 
 def _stopped_by_signals() -> threading.Event:
-    """Set by the first SIGTERM or SIGINT; the second one ends the process as it always would."""
+    """Returns an event that the first SIGTERM or SIGINT sets; the second one ends the process at once."""
     stop = threading.Event()
 
     def end(number: int, _: object) -> None:

@@ -1,4 +1,4 @@
-"""What the checks look at."""
+"""`Case`: the Pachyderm that the checks examine, and what steps need of it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from kfp_pachyderm.pachd.sdk import auth, version
 
 @dataclass(frozen=True)
 class Case:
-    """A Pachyderm that answers, and what steps want of it.
+    """A Pachyderm that answers, and what steps need of it.
 
     Args:
-        where: its address.
+        where: pachd's address.
         pachd: the connection.
         env: the environment that steps would have.
-        project: the steps' project.
-        repos: the repos that they read, each with a branch.
-        version: of pachd; None where it does not say.
-        me: who we are there; None with auth off, the refusal where the token is none or not good, any other
-            error where pachd does not say.
+        project: the Pachyderm project of the steps.
+        repos: the repos that the steps read, each with a branch.
+        version: pachd's version; None where pachd does not tell it.
+        me: pachd's answer to WhoAmI; None with auth off; AuthenticationError where the token is missing or
+            refused; any other error where pachd does not answer the call.
         job: a job of a step whose user code runs now; None: there is none.
     """
 
@@ -40,16 +40,16 @@ class Case:
 
     @property
     def is_shut(self) -> bool:
-        """Whether pachd does not let us in."""
+        """Whether pachd refuses the token."""
         return isinstance(self.me, AuthenticationError)
 
     @property
     def is_embedded(self) -> bool:
-        """Whether it is the embedded Pachyderm, whose jobs are reached where it is."""
+        """Whether it is the embedded Pachyderm, whose jobs listen on pachd's own host."""
         return self.version is not None and "embedded" in self.version.additional
 
     def learned(self) -> Case:
-        """The same with what pachd says of itself and of us."""
+        """Asks pachd for its version and for the token's principal; returns the case with both."""
         try:
             release = self.pachd.version.get_version()
         except PachydermError:

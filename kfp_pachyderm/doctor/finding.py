@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""`Finding`: the result of a check."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Finding:
     """One line of the report.
 
     Args:
-        check: what was looked at, "token".
-        state: "ok"; "warning": steps may work; "error": they will not.
-        text: what was seen.
-        repair: what to do; "" for what is ok.
-        looked: False where the check could not look, and so knows nothing.
+        check: the name of the check, as in "token".
+        state: "ok"; "warning": steps may work; "error": steps will fail.
+        text: what the check saw.
+        repair: what the user has to do; "" with "ok".
+        looked: False if the check could not be made, so that its result is unknown.
     """
 
     check: str
@@ -27,25 +27,25 @@ class Finding:
     looked: bool = True
 
     def json(self) -> dict[str, Any]:
-        """For programs."""
+        """Returns the finding as a dict, for JSON."""
         return asdict(self)
 
 
 def ok(check: str, text: str) -> Finding:
-    """Nothing to do."""
+    """Makes a finding of state "ok"."""
     return Finding(check, "ok", text)
 
 
 def warning(check: str, text: str, repair: str) -> Finding:
-    """Steps may work all the same."""
+    """Makes a finding of state "warning": steps may work."""
     return Finding(check, "warning", text, repair)
 
 
 def error(check: str, text: str, repair: str) -> Finding:
-    """Steps will fail."""
+    """Makes a finding of state "error": steps will fail."""
     return Finding(check, "error", text, repair)
 
 
 def not_looked(check: str, why: str, repair: str = "") -> Finding:
-    """The check could not look: nothing is known."""
+    """Makes a warning for a check that could not be made, so that its result is unknown."""
     return Finding(check, "warning", f"could not look: {why}", repair, looked=False)

@@ -1,4 +1,4 @@
-"""Checks of the place that steps would run in; they ask nobody."""
+"""Checks of the environment that steps would run in; they make no call to Pachyderm."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kfp_pachyderm.launcher.claim.holder_image import DEFAULT_IMAGE, VARIABLE, h
 from kfp_pachyderm.pachd.connection.address import Address
 from kfp_pachyderm.pachd.connection.port_forward import VARIABLE as FORWARDER
 
-#: Where S3 clients look for their endpoint.
+#: Environment variables in which S3 clients look for their endpoint.
 _ENDPOINTS = ("S3_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
 
 def address(where: Address, source: str, env: Mapping[str, str]) -> Finding:
-    """Whether pachd's name leads anywhere from here."""
+    """Checks that DNS resolves pachd's name from here."""
     said = f"{where.url} (from {source})"
     if env.get(FORWARDER):
         return ok("address", f"{said}, by a port-forward")
@@ -34,7 +34,7 @@ def address(where: Address, source: str, env: Mapping[str, str]) -> Finding:
 
 
 def names_namespace(where: Address) -> bool:
-    """Whether the address says in which namespace the workers are."""
+    """Returns whether pachd's address names its namespace, in which the workers are, too."""
     try:
         ipaddress.ip_address(where.host)
     except ValueError:
@@ -43,7 +43,7 @@ def names_namespace(where: Address) -> bool:
 
 
 def master_gateway(where: Address, env: Mapping[str, str]) -> Finding:
-    """Whether S3 clients here are sent to the gateway of all of Pachyderm."""
+    """Checks that the environment does not send S3 clients to Pachyderm's master gateway."""
     for name in _ENDPOINTS:
         host = urlsplit(env.get(name, "")).hostname or ""
         if host and not host.startswith("s3-") and host.split(".")[0] in _pachyderms(where):
@@ -61,7 +61,7 @@ def _pachyderms(where: Address) -> set[str]:
 
 
 def image(env: Mapping[str, str]) -> Finding:
-    """Which image the holder of a step would run in."""
+    """Tells which image the holder of a step would run in."""
     found = holder_image(env=env)
     named = bool(env.get(VARIABLE, "").strip())
     source = f"the namespace's or this environment's ({VARIABLE})" if named else "the built-in default"

@@ -1,4 +1,4 @@
-"""All checks in their order, and what is printed of them."""
+"""Makes all checks in their order, and formats their findings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kfp_pachyderm.pachd.connection.client import connect
 from kfp_pachyderm.pachd.references import Reference
 
 _SIGNS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
-#: What is asked of a Pachyderm that lets us in.
+#: The checks that need a token which pachd accepts.
 _INSIDE = ("project", "clock", "sidecar memory", "pipelines", "leftovers", "job's name", "worker's ports")
 
 
@@ -28,16 +28,16 @@ def examine(
     run: float = 0.0,
     timeout: float = 10.0,
 ) -> Iterator[Finding]:
-    """Looks at everything that a step from here needs.
+    """Checks everything that a step run from here needs; yields each finding when it is there.
 
     Args:
         where: pachd's address.
-        source: where the address is from.
+        source: where the address comes from, for people.
         env: the environment that steps would have.
-        project: the steps' project.
-        repos: the repos that they read.
-        run: seconds for a tiny job; 0: none is made.
-        timeout: seconds until pachd must answer.
+        project: the Pachyderm project of the steps.
+        repos: the repos that the steps read.
+        run: seconds for a trial job; 0: no job is made.
+        timeout: seconds within which pachd must answer.
     """
     yield place.address(where, source, env)
     yield place.master_gateway(where, env)
@@ -52,7 +52,7 @@ def examine(
 
 
 def no_way(problem: PachydermError) -> Iterator[Finding]:
-    """Nothing leads to an address that can't be read or forwarded to."""
+    """Yields the findings for an address that can't be read or forwarded to: no check can be made."""
     yield error(
         "address", str(problem), "give it by --address or KFP_PACHYDERM_ADDRESS; --port-forward by KUBECONFIG"
     )
@@ -95,7 +95,7 @@ def _job(case: Case, run: float) -> list[Finding]:
 
 
 def _safely(check: str, look: Callable[[], list[Finding]]) -> Iterator[Finding]:
-    """A check that pachd does not let look says so; the others go on."""
+    """Yields the check's findings, or one that says why pachd did not let it look; the other checks go on."""
     try:
         yield from look()
     except PachydermError as problem:
@@ -103,17 +103,17 @@ def _safely(check: str, look: Callable[[], list[Finding]]) -> Iterator[Finding]:
 
 
 def line(finding: Finding) -> str:
-    """For people."""
+    """Formats a finding as text for people."""
     repair = f"\n         → {finding.repair}" if finding.repair else ""
     return f"{_SIGNS[finding.state]}  {finding.check}: {finding.text}{repair}"
 
 
 def as_json(findings: list[Finding]) -> str:
-    """For programs: {"state": the worst, "findings": [...]}."""
+    """Formats all findings as JSON: {"state": the worst, "findings": [...]}."""
     return json.dumps({"state": worst(findings), "findings": [one.json() for one in findings]}, indent=2)
 
 
 def worst(findings: list[Finding]) -> str:
-    """ "ok", "warning" or "error"."""
+    """Returns the worst state of all findings: "ok", "warning" or "error"."""
     states = {one.state for one in findings}
     return next(one for one in ("error", "warning", "ok") if one in states or one == "ok")

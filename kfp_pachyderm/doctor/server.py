@@ -1,4 +1,4 @@
-"""Checks of pachd itself: who it is, who we are there, what the token may."""
+"""Checks of pachd itself: TLS, version, token, permissions, clock."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PachydermEr
 from kfp_pachyderm.pachd.references import Reference, repo_message
 from kfp_pachyderm.pachd.sdk import auth, pfs, transaction
 
-#: What kfp-pachyderm was tried with.
+#: The release of Pachyderm that kfp-pachyderm is tested with.
 _TESTED = (2, 12)
-#: Seconds before a token's end from which on it is said.
+#: Seconds before a token's end from which on the check warns.
 _SOON = 7 * 86400
-#: Seconds that the clocks may differ, and by which S3's signatures may (Pachyderm's gateway: 15 minutes).
+#: Seconds by which the two clocks may differ without a warning, and seconds up to which Pachyderm's S3
+#: gateway accepts signatures (15 minutes).
 _CLOCK, _SIGNATURE = 60.0, 900.0
-#: What a step needs of an input repo, and of its project (docs/connection.md).
+#: The permissions that a step needs on an input repo, and on its own project (docs/connection.md).
 _READS = (
     "REPO_INSPECT_COMMIT",
     "REPO_READ",
@@ -29,7 +30,7 @@ _MAKES = ("PROJECT_CREATE_REPO",)
 
 
 def tls(case: Case) -> Finding:
-    """Whether the way to pachd is encrypted; a certificate that is not trusted has ended the connection."""
+    """Tells whether the connection to pachd is encrypted; without a trusted certificate there is none."""
     if case.where.tls:
         return ok("tls", "the certificate is trusted")
     if case.where.token and not case.where.dialled:
@@ -42,7 +43,7 @@ def tls(case: Case) -> Finding:
 
 
 def version(case: Case) -> Finding:
-    """Whether this release of Pachyderm is one that steps work with."""
+    """Checks that steps work with this release of Pachyderm."""
     found = case.version
     if found is None:
         return not_looked("version", "pachd does not say it")
@@ -55,7 +56,7 @@ def version(case: Case) -> Finding:
 
 
 def token(case: Case) -> Finding:
-    """Who we are in Pachyderm."""
+    """Checks that pachd accepts the token, and that the token does not end soon."""
     me = case.me
     if me is None:
         return ok("token", "auth is off")
@@ -73,7 +74,7 @@ def token(case: Case) -> Finding:
 
 
 def rights(case: Case) -> list[Finding]:
-    """What the token may in the project and on each repo."""
+    """Checks the token's permissions on the project and on each repo."""
     return [_project(case), *(_repo(case, one) for one in case.repos)]
 
 
@@ -116,7 +117,7 @@ def _missing(case: Case, kind: auth.ResourceType, name: str, needed: tuple[str, 
 
 
 def clock(case: Case) -> Finding:
-    """How far pachd's clock is from ours, by a transaction that is opened and removed again."""
+    """Compares pachd's clock with this machine's, by the start time of a transaction that it deletes."""
     before = datetime.now(UTC)
     opened = transaction.Transaction(id=case.pachd.transactions.start_transaction().id)
     try:

@@ -1,4 +1,4 @@
-"""Checks of what steps have left in Pachyderm: their pipelines, their jobs, what died with them."""
+"""Checks of what steps have made in Pachyderm: pipelines, jobs, leftovers of dead runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pfs, pps
 
-#: What the sidecar of a step's pipeline should ask for: with less its Go runtime only collects garbage.
+#: Bytes that the sidecar of a step's pipeline should request. With less, its Go runtime spends most of its
+#: time on garbage collection.
 _MEMORY = 2**30
 _UNITS = {
     "": 1,
@@ -30,21 +31,21 @@ _UNITS = {
     "Gi": 2**30,
     "Ti": 2**40,
 }
-#: How a project goes away.
+#: The commands that delete a project.
 REMOVE = (
     "pachctl delete pipeline --all --project {0}; pachctl delete repo --all --project {0}; "
     "pachctl delete project {0}"
 )
-#: Seconds after which what is still open is taken for dead: a job that waits, a transaction.
+#: Seconds after which a waiting job or an open transaction counts as left by a dead run.
 _OLD = 3600.0
-#: Seconds after which other things of dead runs are named.
+#: Seconds after which other leftovers are listed.
 _WEEK = 7 * 86_400.0
 _BROKEN = (pps.PipelineState.PIPELINE_CRASHING, pps.PipelineState.PIPELINE_FAILURE)
 _BEGUN = (pps.JobState.JOB_CREATED, pps.JobState.JOB_STARTING, pps.JobState.JOB_RUNNING)
 
 
 def pipelines(case: Case) -> list[pps.PipelineInfo]:
-    """Those of the project that steps made."""
+    """Returns the pipelines of the project that steps have made."""
     project = pfs.Project(name=case.project)
     every = case.pachd.pps.list_pipeline(details=True, projects=[project])
     return [
@@ -55,7 +56,7 @@ def pipelines(case: Case) -> list[pps.PipelineInfo]:
 
 
 def memory(case: Case) -> Finding:
-    """What the sidecars of the steps' pipelines ask for."""
+    """Checks the memory that the sidecars of the steps' pipelines request."""
     check, ours = "sidecar memory", pipelines(case)
     if not ours:
         return not_looked(check, f"no step has made a pipeline in project {case.project} yet")
@@ -73,7 +74,7 @@ def memory(case: Case) -> Finding:
 
 
 def size(quantity: str) -> float:
-    """Bytes of a Kubernetes quantity; endless for one that can't be read."""
+    """Returns the bytes of a Kubernetes quantity; infinity if it can't be read."""
     found = re.fullmatch(r"([0-9.]+)([a-zA-Z]*)", quantity)
     if not found or found[2] not in _UNITS:
         return float("inf")
@@ -81,7 +82,7 @@ def size(quantity: str) -> float:
 
 
 def health(case: Case) -> Finding:
-    """Pipelines of steps that can't run, and why."""
+    """Finds pipelines of steps that are stopped or broken, and why."""
     broken = [one for one in pipelines(case) if one.state in _BROKEN or one.stopped]
     if not broken:
         return ok("pipelines", f"none of the steps' in project {case.project} is stopped or broken")
@@ -93,18 +94,19 @@ def health(case: Case) -> Finding:
 
 
 def running(case: Case) -> ClaimedJob | None:
-    """A job of a step whose user code runs, as far as the newest ones tell."""
+    """Returns a job of a step whose user code runs, among the project's newest jobs; None: there is none."""
     ours = {one.pipeline.name for one in pipelines(case)}
     for info in _unfinished(case):
         job = ClaimedJob(case.project, info.job.pipeline.name, info.job.id)
-        with suppress(AuthenticationError, NotFoundError):  # others' jobs; one that is removed
+        # The job may be another user's, or be deleted meanwhile.
+        with suppress(AuthenticationError, NotFoundError):
             if job.pipeline in ours and works(case, job):
                 return job
     return None
 
 
 def works(case: Case, job: ClaimedJob) -> bool:
-    """Whether the job's user code has begun, so that its name may be looked up."""
+    """Returns whether the job's user code has begun; only then may DNS be asked for the job's name."""
     info = case.pachd.pps.inspect_job(job=job.message(), details=True)
     every = info.details.worker_status if info.details else []
     return any(one.job_id == job.id and one.datum_status.started.timestamp() > 0 for one in every)
@@ -117,7 +119,7 @@ def _unfinished(case: Case) -> Iterator[pps.JobInfo]:
 
 
 def leftovers(case: Case) -> list[Finding]:
-    """What runs that died have left behind."""
+    """Finds what dead runs have left in Pachyderm."""
     found = [*_old_jobs(case), *_old_transactions(case), *_trials(case), *_others(case)]
     return found or [ok("leftovers", "nothing of dead runs")]
 
@@ -150,7 +152,7 @@ def _trials(case: Case) -> Iterator[Finding]:
 
 
 def _others(case: Case) -> Iterator[Finding]:
-    """What `kfp-pachyderm gc` would list, but for what has a line of its own."""
+    """Finds what `kfp-pachyderm gc` would list, except jobs and transactions, which have own findings."""
     every = find(Search(case.pachd, case.project, _WEEK))
     found = [f"{one.kind} {one.name}" for one in every if one.kind not in ("job", "transaction")]
     if found:

@@ -1,4 +1,4 @@
-"""One tiny job in a project of its own, by the real launcher; the project is removed afterwards."""
+"""The trial: the real launcher runs a tiny job in a project of its own, which is deleted afterwards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from kfp_pachyderm.pachd.references import Reference, commit_message, repo_messa
 from kfp_pachyderm.pachd.sdk import pfs
 
 _PIPELINE, _REPO = "trial", "input"
-#: What the job does: it reads its bucket, writes one object, and waits until its ports have been looked at.
+#: The step's command: waits until the job's ports have been checked, reads its bucket, writes one object.
 _CODE = """\
 import os, sys, time
 from kfp_pachyderm.s3.client import S3Client
@@ -41,14 +41,14 @@ with s3.ask("PUT", "out", "hello", body=[body], length=len(body)) as answer:
 
 
 def run(case: Case, timeout: float) -> tuple[list[Finding], list[Finding]]:
-    """Runs a step, and looks at its job while it runs.
+    """Runs a step, and checks its job's name and ports while the job runs.
 
     Args:
         case: the Pachyderm.
         timeout: seconds for the step.
 
     Returns:
-        What was found of the way to a job, empty when none began; what became of the step.
+        The findings about the job's name and ports, empty if no job began; the findings about the step.
     """
     own = replace(case, project=f"{TRIAL_PROJECT}{secrets.token_hex(3)}")
     try:
@@ -61,7 +61,7 @@ def run(case: Case, timeout: float) -> tuple[list[Finding], list[Finding]]:
 
 @contextmanager
 def _project(own: Case) -> Iterator[None]:
-    """The project with one repo of one file; gone afterwards, as far as Pachyderm lets it go."""
+    """Makes the project with one repo of one file; deletes it after the block, if Pachyderm allows."""
     project, repo = pfs.Project(name=own.project), repo_message(own.project, _REPO)
     own.pachd.pfs.create_project(project=project, description=TRIAL)
     try:
@@ -76,7 +76,7 @@ def _project(own: Case) -> Iterator[None]:
 
 
 def _remove(own: Case) -> None:
-    with suppress(PachydermError):  # `_removed` looks at what is left
+    with suppress(PachydermError):  # `_removed` reports what is left
         remove_trial(own.pachd, own.project)
 
 
@@ -130,7 +130,7 @@ def _start(own: Case, folder: Path, timeout: float) -> subprocess.Popen[str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Ends the step as KFP does: it tells its job; its holder's lease ends what is killed."""
+    """Ends the step as KFP does: on SIGTERM it ends its job; after SIGKILL the holder's lease ends it."""
     process.terminate()
     try:
         process.wait(15)
@@ -140,7 +140,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 class _Said:
-    """What the step says, while it runs."""
+    """Reads the step's log while the step runs."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -160,16 +160,16 @@ class _Said:
 
     @property
     def ended(self) -> bool:
-        """Whether it will say no more."""
+        """Whether the step's process has ended."""
         return self._process.poll() is not None
 
     def join(self) -> None:
-        """Waits for the last line."""
+        """Waits until the last line of the log is read, for 10 s at most."""
         self._thread.join(10)
 
 
 def _look(own: Case, said: _Said, deadline: float) -> list[Finding]:
-    """The way to the step's job, once its user code runs."""
+    """Waits until the job's user code runs, then checks the job's name and ports."""
     while time.monotonic() < deadline and not said.ended:
         job = ClaimedJob(own.project, _PIPELINE, said.job)
         if said.job and steps.works(own, job):

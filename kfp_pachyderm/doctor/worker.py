@@ -1,4 +1,4 @@
-"""Checks of the way to a job: its name, and the ports of its worker."""
+"""Checks of a job's name in DNS and of its worker's ports."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.pachd.jobs.locator import Places, locate, service_name
 
 _TIMEOUT = 5.0
-#: Seconds until a port-forward has found a port closed.
+#: Seconds to wait for a port-forward to reset a connection, which it does when the port is closed.
 _RESET = 2.0
-#: What each port of a worker is, and what a step does without it.
+#: Port → its name for people, and what a step lacks if it is closed.
 _PORTS = {
     "holder": ("8080, the holder", "every step needs it"),
     "sidecar_grpc": ("1653, the sidecar's PFS", "steps fall back to 1600, a second and more for each object"),
@@ -27,13 +27,13 @@ _NO_JOB = "no step's job runs now, and a name that is asked for too early stays 
 
 
 def pachd_port(case: Case) -> Finding:
-    """The port that pachd answered at."""
+    """Tells the port at which pachd has answered."""
     through = f" (by {case.where.dialled})" if case.where.dialled else ""
     return ok("port 1650", f"pachd answers at {urlsplit(case.where.url).netloc}{through}, its own port 1650")
 
 
 def job_name(case: Case) -> Finding:
-    """Whether the name of a job's service leads to it."""
+    """Checks that DNS resolves the name of a job's service from here."""
     check = "job's name"
     if case.where.dialled:
         return ok(check, "outside of the cluster, by a port-forward: no DNS is needed")
@@ -66,7 +66,7 @@ def _unknown(check: str, case: Case, problem: Exception) -> Finding:
 
 
 def ports(case: Case) -> list[Finding]:
-    """Whether the ports of a job's worker are open to us."""
+    """Checks that the ports of a job's worker are open from here."""
     if case.job is None:
         return [not_looked(f"port {name}", _NO_JOB, "add --run") for name, _ in _PORTS.values()]
     try:
@@ -88,7 +88,10 @@ def _port(places: Places, which: str, forwarded: bool) -> Finding:
 
 
 def _closed(host: str, port: int, forwarded: bool) -> OSError | None:
-    """Why nobody answers; a holder begins to listen a moment after its datum has started."""
+    """Returns why the port is closed; None: it is open.
+
+    It tries again for some seconds: a holder begins to listen a moment after its datum has started.
+    """
     until = time.monotonic() + _TIMEOUT
     while True:
         try:
@@ -103,7 +106,7 @@ def _closed(host: str, port: int, forwarded: bool) -> OSError | None:
 
 
 def _wait_for_reset(connection: socket.socket) -> None:
-    """A port-forward takes every connection, and resets it when the worker's port is closed."""
+    """Waits for a reset: a port-forward accepts each connection, then resets it if the port is closed."""
     connection.settimeout(_RESET)
     with suppress(TimeoutError):
         if not connection.recv(1):

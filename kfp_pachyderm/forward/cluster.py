@@ -1,4 +1,4 @@
-"""The user's cluster: which pod a service's name leads to, and a websocket to a port of it."""
+"""The user's cluster: finds the pod behind a service, and opens a websocket to a port of the pod."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from kfp_pachyderm.errors import (
 if TYPE_CHECKING:
     from websocket import WebSocket
 
-#: Of one port: channel 0 is its data, channel 1 its errors (Kubernetes
-#: pkg/kubelet/cri/streaming/portforward/websocket.go).
+#: The protocol of the websocket. With one port, channel 0 carries data, and channel 1 carries errors
+#: (Kubernetes pkg/kubelet/cri/streaming/portforward/websocket.go).
 PROTOCOL = "v4.channel.k8s.io"
-#: Seconds for one call, and for a connection.
+#: Seconds for one call of the Kubernetes API, and for the opening of a websocket.
 _TIMEOUT = 10.0
 _RIGHTS = (
     "a port-forward needs, in namespace {namespace}: get services, list pods, get and create pods/portforward"
@@ -43,10 +43,10 @@ class Port:
 
 
 class Cluster:
-    """The cluster of the user's kubeconfig: KUBECONFIG, else ~/.kube/config, its current context.
+    """The cluster of the current context in the user's kubeconfig: KUBECONFIG, else ~/.kube/config.
 
     Raises:
-        PermanentError: no package `kubernetes`, or no kubeconfig that can be used.
+        PermanentError: the package `kubernetes` is missing, or the kubeconfig can't be used.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,8 @@ class Cluster:
             raise PermanentError(
                 "a port-forward needs the package kubernetes: pip install 'kfp-pachyderm[cluster]'"
             ) from error
-        # The package reads KUBECONFIG when it is imported, which kfp may have done long ago.
+        # The package reads KUBECONFIG when it is imported, and kfp may have imported it before KUBECONFIG was
+        # set.
         file = os.environ.get("KUBECONFIG") or None
         try:
             self._client = config.new_client_from_config(file)
@@ -73,16 +74,16 @@ class Cluster:
         return str(self._client.configuration.host)
 
     def port(self, host: str, port: int) -> Port:
-        """The pod's port that a service's name and port lead to.
+        """Returns the pod and the pod's port behind a service's name and port.
 
         Args:
             host: "service.namespace", with or without ".svc.cluster.local".
-            port: of the service; of the pod where the service has no address of its own.
+            port: a port of the service; of a headless service, also another port of its pod.
 
         Raises:
-            NotFoundError: no such service, no such port, no pod that runs.
-            AuthenticationError: the user may not look.
-            PachydermUnreachableError: the API does not answer.
+            NotFoundError: the service or the port does not exist, or no pod of the service runs.
+            AuthenticationError: Kubernetes does not let the user read services or pods.
+            PachydermUnreachableError: the Kubernetes API does not answer.
         """
         service, namespace = service_and_namespace(host)
         with self._told(f"service {service}", namespace):
@@ -99,12 +100,12 @@ class Cluster:
         return Port(namespace, pod.metadata.name, _number(pod, target))
 
     def dial(self, port: Port) -> WebSocket:
-        """A websocket that leads to the port.
+        """Opens a websocket to the port; the caller closes it.
 
         Raises:
             NotFoundError: the pod is gone.
-            AuthenticationError: the user may not.
-            PachydermUnreachableError: the API does not answer, or gives another protocol.
+            AuthenticationError: Kubernetes does not let the user forward ports.
+            PachydermUnreachableError: the Kubernetes API does not answer, or speaks another protocol.
         """
         import websocket
 
@@ -129,7 +130,7 @@ class Cluster:
         return f"{scheme}://{where.netloc}{path}?{urlencode({'ports': port.port})}"
 
     def _headers(self) -> list[str]:
-        # As every call of the package: the token is renewed when it has to be.
+        # The package renews an expired token here, as it does for each call of its own.
         headers: dict[str, str] = {}
         self._client.update_params_for_auth(headers, [], ["BearerToken"])
         return [f"{name}: {value}" for name, value in headers.items()]
@@ -154,7 +155,7 @@ class Cluster:
 
     @contextmanager
     def _told(self, what: str, namespace: str) -> Iterator[None]:
-        """Turns the packages' errors into ours; none of them shows a header."""
+        """Turns the packages' errors into this package's, without the headers, which hold the token."""
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
         from websocket import WebSocketBadStatusException, WebSocketException
@@ -180,10 +181,10 @@ class Cluster:
 
 
 def service_and_namespace(host: str) -> tuple[str, str]:
-    """What a name inside of the cluster is made of.
+    """Splits a name inside of the cluster into service and namespace.
 
     Raises:
-        PermanentError: no such name.
+        PermanentError: the name has no namespace, or is an IP address.
     """
     service, *rest = host.split(".")
     if not rest or service.isdigit():
@@ -195,18 +196,18 @@ def service_and_namespace(host: str) -> tuple[str, str]:
 
 
 def _target(service: Any, port: int) -> int | str:
-    """The pod's port, or its name, behind a service's."""
+    """Returns the number or the name of the pod's port behind a port of the service."""
     for one in service.spec.ports or ():
         if one.port == port:
             return one.target_port or port
     if service.spec.cluster_ip == "None":
-        return port  # its name leads to the pod itself
+        return port  # DNS gives the pod's own address for a headless service
     known = ", ".join(str(one.port) for one in service.spec.ports or ())
     raise NotFoundError(f"service {service.metadata.name} has no port {port}; it has {known}")
 
 
 def _best(pods: list[Any]) -> Any:
-    """A pod that runs and stays, best one that is ready."""
+    """Returns a pod that runs and is not being deleted, a ready one if there is one; None without any."""
     alive = [one for one in pods if one.status.phase == "Running" and not one.metadata.deletion_timestamp]
     return max(alive, key=_is_ready, default=None)
 

@@ -15,23 +15,23 @@ from kfp_pachyderm.forward.tunnel import BrokenTunnelError, ClosedPortError, Tun
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a service's pod is taken for the same.
+#: Seconds for which the pod behind a service is remembered.
 _POD_KEPT = 2.0
-#: Listeners, three for a job.
+#: Most listeners at once; each job has three.
 _MOST = 256
-#: Seconds for a step to say what it wants.
+#: Seconds for a step to send its request.
 _ASKING = 5.0
 
 
 class Forwarder:
-    """Listens on 127.0.0.1 for services of one namespace; a context manager that ends it.
+    """Listens on 127.0.0.1 for services of one namespace; a context manager that closes it.
 
     Args:
-        cluster: the way into the cluster.
-        namespace: of pachd; nothing else is reached.
+        cluster: the cluster of the services.
+        namespace: pachd's namespace; services of other namespaces are refused.
 
     Attributes:
-        variable: what children find it by, as KFP_PACHYDERM_FORWARDER.
+        variable: the value of KFP_PACHYDERM_FORWARDER, by which child processes find this port-forward.
     """
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
@@ -54,20 +54,20 @@ class Forwarder:
         self.close()
 
     def probe(self, netloc: str) -> Port:
-        """Opens the way to "service.namespace:port" once.
+        """Opens a connection to "service.namespace:port" and closes it.
 
         Raises:
-            PachydermError: it is not open, and why.
+            PachydermError: the connection can't be opened; the subclass and the message say why.
         """
         port = self._pod(netloc)
         self._cluster.dial(port).close()
         return port
 
     def local(self, netloc: str) -> str:
-        """The local "127.0.0.1:port" that leads to "service.namespace:port".
+        """Returns the local "127.0.0.1:port" that leads to "service.namespace:port", and listens there.
 
         Raises:
-            PermanentError: no service of this namespace, or the port-forward has ended.
+            PermanentError: the service is not in this namespace, or the port-forward has ended.
         """
         _, namespace = service_and_namespace(_split(netloc)[0])
         if namespace != self._namespace:
@@ -86,12 +86,13 @@ class Forwarder:
             return _address(self._listeners[netloc])
 
     def _use(self, netloc: str) -> None:
-        # pachd's stays the first one: clients keep its port.
+        # The dict is ordered by last use. pachd's listener stays first, and is never closed: clients keep its
+        # port.
         if netloc in list(self._listeners)[1:]:
             self._listeners[netloc] = self._listeners.pop(netloc)
 
     def _make_room(self) -> None:
-        """Ends the listener that was used longest ago: jobs come and go, and nobody says when."""
+        """Closes the listener that was used longest ago: nobody tells the port-forward when a job ends."""
         if len(self._listeners) >= _MOST:
             _end(self._listeners.pop(list(self._listeners)[1]))
 
@@ -157,10 +158,10 @@ class Forwarder:
 
     def _fail(self, netloc: str, error: Exception) -> None:
         with self._lock:
-            self._pods.pop(netloc, None)  # perhaps it was another pod's time
+            self._pods.pop(netloc, None)  # The service may have another pod by now.
             quiet = self._closed or str(error) in self._said or _passes(netloc, error)
             self._said.add(str(error))
-        # Steps try again by themselves, and say so when it does not help.
+        # Steps try again by themselves, and log an error when that does not help.
         log.log(logging.DEBUG if quiet else logging.WARNING, "port-forward to %s: %s", netloc, error)
 
     def _pod(self, netloc: str) -> Port:
@@ -174,7 +175,10 @@ class Forwarder:
 
 
 def _passes(netloc: str, error: Exception) -> bool:
-    """Whether it is of a job's own life: its holder is about to listen, its service is gone with it."""
+    """Returns whether the error is usual while a job starts or ends.
+
+    The holder of a job that starts does not listen yet; the service of a job that has ended is gone.
+    """
     gone = isinstance(error, NotFoundError) and netloc.startswith("s3-")
     return gone or isinstance(error, ClosedPortError)
 
@@ -185,7 +189,7 @@ def _listen() -> socket.socket:
 
 def _end(listener: socket.socket) -> None:
     with suppress(OSError):
-        listener.shutdown(socket.SHUT_RDWR)  # wakes its thread
+        listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept()
     listener.close()
 
 
@@ -198,7 +202,7 @@ def _accepted(listener: socket.socket) -> socket.socket | None:
     try:
         return listener.accept()[0]
     except OSError:
-        return None  # closed
+        return None  # the listener is closed
 
 
 def _split(netloc: str) -> tuple[str, int]:

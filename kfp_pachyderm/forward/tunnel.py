@@ -1,4 +1,4 @@
-"""One connection through the Kubernetes API: a local socket on one side, a pod's websocket on the other."""
+"""Forwards one connection through the Kubernetes API, between a local socket and a pod's websocket."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from websocket import ABNF, WebSocket
 
-#: Bytes that are read at once, and that are kept for a side which does not take them.
+#: Bytes that are read at once, and bytes that are buffered for a side which does not read them.
 _PIECE, _KEPT = 64 * 1024, 1024 * 1024
-#: Seconds without a word of the pod after which a client that says no more is taken to be gone: the protocol
-#: has no word for one half of a connection.
+#: Seconds that the tunnel stays open after the client has closed its half of the connection and the pod has
+#: sent nothing. The protocol has no frame that tells the pod about a half that is closed.
 _LINGER = 10.0
 _DATA, _ERROR = 0, 1
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class BrokenTunnelError(Exception):
-    """The way to the pod is gone; the words are the cluster's."""
+    """The connection to the pod broke; the message holds the cluster's text."""
 
 
 class ClosedPortError(BrokenTunnelError):
-    """The pod is there, and nobody listens at its port."""
+    """The pod runs, and no process listens at its port."""
 
 
 class Tunnel:
-    """Bytes both ways in one thread, which a TLS connection needs, with little kept in memory.
+    """Forwards bytes in both directions, in one thread and with bounded buffers.
+
+    One thread, because two threads must not use a TLS connection at once.
 
     Args:
-        client: the local side.
-        pod: the websocket, of protocol v4.channel.k8s.io for one port.
+        client: the local socket.
+        pod: the websocket, which speaks v4.channel.k8s.io for one port.
     """
 
     def __init__(self, client: socket.socket, pod: WebSocket) -> None:
@@ -43,7 +45,7 @@ class Tunnel:
         self._raw: socket.socket = pod.sock
         self._to_pod, self._to_client = bytearray(), bytearray()
         self._client_ended = self._pod_ended = self._closing = False
-        #: Channels whose first frame, the port's number, has come.
+        #: Channels whose first frame has been read; it holds the port's number.
         self._begun: set[int] = set()
         self._heard = time.monotonic()
 
@@ -51,7 +53,7 @@ class Tunnel:
         """Forwards until one side has ended, then closes both.
 
         Raises:
-            BrokenTunnelError: not by the pod's or the client's wish; the client has seen a reset.
+            BrokenTunnelError: the connection broke before one side ended it; the client's socket is reset.
         """
         try:
             self._client.setblocking(False)
@@ -65,11 +67,11 @@ class Tunnel:
             self._raw.close()
 
     def close(self) -> None:
-        """Ends it, from another thread."""
+        """Makes `run` end; called from another thread."""
         self._closing = True
         for one in (self._client, self._raw):
-            with suppress(OSError):  # it has ended
-                # not TLS's own, which the other thread may be in the middle of
+            with suppress(OSError):  # the socket is closed already
+                # SSLSocket.shutdown would change TLS state that the other thread may be using.
                 socket.socket.shutdown(one, socket.SHUT_RDWR)
 
     def _forward(self) -> None:
@@ -111,7 +113,7 @@ class Tunnel:
         except _NOT_NOW:
             return False
         except OSError:
-            self._closing = True  # reset by the client
+            self._closing = True  # the client has reset the connection
             return True
         if data:
             self._queue(bytes([_DATA]) + data)
@@ -170,7 +172,7 @@ class Tunnel:
 
 
 def _send(to: socket.socket, kept: bytearray) -> bool:
-    """Sends what the other side takes now; whether it took any."""
+    """Sends as much as the socket takes now; returns whether it took any."""
     if not kept:
         return False
     try:
@@ -182,6 +184,6 @@ def _send(to: socket.socket, kept: bytearray) -> bool:
 
 
 def reset(client: socket.socket) -> None:
-    """Ends a connection as a crash does: the client must not take it for a whole answer."""
+    """Closes a connection with a TCP reset, so that the client does not take the answer for a whole one."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()

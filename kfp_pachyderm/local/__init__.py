@@ -1,4 +1,4 @@
-"""`init`: a Pachyderm, embedded or real, and KFP's local runner, for the pipelines that a cluster runs."""
+"""`init`: prepares kfp.local to run the pipelines of a cluster here, on an embedded or a real Pachyderm."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ if TYPE_CHECKING:
     from kfp_pachyderm.forward.forwarder import Forwarder
     from kfp_pachyderm.pachd.connection.address import Address
 
-#: The data folder unless another one is named.
+#: The data folder that `init` takes by default.
 DEFAULT_DATA_DIR = ".pachyderm"
 
 
 class LocalPachyderm:
-    """The Pachyderm that the steps of this process use; a context manager that closes it.
+    """The Pachyderm that the steps of this process use; `init` returns it. A context manager that closes it.
 
     Args:
-        data_dir: folder of the embedded one's data, and of KFP's outputs.
-        where: its address.
-        server: what ends with it: the embedded Pachyderm, or the port-forward to a real one.
-        variables: more of the environment of the steps.
+        data_dir: the folder of KFP's outputs, and of the embedded Pachyderm's data.
+        where: pachd's address.
+        server: the embedded Pachyderm, or the port-forward to a real one, which `close` ends; None: neither.
+        **variables: further environment variables of the steps.
+
+    Attributes:
+        data_dir: the folder, as an absolute path.
+        address: pachd's address, as in "grpc://127.0.0.1:<port>" for the embedded Pachyderm.
+        client: a connected `pachyderm_sdk.Client`.
+        closed: whether `close` has been called.
     """
 
     def __init__(
@@ -44,16 +50,14 @@ class LocalPachyderm:
 
         self._server = server
         self.data_dir = data_dir
-        #: pachd's address, "grpc://127.0.0.1:<port>" of the embedded one.
         self.address: str = where.url
-        #: Pachyderm's own client, connected.
         self.client: pachyderm_sdk.Client = sdk_client(where)
         self.closed = False
         self._replaced = _set_environment(
             **{
-                # The launcher's environment comes before the address that a pipeline's author wrote.
+                # This variable takes precedence over the address that a pipeline's author wrote.
                 "KFP_PACHYDERM_ADDRESS": where.url,
-                # Steps find the launcher where this process found it, whatever Python KFP runs them with.
+                # Steps run the launcher by this Python, since kfp.local may run them with another one.
                 "KFP_PACHYDERM_PYTHON": sys.executable,
                 **variables,
             }
@@ -68,7 +72,10 @@ class LocalPachyderm:
         self.close()
 
     def close(self) -> None:
-        """Puts the environment back; ends the port-forward, and the server, unless that ran before."""
+        """Restores the environment variables, and ends the port-forward and the embedded server.
+
+        A server that ran before `init` joined it goes on. A second call does nothing.
+        """
         if self.closed:
             return
         self.closed = True
@@ -78,14 +85,14 @@ class LocalPachyderm:
             self._server.close()
 
     def environment_before(self) -> dict[str, str]:
-        """The environment as it was, while this one is open."""
+        """Returns the environment without the variables that this object has set."""
         replaced = {} if self.closed else self._replaced
         return {name: value for name, value in {**os.environ, **replaced}.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Which Pachyderm: embedded on the folder, or the real one at the address."""
+    """Which Pachyderm `init` is asked for: the real one at `where`, or the embedded one on the folder."""
 
     folder: Path
     where: Address | None = None
@@ -103,40 +110,43 @@ def init(
     port_forward: bool = False,
     **kfp_local_options: Any,
 ) -> LocalPachyderm:
-    """Makes `kfp.local` ready for steps with an embedded Pachyderm, which it starts, or with a real one.
+    """Prepares `kfp.local` to run steps on a Pachyderm: an embedded one, which it starts, or a real one.
 
-    Then call components and pipelines to run them. A real Pachyderm is meant by an address, a token or
-    `port_forward`; also where neither they nor a folder are given and the environment has a default: the
-    variable KFP_PACHYDERM_ADDRESS, or the namespace's ConfigMap mounted at /kfp-pachyderm/ca (a line says
-    so). The steps run as processes here and work on its data; jobs, pipelines and commits are made as by
-    steps in the cluster.
+    Then call components and pipelines to run them. The steps run as processes on this machine. They make
+    jobs, pipelines and commits in that Pachyderm, as steps in a cluster do.
 
-    Called again for the same, it takes the new options and returns the same object; for another, it closes
-    the one before: the steps of a process use one Pachyderm. At the end of the process it is closed by
-    itself.
+    `init` uses a real Pachyderm if it gets an address, a token or `port_forward`. Without these and without
+    `data_dir`, it uses a real Pachyderm if the environment names one: by the variable KFP_PACHYDERM_ADDRESS,
+    or by the namespace's ConfigMap, mounted at /kfp-pachyderm/ca. It then prints a line that says so. In all
+    other cases it starts the embedded Pachyderm.
+
+    All steps of a process use one Pachyderm. A second call with the same arguments returns the same object
+    and applies the new options of `kfp.local`; a call for another Pachyderm closes the one before. The end of
+    the process closes it, too.
 
     Args:
-        data_dir: folder of the embedded one's data and of KFP's outputs; None: `./.pachyderm`. A server that
-            runs there already is joined.
-        address: pachd's, for example "grpc://pachd.pachyderm:30650"; None: KFP_PACHYDERM_ADDRESS, else the
-            mounted default, else, for a real one, this very address.
-        token: Pachyderm's auth token; None: KFP_PACHYDERM_TOKEN, else the file /kfp-pachyderm/auth/token, for
-            the default's own address only.
-        port_forward: reaches pachd, holders and sidecars through the Kubernetes API, with the user's
-            kubeconfig, for a process outside of the cluster; needs `kfp-pachyderm[cluster]`.
-        **kfp_local_options: as `kfp.local.init` takes them; unless given, the runner is
-            `SubprocessRunner(use_venv=False)`, and outputs lie in `<data_dir>/kfp`.
+        data_dir: the folder of KFP's outputs and of the embedded Pachyderm's data; None: `./.pachyderm`. If
+            an embedded Pachyderm runs on the folder already, `init` joins it.
+        address: pachd's address, as in "grpc://pachd.pachyderm:30650"; None: KFP_PACHYDERM_ADDRESS, else
+            the mounted ConfigMap's address, else, for a real Pachyderm, grpc://pachd.pachyderm:30650.
+        token: Pachyderm's auth token; None: KFP_PACHYDERM_TOKEN, else the file /kfp-pachyderm/auth/token.
+            These two are used for the address that the environment names, and for no other one.
+        port_forward: whether pachd, holders and sidecars are reached through the Kubernetes API, by the
+            user's kubeconfig, from outside of the cluster; needs `kfp-pachyderm[cluster]`.
+        **kfp_local_options: arguments of `kfp.local.init`. The default runner is
+            `SubprocessRunner(use_venv=False)`, the default `pipeline_root` is `<data_dir>/kfp`.
 
     Returns:
-        The Pachyderm: `.address`, `.client`, `.close()`.
+        The Pachyderm that steps use: `.address`, `.client`, `.close()`.
 
     Raises:
         StoreError: the folder can't be used.
         PachydermUnreachableError: the server did not start in time, or nobody answers at the address.
-        AuthenticationError: Pachyderm, or Kubernetes with `port_forward`, refuses.
+        AuthenticationError: Pachyderm refuses the token, or Kubernetes refuses the port-forward.
         CertificateError: TLS fails.
-        NotFoundError: no such service in the cluster.
-        PermanentError: `port_forward` without the package `kubernetes` or a kubeconfig.
+        NotFoundError: with `port_forward`, the cluster has no such service, or no pod behind it.
+        PermanentError: with `port_forward`, the package `kubernetes` or a kubeconfig is missing, or the
+            address is not a service's.
     """
     global _current
     folder = Path(data_dir if data_dir is not None else DEFAULT_DATA_DIR).expanduser().absolute()
@@ -207,13 +217,13 @@ def _init_kfp(folder: Path, options: dict[str, Any]) -> None:
         "pipeline_root": str(folder / "kfp"),
     }
     if "workspace_root" in inspect.signature(local.init).parameters:  # not in kfp 2.14
-        # Left to KFP it is a folder in /tmp that nobody deletes.
+        # KFP's default is a folder in /tmp that nobody deletes.
         defaults["workspace_root"] = str(folder / "kfp-workspace")
     local.init(**{**defaults, **options})
 
 
 def _set_environment(**variables: str) -> dict[str, str | None]:
-    """Sets variables; returns what they were."""
+    """Sets environment variables, and returns their values before; None: not set."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     return before

@@ -1,8 +1,9 @@
-"""One fault of kfp.local, repaired while steps run on this machine.
+"""Repairs a fault of kfp.local while steps run on this machine.
 
 In a loop over parameters, kfp.local 2.17 puts the loop's item into every input that comes from a task outside
 of the loop (kfp/local/orchestrator/task_spec_utils.py, create_parameter_loop_iteration_task_spec). The steps
-of a loop get their commits from such a task, the snapshot: without the repair they run in a cluster only.
+in a loop get their commits from such a task, the snapshot. Without the repair these steps run in a cluster
+only.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _FUNCTION = "create_parameter_loop_iteration_task_spec"
 
 
 def repair_loops() -> None:
-    """Puts inputs from other tasks back into every iteration; does nothing when KFP has no such function."""
+    """Wraps KFP's function so that inputs from other tasks stay; does nothing if KFP has no such function."""
     try:
         module = importlib.import_module(_MODULE)
     except ImportError:

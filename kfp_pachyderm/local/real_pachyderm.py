@@ -1,4 +1,4 @@
-"""A real Pachyderm for `local.init`: where it is, and the port-forward that leads to it."""
+"""Finds a real Pachyderm for `local.init`, checks it, and opens a port-forward to it."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 
     from kfp_pachyderm.forward.forwarder import Forwarder
 
-#: Where a notebook's pod has the namespace's ConfigMap, as steps have it, and Secret.
+#: The folders at which a notebook's pod mounts the namespace's ConfigMap and Secret, as steps do.
 CONFIG_FOLDER, SECRET_FOLDER = Path(ADDRESS_FILE).parent, Path(TOKEN_FILE).parent
 
 
 def default_address(env: Mapping[str, str]) -> str:
-    """The address of KFP_PACHYDERM_ADDRESS, else of the mounted ConfigMap; "" without both."""
+    """Returns the address in KFP_PACHYDERM_ADDRESS, else in the mounted ConfigMap, else ""."""
     return env.get("KFP_PACHYDERM_ADDRESS", "").strip() or mounted(CONFIG_FOLDER / "address")
 
 
 def find(address: str | None, token: str | None, env: Mapping[str, str]) -> Address:
-    """The Pachyderm that is meant.
+    """Returns the address of the Pachyderm that the caller or the environment's default names.
 
-    A default's token goes to the default's address alone.
+    The default's token is used for the default's address only.
 
     Args:
-        address: the caller's; None: the default's, else grpc://pachd.pachyderm:30650.
-        token: the caller's; None: the default's.
+        address: the caller's address; None: the default's, else grpc://pachd.pachyderm:30650.
+        token: the caller's token; None: the default's.
         env: the environment.
 
     Raises:
-        PachydermUnreachableError: no such address.
+        PachydermUnreachableError: the address can't be read.
         CertificateError: the certificate authority's file can't be used.
     """
     default = default_address(env)
@@ -55,7 +55,7 @@ def find(address: str | None, token: str | None, env: Mapping[str, str]) -> Addr
     if token is None:
         own = not address or not default or parse(default).url == url
         token = _default_token(env) if own else ""
-    # The port-forward of somebody else leads somewhere else.
+    # A port-forward that the environment names leads to another Pachyderm.
     known = {**env, VARIABLE: "", "KFP_PACHYDERM_ADDRESS": url, "KFP_PACHYDERM_TOKEN": token}
     return from_environment(None, known)
 
@@ -65,7 +65,7 @@ def _default_token(env: Mapping[str, str]) -> str:
 
 
 def variables(where: Address, env: Mapping[str, str]) -> dict[str, str]:
-    """What tells steps which Pachyderm it is, and the default's holder image."""
+    """Returns the environment variables by which steps find this Pachyderm and the default's holder image."""
     image = env.get(holder_image.VARIABLE) or mounted(CONFIG_FOLDER / "holder_image")
     return {
         "KFP_PACHYDERM_ADDRESS": where.url,
@@ -75,18 +75,19 @@ def variables(where: Address, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def forward(where: Address) -> tuple[Address, Forwarder]:
-    """A port-forward to a Pachyderm in the cluster of the user's kubeconfig, tried once.
+    """Opens a port-forward to a Pachyderm in the cluster of the user's kubeconfig, and tries it once.
 
     Args:
-        where: pachd's address as it is inside of the cluster.
+        where: pachd's address inside of the cluster.
 
     Returns:
-        The address as it is reached from here, and the port-forward, which the caller closes.
+        The same address with the local port that leads to it, and the port-forward, which the caller closes.
 
     Raises:
-        PermanentError: no package `kubernetes`, no kubeconfig, no service's name.
-        NotFoundError: no such service, or no pod behind it.
-        AuthenticationError: Kubernetes refuses; the rights that it needs are named.
+        PermanentError: the package `kubernetes` or a kubeconfig is missing, or the address is not a
+            service's.
+        NotFoundError: the cluster has no such service, or no pod behind it.
+        AuthenticationError: Kubernetes refuses; the message names the rights that it asks for.
         PachydermUnreachableError: Kubernetes does not answer.
     """
     from kfp_pachyderm.forward.cluster import Cluster, service_and_namespace
@@ -104,15 +105,17 @@ def forward(where: Address) -> tuple[Address, Forwarder]:
 
 
 def check(where: Address) -> None:
-    """Whether Pachyderm answers at the address, with this token.
+    """Checks that Pachyderm answers at the address and accepts the token.
 
     Raises:
-        PachydermUnreachableError, AuthenticationError, CertificateError: it does not.
+        PachydermUnreachableError: it does not answer.
+        AuthenticationError: it refuses the token.
+        CertificateError: TLS fails.
     """
     from kfp_pachyderm.pachd.connection.client import connect
 
     try:
-        with connect(where) as pachd, suppress(ProtocolError):  # which says that auth is off
+        with connect(where) as pachd, suppress(ProtocolError):  # pachd's answer where auth is off
             pachd.auth.who_am_i()
     except AuthenticationError as error:
         raise AuthenticationError(f"{error}; here by local.init(token=...) or KFP_PACHYDERM_TOKEN") from error
@@ -125,7 +128,7 @@ def check(where: Address) -> None:
 
 
 def sdk_client(where: Address) -> pachyderm_sdk.Client:
-    """Pachyderm's own client for the address."""
+    """Returns Pachyderm's own client (pachyderm_sdk), connected to the address."""
     from pachyderm_sdk import Client
 
     if not where.dialled:
@@ -139,14 +142,14 @@ def sdk_client(where: Address) -> pachyderm_sdk.Client:
 
 
 def _named(host: str) -> type[pachyderm_sdk.Client]:
-    """The client for a certificate of another name than the address: the SDK has no option for that."""
+    """Returns a class of client that expects the certificate of `host`, for which the SDK has no option."""
     import grpc
     from pachyderm_sdk import Client
     from pachyderm_sdk.client import _apply_metadata_interceptor
     from pachyderm_sdk.constants import GRPC_CHANNEL_OPTIONS
 
     class Named(Client):  # type: ignore[misc]
-        """It makes a new channel for every token and transaction, so each is replaced."""
+        """Replaces each channel: the SDK makes a new one for each token and transaction."""
 
         @property
         def _channel(self) -> grpc.Channel:

@@ -1,1 +1,1 @@
-"""`replay`: the run, or the one step, that wrote a commit, made again from its record alone, and compared."""
+"""`replay`: runs a KFP run, or one step of it, again from its records alone, and compares the outputs."""

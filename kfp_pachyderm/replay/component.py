@@ -1,4 +1,4 @@
-"""The component of a recorded step, made again: what the record says of it, as KFP's IR."""
+"""Makes the component of a recorded step again, as KFP's IR, from the step's record."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from kfp_pachyderm.replay.model import ReplayStep
 
 
 def component(step: ReplayStep, connection: Connection | None) -> S3EnabledComponent:
-    """The step's component, with the recorded command before which the launcher stands.
+    """Returns the step's component: the launcher, then the recorded command.
 
     Args:
-        step: the step.
-        connection: how it reaches Pachyderm; None: the namespace's default.
+        step: the recorded step.
+        connection: how the step reaches Pachyderm; None: by the namespace's default.
     """
     documents = [_ir(step)]
     original = components.load_component_from_text(yaml.safe_dump(documents[0]))
@@ -63,7 +63,7 @@ def _interface(step: ReplayStep) -> dict[str, Any]:
         "parameters": {name: {"parameterType": _type(one)} for name, one in step.parameters.items()},
         "artifacts": {name: _schema(one) for name, one in step.artifacts.items()},
     }
-    # The outputs' types are not recorded: nothing in a replay reads them but as text.
+    # The record does not hold the outputs' types. STRING does: a replay reads these outputs as text only.
     outputs = {
         "parameters": {name: {"parameterType": "STRING"} for name in recorded.outputs},
         "artifacts": {name: _schema(one) for name, one in recorded.made.items()},
@@ -76,7 +76,7 @@ def _filled(every: dict[str, Any]) -> dict[str, Any]:
 
 
 def _type(value: Any) -> str:
-    """KFP's type for which the backend and kfp.local give the component this very JSON."""
+    """Returns the KFP type with which KFP's backend and kfp.local pass this value on unchanged."""
     kinds = (
         (bool, "BOOLEAN"),
         (int, "NUMBER_INTEGER"),

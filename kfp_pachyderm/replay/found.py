@@ -1,4 +1,4 @@
-"""The records of the steps that are to be made again."""
+"""Finds the records of the steps that a replay has to run again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kfp_pachyderm.provenance.stored_record import Stored, read
 
 @dataclass(frozen=True)
 class Found:
-    """What was found of what was asked for.
+    """The steps of a replay.
 
     Args:
-        run: the KFP run, if all of it is meant; "".
-        steps: what the commits say of the steps that made them, in the order in which these began.
-        told: lines for the user: what is left out, and what could not be looked into.
+        run: the ID of the KFP run, if the replay is of a whole run; else "".
+        steps: output commit → stored record of the step that made it, in the order in which the steps began.
+        told: lines for the user: which steps are left out, and what could not be examined.
     """
 
     run: str
@@ -30,16 +30,16 @@ class Found:
 
 
 def find(pachd: Pachd, of: str, project: str, whole: bool) -> Found:
-    """The steps that a text means.
+    """Finds the steps of a commit, a job or a KFP run.
 
     Args:
         pachd: the connection.
-        of: as `lineage` takes it.
-        project: where it names none.
-        whole: whether all steps of the run are meant, of which a commit is named.
+        of: a commit, a job's ID or a KFP run's ID, as `kfp-pachyderm lineage` takes it.
+        project: the project of a commit reference without one.
+        whole: whether to take all steps of the KFP run that made the commit.
 
     Raises:
-        NotFoundError: there is no such commit or run, or no step of ours made it.
+        NotFoundError: there is no such commit or run, or no step of kfp-pachyderm made it.
     """
     start = target(pachd, of, project)
     known = {one: start.known.get(one) or commit_facts.inspect(pachd, one) for one in start.commits}

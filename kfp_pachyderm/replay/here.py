@@ -1,4 +1,4 @@
-"""A replay by kfp.local, on the given Pachyderm."""
+"""Runs a replay by kfp.local, on the given Pachyderm."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kfp_pachyderm.replay.pipeline import output_name, pipeline
 
 
 def run_here(plan: Plan, where: Address, port_forward: bool) -> dict[Reference, Reference]:
-    """Runs it; the steps' logs go to the standard error.
+    """Runs the plan's steps; their logs go to the standard error.
 
     Args:
         plan: the plan.
-        where: the Pachyderm.
-        port_forward: whether it is reached through the Kubernetes API.
+        where: pachd's address.
+        port_forward: whether Pachyderm is reached through the Kubernetes API.
 
     Returns:
-        The original's commits and the replay's.
+        The original's output commit of each step → the replay's.
 
     Raises:
         JobFailedError: a step failed.
@@ -36,7 +36,7 @@ def run_here(plan: Plan, where: Address, port_forward: bool) -> dict[Reference, 
         try:
             task = pipeline(plan, in_cluster=False)()
         except RuntimeError as error:
-            # kfp.local knows no other error for it
+            # kfp.local raises RuntimeError for each failure of a task.
             raise JobFailedError(f"the replay of {plan.of} failed, see its log above: {error}") from error
         return {
             step.original: parse(task.outputs[output_name(number)], step.config.project)

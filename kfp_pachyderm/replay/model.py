@@ -1,4 +1,4 @@
-"""What a replay is going to do, made of records alone before anything is changed."""
+"""`Plan`: what a replay will run. It is made of records alone, before anything is changed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kfp_pachyderm.provenance.record import Artifact, StepRecord
 
 @dataclass(frozen=True)
 class ReplayStep:
-    """One step that is made again.
+    """A step that the replay runs again.
 
     Args:
-        original: its output commit.
-        record: what stands there of how it was made.
-        config: the step's config in the replay: project, pipeline and inputs are the replay's.
-        inputs: input's name → the original's commits, in order.
-        parameters: the component's parameters.
-        artifacts: input artifact's name → the original's artifact.
+        original: the output commit of the original step.
+        record: the record in that commit's metadata.
+        config: the step's config in the replay, with the replay's project, pipeline and inputs.
+        inputs: input → the commits that the original read, in their order.
+        parameters: the arguments of the component's parameters.
+        artifacts: input artifact → the artifact that the original read.
     """
 
     original: Reference
@@ -40,21 +40,21 @@ class ReplayStep:
 
     @property
     def target(self) -> str:
-        """The repo that the replay writes."""
+        """The repo that the step writes in the replay, project/repo."""
         return f"{self.config.project}/{self.config.name}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A replay.
+    """The plan of a replay.
 
     Args:
-        of: what was asked for.
-        run: the KFP run that is made again; "": one step of it only.
-        pipeline: name of the KFP pipeline that the replay is.
-        steps: in the order in which they read from each other.
-        notes: what is not recorded, or is not as it was.
-        problems: why it can't be made; empty when it can.
+        of: the commit, job or KFP run that the user named.
+        run: the ID of the KFP run that is replayed; "": one of its steps only.
+        pipeline: the name of the replay's KFP pipeline.
+        steps: the steps; each comes after the steps whose output it reads.
+        notes: what the records do not hold, and what differs from the original run.
+        problems: why the replay can't be made; empty if it can.
     """
 
     of: str
@@ -65,7 +65,7 @@ class Plan:
     problems: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """The plan for people."""
+        """Yields the plan as lines for people."""
         whole = f"KFP run {self.run}" if self.run else f"one step of KFP run {self._runs()}"
         yield f"replay of {self.of}: {whole}, as KFP pipeline {self.pipeline}"
         made = {one.original: one for one in self.steps}

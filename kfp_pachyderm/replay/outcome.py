@@ -1,4 +1,4 @@
-"""The replay beside the original, file by file."""
+"""Compares the outputs of a replay with the original's, file by file."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from kfp_pachyderm.provenance.compare.step import differences
 from kfp_pachyderm.provenance.compare.text import file_lines
 from kfp_pachyderm.replay.model import ReplayStep
 
-#: Seconds for the list of one commit's files.
+#: Seconds within which the files of one commit must be listed.
 _WALK = 600.0
 
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """One step's output and the original's.
+    """The comparison of one step's output commits.
 
     Args:
-        task: the KFP task.
-        original: its commit, `project/repo@<ID>`.
-        replay: the replay's.
-        files: how many the original has.
-        changes: those that differ.
-        first: path of a file of the same size → the first byte that differs, from 0.
+        task: the name of the KFP task.
+        original: the original's output commit, `project/repo@<ID>`.
+        replay: the replay's output commit.
+        files: the number of files in the original's commit.
+        changes: the files that differ.
+        first: path of a file whose size did not change → offset of the first byte that differs, from 0.
     """
 
     task: str
@@ -45,7 +45,7 @@ class StepOutcome:
         return not self.changes
 
     def lines(self) -> Iterator[str]:
-        """The same for people."""
+        """Yields the comparison as lines for people."""
         said = f"identical ({self.files} files)" if self.identical else "differs"
         yield f"{self.task}: {said}: {self.original} -> {self.replay}"
         yield from (f"  file {line}" for line in file_lines(self.changes))
@@ -54,12 +54,12 @@ class StepOutcome:
             yield f"  see more: kfp-pachyderm diff {self.original} {self.replay}"
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain dicts, lists, texts and numbers."""
+        """Returns the comparison as dicts, lists, strings and numbers."""
         return {**asdict(self), "identical": self.identical}
 
 
 def compare(pachd: Pachd, step: ReplayStep, replay: Reference) -> StepOutcome:
-    """Compares all files by Pachyderm's hashes; content is read where these differ and sizes do not.
+    """Compares all files by Pachyderm's hashes, and by content where hashes differ and sizes do not.
 
     Raises:
         PachydermError: one of the commits can't be read.
@@ -72,14 +72,14 @@ def compare(pachd: Pachd, step: ReplayStep, replay: Reference) -> StepOutcome:
         if one.kind == "changed" and one.before == one.after:
             at = _first(*(content.read(pachd, commit, one.path) for commit in (step.original, replay)))
             if at is None:
-                continue  # the same bytes, cut into other chunks
+                continue  # Pachyderm's hash differs also if the same bytes are cut into other chunks.
             first[one.path] = at
         changes.append(one)
     return StepOutcome(step.task, str(step.original), str(replay), len(old), tuple(changes), first)
 
 
 def _first(one: Iterable[bytes], other: Iterable[bytes]) -> int | None:
-    """Where two contents of one size differ first; None: nowhere."""
+    """Returns the offset at which two contents of one size differ first; None: they are equal."""
     left, right, at = iter(one), iter(other), 0
     mine, its = b"", b""
     while True:

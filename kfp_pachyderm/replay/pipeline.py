@@ -1,4 +1,4 @@
-"""The KFP pipeline that makes the planned steps again."""
+"""Makes the KFP pipeline that runs the planned steps."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _ARTIFACTS = {one.schema_title: one for one in _KINDS if issubclass(one, dsl.Art
 
 
 def output_name(number: int) -> str:
-    """The pipeline's output that is the commit of the step of that number."""
+    """Returns the name of the pipeline's output that holds the commit of the plan's step of that number."""
     return f"commit_{number}"
 
 
 def pipeline(plan: Plan, in_cluster: bool) -> Any:
-    """A KFP pipeline without parameters, whose outputs are the steps' commits; nothing in it is cached.
+    """Returns a KFP pipeline without parameters, whose outputs are the steps' commits; no task is cached.
 
     Args:
         plan: the plan.
-        in_cluster: whether the steps go by the addresses that their authors wrote.
+        in_cluster: whether the steps reach Pachyderm by the addresses that their authors wrote.
     """
     names = [output_name(number) for number in range(len(plan.steps))]
     outputs: Any = namedtuple("Commits", names)  # type: ignore[misc]
@@ -54,7 +54,7 @@ def pipeline(plan: Plan, in_cluster: bool) -> Any:
 
 
 def compiled(made: Any) -> str:
-    """The text that KFP's compiler makes of a pipeline."""
+    """Compiles a pipeline; returns the YAML."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(made, str(path))
@@ -88,6 +88,6 @@ def _imported(kind: str, uri: str) -> Any:
 
 
 def _compiled(source: Source | None) -> dict[str, Any]:
-    """The replayed component stands in the git commit in which the original stood."""
+    """Returns the value of COMPILED_VARIABLE: this kfp's version, and the git commit of the original."""
     said = {"commit": source.commit, "dirty": source.dirty, "file": source.file} if source else {}
     return {"kfp": kfp.__version__, **{name: one for name, one in said.items() if one not in (None, "")}}

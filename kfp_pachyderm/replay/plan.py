@@ -1,4 +1,4 @@
-"""Out of records: the plan of a replay, with all that is not recorded and all that speaks against it."""
+"""Makes the plan of a replay from records, with what they do not hold and why it may be impossible."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _LIGHTWEIGHT = "kfp.dsl.executor_main"
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a replay is wanted.
+    """The options of a replay.
 
     Args:
-        of: as `lineage` takes it.
-        project: where it names none.
-        whole: whether all steps of the run are meant, of which a commit is named.
-        into: the Pachyderm project that takes the output; None: `<the original's>-replay`.
+        of: a commit, a job's ID or a KFP run's ID, as `kfp-pachyderm lineage` takes it.
+        project: the project of a commit reference without one.
+        whole: whether to replay all steps of the KFP run that made the commit.
+        into: the Pachyderm project that the replay writes to; None: `<the original's>-replay`.
         given: values of parameters that are not recorded.
         in_cluster: whether KFP's backend runs it, instead of kfp.local.
     """
@@ -50,12 +50,12 @@ class Wanted:
 
 
 def make_plan(pachd: Pachd, wanted: Wanted) -> Plan:
-    """The plan; nothing is changed.
+    """Makes the plan; changes nothing.
 
     Raises:
-        NotFoundError: there is no such commit or run, or no step of ours made it.
+        NotFoundError: there is no such commit or run, or no step of kfp-pachyderm made it.
         SpecError: `into` can't be a project's name.
-        PachydermError: Pachyderm does not answer, or not to us.
+        PachydermError: Pachyderm does not answer, or refuses the token.
     """
     found = find(pachd, wanted.of, wanted.project, wanted.whole)
     notes, problems, steps = list(found.told), list[str](), list[ReplayStep]()
@@ -78,7 +78,7 @@ def make_plan(pachd: Pachd, wanted: Wanted) -> Plan:
 
 
 def _against(commit: Reference, stored: Stored) -> Iterator[str]:
-    """What speaks against a step that its record does not tell of as a whole."""
+    """Yields why a step can't be planned: its record is broken or incomplete, or the step failed."""
     record = stored.record
     if stored.problem:
         yield f"the record of {commit} can't be read: {stored.problem}"
@@ -126,7 +126,8 @@ def _step(commit: Reference, record: StepRecord, wanted: Wanted) -> ReplayStep:
         record,
         replace(
             config,
-            # the step that reads, of all that Pachyderm's branches do not say, is told the commits
+            # The replay passes each commit as an argument. Such a commit may be of another project or repo
+            # than the one that the original's input names.
             inputs=tuple(
                 replace(one, project=inputs[one.name][0].project, repo=inputs[one.name][0].repo)
                 for one in config.inputs
@@ -139,7 +140,7 @@ def _step(commit: Reference, record: StepRecord, wanted: Wanted) -> ReplayStep:
             image=task.image,
         ),
         inputs,
-        # KFP leaves out what is None
+        # KFP passes no argument for None.
         {name: one for name in parameters if (one := _value(name, parameters[name], given)) is not None},
         artifacts,
     )
@@ -158,7 +159,7 @@ def _commits(record: StepRecord, one: InputConfig) -> tuple[Reference, ...]:
 
 
 def _fitting(name: str, project: str) -> str:
-    """The same pipeline's name, as far as it fits with the project's."""
+    """Returns the pipeline's name, cut to the length that Pachyderm allows in the project."""
     return name[: longest_name(project)].rstrip("-")
 
 
@@ -168,7 +169,7 @@ def _pipeline_name(record: StepRecord) -> str:
 
 
 def _missing(step: ReplayStep, wanted: Wanted) -> Iterator[str]:
-    """What a replay of the step needs and its record does not have."""
+    """Yields what a replay of the step needs and its record does not hold."""
     task, code, given = step.task, step.record.code, wanted.given or {}
     for name in code.private:
         if name not in given:
@@ -195,7 +196,7 @@ def _missing(step: ReplayStep, wanted: Wanted) -> Iterator[str]:
 
 
 def _not_here(step: ReplayStep) -> Iterator[str]:
-    """kfp.local without containers runs functions of Python alone, whose text is in their command."""
+    """Yields why kfp.local can't run the step: without Docker it runs lightweight Python components only."""
     command = step.record.code.command
     if not any(_LIGHTWEIGHT in one for one in command):
         yield f"{step.task} is a container component: kfp.local can't run it without Docker; use --submit"
@@ -248,7 +249,7 @@ def _always(found: Found) -> Iterator[str]:
 
 
 def _in_use(pachd: Pachd, steps: list[ReplayStep], pipeline: str) -> Iterator[str]:
-    """Whatever is not a replay's own stays as it is."""
+    """Yields why the replay would write into a project or pipeline that somebody else uses."""
     originals, users = {one.record.project for one in steps}, dict[str, str]()
     for step in steps:
         source = f"{step.record.project}/{step.record.sibling_of or step.record.pipeline}"

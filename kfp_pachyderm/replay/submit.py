@@ -1,4 +1,4 @@
-"""A replay by KFP's API."""
+"""Runs a replay by KFP's API."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from kfp_pachyderm.provenance.stored_record import read
 from kfp_pachyderm.replay.model import Plan
 from kfp_pachyderm.replay.pipeline import compiled, pipeline
 
-#: States in which KFP leaves a run (KFP backend/api/v2beta1/run.proto, RuntimeState).
+#: The final states of a run (KFP backend/api/v2beta1/run.proto, RuntimeState).
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
-#: Seconds between two looks at a run, and for all of them.
+#: Seconds between two requests for a run's state, and seconds until the wait ends.
 _PAUSE, _PATIENCE = 2.0, 24 * 3600.0
 
 
 def submit(
     plan: Plan, host: str | None, namespace: str | None, tell: Callable[[str], None]
 ) -> tuple[Any, str]:
-    """Starts it as a run of KFP.
+    """Starts the replay as a KFP run.
 
     Args:
         plan: the plan.
-        host: of KFP's API; None: where `kfp.Client` looks.
-        namespace: of the run, with multi-user KFP.
-        tell: takes a line for the user.
+        host: the URL of KFP's API; None: as `kfp.Client` finds it.
+        namespace: the run's namespace in a multi-user KFP; None: as `kfp.Client` finds it.
+        tell: prints a line for the user.
 
     Returns:
         KFP's client, and the run's ID.
 
     Raises:
-        PermanentError: KFP refuses.
-        TemporaryError: it does not answer.
+        PermanentError: KFP refuses the run.
+        TemporaryError: KFP does not answer.
     """
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr), warnings.catch_warnings():
-        # of each client, that it is for KFP 2
+        # Each kfp.Client warns that it works with KFP 2 only.
         warnings.simplefilter("ignore", FutureWarning)
         file = Path(folder) / "replay.yaml"
         file.write_text(compiled(pipeline(plan, in_cluster=True)), encoding="utf-8")
@@ -68,11 +68,11 @@ def submit(
 
 
 def wait_for_run(client: Any, run: str, tell: Callable[[str], None]) -> None:
-    """Returns when the run has succeeded.
+    """Waits until the run has succeeded.
 
     Raises:
-        JobFailedError: it ended otherwise.
-        TemporaryError: it did not end within a day.
+        JobFailedError: the run ended in another state, or was deleted.
+        TemporaryError: the run did not end within a day.
     """
     until, said = time.monotonic() + _PATIENCE, ""
     while time.monotonic() < until:
@@ -97,10 +97,10 @@ def wait_for_run(client: Any, run: str, tell: Callable[[str], None]) -> None:
 
 
 def commits_of(pachd: Pachd, plan: Plan, run: str) -> dict[Reference, Reference]:
-    """The original's commits and the replay's, found by what stands on the latter.
+    """Returns the original's commits → the replay's, which are found by the records in their metadata.
 
     Raises:
-        PermanentError: one is not there.
+        PermanentError: a task of the run left no commit, or more than one.
     """
     found, made = {}, dict[str, list[Reference]]()
     for project in {one.config.project for one in plan.steps}:
@@ -119,7 +119,7 @@ def commits_of(pachd: Pachd, plan: Plan, run: str) -> dict[Reference, Reference]
 
 
 def _tasks(plan: Plan) -> list[str]:
-    """The steps' names in the run: KFP numbers those that are called alike."""
+    """Returns the names of the steps' tasks in the run: KFP appends numbers to equal names."""
     names = list[str]()
     for step in plan.steps:
         base, number, name = step.task, 2, step.task

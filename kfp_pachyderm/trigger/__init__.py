@@ -1,1 +1,1 @@
-"""Starts a KFP run for each new commit of a branch, once, whatever is killed."""
+"""`trigger`: starts one KFP run for each new commit of a branch."""

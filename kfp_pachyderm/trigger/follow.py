@@ -1,4 +1,4 @@
-"""Follows a branch, and has a run started for each of its new commits, in their order."""
+"""Follows a branch, and starts a KFP run for each of its new commits, in their order."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from kfp_pachyderm.trigger import history
 from kfp_pachyderm.trigger.register import Beginning
 from kfp_pachyderm.trigger.start import Starter
 
-#: Seconds between two looks at the branch.
+#: Seconds between two requests for the branch's head.
 LOOK = 1.0
-#: Seconds until a start is tried again, at first and at most.
+#: Seconds until a failed start is tried again: the first time, and at most.
 AGAIN, LONGEST = 1.0, 300.0
 
 
 @dataclass
 class Follower:
-    """One trigger at work.
+    """Follows one branch for one trigger.
 
     Args:
         pachd: the connection.
-        branch: that is followed.
-        beginning: which of its commits are old.
+        branch: the branch.
+        beginning: tells which commits of the branch are older than the trigger.
         starter: starts the runs.
-        latest: whether only the newest commit starts one.
-        tell: takes one line for the user.
+        latest: whether of several new commits only the newest starts a run.
+        tell: prints a line for the user.
     """
 
     pachd: Pachd
@@ -45,10 +45,10 @@ class Follower:
     _told: set[str] = field(default_factory=set)
 
     def follow(self, stop: threading.Event) -> None:
-        """Returns when `stop` is set; what may pass is told and borne, however long it lasts.
+        """Starts runs until `stop` is set; logs errors that may pass and tries again, however long they last.
 
         Raises:
-            PachydermError: what does not pass: another token is needed, or another pipeline.
+            PachydermError: a permanent error, as of a token or pipeline that has to be replaced.
         """
         while not stop.is_set():
             try:
@@ -62,7 +62,7 @@ class Follower:
                 self._pause = min(2 * self._pause, LONGEST)
 
     def _wait(self, stop: threading.Event, pause: float) -> None:
-        """A pause that ends early when there is something newer to be started."""
+        """Waits; with `latest`, returns early when the branch gets a new head."""
         until, before = time.monotonic() + pause, self._head() if self.latest else None
         while not stop.is_set() and time.monotonic() < until:
             stop.wait(min(LOOK, max(until - time.monotonic(), 0)))
@@ -94,7 +94,7 @@ class Follower:
             self._done = head
 
     def _start(self, wanted: list[Reference], stop: threading.Event) -> bool:
-        """Whether the runs of all of them are known."""
+        """Starts the runs of the commits; returns whether all of them have one now."""
         for one in wanted:
             if stop.is_set() or not self.starter.start(one):
                 return False

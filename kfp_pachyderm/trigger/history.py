@@ -1,9 +1,9 @@
-"""The commits of a branch that are new to a trigger.
+"""Finds the commits of a branch that are new to a trigger.
 
-They are found from the head back, parent by parent (ListCommit with `to`), so that nothing is lost in
-between and a branch may be moved. Pachyderm's SubscribeCommit does not do: of `from` it leaves that one
-commit out and nothing before it, and a commit that a branch was moved to is not told
-(src/server/pfs/server/server_commit.go, subscribeCommit).
+It goes back from the head, parent by parent (ListCommit with `to`). So it misses no commit, also where users
+move the branch. Pachyderm's SubscribeCommit can't do this. Its `from` excludes that one commit, and none
+before it. It does not report a commit that the branch is moved to (src/server/pfs/server/server_commit.go,
+subscribeCommit).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from kfp_pachyderm.pachd.sdk import pfs
 from kfp_pachyderm.trigger import marks
 from kfp_pachyderm.trigger.register import Beginning
 
-#: Commits of one call.
+#: The number of commits that one call lists.
 _PAGE = 50
 
 
 def head(pachd: Pachd, branch: Reference) -> str | None:
-    """The ID of the branch's head; None: there is no such branch, or no such repo."""
+    """Returns the ID of the branch's head; None: the branch or the repo does not exist."""
     repo = repo_message(branch.project, branch.repo)
     try:
         return str(pachd.pfs.inspect_branch(branch=pfs.Branch(repo=repo, name=branch.version)).head.id)
@@ -33,7 +33,9 @@ def head(pachd: Pachd, branch: Reference) -> str | None:
 def new_commits(
     pachd: Pachd, branch: Reference, start: str, trigger: str, beginning: Beginning
 ) -> list[pfs.CommitInfo]:
-    """What is new in a head's history, the oldest first: up to a commit whose run is known, or an old one.
+    """Returns the new commits in the history of the head `start`, the oldest first.
+
+    The new commits end at a commit whose run is recorded, or that is older than the trigger.
 
     Raises:
         NotFoundError: a commit was dropped or squashed meanwhile.
@@ -48,7 +50,7 @@ def new_commits(
 
 
 def is_blank(info: pfs.CommitInfo) -> bool:
-    """Whether it is the empty commit that a branch is made with (server_commit.go, makeEmptyCommit)."""
+    """Returns whether it is the empty commit that a new branch gets (server_commit.go, makeEmptyCommit)."""
     return not (info.parent_commit.id or info.direct_provenance or info.details.size_bytes) and (
         info.origin.kind == pfs.OriginKind.AUTO
     )

@@ -1,4 +1,4 @@
-"""`kfp.Client` with a deadline for every request, and with errors that say whether KFP may have done it."""
+"""`kfp.Client` with a deadline for each request, and errors that tell whether KFP may have carried it out."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentia
 
 from kfp_pachyderm.errors import KfpApiError
 
-#: Seconds for a connection to KFP, and for its answer.
+#: Seconds within which a connection to KFP must open, and within which KFP must answer.
 CONNECT, ANSWER = 10.0, 20.0
-#: What a proxy in front of KFP says while KFP may still be at work; KFP itself says 503 of Kubernetes'
-#: time-outs (backend/src/apiserver/resource/resource_manager.go, CreateRun).
+#: HTTP status codes of a proxy in front of KFP after which KFP may still carry the request out. KFP itself
+#: answers 503 when Kubernetes times out (backend/src/apiserver/resource/resource_manager.go, CreateRun).
 _MAYBE = (408, 502, 503, 504)
 
 
 class _Client(kfp.Client):  # type: ignore[misc]
     def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
-        """The first request of all, made while the client is made; kfp's own tries for half a minute."""
+        """Makes the constructor's request, once and with a deadline; kfp repeats it for half a minute."""
         api = self._healthz_api.api_client
         call = api.call_api
 
@@ -38,14 +38,14 @@ class _Client(kfp.Client):  # type: ignore[misc]
 
 
 def connect(host: str | None) -> Any:
-    """A `kfp.Client`, whose requests all have a deadline.
+    """Returns a `kfp.Client` whose requests have a deadline.
 
-    How it shows who it is, is `kfp.Client`'s own matter. A token in a file, which
-    `KF_PIPELINES_SA_TOKEN_PATH` names, is shown outside of KFP's own cluster too, and read for each
-    request.
+    `kfp.Client` finds its credentials itself, with one exception. If `KF_PIPELINES_SA_TOKEN_PATH` names a
+    file with a token, the client sends that token also to a KFP that `host` or `KF_PIPELINES_ENDPOINT` names,
+    and reads the file for each request.
 
     Args:
-        host: KFP's address; None: as `kfp.Client` finds it.
+        host: the URL of KFP's API; None: as `kfp.Client` finds it.
 
     Raises:
         KfpApiError: KFP does not answer.
@@ -61,10 +61,13 @@ def connect(host: str | None) -> Any:
 
 @contextlib.contextmanager
 def asked(what: str) -> Iterator[None]:
-    """Turns what a request to KFP may raise into our error; keeps what kfp prints off the output.
+    """Turns the errors of a request to KFP into KfpApiError, and hides what kfp prints.
+
+    Args:
+        what: the request, for the message.
 
     Raises:
-        KfpApiError: the request, and KFP's answer.
+        KfpApiError: the request failed; the message has the request and KFP's answer.
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -79,7 +82,7 @@ def asked(what: str) -> Iterator[None]:
 
 
 def _said(error: Any) -> str:
-    """KFP's own words (grpc-gateway: code, message, details)."""
+    """Returns the message in KFP's answer (grpc-gateway: code, message, details)."""
     body = error.body or ""
     if isinstance(body, str) and body.startswith("{"):
         import json
@@ -96,5 +99,5 @@ def _was_sent(error: urllib3.exceptions.HTTPError) -> bool:
 
 
 def _plain(error: urllib3.exceptions.HTTPError) -> str:
-    # urllib3 shows the connection as an object at an address of the memory, another one each time
+    # urllib3's text begins with the connection's repr, whose memory address differs each time.
     return str(getattr(error, "reason", error)).rpartition(">: ")[2]

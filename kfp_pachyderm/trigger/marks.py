@@ -1,11 +1,10 @@
-"""What a trigger writes on a commit: who is about to start its run, and the run.
+"""What a trigger writes into a commit's metadata: claims, which say who is about to start a run, and the run.
 
-Pachyderm makes all edits of one EditMetadata call or none, in a serializable transaction, and an added
-key that is there already fails the call (src/server/metadata/metadata.go, editMetadata;
-src/internal/dbutil/tx.go, WithTx). That is all that two triggers need to agree: claims are numbered, and
-each number is had by one of them. Only the last one says something; those before are kept, empty, since a
-trigger that still knew of none but them could take their numbers again. When the run is known the claims
-go.
+Pachyderm makes all edits of one EditMetadata call or none, in a serializable transaction. The call fails if
+it adds a key that exists already (src/server/metadata/metadata.go, editMetadata; src/internal/dbutil/tx.go,
+WithTx). So two triggers can agree: claims are numbered, and one trigger only can add the key of a number. The
+last claim holds text. The claims before it stay as empty keys: without them, a trigger that has read an older
+state could add the key of an old number again. All claims are deleted when the run is recorded.
 """
 
 from __future__ import annotations
@@ -26,14 +25,15 @@ _RUN, _CLAIM = "/run", "/claim."
 
 @dataclass(frozen=True)
 class Claim:
-    """Who is about to start a commit's run.
+    """A trigger process's claim to start the run of a commit.
 
     Args:
-        number: counts the claims of one commit, from 1.
-        by: another text in each claim: host, process and a random number.
-        lease: seconds after which others may take over, counted from when they saw it first.
-        error: why the run was not started; "": it may be about to be.
-        over: whether nothing more will come of it: others need not wait.
+        number: the claim's number; the claims of one commit count from 1.
+        by: the claim's owner: host, process ID and a random text, unique for each claim.
+        lease: seconds after which another process may make the next claim, counted from when that process
+            first saw this one.
+        error: why the run was not started; "": the owner may still start it.
+        over: whether the owner will surely start no run, so that others need not wait.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Claim:
     over: bool = False
 
     def text(self) -> str:
-        """As it is stored."""
+        """Returns the claim as the JSON that is stored."""
         facts: dict[str, Any] = {"by": self.by, "lease": self.lease}
         if self.error:
             facts |= {"error": self.error, "over": self.over}
@@ -52,12 +52,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Marks:
-    """What one trigger has written on a commit.
+    """What one trigger has written into a commit's metadata.
 
     Args:
-        run: the ID of the run that was started; "": none yet.
-        last: the number of the last claim; 0: nobody has made one.
-        claim: the last claim; None where there is none, or nobody can read it.
+        run: the ID of the run that was started; "": none is recorded.
+        last: the number of the last claim; 0: there is no claim.
+        claim: the last claim; None: there is none, or its text can't be read.
     """
 
     run: str = ""
@@ -66,7 +66,7 @@ class Marks:
 
 
 def read(found: Mapping[str, str], trigger: str) -> Marks:
-    """The trigger's marks in a commit's metadata."""
+    """Reads the trigger's marks in a commit's metadata."""
     start = PREFIX + trigger + _CLAIM
     numbers = [name.removeprefix(start) for name in found if name.startswith(start)]
     last = max((int(one) for one in numbers if one.isdecimal()), default=0)
@@ -84,14 +84,14 @@ def _claim(number: int, text: str) -> Claim | None:
 
 
 def of(pachd: Pachd, commit: Reference, trigger: str) -> Marks:
-    """The trigger's marks on a commit, as they are now."""
+    """Asks Pachyderm for the commit, and reads the trigger's marks in its metadata."""
     return read(pachd.pfs.inspect_commit(commit=commit_message(commit)).metadata, trigger)
 
 
 def take(pachd: Pachd, commit: Reference, trigger: str, claim: Claim) -> bool:
-    """Makes the claim, unless somebody else has its number or the run is known; whether it was made."""
+    """Makes the claim unless its number is taken or the run is recorded; returns whether it was made."""
     add = metadata.EditAddKey(key=_key(trigger, claim.number), value=claim.text())
-    # the first two change nothing, and fail where a run is known
+    # The first two edits together change nothing. They make the call fail if a run is recorded.
     edits = [
         _edit(commit, add_key=metadata.EditAddKey(key=PREFIX + trigger + _RUN)),
         _edit(commit, delete_key=metadata.EditDeleteKey(key=PREFIX + trigger + _RUN)),
@@ -102,29 +102,29 @@ def take(pachd: Pachd, commit: Reference, trigger: str, claim: Claim) -> bool:
         edits.append(_edit(commit, edit_key=emptied))
     if made(pachd, edits):
         return True
-    # the call is repeated when its answer is lost: it may be our own that is there
+    # The call is repeated when its answer is lost, so the claim that exists may be this process's own.
     found = of(pachd, commit, trigger)
     return found.claim is not None and found.claim.by == claim.by
 
 
 def fail(pachd: Pachd, commit: Reference, trigger: str, claim: Claim) -> None:
-    """Writes into a claim why it came to nothing."""
+    """Writes into a claim why it started no run."""
     edit = metadata.EditEditKey(key=_key(trigger, claim.number), value=claim.text())
     pachd.metadata.edit_metadata(edits=[_edit(commit, edit_key=edit)])
 
 
 def record(pachd: Pachd, commit: Reference, trigger: str, run: str, last: int) -> str:
-    """Says that this is the run of the commit, and removes the claims.
+    """Records the run of the commit, and deletes the claims.
 
     Args:
         pachd: the connection.
         commit: the commit.
         trigger: the trigger's name.
         run: the run's ID.
-        last: the number of the last claim that is known of.
+        last: the number of the last claim that the caller knows.
 
     Returns:
-        The ID of the run that the commit has now: that of another one, if another one was recorded before.
+        The ID of the run that is recorded now; another one's if that was recorded before.
     """
     add = metadata.EditAddKey(key=PREFIX + trigger + _RUN, value=run)
     gone = [metadata.EditDeleteKey(key=_key(trigger, number)) for number in range(1, last + 1)]
@@ -133,7 +133,7 @@ def record(pachd: Pachd, commit: Reference, trigger: str, run: str, last: int) -
 
 
 def made(pachd: Pachd, edits: list[metadata.Edit]) -> bool:
-    """Whether the edits were made; False: a key was there already."""
+    """Makes the edits; returns False if a key that they add exists already, and nothing was changed."""
     try:
         pachd.metadata.edit_metadata(edits=edits)
     except (NotFoundError, AuthenticationError):

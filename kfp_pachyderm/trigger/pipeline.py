@@ -1,4 +1,4 @@
-"""The KFP pipeline that a trigger starts, and the arguments that its runs get."""
+"""Finds the KFP pipeline that a trigger starts, and makes the arguments of its runs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Version:
-    """What is to be run, as `kfp.Client.run_pipeline` takes it.
+    """A version of a pipeline, as `kfp.Client.run_pipeline` takes it.
 
     Args:
-        source: the arguments of `run_pipeline` that name it.
-        spec: its PipelineSpec (KFP api/v2alpha1/pipeline_spec.proto).
+        source: the arguments of `run_pipeline` that name the version.
+        spec: the version's PipelineSpec (KFP api/v2alpha1/pipeline_spec.proto).
     """
 
     source: dict[str, str]
@@ -35,19 +35,19 @@ class Version:
 
     @property
     def name(self) -> str:
-        """What its author calls it."""
+        """The pipeline's name in its PipelineSpec."""
         return str((self.spec.get("pipelineInfo") or {}).get("name", ""))
 
     def arguments(self, parameter: str, commit: str, given: dict[str, str]) -> dict[str, Any]:
-        """What a run for the commit is started with.
+        """Returns the arguments of a run for the commit.
 
         Args:
             parameter: the pipeline's parameter that gets the commit.
             commit: the commit's reference.
-            given: other parameters as texts; numbers, booleans, lists and dicts as JSON.
+            given: the other arguments as texts; numbers, booleans, lists and dicts as JSON.
 
         Raises:
-            SpecError: the pipeline has no such parameter, needs others, or a text is not what it takes.
+            SpecError: the pipeline has no such parameter, needs further arguments, or takes another type.
         """
         known: dict[str, Any] = self.spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
         _check_names(known, parameter, given)
@@ -82,11 +82,11 @@ def _value(name: str, text: str, kind: str) -> Any:
 
 
 def of_package(path: Path) -> Version:
-    """A compiled pipeline, of its YAML file.
+    """Reads a compiled pipeline from its YAML file.
 
     Raises:
-        NotFoundError: there is no such file.
-        SpecError: it is no compiled pipeline.
+        NotFoundError: the file can't be read.
+        SpecError: the file is not a compiled pipeline.
     """
     try:
         found = next(yaml.safe_load_all(path.read_text()), None)
@@ -100,7 +100,7 @@ def of_package(path: Path) -> Version:
 
 
 def of_name(client: Any, pipeline: str, version: str | None) -> Version:
-    """A pipeline that KFP has, in one version, or in its newest.
+    """Asks KFP for a pipeline in the given version; None: in its newest version.
 
     Raises:
         NotFoundError: KFP has no such pipeline or version.
@@ -118,7 +118,7 @@ def of_name(client: Any, pipeline: str, version: str | None) -> Version:
             sort_by="created_at desc",
             filter=json.dumps({"predicates": wanted}) if wanted else None,
         ).pipeline_versions
-    # MySQL finds without regard to case
+    # KFP's MySQL compares names without regard to case.
     of_it = [one for one in found or () if version in (None, one.display_name)]
     if not of_it:
         raise NotFoundError(f"KFP's pipeline {pipeline!r} has no version {version or ''!r}")

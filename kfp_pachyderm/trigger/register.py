@@ -1,8 +1,9 @@
-"""Since when a trigger follows its branch: one entry in the project's metadata, made when it begins.
+"""Registers since when a trigger follows its branch, as one entry in the project's metadata.
 
-On the commits alone it would not be known: of a branch that has no commit yet, the first one would look
-like the one from which a new trigger begins. Any user that Pachyderm knows may edit a project's metadata
-(src/server/metadata/metadata.go, editInTx), and of triggers that begin at once one makes the entry.
+The commits' metadata alone can't tell this. If the branch has no commit when the trigger begins, nothing
+would mark its first commit as new. Any user that Pachyderm knows may edit a project's metadata
+(src/server/metadata/metadata.go, editInTx). If several processes of one trigger begin at once, one of them
+makes the entry.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from kfp_pachyderm.trigger.marks import PREFIX, made
 
 @dataclass(frozen=True)
 class Beginning:
-    """Which commits are old.
+    """Tells which commits of a branch are older than a trigger, and start no run.
 
     Args:
-        branch: that the trigger follows.
-        after: the newest commit that is old; "": none is known.
-        since: what was begun before it is old.
+        branch: the branch that the trigger follows.
+        after: the ID of the newest old commit; "": none is known.
+        since: commits that were started before this time are old.
     """
 
     branch: str
@@ -34,7 +35,7 @@ class Beginning:
     since: datetime
 
     def text(self) -> str:
-        """As it is stored."""
+        """Returns the entry as the JSON that is stored."""
         return json.dumps({"branch": self.branch, "after": self.after, "since": self.since.isoformat()})
 
 
@@ -44,18 +45,19 @@ _ALWAYS = datetime.fromtimestamp(0, UTC)
 def registered(
     pachd: Pachd, trigger: str, branch: Reference, start: Reference | None, tell: Callable[[str], None]
 ) -> Beginning:
-    """Where the trigger begins; decided, and written down, by the first one of its name.
+    """Returns where the trigger begins; the first process of the trigger decides this and makes the entry.
 
     Args:
         pachd: the connection.
-        trigger: its name.
-        branch: that it follows.
-        start: the first commit that is to start a run; None: the next one that there will be.
-        tell: takes one line for the user.
+        trigger: the trigger's name.
+        branch: the branch that it follows.
+        start: the first commit that starts a run; None: the next commit of the branch.
+        tell: prints a line for the user.
 
     Raises:
-        RepoNotFoundError, CommitNotFoundError: what is missing.
-        SpecError: a trigger of this name follows another branch, or begins elsewhere.
+        RepoNotFoundError: the branch's repo does not exist.
+        CommitNotFoundError: the commit `start` does not exist.
+        SpecError: a trigger of this name follows another branch, or begins at another commit.
     """
     found = _read(pachd, trigger, branch)
     if found is None:
@@ -91,7 +93,7 @@ def _read(pachd: Pachd, trigger: str, branch: Reference) -> Beginning | None:
 
 def _write(pachd: Pachd, trigger: str, branch: Reference, new: Beginning) -> None:
     add = metadata.EditAddKey(key=PREFIX + trigger, value=new.text())
-    # one that was quicker has made the entry: it is read again
+    # If another process has made the entry first, nothing is written, and the caller reads that entry.
     made(pachd, [metadata.Edit(project=pfs.ProjectPicker(name=branch.project), add_key=add)])
 
 
@@ -104,7 +106,7 @@ def _from(pachd: Pachd, branch: Reference, start: Reference) -> Beginning:
 
 
 def _now(pachd: Pachd, branch: Reference) -> Beginning:
-    """After the newest finished commit; of a branch that is not there, after all that the repo has."""
+    """Begins after the branch's newest finished commit; without the branch, after the repo's newest one."""
     repo = repo_message(branch.project, branch.repo)
     try:
         info = pachd.pfs.inspect_commit(commit=commit_message(branch))

@@ -1,4 +1,4 @@
-"""The runs of one trigger in KFP: looked up by their name, started, terminated."""
+"""Finds, starts and terminates the KFP runs of one trigger."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from kfp_pachyderm.trigger import pipeline
 from kfp_pachyderm.trigger.kfp_client import asked, connect
 from kfp_pachyderm.trigger.pipeline import Version
 
-#: What is run, and its arguments.
+#: The pipeline's version, and the run's arguments.
 Prepared = tuple[Version, dict[str, Any]]
 
 
 @dataclass
 class Runs:
-    """What a trigger asks of KFP.
+    """The KFP runs of one trigger.
 
     Args:
-        package: the compiled pipeline; None: `pipeline` names one that KFP has.
-        pipeline: its name in KFP.
-        version: of that; None: the newest at each start.
+        package: the file of the compiled pipeline; None: `pipeline` names a pipeline that KFP has.
+        pipeline: the pipeline's name in KFP; "" with `package`.
+        version: the name of the pipeline's version; None: at each start the newest.
         parameter: the pipeline's parameter that gets the commit.
-        given: other arguments, as texts.
-        host: KFP's address; None: as `kfp.Client` finds it.
-        namespace: of the user in a multi-user KFP; None: as `kfp.Client` finds it.
-        experiment: that the runs belong to; made when missing.
-        service_account: that the runs' pods get; None: KFP's default.
+        given: the other arguments, as texts.
+        host: the URL of KFP's API; None: as `kfp.Client` finds it.
+        namespace: the user's namespace in a multi-user KFP; None: as `kfp.Client` finds it.
+        experiment: the experiment of the runs; it is made when missing.
+        service_account: the Kubernetes service account of the runs' pods; None: KFP's default.
     """
 
     package: Path | None
@@ -44,16 +44,17 @@ class Runs:
     _experiment_id: str = ""
 
     def check(self) -> None:
-        """Whether a run can be started at all.
+        """Checks that the pipeline exists and takes the arguments.
 
         Raises:
-            NotFoundError, SpecError: the pipeline is not there, or its parameters are others.
+            NotFoundError: the pipeline does not exist.
+            SpecError: the pipeline does not take the arguments.
             KfpApiError: KFP does not answer.
         """
         self._version().arguments(self.parameter, "", self.given)
 
     def find(self, name: str) -> list[str]:
-        """The IDs of the runs of this name, the first one first.
+        """Returns the IDs of the runs of this name, the oldest first.
 
         Raises:
             KfpApiError: KFP does not answer.
@@ -63,12 +64,12 @@ class Runs:
             found = self._kfp().list_runs(
                 page_size=100, namespace=self.namespace, filter=json.dumps({"predicates": [equal]})
             )
-        # MySQL finds without regard to case
+        # KFP's MySQL compares names without regard to case.
         same = [one for one in found.runs or () if one.display_name == name]
         return [one.run_id for one in sorted(same, key=lambda one: (one.created_at, one.run_id))]
 
     def prepare(self, commit: str) -> Prepared:
-        """All that `start` needs, so that it is one request.
+        """Gets all that `start` needs, so that `start` makes one request only.
 
         Raises:
             NotFoundError, SpecError, KfpApiError: as `check`.
@@ -82,10 +83,10 @@ class Runs:
         return version, arguments
 
     def start(self, name: str, prepared: Prepared) -> str:
-        """Starts a run; its ID.
+        """Starts a run, and returns its ID.
 
         Raises:
-            KfpApiError: KFP does not answer, or refuses it.
+            KfpApiError: KFP does not answer, or refuses the run.
         """
         version, arguments = prepared
         experiment, self._experiment_id = self._experiment_id, ""
@@ -93,12 +94,12 @@ class Runs:
             run = self._kfp().run_pipeline(
                 experiment, name, params=arguments, service_account=self.service_account, **version.source
             )
-        # it is there, as the next one needs it
+        # The experiment still exists, so the next start may use its ID. After an error it is looked up again.
         self._experiment_id = experiment
         return str(run.run_id)
 
     def terminate(self, run: str) -> None:
-        """Ends a run that should not be.
+        """Terminates a run.
 
         Raises:
             KfpApiError: KFP does not answer, or refuses it.

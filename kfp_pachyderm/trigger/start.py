@@ -1,15 +1,16 @@
-"""The start of one commit's run: once, though KFP's CreateRun has no key that makes a second call harmless.
+"""Starts the run of a commit once, though KFP's CreateRun has no idempotency key.
 
-A claim on the commit, which one trigger only can make, is valid for its lease; a run has a name that
-holds trigger and commit, and is looked for under the claim before it is started. Who was killed in
-between leaves a claim: the next one waits until the lease is over, by its own clock from when it saw the
-claim, so that no two clocks need to agree. By then the request is done or never will be, and the look
-finds what it made.
+A process first makes a claim on the commit; one process only can make it, and it is valid for its lease. A
+run's name holds the trigger and the commit. The process that holds the claim looks for a run of this name,
+and starts one if there is none. If that process is killed, its claim stays. The next process waits until the
+lease is over. It counts the lease by its own clock, from when it first saw the claim, so that clocks need not
+agree. By then KFP has carried the dead process's request out or never will, and the search by name finds the
+run.
 
-What is left: a request that reaches KFP, or is worked off by KFP, later than the lease. A third of the
-lease is for all before it, a third for its answer, a third is spare; only a process, network or KFP that
-stands still for longer makes a second run. That one is seen when it is recorded, or by a look a lease
-after another's claim was taken over, and is terminated.
+One case remains: KFP carries a request out later than the lease. A third of the lease is for all work before
+the request, a third is for KFP's answer, and a third is spare. So a second run needs a process, a network or
+a KFP that stands still for longer. A second run is terminated when it is recorded, or by a search one lease
+after another process has taken the claim over.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ from kfp_pachyderm.trigger import marks
 from kfp_pachyderm.trigger.marks import Claim, Marks
 from kfp_pachyderm.trigger.runs import Prepared, Runs
 
-#: Seconds of a claim; KFP's answer may take a third (`kfp_client.ANSWER`).
+#: Seconds for which a claim is valid; KFP's answer may take a third of them (`kfp_client.ANSWER`).
 LEASE = 60.0
 
 
 @dataclass
 class Starter:
-    """Starts runs of one trigger.
+    """Starts the runs of one trigger.
 
     Args:
         pachd: the connection.
-        runs: KFP's side.
+        runs: the trigger's runs in KFP.
         trigger: the trigger's name.
-        tell: takes one line for the user.
-        lease: seconds of a claim.
+        tell: prints a line for the user.
+        lease: seconds for which a claim is valid.
     """
 
     pachd: Pachd
@@ -53,15 +54,18 @@ class Starter:
     _late: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def name(self, commit: Reference) -> str:
-        """What the commit's run is called."""
+        """Returns the name of the commit's run."""
         return f"{self.trigger} {commit}"
 
     def start(self, commit: Reference) -> bool:
-        """Has the commit's run started, by this process or another one; False: another one may be about to.
+        """Starts the commit's run, unless it has one.
+
+        Returns:
+            Whether the commit has a run now; False: another process holds a claim, and may start it.
 
         Raises:
             KfpApiError: KFP does not answer, or refuses the run.
-            PachydermError: nothing was started; or the pipeline is not what it has to be.
+            PachydermError: Pachyderm refuses the claim or the record, or the pipeline can't be used.
         """
         found = marks.of(self.pachd, commit, self.trigger)
         if found.run:
@@ -73,7 +77,7 @@ class Starter:
             return True
         if not self._is_free(commit, found):
             return False
-        # before the claim: nothing of it needs one, and without KFP nothing is written
+        # This comes before the claim, so that nothing is written if KFP does not answer.
         prepared, began = self.runs.prepare(str(commit)), time.monotonic()
         claim = Claim(found.last + 1, _this_process(), self.lease)
         if not marks.take(self.pachd, commit, self.trigger, claim):
@@ -87,7 +91,7 @@ class Starter:
         return True
 
     def look_for_late_ones(self) -> None:
-        """Terminates the runs that were started after another one took their claim over."""
+        """Terminates second runs, which a process started after another one had taken its claim over."""
         for name, (run, since) in list(self._late.items()):
             if time.monotonic() >= since + self.lease:
                 for other in self.runs.find(name):
@@ -108,7 +112,7 @@ class Starter:
         return time.monotonic() >= since + found.claim.lease
 
     def _started(self, name: str, prepared: Prepared, began: float) -> str:
-        """Under a claim: the run of this name, which is started where there is none."""
+        """Returns the ID of the run of this name; starts one if there is none. The caller holds the claim."""
         known = self.runs.find(name)
         if known:
             return known[0]

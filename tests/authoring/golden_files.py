@@ -1,4 +1,4 @@
-"""The pipelines whose compiled text is kept: where they are, and how they are compiled."""
+"""The pipelines with goldens: finds their sources and compiles them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kfp_pachyderm.authoring.git_source import SOURCE_VARIABLE
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "samples"
-#: The samples are what users read: they name no FUNCTION for us.
+#: Users read the samples, so these name no FUNCTION for the tests.
 SAMPLE_FUNCTIONS = {
     "container/pipeline.py": "words",
     "cross/pipeline.py": "filters",
@@ -33,7 +33,7 @@ SOURCES = [*sorted((HERE / "pipelines").glob("*.py")), *(SAMPLES / one for one i
 
 
 def name_of(source: Path) -> str:
-    """What a source is called: its own name, or its sample's."""
+    """Returns the name of a source: its file's, or its sample's."""
     if SAMPLES not in source.parents:
         return source.stem
     own = "" if source.stem == "pipeline" else f"_{source.stem}"
@@ -41,12 +41,12 @@ def name_of(source: Path) -> str:
 
 
 def golden_of(source: Path) -> Path:
-    """The compiled text of a pipeline's source."""
+    """Returns the golden file of a pipeline's source."""
     return HERE / "golden" / f"{name_of(source)}.yaml"
 
 
 def load(source: Path) -> ModuleType:
-    """The source as a fresh module."""
+    """Imports the source as a new module."""
     spec = importlib.util.spec_from_file_location(f"golden_{name_of(source)}", source)
     if spec is None or spec.loader is None:
         raise ImportError(f"{source} can't be imported")
@@ -59,13 +59,13 @@ def load(source: Path) -> ModuleType:
 
 
 def function_of(source: Path) -> str:
-    """The name of the pipeline, or component, that is compiled: the source's FUNCTION, or the sample's."""
+    """Returns the name of the pipeline or component to compile: the source's FUNCTION, or the sample's."""
     if SAMPLES in source.parents:
         return SAMPLE_FUNCTIONS[source.relative_to(SAMPLES).as_posix()]
     return str(load(source).FUNCTION)
 
 
 def compile_to(source: Path, target: Path) -> None:
-    """Compiles a source, whatever git says of it now."""
+    """Compiles a source without the git commit, which would change the golden."""
     with mock.patch.dict(os.environ, {SOURCE_VARIABLE: ""}):
         compiler.Compiler().compile(getattr(load(source), function_of(source)), str(target))

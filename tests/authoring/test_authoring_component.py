@@ -1,4 +1,4 @@
-"""`s3_enabled`: the component stays what it was, and what can't be wrapped is refused."""
+"""`s3_enabled` keeps the component's interface, and refuses what it can't wrap."""
 
 import json
 import re
@@ -212,7 +212,7 @@ def test_input_with_dashes_takes_underscores() -> None:
 
 
 def test_wraps_again_from_compiled_yaml(tmp_path: Any) -> None:
-    """What was loaded from YAML is wrapped the same as the component that it was made from."""
+    """A component loaded from YAML is wrapped like the component that the YAML was compiled from."""
     path = str(tmp_path / "one.yaml")
     compiler.Compiler().compile(one, path)
     again = pachyderm.s3_enabled(components.load_component_from_file(path), inputs=IMAGES)

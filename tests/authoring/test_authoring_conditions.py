@@ -1,4 +1,4 @@
-"""What only steps read that KFP may leave out must not fail a run that leaves them out."""
+"""An input that only skipped steps read does not fail the run."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a compiled pipeline refers to: the Connection's Secrets, or the namespace's default, if it has one."""
+"""A compiled pipeline refers to the Connection's Secrets, or to the namespace's optional default."""
 
 import inspect
 from typing import Any
@@ -40,7 +40,7 @@ def compiled(tmp_path: Any) -> Any:
 
 
 def references(settings: dict[str, Any]) -> set[tuple[str, str, str, bool]]:
-    """Kind, object, what of it or where, whether it may be missing."""
+    """Returns for each reference: kind, object, key or mount path, whether it may be missing."""
     found = set()
     for kind, ones in settings.items():
         for one in ones:
@@ -106,7 +106,7 @@ def test_default_is_no_part_of_the_cache_key(compiled: Any) -> None:
 def test_an_authority_of_its_own_hides_no_mounted_default(
     compiled: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As kfp 2.14 compiles: its default token must not go to another address than the default's."""
+    """With kfp 2.14: the default's token must not go to another address than the default's."""
     monkeypatch.setattr("kfp_pachyderm.authoring.task_connection._OPTIONAL", False)
     _, settings = compiled(pachyderm.Connection(ca_secret="private/root.pem"))
     look = settings["look"]

@@ -89,7 +89,7 @@ def test_without_a_snapshot_steps_resolve_for_themselves_and_are_not_cached() ->
     tasks = json_format.MessageToDict(run.pipeline_spec)["root"]["dag"]["tasks"]
     assert set(tasks) == {"look", "look-2", "join"}
     cached = {name: task["cachingOptions"].get("enableCache", False) for name, task in tasks.items()}
-    # Nothing is left open in what the last one reads.
+    # All inputs of the last step are known.
     assert cached == {"look": False, "look-2": False, "join": True}
     assert tasks["look"]["inputs"]["parameters"]["images"] == {"runtimeValue": {"constant": ""}}
 

@@ -1,4 +1,4 @@
-"""What an input that takes many commits may be given, and what is told of the rest when it is built."""
+"""Arguments of an input with many=True: which are accepted, and with which errors others are refused."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ merge = pachyderm.s3_enabled(plain, inputs=[pachyderm.S3Input("part", many=True)
 
 
 def task(passed: Any) -> Any:
-    """The task of a pipeline whose one step is passed what a function makes in its body."""
+    """Returns the task of a pipeline's only step, whose argument a function makes in the body."""
 
     @dsl.pipeline(name="fan-in")
     @pachyderm.pipeline

@@ -1,4 +1,4 @@
-"""What a task is told of the pipeline that is compiled: kfp's version, and the git commit of its file."""
+"""Each task gets kfp's version and the git commit of the pipeline's file."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_variables_of_a_hook_lead_to_no_other_repository(
 
 
 def test_a_component_alone_asks_nothing_of_git(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing a module of components costs no time for it."""
+    """The import of a module of components calls no git."""
     asked = list[Any]()
     monkeypatch.setattr("kfp_pachyderm.authoring.git_source._source", asked.append)
     file = repo / "pipelines/look.py"

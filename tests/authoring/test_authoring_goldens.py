@@ -1,4 +1,4 @@
-"""Compiled text is kept, loads again, and is the same from run to run."""
+"""Compiled YAML equals its golden, loads again, and does not depend on the process."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ GOLDEN_KFP = "2.17"
 pytestmark = pytest.mark.skipif(
     not kfp.__version__.startswith(f"{GOLDEN_KFP}."), reason=f"the goldens are those of kfp {GOLDEN_KFP}"
 )
-#: Those that are loaded in every run of the tests.
+#: The sources that every run of the tests loads; @long tests load all.
 LOADED = {"control_flow", "nested", "sample_edges", "fan_in"}
 each_source = pytest.mark.parametrize("source", SOURCES, ids=name_of)
 
 
 def masked(text: str) -> str:
-    """The text without our version and KFP's, and without the digest of a component that holds KFP's."""
+    """Returns the text without the versions of this package and kfp, and without digests that hold them."""
     text = re.sub(r"kfp(-pachyderm)?==[0-9.a-z]+", r"kfp\1==X", text)
     text = re.sub(r'"kfp":"[0-9.a-z]+"', '"kfp":"X"', text)
     text = re.sub(r"sdkVersion: kfp-\S+", "sdkVersion: kfp-X", text)
@@ -72,7 +72,7 @@ OTHER_SEED = {**os.environ, "PYTHONHASHSEED": "4711", SOURCE_VARIABLE: ""}
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All of them compiled in another process, with another hash seed."""
+    """Compiles all sources in another process, with another hash seed."""
     folder = tmp_path_factory.mktemp("elsewhere")
     command = [sys.executable, str(Path(__file__).with_name("regenerate.py")), str(folder)]
     subprocess.run(command, check=True, capture_output=True, env=OTHER_SEED, timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""Components that were wrapped, compiled alone and loaded: steps as others in a decorated pipeline."""
+"""Wrapped components that are compiled alone and loaded again are steps like others in a pipeline."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What steps install the launcher from, and where the snapshot runs."""
+"""The source that steps install the launcher from, and the image and settings of the snapshot task."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def test_users_word_on_the_package_is_the_last() -> None:
 
 
 def test_snapshot_runs_where_its_first_step_does() -> None:
-    """Except for what is decided during the run."""
+    """Except for settings that become known during the run."""
 
     @dsl.pipeline
     @pachyderm.pipeline
@@ -83,7 +83,7 @@ def test_snapshot_takes_the_components_image_where_a_parameter_decides() -> None
 
     containers, settings = executors(run)
     assert containers["exec-pachyderm-snapshot"]["image"] == "registry.example.com/python:3.11"
-    # the namespace's default connection, and nothing of the step's
+    # the namespace's default connection, and no setting of the step
     assert set(settings["exec-pachyderm-snapshot"]) in (
         {"configMapAsEnv", "configMapAsVolume", "secretAsEnv"},
         {"configMapAsVolume", "secretAsVolume"},  # kfp 2.14

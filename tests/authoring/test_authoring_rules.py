@@ -1,4 +1,4 @@
-"""What KFP counts, names and orders, wrapped: exit tasks, outputs as a whole, components made in bodies."""
+"""KFP's rules hold for wrapped components: exit tasks, all outputs at once, components made in bodies."""
 
 from typing import Any, NamedTuple
 

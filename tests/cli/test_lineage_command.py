@@ -101,7 +101,7 @@ def on_terminal(columns: int, *arguments: str) -> tuple[list[str], str]:
     while True:
         try:
             piece = os.read(ours, 65536)
-        except OSError:  # so a terminal says that nobody is at its other end
+        except OSError:  # a terminal raises this error when its other end is closed
             break
         if not piece:
             break

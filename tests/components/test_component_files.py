@@ -45,7 +45,7 @@ def test_nothing_in_the_commands_is_replaced_on_the_way() -> None:
 
 @dsl.pipeline(name="without-us")
 def without_us(branch: str = "vision/images@master"):
-    """What a user writes who imports nothing of ours."""
+    """A pipeline of a user who does not import kfp_pachyderm."""
     table = make_table()
     made = put(artifact=table.output, branch=branch, path="/table.csv")
     ran = run(pipeline="vision/edges", inputs={"images": made.outputs["commit"]}, timeout=600)

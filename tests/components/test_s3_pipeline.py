@@ -25,7 +25,7 @@ from tests.waiting import PATIENCE
 
 
 def heads(pachyderm: Pachyderm) -> dict[str, str]:
-    """Branch → head, of everything that users have."""
+    """Returns branch → head, for all repos of users."""
     found = [info.repo for info in pachyderm.client.pfs.list_repo(type="user")]
     branches = [one for repo in found for one in pachyderm.client.pfs.list_branch(repo=repo)]
     return {f"{one.branch.repo.name}@{one.branch.name}": one.head.id for one in branches}

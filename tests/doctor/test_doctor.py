@@ -151,7 +151,7 @@ def step(real: EmbeddedServer, folder: Path, **config: Any) -> Iterator[subproce
 
 @pytest.fixture
 def _busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A holder may take long to listen: on a busy machine Python alone starts in seconds."""
+    """Lets checks wait longer for a holder: on a busy machine the start of Python alone takes seconds."""
     monkeypatch.setattr(worker, "_TIMEOUT", 60.0)
 
 
@@ -163,7 +163,7 @@ def test_a_running_step_shows_the_way_to_jobs_and_its_memory(real: EmbeddedServe
         while found["job's name"]["state"] != "ok":
             assert process.poll() is None
             found = lines(real.address)
-        # The pipelines were asked for before the job was there.
+        # The doctor listed the pipelines before the job existed.
         found = lines(real.address)
         assert [found[one]["state"] for one in WORKER] == ["ok"] * 3
         assert found["sidecar memory"]["text"].startswith("less than 1 GiB: seen;")

@@ -81,7 +81,7 @@ def received(connection: socket.socket, length: int) -> bytes:
 
 
 def wait_for(found: Callable[[], list[logging.LogRecord]], number: int) -> list[logging.LogRecord]:
-    """What is logged a moment after the client has seen its connection's end."""
+    """Waits for a log line, which comes a moment after the client has seen the connection's end."""
     until = time.monotonic() + 30
     while len(found()) < number:
         assert time.monotonic() < until, "waited in vain"

@@ -1,4 +1,4 @@
-"""Runs that leave steps out: what only those read need not be there."""
+"""Runs that skip steps: inputs that only the skipped steps read may be missing."""
 
 import functools
 

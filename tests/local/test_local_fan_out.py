@@ -52,7 +52,7 @@ def worked(pachyderm: Pachyderm) -> list[pps.JobInfo]:
 
 
 def check(pachyderm: Pachyderm, number: int, commit: str, *names: str) -> None:
-    """As many jobs, in these pipelines at most, of one commit."""
+    """Checks the number of jobs of one commit, and that no other pipelines have any."""
     every = worked(pachyderm)
     assert {one.state for one in every} == {pps.JobState.JOB_SUCCESS}
     assert len(every) == number

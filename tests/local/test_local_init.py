@@ -1,4 +1,4 @@
-"""`local.init` and the fixture: one Pachyderm, started, joined, put away."""
+"""`local.init` and the fixture: one Pachyderm is started, joined, closed."""
 
 from __future__ import annotations
 

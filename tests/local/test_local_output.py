@@ -1,4 +1,4 @@
-"""What stands in the log of a step that KFP's own executor runs."""
+"""The log of a step that KFP's own executor runs."""
 
 import functools
 import re

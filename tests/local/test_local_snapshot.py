@@ -1,4 +1,4 @@
-"""Runs with and without the task that resolves their inputs."""
+"""Runs with and without the snapshot task."""
 
 import functools
 

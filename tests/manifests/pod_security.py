@@ -89,7 +89,7 @@ def _of(container: dict[str, Any], pod: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_context(context: dict[str, Any]) -> Iterator[str]:
-    """What pods and containers may say alike."""
+    """Checks the fields that pods and containers have in common."""
     selinux, windows = context.get("seLinuxOptions") or {}, context.get("windowsOptions") or {}
     checks = {
         "runAsUser": context.get("runAsUser") == 0,

@@ -1,4 +1,4 @@
-"""manifests/: built by kustomize, valid, as closed as they can be, and saying what the code says."""
+"""manifests/ builds by kustomize, is valid, grants no more than needed, and agrees with the code."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_pachyderm_lets_in_what_the_steps_may_reach(app):
 def test_overlay_lets_its_own_namespace_in(overlay):
     policies = [one for one in built(overlay) if one["kind"] == "NetworkPolicy"]
     inside = [one for one in policies if one["metadata"]["namespace"] == "pachyderm"]
-    # Everybody comes in by the proxy.
+    # The proxy is open to everybody.
     inside = [one for one in inside if one["metadata"]["name"] != "kfp-pachyderm-proxy"]
     assert inside
     for one in inside:
@@ -233,7 +233,7 @@ def test_entrypoint_of_the_server_starts_and_answers_the_probe(tmp_path, monkeyp
     )
     try:
         port = re.search(r"grpc://127.0.0.1:(\d+)", server.stdout.readline())[1]
-        # Not the address that it names: a pod's is another one.
+        # The server names 127.0.0.1. Clients of a pod use another address, so the test does, too.
         with grpc.insecure_channel(f"127.0.0.2:{port}") as channel:
             answer = channel.unary_unary("/grpc.health.v1.Health/Check")(
                 b"", timeout=PATIENCE, wait_for_ready=True

@@ -1,4 +1,4 @@
-"""Two steps that give the same each time, and one that does not."""
+"""Two steps whose output is the same in each run, and one whose output differs."""
 
 import functools
 

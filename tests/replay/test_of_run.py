@@ -41,7 +41,7 @@ def test_the_commits_of_a_kfp_run(pachyderm: Pachyderm, tmp_path: Path) -> None:
             ("FAILED", "it has left no commit"), ("", "it has left no commit"),
         }  # fmt: skip
 
-        # KFP has forgotten the run, then is gone
+        # KFP does not know the run, then does not answer
         del api.runs[run]
         forgotten = provenance.of_run(client, run)
         assert forgotten.commits == found.commits

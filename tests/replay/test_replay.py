@@ -79,7 +79,7 @@ def test_a_run_of_two_steps_is_identical(pachyderm: Pachyderm, tmp_path: Path) -
         "nothing in use has moved"
     )
 
-    # the last step alone reads what the original read
+    # a replay of the last step alone reads the original's commits
     alone = again(pachyderm, framed, "--into", "elsewhere")
     assert alone.exit_code == 0, alone.output
     assert "elsewhere/frame@" in alone.stdout

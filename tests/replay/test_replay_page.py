@@ -26,7 +26,7 @@ def block(language: str, start: str) -> str:
 
 
 def ran(command: list[str], folder: Path) -> str:
-    """What it prints."""
+    """Runs a command; returns what it prints."""
     paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False,

@@ -27,7 +27,7 @@ def test_each_new_commit_starts_one_run_and_those_before_none(pachd, kfp_api, re
     wait_for(lambda: len(kfp_api.runs) == 3)
     wait_for(lambda: first.said(f"{commits[-1]}: run"))
     assert first.end() == 0
-    # what comes while nobody looks is not lost
+    # commits made while no trigger runs start runs later
     commits += [put(pachd, repo), put(pachd, repo)]
     second = trigger("-p", "epochs=3")
     wait_for(lambda: second.said(f"{commits[-1]}: run"))

@@ -31,12 +31,12 @@ def test_a_branch_that_is_moved_deleted_and_made_again(pachd, kfp_api, repo, tri
     wait_for(lambda: one.said("is what the branch was made with"))
     commits = [put(pachd, repo)]
     wait_for(lambda: one.said(f"{commits[0]}: run"))
-    # on: all that is new in between, made on another branch
+    # The branch moves forward: all commits in between are new, also those made on another branch.
     move(pachd, repo, commits[0], "dev")
     commits += [put(pachd, repo, "dev"), put(pachd, repo, "dev")]
     move(pachd, repo, commits[2])
     wait_for(lambda: one.said(f"{commits[2]}: run"))
-    # back, and to what is older than the trigger: nothing
+    # The branch moves back, then to a commit older than the trigger: no run starts.
     move(pachd, repo, commits[0])
     move(pachd, repo, unrelated)
     pachd.pfs.delete_branch(branch=branch(repo))

@@ -11,7 +11,7 @@ from tests.waiting import PATIENCE, wait_for
 
 
 class Slow:
-    """KFP, which makes the first run only when it is told to."""
+    """A KFP API that makes the first run only when the test says so."""
 
     def __init__(self, api, at_once):
         self.api, self.at_once = api, at_once
@@ -29,7 +29,7 @@ class Slow:
         if run is self.late:
             self.made.set()
         elif self.at_once:
-            # before the second one is known to whoever asked for it
+            # before the process that asked for the second run knows of it
             self.go.set()
             assert self.made.wait(PATIENCE)
 

@@ -1,4 +1,4 @@
-"""What the trigger's tests do with repos and runs."""
+"""Helpers of the trigger's tests for repos and runs."""
 
 from __future__ import annotations
 

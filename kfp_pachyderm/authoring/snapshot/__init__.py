@@ -1,1 +1,1 @@
-"""One run, one snapshot of its inputs, taken by a task of its own."""
+"""The snapshot: a task of each run that resolves the branches its steps read."""

@@ -1,4 +1,4 @@
-"""Which tasks of a pipeline KFP may leave out: below a condition, or in a loop over what is not known yet."""
+"""Tells which tasks KFP may leave out: below a condition, or in a loop over items known in the run only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from kfp.dsl import tasks_group
 
 
 def may_be_skipped(task: dsl.PipelineTask) -> bool:
-    """Whether a run may succeed without the task; KFP refuses a loop over an empty list of constants."""
+    """Returns whether a run may succeed without the task.
+
+    A loop over constants is sure to run its tasks: KFP refuses an empty list of constants.
+    """
     group = task.parent_task_group
     while group is not None:
         dynamic_loop = getattr(group, "items_is_pipeline_channel", False)

@@ -1,4 +1,4 @@
-"""The steps of a run whose Pachyderm pipelines can be made ahead: what they read is known before they run."""
+"""Finds the steps whose Pachyderm pipelines the snapshot can make early: their input repos are known."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from kfp_pachyderm.launcher.config import AheadConfig, InputConfig
 def made_ahead(
     tasks: Iterable[tuple[S3EnabledComponent, StepTask]], scope: Any, connection: Connection | None
 ) -> tuple[AheadConfig, ...]:
-    """The steps that are sure to run and whose inputs' repos are known; in the order of their calls.
+    """Returns the steps that are sure to run and whose inputs' repos are known, in the order of their calls.
 
-    Not the pipeline of a step that may be left out: it would stay, with a worker, for nothing.
+    A step that KFP may leave out is not among them: its pipeline would keep a worker that nothing uses.
 
     Args:
-        tasks: the pipeline's steps, as far as they were called in its body.
-        scope: where the snapshot stands, and knows what is read (`exits.scope_of`).
-        connection: the snapshot's; a step with another one uses another Pachyderm.
+        tasks: the steps that the pipeline's body has called, and their tasks.
+        scope: the group of the snapshot task (`exit_handlers.scope_of`), which makes pipelines for steps of
+            this group only.
+        connection: the snapshot's connection; a step with another one uses another Pachyderm.
     """
     every = {task.name: step for step, task in tasks}
     return tuple(
@@ -42,7 +43,7 @@ def _made_ahead(
     step: S3EnabledComponent, task: StepTask, every: dict[str, S3EnabledComponent]
 ) -> Iterator[AheadConfig]:
     if any(one.many for one in step.config.inputs):
-        return  # their commits are gathered in a repo that there may not be yet
+        return  # The commits of such an input are gathered in a repo that may not exist yet.
     read = {one.name: _source(step, one, task.inputs.get(one.name, ""), every) for one in step.config.inputs}
     known = {name: source for name, source in read.items() if source is not None}
     if known == read:
@@ -54,12 +55,12 @@ def _made_ahead(
 def _source(
     step: S3EnabledComponent, one: InputConfig, value: Any, every: dict[str, S3EnabledComponent]
 ) -> str | None:
-    """What the input reads, as in AheadConfig; None: only the run will know."""
+    """Returns what the input reads, as AheadConfig names it; None: it becomes known during the run."""
     if isinstance(value, SnapshotChannel):
         return str(value.name)
     if isinstance(value, pipeline_channel.PipelineParameterChannel):
         maker = every.get(value.task_name) if value.name == COMMIT else None
-        # Project and repo are what counts.
+        # The pipeline needs the project and the repo only.
         return f"{maker.config.project}/{maker.config.pipeline(value.task_name)}@master" if maker else None
     if isinstance(value, str) and not pipeline_channel.extract_pipeline_channels_from_any(value):
         return qualified(one, step.config.project, value)

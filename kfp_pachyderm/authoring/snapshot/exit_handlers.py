@@ -1,9 +1,9 @@
-"""Where KFP runs a task, so that an exit task runs whatever happens to the snapshot.
+"""Places the snapshot tasks so that exit tasks run also when a snapshot fails.
 
-A task that stands in the way of `dsl.ExitHandler` and fails leaves it out: Argo omits the handler's node, and
-runs no exit hook of an omitted node (argo-workflows workflow/controller/dag.go, executeDAGTask; KFP makes the
-exit task such a hook: backend/src/v2/compiler/argocompiler/dag.go). So the handler's steps have a snapshot of
-their own, inside of it.
+KFP makes the exit task of a `dsl.ExitHandler` a hook of the handler's node in Argo's workflow
+(backend/src/v2/compiler/argocompiler/dag.go). If a task that the handler depends on fails, Argo omits the
+node, and runs no hook of an omitted node (argo-workflows workflow/controller/dag.go, executeDAGTask). So the
+steps in a handler have a snapshot task of their own, inside of the handler.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from kfp_pachyderm.authoring.tasks import StepTask
 
 
 def runs_last(task: StepTask) -> bool:
-    """Whether KFP runs the task when others have ended, once for each task that it depends on."""
+    """Returns whether KFP runs the task after others whether they failed or not: it is an exit task."""
     return getattr(task, "is_exit_handler", False) or task.ignores_failure
 
 
 def scope_of(task: dsl.PipelineTask) -> Any:
-    """The group whose failure runs an exit task: the ExitHandler that the task is in, else the pipeline."""
+    """Returns the innermost ExitHandler that the task is in, else the pipeline's root group."""
     group = task.parent_task_group
     while not group.is_root and group.group_type != tasks_group.TasksGroupType.EXIT_HANDLER:
         group = group.parent_task_group
@@ -33,9 +33,9 @@ def scope_of(task: dsl.PipelineTask) -> Any:
 
 @contextmanager
 def inside(scope: Any) -> Iterator[None]:
-    """Tasks that are made here stand in the scope, which has ended already."""
+    """Puts the tasks that are made within the block into a group whose own `with` block has ended."""
     groups = pipeline_context.Pipeline.get_default_pipeline().groups
-    # KFP forgets to leave the group that If and Elif make together, where no Else follows.
+    # KFP does not leave the group that holds If and Elif where no Else follows.
     del groups[1:]
     if not scope.is_root:
         groups.append(scope)

@@ -1,4 +1,4 @@
-"""One run, one snapshot: which inputs it resolves, and which of its outputs each step reads."""
+"""Decides which inputs the snapshot of a run resolves, and which of its outputs each step reads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Snapshot:
         project: the project of steps that have none of their own.
         connection: the connection of steps that have none of their own.
         parameters: names of the pipeline's parameters.
-        wanted: False: every step resolves its inputs itself, there is no such task.
+        wanted: False: there is no snapshot task, and each step resolves its inputs itself.
     """
 
     def __init__(
@@ -40,17 +40,19 @@ class Snapshot:
     ) -> None:
         self.project, self.connection, self._wanted = project, connection, wanted
         self._parameters = parameters
-        #: What was passed (only if a pipeline parameter is in it) and the reference, to the output that
-        #: holds it.
+        #: (argument, "" unless it holds a pipeline parameter; reference) → the output with its commit.
         self._outputs: dict[tuple[str, str], str] = {}
-        #: Those of the outputs that are lists.
+        #: The outputs that are lists.
         self._lists = set[str]()
         #: Those that an input of one commit reads.
         self._single = set[str]()
         self._tasks: list[tuple[S3EnabledComponent, StepTask]] = []
 
     def pin(self, step: S3EnabledComponent, one: InputConfig, value: Any) -> Any:
-        """A channel that will hold the commit; the value itself where it is one, or is not known yet."""
+        """Returns a channel that will hold the commit, or the value itself.
+
+        The value stays if it is a commit, or if it becomes known during the run only.
+        """
         if not self._wanted or is_commit(value) or step.connection != self.connection:
             return value
         many = (
@@ -71,14 +73,14 @@ class Snapshot:
         return SnapshotChannel(name, SNAPSHOT, value, many)
 
     def called(self, step: S3EnabledComponent, task: StepTask) -> None:
-        """Remembers the step."""
+        """Registers a step that the pipeline's body has called, and its task."""
         self._tasks.append((step, task))
 
     def close(self, steps: list[StepTask]) -> None:
         """Makes the snapshot tasks that the steps need: one, and one more in each ExitHandler.
 
         Args:
-            steps: all steps, also those that others have wrapped.
+            steps: the tasks of all steps, also of those whose components KFP loaded from compiled YAML.
         """
         _check_siblings(self._tasks)
         own = {id(task) for _, task in self._tasks}
@@ -94,16 +96,16 @@ class Snapshot:
                 self._make_task([(step, task) for step, task in pinned if scope_of(task) is scope_])
 
     def _make_task(self, pinned: list[tuple[S3EnabledComponent, StepTask]]) -> None:
-        # It runs where its first step does: the launcher in the image, the right to pull that image, a volume
-        # of wheels, a folder that may be written are there for both. That of a step which may be left out
-        # need not be there at all.
+        # The snapshot task takes the image and the Kubernetes settings of one of its steps. So it has what
+        # the step has: the launcher in the image, image pull secrets, a volume of wheels, a folder to write
+        # to. A step that is sure to run comes first: the image of a step that KFP leaves out may not exist.
         step, first = min(pinned, key=lambda one: may_be_skipped(one[1]))
         config, given = self._config(pinned)
         task = components.load_component_from_text(component(config, list(given), step, first))(**given)
         task.set_caching_options(False)
         task.set_env_variable(PACKAGE_VARIABLE, pip_arguments(self.connection))
         connect(task, self.connection)
-        # The connection's Secrets are among them.
+        # These replace what connect() has set: the step's settings contain the connection's Secrets.
         task.platform_config = known_settings(first)
         for _, pinned_task in pinned:
             for _, channel in _pinned(pinned_task):
@@ -112,7 +114,7 @@ class Snapshot:
     def _config(
         self, pinned: list[tuple[S3EnabledComponent, StepTask]]
     ) -> tuple[SnapshotConfig, dict[str, Any]]:
-        """The snapshot's config, and the pipeline's parameters that it is given."""
+        """Returns the snapshot's config, and the arguments that hold parameters of the pipeline."""
         used = {channel.name: channel.given for _, task in pinned for _, channel in _pinned(task)}
         needed = {
             channel.name for _, task in pinned if not may_be_skipped(task) for _, channel in _pinned(task)
@@ -130,7 +132,7 @@ class Snapshot:
         return config, {name: used[name] for name, (dynamic, _) in outputs.items() if dynamic}
 
     def _known_at_start(self, value: Any, kind: str) -> bool:
-        """Whether the value is made of constants and pipeline parameters of that type only."""
+        """Returns whether the value consists of constants and pipeline parameters of that type only."""
         channels = _channels(value)
         if not channels:
             return isinstance(value, str)
@@ -167,7 +169,7 @@ class Snapshot:
 
 
 def _check_siblings(tasks: list[tuple[S3EnabledComponent, StepTask]]) -> None:
-    """Two tasks of one component may share pipelines; one of another component would find them taken."""
+    """Refuses tasks of two components that need one Pachyderm pipeline; tasks of one may share it."""
     users: dict[tuple[str, str], tuple[S3EnabledComponent, StepTask]] = {}
     for step, task in tasks:
         for name in step.config.pipelines(task.name):
@@ -191,11 +193,11 @@ def _type(channel: Any) -> str:
 
 
 def _left_out(one: InputConfig, value: Any) -> bool:
-    """Whether the step was called without the input."""
+    """Returns whether the step was called without the input."""
     (only, *more) = value if isinstance(value, list) else [value]
     given = getattr(only, "given", only)
     usual = f"{one.repo}@{one.branch}" if one.many else ""
-    # A channel makes a condition of ==.
+    # == on a KFP channel would build a condition.
     return not more and isinstance(given, str) and given == usual
 
 
@@ -206,10 +208,11 @@ def _pinned(task: StepTask) -> Iterator[tuple[str, SnapshotChannel]]:
 
 
 def _release(task: StepTask) -> None:
-    """An exit task must not depend on the snapshot: it reads what its branches hold when it runs, uncached.
+    """Makes an exit task independent of the snapshot: it resolves its branches when it runs, uncached.
 
-    KFP lets the task of an ExitHandler depend on no other, and hangs one that ignores failures on each task
-    that it depends on (backend/src/v2/compiler/argocompiler/dag.go): it would run after the snapshot, too.
+    KFP lets the exit task of an ExitHandler depend on no other task. A task with `ignore_upstream_failure`
+    runs after each task that it depends on (backend/src/v2/compiler/argocompiler/dag.go), so it would run
+    after the snapshot, too.
     """
     for name, channel in _pinned(task):
         value = task.inputs[name]
@@ -217,7 +220,7 @@ def _release(task: StepTask) -> None:
             [channel.given if one is channel else one for one in value] if isinstance(value, list) else []
         )
         task.inputs[name] = in_place or channel.given
-        # Channels can't be compared by ==, which builds a condition.
+        # == on KFP channels would build a condition.
         others = [one for one in task.channel_inputs if one is not channel]
         task.channel_inputs[:] = others + _channels(channel.given)
         task.set_caching_options(False)

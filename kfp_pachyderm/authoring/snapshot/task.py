@@ -1,4 +1,4 @@
-"""The snapshot's KFP task: its component, and the Kubernetes settings that it takes over."""
+"""The snapshot's KFP component, and the Kubernetes settings that its task takes over from a step."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kfp_pachyderm.authoring.task_config import on_the_pod
 from kfp_pachyderm.authoring.tasks import StepTask
 from kfp_pachyderm.launcher.config import SnapshotConfig
 
-#: The task that resolves the inputs, and its component.
+#: The name of the task that resolves the inputs, and of its component.
 SNAPSHOT = "pachyderm-snapshot"
-#: In a task's Kubernetes settings: what another task or a parameter decides.
+#: Keys in a task's Kubernetes settings whose value comes from another task or from a parameter.
 _DECIDED_LATER = ("taskOutputParameter", "componentInputParameter")
 #: kfp.local's SubprocessRunner runs only commands that name KFP's executor; the launcher ignores this text.
 _RUN_ME_LOCALLY = "instead of kfp.dsl.executor_main"
 
 
 def known_settings(task: StepTask) -> dict[str, Any]:
-    """A task's Kubernetes settings as far as they are known at the start."""
+    """Returns those Kubernetes settings of a task that are known when the run starts."""
 
     def known(value: Any) -> bool:
         return not any(later in json.dumps(value) for later in _DECIDED_LATER)
@@ -42,7 +42,7 @@ def _parameter(config: SnapshotConfig, name: str) -> dict[str, str]:
 
 
 def component(config: SnapshotConfig, parameters: list[str], step: S3EnabledComponent, task: StepTask) -> str:
-    """The snapshot's component; KFP's component.yaml is the shortest public form that it reads."""
+    """Returns the snapshot's component as component.yaml, the shortest public form that KFP reads."""
     image = task.container_spec.image
     return yaml.safe_dump(
         {

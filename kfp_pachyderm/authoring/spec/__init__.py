@@ -1,4 +1,4 @@
-"""What a step is made of, checked by Pachyderm's own rules when the component is built."""
+"""The arguments of a step as models, which check Pachyderm's rules when the component is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where Pachyderm is, and which Secrets hold the keys to it."""
+"""`Connection`: pachd's address, and the Kubernetes Secrets that hold token and certificate authority."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ from kfp_pachyderm.errors import LiteralSecretError, SpecError
 
 _SECRET = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
-#: Pachyderm's own tokens are UUIDs in hex: a Secret's name would look the same, so hex of that length is
-#: refused.
+#: Pachyderm's own tokens are UUIDs in hex, and a Secret could have such a name. Hex of that length is refused
+#: as a name, since it is probably a token.
 _HEX_TOKEN = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12,}")
 _SCHEMES = ("grpc", "grpcs", "http", "https")
-#: A requirement, an address, an absolute folder.
+#: A requirement of pip, a URL, or the path of an absolute folder.
 _PACKAGE = re.compile(r"kfp-pachyderm([<>=!~]=?[\w.*+,<>=!~]+)?|(https?|file)://\S+|/\S+")
 
 
 class Connection(Model):
-    """How the steps of a pipeline reach Pachyderm. Secrets are named, never written.
+    """How the steps of a pipeline reach Pachyderm. It names Kubernetes Secrets, and never holds their values.
 
-    The default of the namespace that a step runs in: ConfigMap "kfp-pachyderm" with the keys "address",
-    "ca.crt", "holder_image" and "openlineage.yml", Secret "kfp-pachyderm" with the keys "token" and
-    "openlineage_auth", each of them optional (docs/connection.md).
+    What a connection leaves open comes from the default of the namespace that a step runs in: the ConfigMap
+    "kfp-pachyderm" with the keys "address", "ca.crt", "holder_image" and "openlineage.yml", and the Secret
+    "kfp-pachyderm" with the keys "token" and "openlineage_auth". Each key is optional (docs/connection.md).
 
     Args:
         address: pachd's address, for example "grpc://pachd.pachyderm:30650" ("grpcs://" with TLS); None:
-            the namespace's default, else grpc://pachd.pachyderm:30650. With an address, nothing of the
-            namespace's default is used.
-        token_secret: Kubernetes Secret with Pachyderm's auth token, as "name" or "name/key"; the key is
-            "token" unless given. The step gets it as an environment variable.
-        ca_secret: Kubernetes Secret with the certificate authority of pachd's TLS certificate, as "name" or
-            "name/key"; the key is "ca.crt" unless given. The step gets it as a mounted file.
-        package: what a step installs the launcher from, by pip, where its image has none. A version, as
-            "kfp-pachyderm==0.1.0"; a package index, as "https://pip.example.com/simple"; the address of a
-            wheel; or an absolute folder in the container, with the wheels of this package and of its
-            dependencies, and then no index is asked. None: the version that compiles the pipeline, from the
-            index that pip knows (PIP_INDEX_URL).
+            the namespace's default, else grpc://pachd.pachyderm:30650. A connection with an address uses
+            nothing of the namespace's default.
+        token_secret: the Kubernetes Secret with Pachyderm's auth token, as "name" or "name/key"; the key is
+            "token" unless given. The step gets the token as an environment variable.
+        ca_secret: the Kubernetes Secret with the certificate authority of pachd's TLS certificate in PEM, as
+            "name" or "name/key"; the key is "ca.crt" unless given. The step gets it as a mounted file.
+        package: what a step's pip installs the launcher from, where the image has no launcher. One of: a
+            version, "kfp-pachyderm==0.1.0"; the URL of a package index, "https://pip.example.com/simple"; the
+            URL of a wheel; the path of an absolute folder in the container. The folder has the wheels of this
+            package and of its dependencies, and pip asks no index. None: the version that compiles the
+            pipeline, from the index that pip is configured for (PIP_INDEX_URL).
 
     Raises:
-        LiteralSecretError: something that is no name of a Secret; its text is not shown.
-        SpecError: an address or a package that can't be read.
+        LiteralSecretError: an argument is not the name of a Secret, or holds a secret; the message does not
+            show it.
+        SpecError: the address or the package can't be read, or Kubernetes can't mount `ca_secret`.
     """
 
     address: str | None
@@ -88,11 +89,11 @@ class Connection(Model):
         return None if value is None else _checked_package(value)
 
     def token_key(self) -> tuple[str, str] | None:
-        """Name and key of the Secret that holds the token."""
+        """Returns the name and the key of the Secret that holds the token; None: it names none."""
         return _name_and_key(self.token_secret, "token")
 
     def ca_key(self) -> tuple[str, str] | None:
-        """Name and key of the Secret that holds the certificate authority."""
+        """Returns the name and the key of the Secret with the certificate authority; None: it names none."""
         return _name_and_key(self.ca_secret, "ca.crt")
 
 
@@ -117,7 +118,7 @@ def _checked_reference(argument: str, value: object) -> str:
 
 
 def _checked_volume(reference: str) -> str:
-    # kfp-kubernetes calls the volume as the Secret, and a volume's name is a DNS label
+    # kfp-kubernetes gives the volume the Secret's name, and a volume's name has to be a DNS label
     # (kfp.kubernetes.secret.use_secret_as_volume)
     name = reference.partition("/")[0]
     if "." in name or len(name) > 63:
@@ -164,10 +165,10 @@ def _checked_package(value: object) -> str:
 
 
 def check_connection(connection: object) -> None:
-    """Refuses what is no connection, without showing it.
+    """Refuses a value that is not a Connection, in an error that does not show the value.
 
     Raises:
-        SpecError: not a Connection.
+        SpecError: the value is neither a Connection nor None.
     """
     if connection is not None and not isinstance(connection, Connection):
         raise SpecError('Argument for "connection" must be a Connection. Use Connection("grpc://host:port").')

@@ -1,4 +1,4 @@
-"""How the user code of a step's Pachyderm pipeline is made."""
+"""`HolderOptions`: image, time limits and memory of a step's Pachyderm job."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _QUANTITY = re.compile(r"(?=.*[1-9])[0-9]+(\.[0-9]+)?([KMGTPE]i|[kMGTPE])?")
 
 
 class HolderOptions(Model):
-    """The holder: what runs in Pachyderm's worker while the step runs in KFP; times in seconds.
+    """Options of the holder, the user code that runs in Pachyderm's worker while the step runs in KFP.
 
     Args:
-        image: any image with Python 3; the holder's source travels inside the pipeline spec. None: the
-            namespace's, which is the key "holder_image" of its ConfigMap "kfp-pachyderm" (the step reads it
-            as KFP_PACHYDERM_HOLDER_IMAGE), else python:3.11-slim.
-        attach_timeout: how long the holder waits for the step before it ends the job.
-        lease: how long the holder waits for a sign of life from the step before it ends the job.
-        sidecar_memory: memory request of the worker's sidecar, which takes all that the step writes, as
-            Kubernetes writes it ("2Gi"); None: what the pipeline spec says, else 1Gi.
+        image: the image that the holder runs in, any with Python 3.8 or newer; the pipeline spec carries the
+            holder's source. None: the key "holder_image" of the namespace's ConfigMap "kfp-pachyderm" (the
+            step reads it as KFP_PACHYDERM_HOLDER_IMAGE), else python:3.11-slim.
+        attach_timeout: seconds that the holder waits for the step to attach. Then it ends the job.
+        lease: seconds that the holder waits for the step's next heartbeat. Then it ends the job.
+        sidecar_memory: memory request of the worker's sidecar, which receives all that the step writes, as a
+            Kubernetes quantity ("2Gi"); None: that of the pipeline spec, else 1Gi.
 
     Raises:
-        SpecError: a time that is not positive, no image, or no amount of memory.
+        SpecError: a time is not a positive number, the image is blank, or the memory is not a quantity.
     """
 
     image: str | None
@@ -68,10 +68,10 @@ class HolderOptions(Model):
 
 
 def memory(argument: str, value: object) -> str:
-    """An amount of memory as Kubernetes writes it (apimachinery, pkg/api/resource/quantity.go).
+    """Checks an amount of memory, a Kubernetes quantity (apimachinery, pkg/api/resource/quantity.go).
 
     Raises:
-        SpecError: anything else.
+        SpecError: the value is not one.
     """
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
         raise SpecError(
@@ -81,10 +81,10 @@ def memory(argument: str, value: object) -> str:
 
 
 def seconds(argument: str, value: object) -> float:
-    """A positive number of seconds.
+    """Checks a number of seconds, and returns it as a float.
 
     Raises:
-        SpecError: anything else.
+        SpecError: the value is not a positive, finite number.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise SpecError(f'Argument for "{argument}" must be a positive number of seconds. Got {value!r}.')

@@ -1,4 +1,4 @@
-"""The input tree of Pachyderm's pipeline spec, with Pachyderm's own rules and texts.
+"""The input tree of Pachyderm's pipeline spec, with Pachyderm's own rules and texts of errors.
 
 Source: Pachyderm src/server/pps/server/api_server.go (validateInput), src/internal/ppsutil/util.go
     (ValidateNames).
@@ -37,7 +37,7 @@ class PfsInput(Model):
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, data: Any) -> Any:
-        """Pachyderm names an input after its repo, and takes "" and null for left out."""
+        """Applies Pachyderm's defaults: the input's name is its repo's; "" and null count as left out."""
         if not isinstance(data, dict):
             return data
         given = {key: value for key, value in data.items() if value not in ("", None)}
@@ -109,7 +109,7 @@ class InputTree(Model):
         return self._no_s3_below(kinds[0])
 
     def kinds(self) -> list[str]:
-        """What the node is, as Pachyderm spells it."""
+        """Returns the kinds of input that the node has, as Pachyderm spells them."""
         return [kind for kind in ("pfs", "cross", "join", "group", "union", "cron") if getattr(self, kind)]
 
     def _no_s3_below(self, kind: str) -> InputTree:
@@ -134,10 +134,10 @@ class InputTree(Model):
             yield from child.leaves()
 
     def names(self) -> set[str]:
-        """The names that are used at and below this node.
+        """Returns the names of the inputs at and below this node.
 
         Raises:
-            InputNameError: a name that is used twice where Pachyderm can't tell the two apart.
+            InputNameError: two inputs outside of a union have the same name.
         """
         if self.pfs:
             return {self.pfs.name}

@@ -1,4 +1,4 @@
-"""A step's inputs: buckets and files."""
+"""`S3Input` and `FileInput`: the inputs of a step, as buckets and as files."""
 
 from __future__ import annotations
 
@@ -42,20 +42,21 @@ class S3Input(_Input):
 
     Args:
         repo: the Pachyderm repo; it has to exist when the step runs.
-        branch: the branch whose newest good commit is read when the step is called without this input.
-        name: the bucket, and the KFP parameter that takes a commit reference: 3 to 63 of `[a-z0-9-]`, not
-            "out";
-            None: the repo's name. A parameter with dashes is passed with underscores: `my_images=...`.
+        branch: the branch whose newest good commit the step reads when it is called without this input.
+        name: the name of the bucket, and of the KFP parameter that takes a commit reference: 3 to 63 of
+            `[a-z0-9-]`, not "out"; None: the repo's name. A call writes underscores for the dashes of the
+            name: `my_images=...` for "my-images".
         project: the repo's project; None: the step's own.
         many: whether the parameter takes a list of commits: `dsl.Collected(...)`, a Python list of
-            references, a parameter of type list. The bucket has a folder for each, in the list's order:
-            `0/`, `1/`, ...
-        merge: with `many`: whether their keys are in one flat bucket instead; a key that two of them hold
-            fails the step before its job is made.
+            references, or a parameter of type list. The bucket has one folder for each commit, in the list's
+            order: `0/`, `1/`, ...
+        merge: whether the keys of all commits are in one flat bucket instead; needs `many=True`. If two
+            commits hold the same key, the step fails before its job is made.
 
     Raises:
-        BucketNameError: S3 clients refuse the name.
-        SpecError: Pachyderm or KFP refuses one of the names; `merge` without `many`.
+        BucketNameError: S3 clients refuse the bucket's name, or it is "out".
+        InputNameError: KFP refuses the name of the parameter.
+        SpecError: Pachyderm refuses the name of repo, branch or project, or `merge` is set without `many`.
     """
 
     many: bool
@@ -100,20 +101,23 @@ class S3Input(_Input):
 
 
 class FileInput(_Input):
-    """A repo whose files are laid out below `$PACH_INPUTS/<name>`, one datum for every match of a glob.
+    """A repo that the step reads as files below `$PACH_INPUTS/<name>`, one datum for each match of a glob.
 
-    The step's command runs once for every datum (with several inputs: for every combination).
+    The step's command runs once for each datum; with several inputs, once for each combination of their
+    datums.
 
     Args:
         repo: the Pachyderm repo; it has to exist when the step runs.
-        glob: Pachyderm's glob: `/` is all of it as one datum, `/*` a datum for each top-level file or
+        glob: Pachyderm's glob. `/` makes one datum of the whole commit, `/*` one of each top-level file or
             folder.
-        branch: the branch whose newest good commit is read when the step is called without this input.
-        name: the folder, and the KFP parameter that takes a commit reference; None: the repo's name.
+        branch: the branch whose newest good commit the step reads when it is called without this input.
+        name: the name of the folder, and of the KFP parameter that takes a commit reference; None: the
+            repo's name.
         project: the repo's project; None: the step's own.
 
     Raises:
-        SpecError: Pachyderm or KFP refuses one of the values.
+        InputNameError: Pachyderm or KFP refuses the input's name.
+        SpecError: Pachyderm refuses the glob, or the name of repo, branch or project.
     """
 
     glob: str
@@ -151,11 +155,11 @@ class FileInput(_Input):
 
 
 def configs(inputs: Iterable[S3Input | FileInput]) -> tuple[InputConfig, ...]:
-    """The inputs as the launcher reads them.
+    """Returns the inputs as the launcher reads them.
 
     Raises:
-        InputNameError: two inputs of one name.
-        SpecError: none at all, or something that is no input.
+        InputNameError: two inputs have the same name, or names whose environment variables would be the same.
+        SpecError: there is no input, or an element is neither S3Input nor FileInput.
     """
     if isinstance(inputs, (str, S3Input, FileInput)):
         raise SpecError(f'Argument for "inputs" must be a list of S3Input and FileInput. Got {inputs!r}.')
@@ -175,7 +179,7 @@ def configs(inputs: Iterable[S3Input | FileInput]) -> tuple[InputConfig, ...]:
 
 
 def _refuse_names_of_folders(found: tuple[InputConfig, ...]) -> None:
-    """The variables `<input>_0_COMMIT` of an input that takes many must not be another's `<input>_COMMIT`."""
+    """Refuses "a_0" beside "a" with many=True: both would set the environment variable a_0_COMMIT."""
     for one in found:
         alike = re.compile(rf"{re.escape(one.name)}[_-]\d+")
         taken = next((other.name for other in found if one.many and alike.fullmatch(other.name)), None)

@@ -1,4 +1,4 @@
-"""What all models of this room share: frozen, strict, and errors of our own instead of pydantic's."""
+"""The base of this room's pydantic models: frozen, strict, and with this package's errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kfp_pachyderm.errors import PachydermError, SpecError
 
 
 class Model(BaseModel):
-    """A pydantic model that raises this package's errors and never shows a value it was not allowed to."""
+    """A pydantic model that raises this package's errors, without the input values that pydantic shows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -26,7 +26,7 @@ class Model(BaseModel):
 
 
 def own_error(broken: ValidationError, model: str) -> PachydermError:
-    """The first of pydantic's complaints, as the error of this package that it stands for."""
+    """Turns the first of pydantic's errors into an error of this package."""
     first = broken.errors(include_url=False)[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, PachydermError):

@@ -1,4 +1,4 @@
-"""Pachyderm's rules for names, in Pachyderm's own words, plus the value seen and the way out."""
+"""Pachyderm's rules for names. Errors have Pachyderm's own text, the value seen, and the way out."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _MAX_PIPELINE = 51
 _MAX_DNS_LABEL = 63
 #: Pachyderm src/pfs/pfs.go: projectNameLimit.
 _MAX_PROJECT = 51
-#: Each has a worker pod, which asks for a gibibyte and stays; and each step looks at all of them.
+#: Each of these pipelines keeps a worker pod, which asks for 1 GiB; and each task looks at all of them.
 _MAX_CONCURRENCY = 32
 
 
 def nonempty(argument: str, value: object) -> str:
-    """The value, which must be a text with something in it.
+    """Returns the value, which must be a text that is not blank.
 
     Raises:
-        SpecError: anything else.
+        SpecError: it is not.
     """
     if not isinstance(value, str) or not value.strip():
         raise SpecError(f'Argument for "{argument}" must be a non-empty string. Got {value!r}.')
@@ -33,7 +33,7 @@ def nonempty(argument: str, value: object) -> str:
 
 
 def ancestry_name(argument: str, value: object) -> str:
-    """A repo's, branch's or project's name (Pachyderm src/internal/ancestry/ancestry.go).
+    """Checks the name of a repo, branch or project (Pachyderm src/internal/ancestry/ancestry.go).
 
     Raises:
         SpecError: characters that Pachyderm refuses.
@@ -50,10 +50,10 @@ def ancestry_name(argument: str, value: object) -> str:
 
 
 def branch(value: object) -> str:
-    """A branch's name; a commit ID is none (Pachyderm src/internal/pfsdb/branches.go).
+    """Checks the name of a branch, which can't be a commit ID (Pachyderm src/internal/pfsdb/branches.go).
 
     Raises:
-        SpecError: no branch name.
+        SpecError: Pachyderm refuses the name.
     """
     name = ancestry_name("branch", value)
     if _COMMIT_ID.fullmatch(name):
@@ -65,10 +65,10 @@ def branch(value: object) -> str:
 
 
 def project(value: object) -> str:
-    """A project's name (Pachyderm src/pfs/pfs.go, Project.ValidateName).
+    """Checks the name of a project (Pachyderm src/pfs/pfs.go, Project.ValidateName).
 
     Raises:
-        SpecError: no project name.
+        SpecError: Pachyderm refuses the name.
     """
     name = ancestry_name("project", value)
     if len(name) > _MAX_PROJECT:
@@ -82,13 +82,13 @@ def project(value: object) -> str:
 
 
 def pipeline(value: object, in_project: str) -> str:
-    """A Pachyderm pipeline's name, for a pipeline whose worker Kubernetes can run.
+    """Checks the name of a Pachyderm pipeline, whose worker Kubernetes has to run.
 
-    Its Kubernetes name is `<project>-<pipeline>-v<version>`, and its raw name becomes a label value
-    (Pachyderm src/server/pps/server/api_server.go, worker_rc.go).
+    The worker's Kubernetes name is `<project>-<pipeline>-v<version>`, and the pipeline's name becomes the
+    value of a label (Pachyderm src/server/pps/server/api_server.go, worker_rc.go).
 
     Raises:
-        SpecError: no pipeline name, or one that is too long.
+        SpecError: Pachyderm or Kubernetes refuses the name, or it is too long.
     """
     name = nonempty("name", value)
     if not _ANCESTRY_NAME.fullmatch(name):
@@ -107,10 +107,10 @@ def pipeline(value: object, in_project: str) -> str:
 
 
 def concurrency(value: object) -> int:
-    """How many Pachyderm pipelines a step may have.
+    """Checks how many Pachyderm pipelines a step may have.
 
     Raises:
-        SpecError: no whole number from 1 to the maximum.
+        SpecError: the value is not a whole number from 1 to the maximum.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_CONCURRENCY:
         raise SpecError(
@@ -121,15 +121,17 @@ def concurrency(value: object) -> int:
 
 
 def step_pipeline(value: object, in_project: str, at_once: int = 1) -> str:
-    """A name for the pipeline of a step: names that differ in case or `_` only are one to Kubernetes.
+    """Checks the name of a step's pipeline: lower-case letters, digits and dashes.
+
+    Kubernetes does not tell names apart that differ in case, or in `_` and `-`, only.
 
     Args:
         value: the name.
-        in_project: its project.
+        in_project: the pipeline's project.
         at_once: the step's concurrency; the last of its pipelines has the longest name.
 
     Raises:
-        SpecError: no such name.
+        SpecError: the name has other characters, or is too long.
     """
     name = pipeline(value, in_project)
     if not _STEP_PIPELINE.fullmatch(name):
@@ -152,11 +154,11 @@ def _check_length(what: str, name: str, limit: int) -> None:
 
 
 def bucket(value: object) -> str:
-    """An S3 input's name: a bucket that every S3 client takes, and a KFP parameter.
+    """Checks the name of an S3 input, which names a bucket and a KFP parameter.
 
     Raises:
-        BucketNameError: S3 clients refuse it, or Pachyderm uses it itself.
-        InputNameError: KFP refuses it as a parameter's name.
+        BucketNameError: S3 clients refuse the name, or Pachyderm uses it itself.
+        InputNameError: KFP refuses the name for a parameter.
     """
     name = nonempty("name", value)
     if name == "out":
@@ -171,10 +173,10 @@ def bucket(value: object) -> str:
 
 
 def folder(value: object) -> str:
-    """A file input's name: a folder below `$PACH_INPUTS`, and a KFP parameter.
+    """Checks the name of a file input, which names a folder below `$PACH_INPUTS` and a KFP parameter.
 
     Raises:
-        InputNameError: Pachyderm or KFP refuses it.
+        InputNameError: Pachyderm or KFP refuses the name.
     """
     name = nonempty("name", value)
     if name in ("out", ".env"):

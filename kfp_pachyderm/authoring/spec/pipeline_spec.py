@@ -1,4 +1,4 @@
-"""Pachyderm's pipeline spec, as far as a step needs it; what it does not need passes through."""
+"""Pachyderm's pipeline spec: the fields that a step reads; all others pass through unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from kfp_pachyderm.authoring.spec.spelling import Spelling
 from kfp_pachyderm.errors import SpecError
 
 _log = logging.getLogger(__name__)
-#: What a step decides itself; and arguments of the request that are no part of a pipeline.
+#: Fields that a step sets itself, and arguments of the request CreatePipeline that are not part of a
+#: pipeline.
 _STEP_DECIDES = (
     "parallelism_spec",
     "autoscaling",
@@ -30,7 +31,7 @@ _STEP_DECIDES = (
     "dry_run",
     "spec_commit",
 )
-#: What describes user code: that is the KFP component.
+#: Fields of `transform` that describe user code; in a step the KFP component is the user code.
 _USER_CODE = (
     "cmd",
     "err_cmd",
@@ -45,7 +46,7 @@ _USER_CODE = (
 
 
 class PipelineName(Model):
-    """`pipeline` of the spec."""
+    """The field `pipeline` of the spec."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -56,13 +57,13 @@ class PipelineName(Model):
 class PipelineSpec(Model):
     """A pipeline spec as Pachyderm's documentation writes it, for `s3_enabled(spec=...)`.
 
-    The step takes from it the inputs, `s3_out`, the pipeline's name and project, and hands every further
-    field (resources, metadata, scheduling, ...) on to Pachyderm. User code is the KFP component:
-    `transform`'s command and image are not used.
+    The step takes the inputs, `s3_out` and the pipeline's name and project from the spec. It hands every
+    other field (resources, metadata, scheduling, ...) on to Pachyderm. The user code is the KFP component:
+    the step does not use the command and image of `transform`.
 
     Raises:
-        SpecError: a rule of Pachyderm's is broken; GlobError, InputNestingError and InputNameError are
-            kinds of it.
+        SpecError: the spec breaks a rule of Pachyderm; GlobError, InputNestingError and InputNameError are
+            subclasses.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -75,14 +76,19 @@ class PipelineSpec(Model):
     def load(cls, path_or_text: str | os.PathLike[str]) -> PipelineSpec:
         """Reads a spec from a file or a text, JSON or YAML.
 
-        Spellings that Pachyderm's documentation shows and Pachyderm refuses (`"s3": "true"`, `"repo":
-        "s3://images"`) are understood, and named in a warning.
+        Some spellings stand in Pachyderm's documentation, and Pachyderm refuses them: `"s3": "true"`,
+        `"repo": "s3://images"`. This method accepts them, with a warning that names them.
 
         Args:
-            path_or_text: a file's path, or the spec itself.
+            path_or_text: the path of a file, or the text of the spec. A text has several lines, or begins
+                with "{" or "[".
+
+        Returns:
+            The spec.
 
         Raises:
-            SpecError: no such file, no spec, several specs, or a rule of Pachyderm's that is broken.
+            SpecError: the file can't be read, holds no spec or several, or the spec breaks a rule of
+                Pachyderm.
         """
         spelling = Spelling()
         data = spelling.spec(_one_document(_text(path_or_text)))
@@ -137,10 +143,10 @@ class PipelineSpec(Model):
         return str((self.pipeline.project or {}).get("name") or "") or None
 
     def inputs(self) -> tuple[S3Input | FileInput, ...]:
-        """The inputs of a step with this spec.
+        """Returns the inputs of a step with this spec.
 
         Raises:
-            SpecError: no input, or kinds of input whose jobs a step can't make.
+            SpecError: the spec has no input, or a kind of input other than "pfs" and "cross".
         """
         if self.input is None:
             raise SpecError(
@@ -149,10 +155,10 @@ class PipelineSpec(Model):
         return tuple(_step_input(one) for one in _crossed(self.input))
 
     def further_fields(self) -> dict[str, Any]:
-        """What a step hands on to Pachyderm as it is.
+        """Returns the fields that a step hands on to Pachyderm unchanged.
 
         Raises:
-            SpecError: a field that a pipeline driven by a step can't have.
+            SpecError: the spec has a field that a step's pipeline can't have.
         """
         further = dict(self.model_extra or {})
         _check_driven(further)
@@ -198,7 +204,7 @@ def _one_document(text: str) -> dict[str, Any]:
 
 
 def _crossed(node: InputTree) -> list[PfsInput]:
-    """The inputs of a pfs or cross tree; a cross inside a cross is the same as one cross."""
+    """Returns the inputs of a pfs or cross tree; a cross inside of a cross is the same as one cross."""
     kind = node.kinds()[0]
     if node.pfs:
         return [node.pfs]

@@ -1,4 +1,4 @@
-"""Spellings that the documentation of pipeline specs shows, turned into those that Pachyderm reads."""
+"""Turns spellings that Pachyderm's documentation shows in pipeline specs into those that Pachyderm reads."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _BRANCHING = ("cross", "join", "group", "union")
 
 
 class Spelling:
-    """Respells one spec; `notes` says what had to be understood.
+    """Respells one pipeline spec.
 
-    Args:
+    Attributes:
         notes: one sentence for each spelling that Pachyderm itself refuses.
     """
 
@@ -20,7 +20,7 @@ class Spelling:
         self.notes: list[str] = []
 
     def spec(self, data: dict[str, Any]) -> dict[str, Any]:
-        """The whole spec: JSON's camelCase names and texts for booleans understood."""
+        """Returns the spec with snake_case names for camelCase ones, and with booleans for their texts."""
         spec = self._booleans(_snake(data), "s3_out", "autoscaling", "enable_stats")
         if isinstance(spec.get("input"), dict):
             spec["input"] = self._tree(spec["input"])
@@ -55,5 +55,5 @@ class Spelling:
 
 
 def _snake(data: dict[str, Any]) -> dict[str, Any]:
-    """Names of fields as in Pachyderm's proto; its JSON reader takes camelCase as well."""
+    """Renames fields as in Pachyderm's proto files; Pachyderm's JSON reader takes camelCase, too."""
     return {re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", str(key)).lower(): value for key, value in data.items()}
