@@ -145,7 +145,8 @@ class KfpStore:
 
     def _kept(self, kind: str, thing: Thing) -> Thing:
         with self._lock:
-            thing |= {_KEYS[kind]: str(uuid.uuid4()), "created_at": _now()}
+            thing.setdefault(_KEYS[kind], str(uuid.uuid4()))
+            thing["created_at"] = _now()
             self._kinds[kind][thing[_KEYS[kind]]] = thing
         return {name: value for name, value in thing.items() if value not in ("", None)}
 

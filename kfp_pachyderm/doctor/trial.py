@@ -24,6 +24,7 @@ from kfp_pachyderm.launcher.config import InputConfig, StepConfig, dumps
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
 from kfp_pachyderm.pachd.sdk import pfs
+from kfp_pachyderm.private_folders import DOCTOR
 
 _PIPELINE, _REPO = "trial", "input"
 #: The step's command: waits until the job's ports have been checked, reads its bucket, writes one object.
@@ -91,7 +92,7 @@ def _removed(own: Case) -> Finding:
 
 
 def _step(own: Case, timeout: float) -> tuple[list[Finding], Finding]:
-    with tempfile.TemporaryDirectory(prefix="kfp-pachyderm-doctor-") as folder:
+    with tempfile.TemporaryDirectory(prefix=DOCTOR) as folder:
         process = _start(own, Path(folder), timeout)
         said = _Said(process)
         try:

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from kfp_pachyderm.gc.leftover import Leftover, Search
-from kfp_pachyderm.launcher.folder import PREFIX, is_dead
+from kfp_pachyderm.launcher.folder import is_dead
+from kfp_pachyderm.private_folders import DOCTOR, LAUNCHER, STEP
 
-#: Folders that nobody locks: of the bootstrap (`launcher.bootstrap`) and of `doctor --run`.
-_UNLOCKED = ("kfp-pachyderm-launcher-", "kfp-pachyderm-doctor-")
+#: Folders that nobody locks.
+_UNLOCKED = (LAUNCHER, DOCTOR)
 #: What a process may be shown to have a folder by.
 _PROC = ("cmdline", "maps")
 
@@ -34,7 +35,7 @@ def _leftover(folder: Path, search: Search) -> Leftover | None:
     since = datetime.fromtimestamp(state.st_mtime, UTC)
     if folder.is_symlink() or not folder.is_dir() or state.st_uid != os.getuid() or not search.is_old(since):
         return None
-    if folder.name.startswith(PREFIX):
+    if folder.name.startswith(STEP):
         gone, why = is_dead(folder), "its step was killed, before all that it wrote was in Pachyderm"
     elif folder.name.startswith(_UNLOCKED):
         # no lock says so: what is young may be a process that has only begun
@@ -48,7 +49,7 @@ def _leftover(folder: Path, search: Search) -> Leftover | None:
 
 
 def _remove(folder: Path) -> None:
-    if folder.name.startswith(PREFIX) and not is_dead(folder):
+    if folder.name.startswith(STEP) and not is_dead(folder):
         raise OSError(f"{folder} is in use")
     shutil.rmtree(folder)
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from kfp_pachyderm.private_folders import LAUNCHER
+
 #: Arguments of `pip install` where the image has no launcher, the launcher's own requirement last.
 PACKAGE_VARIABLE = "KFP_PACHYDERM_PACKAGE"
 
@@ -58,7 +60,7 @@ def install(*what):
             "a wheel's address or a folder of wheels, by Connection(package=...)")
     importlib.invalidate_caches()
 try:
-    private = tempfile.TemporaryDirectory(prefix="kfp-pachyderm-launcher-")
+    private = tempfile.TemporaryDirectory(prefix="@FOLDER@")
 except OSError as error:
     end("a step needs a folder that it may write to: " + str(error) + ". Mount a volume at /tmp "
         "(kubernetes.empty_dir_mount), or name a folder by TMPDIR")
@@ -75,7 +77,7 @@ with private as folder:
     from kfp_pachyderm.launcher.start import leave, start
     code = start(sys.argv[1:], install, missing)
 leave(code)
-"""
+""".replace("@FOLDER@", LAUNCHER)
 
 
 def bootstrap_command(command: list[str]) -> list[str]:

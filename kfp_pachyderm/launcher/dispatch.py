@@ -8,7 +8,7 @@ import subprocess
 from contextlib import ExitStack
 
 from kfp_pachyderm.adapter.control.process import AdapterProcess
-from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.errors import PachydermError, ProtocolError
 from kfp_pachyderm.fast_import import uncollected
 from kfp_pachyderm.launcher import config as configs
 from kfp_pachyderm.launcher import lean_sdk
@@ -40,7 +40,7 @@ def run(
     try:
         with ExitStack() as stack:
             adapter = stack.enter_context(AdapterProcess(spawned)) if spawned else None
-            config, execution = configs.loads(config_text), parse(executor_input, command=command)
+            config, execution = _read(config_text, executor_input, command)
             if isinstance(config, configs.StepConfig) and config.workload:
                 from kfp_pachyderm.launcher.child.task_config import handed_over, withheld
 
@@ -51,6 +51,13 @@ def run(
     except PachydermError as error:
         say(f"{type(error).__name__}: {error}")
         return 1
+
+
+def _read(config_text: str, executor_input: str, command: list[str]) -> tuple[configs.Config, Execution]:
+    try:
+        return configs.loads(config_text), parse(executor_input, command=command)
+    except ValueError as error:
+        raise ProtocolError(str(error)) from error
 
 
 def _run(

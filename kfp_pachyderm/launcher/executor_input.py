@@ -109,7 +109,14 @@ def parse(text: str, env: Mapping[str, str] = os.environ, command: Sequence[str]
     Raises:
         ValueError: it is no JSON.
     """
-    data = json.loads(text)
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ValueError(
+            f"what KFP says of the task is no JSON: {error}. kfp.local puts an output or a parameter into a "
+            "list or a dict without escaping a double quote, a backslash or a line break in it "
+            "(kfp/local/placeholder_utils.py, resolve_io_placeholders): pass it as a parameter of its own"
+        ) from error
     placed = tuple(one.replace(text, "{{$}}") for one in command)
     return Execution(data, _identity(data.get("outputs", {}), env), placed)
 

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: How the folder's name begins.
-PREFIX = "kfp-pachyderm-step-"
+from kfp_pachyderm.private_folders import STEP
 
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """A folder that is gone afterwards, and locked until then: what can be locked has no step any more."""
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
+    with tempfile.TemporaryDirectory(prefix=STEP) as name:
         handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)

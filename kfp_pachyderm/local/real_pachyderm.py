@@ -66,11 +66,10 @@ def _default_token(env: Mapping[str, str]) -> str:
 
 def variables(where: Address, env: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment variables by which steps find this Pachyderm and the default's holder image."""
-    image = env.get(holder_image.VARIABLE) or mounted(CONFIG_FOLDER / "holder_image")
     return {
         "KFP_PACHYDERM_ADDRESS": where.url,
         "KFP_PACHYDERM_TOKEN": where.token,
-        holder_image.VARIABLE: image,
+        holder_image.VARIABLE: holder_image.of_namespace(env, CONFIG_FOLDER / "holder_image"),
     }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kfp_pachyderm
+from kfp_pachyderm import private_folders
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
@@ -23,8 +24,6 @@ _WAY_OUT = (
 )
 #: What the launcher was installed from, as arguments of pip (launcher/bootstrap.py).
 _PACKAGE_VARIABLE = "KFP_PACHYDERM_PACKAGE"
-#: How the bootstrap's text calls the folder that it installs the launcher into (launcher/bootstrap.py).
-_PRIVATE = "kfp-pachyderm-launcher-"
 
 
 class NoEvents(Exception):
@@ -99,7 +98,7 @@ def _require(folder: Path) -> None:
     try:
         importlib.import_module("openlineage.client")
     except ImportError as error:
-        if not Path(kfp_pachyderm.__file__).parents[1].name.startswith(_PRIVATE):
+        if not Path(kfp_pachyderm.__file__).parents[1].name.startswith(private_folders.LAUNCHER):
             raise NoEvents(f"no events are sent, {error}: {_WAY_OUT}") from error
         _install(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,16 @@ class Source:
     commit: str
     dirty: bool | None = None
     file: str = ""
+
+
+#: How KFP calls what it adds to a task's inputs, where a value has an output or a parameter in its text, or
+#: in a list (kfp/dsl/pipeline_channel.py, full_name); the value itself has it in its place.
+_CHANNEL = "pipelinechannel--"
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a task that its component has."""
+    return {name: value for name, value in values.items() if not name.startswith(_CHANNEL)}
 
 
 @dataclass(frozen=True)
@@ -142,12 +153,12 @@ class StepRecord:
     Args:
         task: the KFP task.
         project: the Pachyderm project.
+        output: the output commit.
         pipeline: the Pachyderm pipeline.
         version: the pipeline's version; 0 until the job has ended.
         job: the job's ID.
         state: the job's state when the record was written: "SUCCESS", "FAILURE", "KILLED", or `OPEN`.
         inputs: input's name → commit.
-        output: the output commit.
         sidecar: the sidecar's S3 endpoint; "": the step never attached to it.
         started: when the job began, ISO 8601; "": it has not.
         finished: when the job ended, ISO 8601; "": it has not.
@@ -162,18 +173,18 @@ class StepRecord:
 
     task: KfpTask
     project: str
-    pipeline: str
-    version: int
-    job: str
-    state: str
-    inputs: dict[str, Reference]
     output: Reference
-    sidecar: str
-    started: str
-    finished: str
-    duration: float
-    size: int
-    objects: int | None = field(default=None)
+    pipeline: str = ""
+    version: int = 0
+    job: str = ""
+    state: str = OPEN
+    inputs: dict[str, Reference] = field(default_factory=dict)
+    sidecar: str = ""
+    started: str = ""
+    finished: str = ""
+    duration: float = 0.0
+    size: int = 0
+    objects: int | None = None
     code: Code = field(default_factory=Code)
     files: FileList | None = None
     reason: str = ""

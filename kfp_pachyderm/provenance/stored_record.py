@@ -21,7 +21,7 @@ from kfp_pachyderm.pachd.commits.file_entry import FileEntry
 from kfp_pachyderm.pachd.references import Reference, parse
 from kfp_pachyderm.provenance.file_list import FileList
 from kfp_pachyderm.provenance.kfp_task import FAILURE_KEY, PREFIX, KfpTask
-from kfp_pachyderm.provenance.record import OPEN, Artifact, Code, Hashed, Interface, Source, StepRecord
+from kfp_pachyderm.provenance.record import Artifact, Code, Hashed, Interface, Source, StepRecord, given
 
 RECORD_KEY, DIGEST_KEY = PREFIX + "record", PREFIX + "record-digest"
 VERSION = 1
@@ -203,7 +203,8 @@ def _code(data: dict[str, Any]) -> Code:
     source = data.get("source")
     return Code(
         command=_texts(data, "command"),
-        parameters={**data.get("parameters", {}), **large},
+        # those of KFP's own stand in records that older releases wrote
+        parameters=given({**data.get("parameters", {}), **large}),
         private=_texts(data, "private_parameters"),
         command_hash=_read_hash(data["command_hash"]) if "command_hash" in data else None,
         kfp=_text(data, "kfp"),
@@ -216,11 +217,11 @@ def _code(data: dict[str, Any]) -> Code:
 
 
 def _interface(data: dict[str, Any]) -> Interface:
-    made, given = data.get("artifacts_made", {}), data.get("artifacts_given", {})
+    made, passed = data.get("artifacts_made", {}), data.get("artifacts_given", {})
     return Interface(
         _texts(data, "outputs"),
         {name: _artifact(one) for name, one in made.items()},
-        {name: tuple(map(_artifact, every)) for name, every in given.items()},
+        {name: tuple(map(_artifact, every)) for name, every in passed.items()},
     )
 
 
@@ -264,16 +265,8 @@ def _older(commit: Reference, metadata: Mapping[str, str]) -> StepRecord:
     return StepRecord(
         task=KfpTask(**said),
         project=commit.project,
-        pipeline=commit.repo,
-        version=0,
-        job=commit.version,
-        state=OPEN,
-        inputs={},
         output=commit,
-        sidecar="",
-        started="",
-        finished="",
-        duration=0.0,
-        size=0,
+        pipeline=commit.repo,
+        job=commit.version,
         reason=metadata.get(FAILURE_KEY, ""),
     )

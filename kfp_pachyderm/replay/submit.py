@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import kfp
-from kfp_server_api import ApiException
-from urllib3.exceptions import HTTPError
-
-from kfp_pachyderm.errors import JobFailedError, PermanentError, TemporaryError
+from kfp_pachyderm.errors import JobFailedError, KfpApiError, PermanentError, TemporaryError
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.history import of_run
 from kfp_pachyderm.provenance.stored_record import read
 from kfp_pachyderm.replay.model import Plan
 from kfp_pachyderm.replay.pipeline import compiled, pipeline
+from kfp_pachyderm.trigger.kfp_client import asked, connect
 
 #: The final states of a run (KFP backend/api/v2beta1/run.proto, RuntimeState).
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
@@ -44,25 +38,16 @@ def submit(
         KFP's client, and the run's ID.
 
     Raises:
-        PermanentError: KFP refuses the run.
-        TemporaryError: KFP does not answer.
+        KfpApiError: KFP refuses the run, or does not answer.
     """
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr), warnings.catch_warnings():
-        # Each kfp.Client warns that it works with KFP 2 only.
-        warnings.simplefilter("ignore", FutureWarning)
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "replay.yaml"
         file.write_text(compiled(pipeline(plan, in_cluster=True)), encoding="utf-8")
-        try:
-            client = kfp.Client(host=host)
+        client = connect(host)
+        with asked("a run of the replay"):
             made = client.create_run_from_pipeline_package(
                 str(file), run_name=f"replay of {plan.of}", enable_caching=False, namespace=namespace
             )
-        except ApiException as error:
-            raise PermanentError(
-                f"KFP refuses the replay: {error.status} {error.reason}: {error.body}"
-            ) from error
-        except HTTPError as error:
-            raise TemporaryError(f"KFP does not answer: {error}; name its API by --host") from error
     tell(f"submitted as KFP run {made.run_id}; if this is ended, see it by: kfp-pachyderm jobs {made.run_id}")
     return client, str(made.run_id)
 
@@ -77,9 +62,10 @@ def wait_for_run(client: Any, run: str, tell: Callable[[str], None]) -> None:
     until, said = time.monotonic() + _PATIENCE, ""
     while time.monotonic() < until:
         try:
-            state = str(client.get_run(run).state or "PENDING").upper()
-        except (ApiException, HTTPError) as error:
-            if getattr(error, "status", 500) == 404:
+            with asked("the state of the run"):
+                state = str(client.get_run(run).state or "PENDING").upper()
+        except KfpApiError as error:
+            if getattr(error.__cause__, "status", 500) == 404:
                 raise JobFailedError(f"KFP run {run} was deleted while it was waited for") from error
             state = f"not known: {error}".splitlines()[0]
         if state in _ENDED:

@@ -76,7 +76,8 @@ def asked(what: str) -> Iterator[None]:
         text = f"KFP, {what}: {_said(error)} (HTTP {error.status})"
         raise KfpApiError(text, maybe_done=error.status in _MAYBE) from error
     except urllib3.exceptions.HTTPError as error:
-        raise KfpApiError(f"KFP, {what}: no answer: {_plain(error)}", maybe_done=_was_sent(error)) from error
+        text = f"KFP, {what}: no answer: {_plain(error)}; is that its API's address?"
+        raise KfpApiError(text, maybe_done=_was_sent(error)) from error
     except OSError as error:
         raise KfpApiError(f"KFP, {what}: {error}", maybe_done=False) from error
 

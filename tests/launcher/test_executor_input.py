@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kfp_pachyderm.launcher.config import StepConfig, dumps
 from kfp_pachyderm.launcher.executor_input import Identity, local_path, parse
+from tests.waiting import PATIENCE
 
 BACKEND = "minio://mlpipeline/v2/artifacts/edge-detection/run-id/edges-2/salt-id"
 
@@ -71,3 +75,24 @@ def test_parameters() -> None:
 )
 def test_where_kfp_keeps_artifacts(uri: str, path: str) -> None:
     assert local_path(uri) == Path(path)
+
+
+def test_what_kfp_local_breaks_is_told_without_a_traceback() -> None:
+    """A list that kfp.local has put a text with a double quote into."""
+    broken = '{"inputs": {"parameterValues": {"labels": ["a "b" c"]}}}'
+    config = dumps(StepConfig("look", ()))
+    command = [
+        sys.executable,
+        "-m",
+        "kfp_pachyderm.launcher",
+        config,
+        "--executor-input",
+        broken,
+        "--",
+        "true",
+    ]
+    ended = subprocess.run([*command, "--", "true"], capture_output=True, text=True, timeout=PATIENCE)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert "ProtocolError: what KFP says of the task is no JSON" in ended.stderr
+    assert "pass it as a parameter of its own" in ended.stderr
+    assert '"b"' not in ended.stderr

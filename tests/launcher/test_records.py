@@ -16,13 +16,15 @@ from kfp_pachyderm.launcher.executor_input import parse
 from kfp_pachyderm.launcher.record.initial import code_of
 from kfp_pachyderm.pachd.jobs.job import inspect_output
 from kfp_pachyderm.pachd.references import Reference
-from kfp_pachyderm.provenance.record import OPEN, Hashed, Source
-from kfp_pachyderm.provenance.stored_record import Stored, read
+from kfp_pachyderm.provenance.kfp_task import KfpTask
+from kfp_pachyderm.provenance.record import OPEN, Code, Hashed, Source, StepRecord
+from kfp_pachyderm.provenance.stored_record import Stored, entries, read
 
 WRITE = """
 import boto3
 boto3.client("s3").put_object(Bucket="out", Key="copy/a", Body=b"AB")
 """
+RECORD = StepRecord(KfpTask(*"abcdefghi"), "default", Reference("default", "look", "b" * 32))
 COMPILED = {"kfp": "2.17.0", "commit": "c" * 40, "dirty": True, "file": "pipelines/look.py"}
 
 
@@ -88,6 +90,20 @@ def test_record_of_a_step(step: Runner) -> None:
     everything = page + json.dumps(metadata) + ended.out + ended.err
     everything += str(inspect_output(step.pachd, record.output).metadata)
     assert "the-secret" not in everything
+
+
+def test_what_kfp_adds_to_the_inputs_is_not_recorded() -> None:
+    """A private parameter may be made of what KFP adds."""
+    channels = {"pipelinechannel--key": "the-secret", "pipelinechannel--n": 5}
+    given = {"label": "k-the-secret", "text": "x-5", **channels}
+    data = {"inputs": {"parameterValues": given}, "outputs": {}}
+    code = code_of(StepConfig(component="look", inputs=(), private=("label",)), parse(json.dumps(data)), {})
+    assert (code.parameters, code.private) == ({"text": "x-5"}, ("label",))
+    older = replace(RECORD, code=Code(parameters=given))
+    read_back = read(RECORD.output, entries(older))
+    assert read_back
+    assert set(read_back.record.code.parameters) == {"label", "text"}
+    assert (read_back.is_edited, read_back.problem) == (False, "")
 
 
 def test_record_of_a_failed_step(step: Runner) -> None:

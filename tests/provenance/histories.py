@@ -79,10 +79,20 @@ class History:
         )
         read = {one.repo: one for one in named or inputs}
         record = StepRecord(
-            said, self.project, name, 1, commit.version, "SUCCESS", read, commit,
-            "", "2026-01-01T00:00:00+00:00", "2026-01-01T00:00:02+00:00", 2.0, 1234,
+            said,
+            self.project,
+            commit,
+            name,
+            version=1,
+            job=commit.version,
+            state="SUCCESS",
+            inputs=read,
+            started="2026-01-01T00:00:00+00:00",
+            finished="2026-01-01T00:00:02+00:00",
+            duration=2.0,
+            size=1234,
             code=Code(parameters=parameters or {}, kfp="2.14.0"),
-        )  # fmt: skip
+        )
         metadata = {**said.commit_metadata(), **(entries(record) if recorded else {})}
         return self._made(name, commit, inputs, metadata, state, reason)
 

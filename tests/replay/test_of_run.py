@@ -6,7 +6,7 @@ from pathlib import Path
 
 import kfp
 import pytest
-from kfp_api import Api  # type: ignore[import-not-found]
+from local_runs import LocalRuns  # type: ignore[import-not-found]
 from replay_steps import framing  # type: ignore[import-not-found]
 
 from kfp_pachyderm import provenance
@@ -20,10 +20,10 @@ def test_the_commits_of_a_kfp_run(pachyderm: Pachyderm, tmp_path: Path) -> None:
     pachyderm.put("vision/photos", {"/a.txt": b"abc"})
     file = tmp_path / "framing.yaml"
     file.write_text(compiled(framing))
-    with Api(tmp_path / "pachyderm" / "kfp") as api:
+    with LocalRuns(tmp_path / "pachyderm" / "kfp") as api:
         client = kfp.Client(host=api.url)
         run = client.create_run_from_pipeline_package(str(file)).run_id
-        api.tasks = {"flip": "SUCCEEDED", "frame": "SUCCEEDED"}
+        api.tell(run, flip="SUCCEEDED", frame="SUCCEEDED")
         found = provenance.of_run(client, run)
         assert [(one.name, one.state, one.note) for one in found.tasks] == [
             ("flip", "SUCCEEDED", ""), ("frame", "SUCCEEDED", ""),
@@ -32,21 +32,20 @@ def test_the_commits_of_a_kfp_run(pachyderm: Pachyderm, tmp_path: Path) -> None:
         assert {one.title for one in found.nodes} == {"flip", "frame", "photos"}
 
         # a run of the same pipeline in which KFP took all from its cache, and one that failed
-        api.runs["cached"] = api.runs[run]
+        api.store.runs["cached"] = api.store.runs[run]
         cached = provenance.of_run(client, "cached", pachyderm=pachyderm.address)
         assert [(one.commits, "from its cache" in one.note) for one in cached.tasks] == [((), True)] * 2
-        api.tasks = {"flip": "FAILED"}
+        api.tell("cached", flip="FAILED")
         failed = provenance.of_run(client, "cached")
         assert {(one.state, one.note) for one in failed.tasks} == {
             ("FAILED", "it has left no commit"), ("", "it has left no commit"),
         }  # fmt: skip
 
         # KFP does not know the run, then does not answer
-        del api.runs[run]
+        del api.store.runs[run]
         forgotten = provenance.of_run(client, run)
         assert forgotten.commits == found.commits
         assert "404" in forgotten.told[0]
         with pytest.raises(NotFoundError, match="no commit says"):
             provenance.of_run(client, "nobodys")
-        api.shutdown()
     assert provenance.of_run(None, run).commits == found.commits

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from click.testing import CliRunner, Result
 from kfp import components
-from kfp_api import Api  # type: ignore[import-not-found]
+from local_runs import LocalRuns  # type: ignore[import-not-found]
 from pachyderm_sdk.api import pfs
 from replay_steps import dice, framing  # type: ignore[import-not-found]
 
@@ -127,11 +127,10 @@ def test_what_a_record_lacks_is_said_before_anything_starts(pachyderm: Pachyderm
 def test_submitted_to_kfp(pachyderm: Pachyderm, tmp_path: Path) -> None:
     pachyderm.put("photos", {"/a.txt": b"abc"})
     thrown = dice().outputs["commit"]
-    with Api(tmp_path / "pachyderm" / "kfp") as api:
+    with LocalRuns(tmp_path / "pachyderm" / "kfp") as api:
         told = again(pachyderm, thrown, "--submit", "--host", api.url)
-        api.shutdown()
     assert told.exit_code == 3, told.output
-    ((run, sent),) = api.runs.items()
+    ((run, sent),) = api.store.runs.items()
     assert sent["display_name"] == f"replay of {thrown}"
     assert f"submitted as KFP run {run}" in told.stderr
     assert "default-replay/dice@" in told.stdout

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kfp_api import Api  # type: ignore[import-not-found]
+from local_runs import LocalRuns  # type: ignore[import-not-found]
 
 from kfp_pachyderm import provenance
 from kfp_pachyderm.testing import Pachyderm
@@ -47,15 +47,14 @@ def test_the_page(pachyderm: Pachyderm, tmp_path: Path) -> None:
         f"with local.init(address={pachyderm.address!r}):\n    framing.framing(sigma=2.5)\n"
     )
     ran([sys.executable, "run.py"], tmp_path)
-    with Api(tmp_path / "pachyderm" / "kfp") as api:
+    with LocalRuns(tmp_path / "pachyderm" / "kfp") as api:
         commands = block("sh", "kfp-pachyderm").replace("http://localhost:8888", api.url)
         told = ran(["bash", "-e", "-c", commands], tmp_path)
         assert told.splitlines().count("identical") == 3
         assert (tmp_path / "replay.yaml").read_text().startswith("# replay of vision/frame@master: KFP run")
-        (run_id,) = api.runs
+        (run_id,) = api.store.runs
         code = block("python", "import kfp\n").replace("http://localhost:8888", api.url)
         names = {"run_id": run_id}
         exec(code, names)  # noqa: S102
-        api.shutdown()
     assert isinstance(found := names["found"], provenance.RunLineage)
     assert [str(one).partition("@")[0] for one in found.commits["frame"]] == ["vision-replay/frame"]

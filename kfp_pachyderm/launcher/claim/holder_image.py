@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from kfp_pachyderm.pachd.connection.address import CA_FILE, mounted
 
@@ -22,4 +23,9 @@ def holder_image(author: str = "", env: Mapping[str, str] = os.environ) -> str:
         author: what HolderOptions(image=...) says; "" when it says nothing.
         env: the step's environment; the namespace's ConfigMap fills the variable.
     """
-    return author or env.get(VARIABLE, "").strip() or mounted(FILE) or DEFAULT_IMAGE
+    return author or of_namespace(env) or DEFAULT_IMAGE
+
+
+def of_namespace(env: Mapping[str, str], file: str | Path = FILE) -> str:
+    """The image that the namespace names, in the environment or in a mounted file; "" when it names none."""
+    return env.get(VARIABLE, "").strip() or mounted(file)

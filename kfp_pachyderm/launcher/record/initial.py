@@ -14,7 +14,7 @@ from kfp_pachyderm.launcher.executor_input import ARTIFACT, COMMIT, Execution
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.kfp_task import KfpTask
-from kfp_pachyderm.provenance.record import OPEN, Artifact, Code, Interface, Source, StepRecord
+from kfp_pachyderm.provenance.record import Artifact, Code, Interface, Source, StepRecord, given
 from kfp_pachyderm.provenance.stored_record import bounded
 
 #: kfp.local puts a path in the place of "python3" (kfp/local/subprocess_task_handler.py).
@@ -33,17 +33,10 @@ def begun(
     return StepRecord(
         task=task,
         project=output.project,
-        pipeline=job.pipeline if job else "",
-        version=0,
-        job=job.id if job else "",
-        state=OPEN,
-        inputs=inputs,
         output=output,
-        sidecar="",
-        started="",
-        finished="",
-        duration=0.0,
-        size=0,
+        pipeline=job.pipeline if job else "",
+        job=job.id if job else "",
+        inputs=inputs,
         code=code,
         sibling_of=sibling_of,
     )
@@ -61,13 +54,13 @@ def code_of(config: StepConfig, execution: Execution, env: Mapping[str, str] = o
         env: the environment.
     """
     left_out = {one.name for one in config.inputs} | {*config.private, *config.workload}
-    given: dict[str, Any] = execution.data.get("inputs", {}).get("parameterValues", {})
+    passed = given(execution.data.get("inputs", {}).get("parameterValues", {}))
     kfp, source = _compiled(env.get(COMPILED_VARIABLE, ""))
     return bounded(
         Code(
             command=config.command or _command(execution),
-            parameters={name: value for name, value in given.items() if name not in left_out},
-            private=tuple(name for name in config.private if name in given),
+            parameters={name: value for name, value in passed.items() if name not in left_out},
+            private=tuple(name for name in config.private if name in passed),
             kfp=kfp,
             source=source,
             settings=json.loads(dumps(replace(config, command=(), digest="", image=""))),
