@@ -1,1 +1,1 @@
-"""What dead runs left in Pachyderm and on this machine: found, and removed."""
+"""Finds and removes what dead runs left in Pachyderm and on this machine."""

@@ -1,7 +1,7 @@
-"""Branches that outlive what they were for: claims and turns of pipelines that are gone, what gathers.
+"""Branches that nobody needs: claims and turns of deleted pipelines, and what a killed step gathered.
 
 Pachyderm refuses to delete a branch that a pipeline reads (src/internal/pfsdb/branches.go, DeleteBranch): a
-claim that was made in the meantime keeps its branch. One that comes a moment later makes it again.
+claim that was made in the meantime keeps its branch. A claim after the deletion makes the branch again.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from kfp_pachyderm.pachd.claims.turns import is_turn
 from kfp_pachyderm.pachd.pipeline_plan import CLAIM_PREFIX, OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pfs
 
-#: Of a run's sources, and of the commit that it makes of them (`pachd.claims.gathering`).
+#: Branches of the commits to gather, and of the commit made of them (`pachd.claims.gathering`).
 _SOURCE, _GATHERED = re.compile(rf"{PREFIX}[0-9a-f]{{16}}-\d+"), re.compile(rf"{PREFIX}[0-9a-f]{{16}}")
 
 
 def orphans(search: Search) -> Iterator[Leftover]:
-    """Branches of ours that nobody reads."""
+    """Branches made by kfp-pachyderm that no pipeline reads."""
     driven = {(one.pipeline.project.name, one.pipeline.name) for one in our_pipelines(search)}
     for repo in all_repos(search):
         key = (repo.repo.project.name, repo.repo.name)
@@ -40,7 +40,7 @@ def _may_be_ours(name: str) -> bool:
 
 
 def _why(search: Search, repo: pfs.RepoInfo, info: pfs.BranchInfo, driven: bool) -> str:
-    """Why it is ours and nobody needs it; "": it is not, or somebody does."""
+    """The reason to delete the branch; "" when it is not kfp-pachyderm's, or is needed."""
     name, ours = info.branch.name, repo.metadata.get(OWNER_KEY) == OWNER
     if name.startswith(CLAIM_PREFIX) and info.metadata.get(OWNER_KEY) == OWNER:
         return "the claim branch of a pipeline that is gone"
@@ -56,7 +56,7 @@ def _why(search: Search, repo: pfs.RepoInfo, info: pfs.BranchInfo, driven: bool)
 
 
 def _points_at_anothers_commit(search: Search, info: pfs.BranchInfo) -> bool:
-    """Whether nothing was ever written on it: what gathers only points at commits, and follows nothing."""
+    """Whether the branch only points at a commit made elsewhere, as those of a gathering do."""
     if info.direct_provenance or info.trigger.branch:
         return False
     head = search.pachd.pfs.inspect_commit(commit=pfs.Commit(repo=info.head.repo, id=info.head.id))

@@ -1,4 +1,4 @@
-"""All that dead runs left; the one finder of `kfp-pachyderm gc` and `kfp-pachyderm doctor`."""
+"""Finds all that dead runs left, for `kfp-pachyderm gc` and `kfp-pachyderm doctor`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.gc import branches, folders, gathered, jobs, pipelines, projects
 from kfp_pachyderm.gc.leftover import Leftover, Search
 
-#: In the order in which they are removed: what another one hangs on comes later.
+#: In the order of removal: a thing that keeps another one from being removed comes before it.
 _FINDERS: tuple[tuple[str, Callable[[Search], Iterator[Leftover]]], ...] = (
     ("transactions", jobs.transactions),
     ("jobs", jobs.waiting),
@@ -24,7 +24,7 @@ _FINDERS: tuple[tuple[str, Callable[[Search], Iterator[Leftover]]], ...] = (
 def find(search: Search) -> list[Leftover]:
     """Everything that may be removed, in the order in which it has to be.
 
-    What can't be looked at is told, and the rest is found all the same.
+    A kind of thing that can't be listed is named in `search.told`, and the rest is found all the same.
     """
     found: list[Leftover] = []
     now = replace(search, listed={})  # each look lists anew

@@ -15,9 +15,9 @@ from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.launcher.folder import is_dead
 from kfp_pachyderm.private_folders import DOCTOR, LAUNCHER, STEP
 
-#: Folders that nobody locks.
+#: Folders that nobody locks: of the bootstrap (`launcher.bootstrap`) and of `doctor --run`.
 _UNLOCKED = (LAUNCHER, DOCTOR)
-#: What a process may be shown to have a folder by.
+#: Files in /proc/<pid> that show whether the process uses a folder.
 _PROC = ("cmdline", "maps")
 
 
@@ -38,7 +38,7 @@ def _leftover(folder: Path, search: Search) -> Leftover | None:
     if folder.name.startswith(STEP):
         gone, why = is_dead(folder), "its step was killed, before all that it wrote was in Pachyderm"
     elif folder.name.startswith(_UNLOCKED):
-        # no lock says so: what is young may be a process that has only begun
+        # No lock tells whether it is used: a young folder's process may only have begun.
         gone = search.is_old(since, sure=False) and not _is_used(folder)
         why = "a launcher was installed there, or a doctor tried a step, and was killed"
     else:

@@ -1,4 +1,4 @@
-"""Commits that steps gathered and never read, and the repos that held only such.
+"""Commits that steps gathered and no job read, and the empty repos that held them.
 
 Pachyderm refuses to drop a commit that another one comes from (src/server/pfs/server/api_server.go,
 dropCommit, without `recursive`): a step that has claimed it meanwhile keeps it.

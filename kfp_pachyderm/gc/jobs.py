@@ -20,7 +20,7 @@ _REASON = "nothing has run in it for so long that its step is taken for dead (kf
 
 
 def waiting(search: Search) -> Iterator[Leftover]:
-    """Jobs of steps that have not begun for so long that no step waits for them any more."""
+    """Jobs that have not started for so long that no step waits for them any more."""
     for info in our_pipelines(search):
         project, name = info.pipeline.project.name, info.pipeline.name
         try:
@@ -58,7 +58,7 @@ def transactions(search: Search) -> Iterator[Leftover]:
 
 
 def _is_ours(info: transaction.TransactionInfo, project: str | None) -> bool:
-    """Whether it holds what steps put into one: a turn given up, or a pipeline with our mark."""
+    """Whether the transaction deletes a turn branch, or makes a pipeline with our mark, as steps do."""
     for one in info.requests:
         given_up = one.delete_branch.branch
         wanted = one.create_pipeline_v2.create_pipeline_request

@@ -11,8 +11,8 @@ from kfp_pachyderm.errors import TemporaryError
 from kfp_pachyderm.pachd.connection.client import Pachd
 
 Kind = Literal["pipeline", "job", "transaction", "branch", "commit", "repo", "project", "folder"]
-#: Seconds after which what may still be in use, and does not tell, is taken for dead: what is gathered, a
-#: transaction, a job that waits, a doctor's project.
+#: Seconds after which a thing whose use can't be seen is taken for dead: a gathered commit, a transaction, a
+#: job that waits, a doctor's project.
 SURE = 3600.0
 
 
@@ -31,7 +31,7 @@ class Leftover:
         size: bytes of files in it, as Pachyderm or the disk counts them.
         why: what it was for, and why nobody needs it.
         action: what is done to it: "delete", "stop", "sleep".
-        remove: does that; raises `PachydermError` or `OSError` where it can't, and has changed nothing then.
+        remove: does the action; raises `PachydermError` or `OSError` when it can't.
     """
 
     kind: Kind
@@ -47,7 +47,7 @@ class Leftover:
         return seconds(self.since, now)
 
     def json(self, now: datetime) -> dict[str, Any]:
-        """For programs."""
+        """The leftover as JSON."""
         return {
             "kind": self.kind,
             "name": self.name,

@@ -15,14 +15,14 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pfs
 
-#: The project of a `kfp-pachyderm doctor --run` is called so, and something random behind it.
+#: How the name of a `kfp-pachyderm doctor --run` project begins; a random part follows.
 TRIAL_PROJECT = "kfp-pachyderm-doctor-"
 #: What the description of such a project says.
 TRIAL = "of kfp-pachyderm doctor --run; may be deleted"
 
 
 def empty(search: Search) -> Iterator[Leftover]:
-    """Projects that nobody misses."""
+    """Empty projects that steps made, and projects of dead doctors."""
     sizes = dict[str, list[int]]()
     for repo in all_repos(search):
         sizes.setdefault(repo.repo.project.name, []).append(repo.size_bytes_upper_bound)

@@ -1,4 +1,4 @@
-"""Leftovers removed, and what became of each."""
+"""Removes leftovers, and says what became of each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Removed:
     """What became of a leftover.
 
     Args:
-        leftover: it.
-        problem: why it is still there; "": it is not.
+        leftover: the leftover.
+        problem: why it is still there; "" when it is gone.
     """
 
     leftover: Leftover
@@ -24,7 +24,7 @@ class Removed:
 
 
 def remove(search: Search, tell: Callable[[str], None]) -> Iterator[Removed]:
-    """Removes all that is found, and what is found then, until nothing more is.
+    """Removes all leftovers, and searches again until no new one is found.
 
     A pipeline that is deleted leaves commits that nobody reads any more, and perhaps a project that is empty.
 

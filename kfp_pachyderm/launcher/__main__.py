@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     if len(argv) < 4 or argv[1] != "--executor-input" or argv[3] != "--":
         say(_USAGE)
         return 2
-    # first of all: it loads its modules while we load ours
+    # First of all: the adapter loads its modules while the launcher loads its own.
     spawned = spawn_adapter(argv[0])
     from kfp_pachyderm.launcher.child.signals import Interrupted, Signals
 
@@ -58,7 +58,7 @@ def _has_adapter(config: str) -> bool:
     try:
         data = json.loads(config)
     except ValueError:
-        return False  # whoever reads all of it says what is wrong with it
+        return False  # `config.loads` reports what is wrong with it
     step = isinstance(data, dict) and data.get("kind") == "step"
     return step and data.get("gateway", "adapter") == "adapter"
 

@@ -1,4 +1,4 @@
-"""The second half of a step: from the job to the record, or to a job that has failed."""
+"""The second half of a step: takes a job that exists to its record, or ends it as failed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kfp_pachyderm.adapter.control.process import AdapterProcess
     from kfp_pachyderm.provenance.record import StepRecord
 
-#: Seconds for what the opening writes.
+#: Seconds that a failing step waits for the record that the opening writes (`Opened.signed`).
 _SIGNED = 2.0
 #: What nothing before the end needs.
 _FOR_THE_END = ("kfp_pachyderm.launcher.progress", "kfp_pachyderm.launcher.record.final")
@@ -37,8 +37,8 @@ class Attached:
     Args:
         pachd: the connection.
         opened: the step and its job.
-        execution: KFP's side.
-        signals: already catching.
+        execution: KFP's executor input.
+        signals: the signal handlers, already installed.
         adapter: the started adapter; None with gateway="direct".
         folder: a private folder of the step.
         timeout: seconds for each wait on Pachyderm.
@@ -58,13 +58,13 @@ class Attached:
         self._signals, self._adapter, self._folder, self._timeout = signals, adapter, folder, timeout
         #: Whether the job was attached, so that user code may have begun.
         self.begun = False
-        #: The step's record, once it has succeeded; and why its command has not.
+        #: The step's record, once the step has succeeded; `failure` says why the command failed.
         self.record: StepRecord | None = None
         self._behind: Future[list[str]] | None = None
         self.failure = ""
 
     def run(self, command: list[str]) -> int:
-        """The command's exit code."""
+        """Runs the command on every datum and ends the job; returns the command's exit code."""
         lease = self._opened.config.holder.lease
         with Session(self._pachd, self._opened.job, lease, say, self._give_up, self._move) as session:
             try:
@@ -90,7 +90,7 @@ class Attached:
     def _attach(self, session: Session) -> None:
         session.attach(time.monotonic() + self._timeout)
         self._signals.session = session
-        # Whoever finds the commit, however the step ends, finds there what made it.
+        # The commit has its first record before user code runs, so a failed step's commit has one, too.
         self._opened.signed.result()
         self.begun = True
 
@@ -99,7 +99,7 @@ class Attached:
             self._adapter.move(places.sidecar_grpc, places.sidecar_s3)
 
     def _give_up(self) -> None:
-        """The job is lost: what the child writes, or the adapter still sends, goes nowhere."""
+        """Ends the child, else the adapter: the job is lost, and nothing that they send can be kept."""
         if self._signals.child:
             self._signals.end_child()
         elif self._adapter:
@@ -149,12 +149,12 @@ class Attached:
         gateway = start_adapter(
             self._adapter, self._pachd, self._opened, session.places, session.token, spool, self._timeout
         )
-        # with it goes what was written: the command would work for nothing, and not know why it fails
+        # A dead adapter takes the written objects with it. The command would only see refused connections.
         self._adapter.when_ended(session.give_up)
         return gateway
 
     def _fail(self, session: Session, code: int, reason: str) -> None:
-        """Ends the job as failed: by its holder if it has one, else by Pachyderm."""
+        """Ends the job as failed: through its holder if one is attached, else through pachd."""
         told = self._signals.received is not None and session.ended
         if session.generation and not told:
             session.stop_beating()
@@ -166,7 +166,7 @@ class Attached:
             write_failure(self._pachd, self._opened.job.output, record, state, reason)
 
     def _signed(self) -> StepRecord | None:
-        """What the opening wrote, which must not come after what is written next; None: it could not."""
+        """The record that the opening writes, waited for so that it is not written last; None without one."""
         signed = self._opened.signed
         wait([signed], _SIGNED)
         return signed.result() if signed.done() and not signed.exception() else None

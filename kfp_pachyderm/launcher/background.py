@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def beside(call: Callable[[], T]) -> Future[T]:
-    """What a call is going to return or raise; the caller goes on, and need not wait for it at the end."""
+    """Runs a call in a daemon thread; the future holds what it returns or raises."""
     future: Future[T] = Future()
 
     def run() -> None:

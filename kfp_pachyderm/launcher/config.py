@@ -13,8 +13,9 @@ from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 VERSION = 1
-#: Says in a task's environment what compiled the pipeline: image, command and inputs are in the cache key of
-#: KFP's backend (backend/src/v2/cacheutils/cache.go), which must not change with every git commit.
+#: The task's environment variable that says what compiled the pipeline. The config must not say it: image,
+#: command and inputs are in the cache key of KFP's backend (backend/src/v2/cacheutils/cache.go), which must
+#: not change with every git commit.
 COMPILED_VARIABLE = "KFP_PACHYDERM_COMPILED"
 
 #: Texts that others would replace on the way: Argo ({{), Kubernetes ($(VAR)), kfp.local (python3).
@@ -190,7 +191,7 @@ class ReusableConfig:
 
 
 Config = StepConfig | SnapshotConfig | ReusableConfig
-#: What the text calls each of them.
+#: The config's kinds by their names in the JSON.
 _KINDS: dict[str, type[Config]] = {"step": StepConfig, "snapshot": SnapshotConfig, "reusable": ReusableConfig}
 
 
@@ -206,7 +207,7 @@ def dumps(config: Config) -> str:
 
 
 def _given(value: Any) -> Any:
-    """Without what is as by default: a release that adds a setting must not change the text of all steps."""
+    """The value without its defaults: a release that adds a setting must not change the text of all steps."""
     if isinstance(value, tuple):
         return [_given(one) for one in value]
     if not is_dataclass(value):

@@ -1,4 +1,4 @@
-"""The datums of an attached job: on each the child runs once, then all is delivered and the job ends well."""
+"""Runs the child once on each datum of an attached job, delivers its output and ends the job."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Datums:
         opened: the step and its job.
         session: the attached session.
         gateway: the child's S3.
-        signals: told of the child.
+        signals: starts the child, and passes signals on to it.
         command: the user's command.
         folder: a private folder of the step.
         timeout: seconds for each of delivering and ending.
@@ -91,7 +91,7 @@ class Datums:
         files = lay_out(self._pachd, self._opened.plan, self._session.files, self._folder / "inputs" / datum)
         self._gateway.open()
         code = self._exit_code(child_environment(self._step(datum, files), self._sidecar(), self._folder))
-        # a signal ends the adapter, too
+        # Checked first: a signal ends the adapter as well.
         self._signals.check()
         self._gateway.close()
         self._session.raise_problem()

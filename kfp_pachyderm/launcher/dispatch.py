@@ -1,4 +1,4 @@
-"""What a config asks for: a step, a run's snapshot, or a reusable component."""
+"""Runs what a config asks for: a step, a run's snapshot, or a reusable component."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def run(
     signals: Signals,
     spawned: subprocess.Popen[bytes] | None,
 ) -> int:
-    """Runs it.
+    """Runs what the config asks for.
 
     Args:
-        config_text: what authoring wrote.
-        executor_input: what KFP says of the task, as JSON.
-        command: the user's.
-        signals: already catching.
+        config_text: the config as JSON, written by authoring.
+        executor_input: KFP's executor input, as JSON.
+        command: the user's command.
+        signals: the signal handlers, already installed.
         spawned: the step's adapter, if it has been started.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What OpenLineage is told of a step, where somebody has configured it; loads nothing where nobody has."""
+"""Sends a step's events to OpenLineage where it is configured; loads nothing where it is not."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Watched:
-    """A job whose end is told.
+    """A job whose end becomes an event.
 
     Attributes:
-        attached: what holds the job, once there is something.
+        attached: the attached job, once there is one.
     """
 
     attached: Attached | None = None
@@ -45,7 +45,7 @@ class Events:
 
     @contextmanager
     def of_job(self, opened: Opened, identity: Identity) -> Iterator[Watched]:
-        """Tells that a job is open, and in the end what has become of it."""
+        """Sends START for an opened job, and its last event on leaving."""
         watched = Watched()
         if self._env is None:
             yield watched
@@ -98,7 +98,7 @@ def _start(where: Address, opened: Opened, identity: Identity) -> Facts:
 
 
 def _end(facts: Facts, attached: Attached | None, error: BaseException | None) -> Facts:
-    """The last event of a job: ABORT for what somebody else ended, or what another job takes the place of."""
+    """The last event of a job: ABORT where somebody ended the job, or the step takes another one."""
     from kfp_pachyderm.openlineage.facts import now
 
     record = attached.record if attached else None

@@ -1,4 +1,4 @@
-"""The step's private folder: what its command writes lies there until it is in Pachyderm."""
+"""The step's private folder: it holds what the command writes until that is in Pachyderm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kfp_pachyderm.private_folders import STEP
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards, and locked until then: what can be locked has no step any more."""
+    """A temporary folder, locked while its step lives: a folder that can be locked has no step any more."""
     with tempfile.TemporaryDirectory(prefix=STEP) as name:
         handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 #: Seconds for each wait on Pachyderm when the step's author gave none.
 DEFAULT_TIMEOUT = 1800.0
-#: Seconds beyond the lease that pachd may be away: a step that knows no more of its job than its holder knows
-#: of the step may as well end.
+#: Seconds beyond the lease that pachd may be away. The holder bears a silent step for the lease; the step
+#: bears a silent pachd for little longer.
 UNREACHABLE_GRACE = 2.0
-#: Seconds between the times that a job is opened, when what failed before user code began may pass by itself.
+#: Seconds before each new attempt to open a job, after a temporary failure before user code began.
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 
@@ -45,17 +45,17 @@ def run_step(
     """Runs the user's command as one S3-enabled Pachyderm job.
 
     Args:
-        config: what authoring wrote.
-        execution: KFP's side.
+        config: the step's config.
+        execution: KFP's executor input.
         command: the user's command.
-        signals: already catching.
+        signals: the signal handlers, already installed.
         adapter: the started adapter; None with gateway="direct".
 
     Returns:
         The command's own exit code.
 
     Raises:
-        PachydermError: the step failed for another reason; the job, if there is one, has been told.
+        PachydermError: the step failed for another reason; the launcher has tried to end its job.
     """
     timeout = config.timeout or DEFAULT_TIMEOUT
     with ExitStack() as stack:
@@ -98,7 +98,7 @@ def _is_ill(pachd: Pachd, opened: Opened | None) -> bool:
 def _pause(
     pachd: Pachd, opened: Opened | None, error: TemporaryError, pauses: Iterator[float], deadline: float
 ) -> None:
-    """Returns when the step may be tried again; raises the error when it may not."""
+    """Waits until the step may be tried again; raises the error when no attempt is left."""
     pause = next(pauses, None)
     if pause is None or time.monotonic() + pause >= deadline:
         raise error

@@ -44,8 +44,8 @@ class Delivery:
         return duration(time.monotonic() - self._began)
 
     def told(self, now: Progress) -> None:
-        """Shows how far it is."""
-        # a stream that failed is sent again from its beginning
+        """Shows how much is sent."""
+        # A failed stream starts again at 0, but the number shown never falls.
         self._sent = min(max(self._sent, now.sent), now.total)
         text = f"{size(self._sent)} of {size(now.total)}"
         if self._sent == now.total:

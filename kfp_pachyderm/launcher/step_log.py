@@ -1,4 +1,4 @@
-"""Lines for the person who reads the step's log; never an exception, whoever reads stdout may be gone."""
+"""Writes lines to the step's log. It never raises: the reader of stdout may be gone."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import contextlib
 import os
 
 _PREFIX = "[kfp-pachyderm] "
-#: To the line's beginning, then all of it away (ECMA-48 CR and EL).
+#: Moves to the line's beginning and erases the line (ECMA-48 CR and EL).
 _WIPE = "\r\x1b[K"
 
 
 def say(text: str) -> None:
-    """One line of progress, on stderr."""
+    """Writes one line of progress to stderr."""
     _write(2, f"{_PREFIX}{text}\n")
 
 
 def announce(text: str) -> None:
-    """One line on stdout that scripts may look for."""
+    """Writes one line that scripts may look for to stdout."""
     _write(1, f"{_PREFIX}{text}\n")
 
 
 def redraw(text: str) -> None:
-    """A text in the place of the terminal's last line, on stderr."""
+    """Replaces the terminal's last line by a text, on stderr."""
     _write(2, f"{_WIPE}{_PREFIX}{text}")
 
 
 def wipe() -> None:
-    """Takes away what `redraw` wrote."""
+    """Erases what `redraw` wrote."""
     _write(2, _WIPE)
 
 

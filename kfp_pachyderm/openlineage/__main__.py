@@ -1,7 +1,7 @@
 """`python -m kfp_pachyderm.openlineage`: sends the events that the launcher writes to its stdin.
 
-The end of stdin is the end of the launcher. A run that has no end then is reported as ABORT: the launcher was
-killed. What can't be sent within the time after that is given up.
+stdin ends when the launcher ends. A run without a last event by then is reported as ABORT: the launcher was
+killed. Events that can't be sent within `AFTER` seconds from then are lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kfp_pachyderm.openlineage.facts import Facts, now, read
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
 
-#: Seconds that the process goes on after the launcher.
+#: Seconds that the process outlives the launcher at most.
 AFTER = 10.0
 _KILLED = "the launcher was killed"
 
@@ -41,7 +41,7 @@ class Teller:
 
 
 def main() -> None:
-    """Returns when everything is sent."""
+    """Sends all events, and returns when the last is sent."""
     tell, queue = Teller(), SimpleQueue[Facts | None]()
     threading.Thread(target=_listen, args=(queue,), daemon=True).start()
     # Loaded only now, as it takes long: the launcher's pipe is being read.
@@ -74,7 +74,7 @@ def _listen(queue: SimpleQueue[Facts | None]) -> None:
         queue.put(replace(facts, event="ABORT", time=now(), reason=_KILLED))
     queue.put(None)
     time.sleep(AFTER)
-    # Whatever the library waits for: a connection, a name, a server's answer.
+    # The library may still wait for a connection, for DNS or for a server's answer.
     os._exit(1)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from kfp_pachyderm.pachd.connection.address import CA_FILE, TOKEN_FILE, mounted
 
-#: Each of them names a transport.
+#: Environment variables by which the library takes its transport.
 _VARIABLES = (
     "OPENLINEAGE_URL",
     "OPENLINEAGE_CONFIG",
@@ -25,11 +25,11 @@ _FILE_NAME = "openlineage.yml"
 NAMESPACE_FILE = f"{os.path.dirname(CA_FILE)}/{_FILE_NAME}"
 #: The `auth` of its HTTP transport as JSON, from the namespace's Secret: for the namespace's server only.
 NAMESPACE_AUTH_VARIABLE = "KFP_PACHYDERM_OPENLINEAGE_AUTH"
-#: The library joins it to the config file.
+#: The library merges this variable into the config file's settings.
 _AUTH = "OPENLINEAGE__TRANSPORT__AUTH"
 #: The same where the namespace's Secret is mounted: kfp 2.14 knows no variable that may be missing.
 _AUTH_FILE = f"{os.path.dirname(TOKEN_FILE)}/openlineage_auth"
-#: pachd's token, and the way there by the Kubernetes API: the library can be told to send variables.
+#: Variables for the launcher alone: the library can be configured to send environment variables.
 _WITHHELD = ("KFP_PACHYDERM_TOKEN", "KFP_PACHYDERM_FORWARDER", NAMESPACE_AUTH_VARIABLE)
 
 

@@ -1,4 +1,4 @@
-"""The library's event out of a step's facts."""
+"""Makes the client library's event of a step's facts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ set_producer(f"https://pypi.org/project/kfp-pachyderm/{kfp_pachyderm.__version__
 
 
 def event(facts: Facts) -> RunEvent:
-    """The event, with the facets that the specification has for what is known."""
+    """The event, with a facet for each known fact that the specification has a facet for."""
     return RunEvent(
         eventType=RunState[facts.event],
         eventTime=facts.time,

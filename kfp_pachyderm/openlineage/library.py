@@ -34,7 +34,7 @@ def client(folder: Path, tell: Callable[[str], None]) -> OpenLineageClient:
     """The library's client, as its users have configured it.
 
     Args:
-        folder: for what has to be installed.
+        folder: where the library is installed if it is missing.
         tell: takes one line for the user.
 
     Raises:
@@ -48,7 +48,7 @@ def client(folder: Path, tell: Callable[[str], None]) -> OpenLineageClient:
         found = OpenLineageClient()
         asked_for = (found.config.transport or {}).get("type")
     except Exception as error:
-        # The library's own text may quote the configuration, and that a key.
+        # The library's error text may quote the configuration, which may hold a key.
         raise NoEvents(f"the configuration can't be used: {why(error)}") from error
     if found.transport.kind == "console" and asked_for != "console":
         raise NoEvents(
@@ -82,7 +82,7 @@ def why(error: BaseException) -> str:
 
 
 def _behind(error: BaseException | None) -> list[BaseException]:
-    """The errors that one was made of, the first of them first; urllib3 keeps them in arguments, too."""
+    """An error and all its causes, the first cause first; urllib3 keeps causes in arguments, too."""
     found: list[BaseException] = []
     left = [error]
     while left:
@@ -104,7 +104,7 @@ def _require(folder: Path) -> None:
 
 
 def _install(folder: Path) -> None:
-    """As the bootstrap installs the launcher, from where it did, but into a folder of this process's own."""
+    """Installs the library from the launcher's own source, into a folder of this process."""
     *source, _ = (os.environ.get(_PACKAGE_VARIABLE) or "kfp-pachyderm").split()
     required = metadata.requires("kfp-pachyderm") or ()
     asked = next((one for one in required if one.startswith(_DISTRIBUTION)), _DISTRIBUTION)

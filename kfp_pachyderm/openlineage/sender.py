@@ -1,4 +1,4 @@
-"""The launcher's side of the process that sends events: nothing here waits for it, but once at the end."""
+"""The launcher's side of the process that sends events. The launcher waits for it only at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Sender:
     """A process with the client library.
 
     A server that hangs, a name that nobody resolves, a library that can't be imported: all of it happens
-    there. It outlives the launcher for a while, to send what is left or that the launcher was killed.
+    there. The process outlives the launcher for a while: it sends the events that are left, or one that says
+    that the launcher was killed.
 
     Args:
         env: the process's environment.
@@ -40,7 +41,7 @@ class Sender:
             # KFP waits until nobody has the step's own output open any more.
             stderr=subprocess.DEVNULL,
             env=env,
-            # The signals that end a step are not for it.
+            # Signals to the step's process group must not end this process.
             start_new_session=True,
         )
         assert self._process.stdin
@@ -55,7 +56,7 @@ class Sender:
         self._lines.put(facts.line())
 
     def close(self) -> None:
-        """Waits a moment for what is not sent yet."""
+        """Waits up to `WAIT` seconds for the events that are not sent yet."""
         self._lines.put(None)
         self._heard.join(WAIT)
         if self._heard.is_alive():

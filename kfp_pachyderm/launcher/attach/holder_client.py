@@ -22,7 +22,7 @@ from kfp_pachyderm.errors import (
 
 VERSION = 1
 
-#: What the holder's HTTP codes become.
+#: The error for each HTTP status of the holder.
 BY_STATUS: dict[int, type[PachydermError]] = {
     400: ProtocolError,
     401: AuthenticationError,
@@ -75,7 +75,7 @@ class HolderClient:
         self._offset = self._stamp = 0.0
 
     def status(self, timeout: float) -> HolderStatus:
-        """What the holder says of itself; also sets our clock by the holder's."""
+        """Asks the holder for its status; its clock stamps the signed calls that follow."""
         answer = self._ask(f"GET /v1/status HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode(), timeout)
         if answer.pop("version", None) != VERSION:
             raise ProtocolError(f"the holder at {self.url} does not speak version {VERSION}: {answer}")
@@ -83,7 +83,7 @@ class HolderClient:
         return HolderStatus(**answer)
 
     def post(self, action: str, call: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """One signed call.
+        """Makes one signed call.
 
         Raises:
             AttachError: nobody answers, or another session or job is there.

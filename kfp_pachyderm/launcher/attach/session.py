@@ -40,7 +40,7 @@ class Session:
         lease: seconds after which a silent step has lost its job.
         tell: takes one line for the user.
         on_problem: called from the heartbeat's thread when the job can't be saved any more.
-        on_move: told where the job is reached when a successor is attached.
+        on_move: called with the job's new addresses when a successor is attached.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Session:
         Raises:
             AttachError: the deadline passed.
             JobFailedError, JobLostError, EmptyInputError: the job ended before.
-            PachydermUnreachableError: pachd has been away for the grace.
+            PachydermUnreachableError: pachd was away longer than the connection's grace.
         """
         while True:
             info = jobs.wait_for_datum(self._patient, self._job, deadline, self._tell)
@@ -95,7 +95,7 @@ class Session:
                 self._attach_soon(min(deadline, time.monotonic() + 10.0))
                 break
             except PachydermUnreachableError:
-                raise  # it has had its grace
+                raise  # The connection has waited its grace already.
             except (TemporaryError, NotFoundError) as error:
                 if time.monotonic() >= deadline:
                     raise AttachError(f"job {self._job.output}: {error}") from error
@@ -114,7 +114,7 @@ class Session:
         )
 
     def _attach_or_why_not(self) -> bool | TemporaryError:
-        """As `_attach_once`; what a holder refuses is no error of pachd's, to be borne, but an answer."""
+        """As `_attach_once`, but returns a holder's refusal: `looks` would bear an exception as pachd's."""
         try:
             return self._attach_once()
         except (AttachError, LeaseLostError, HolderReplacedError) as error:
@@ -129,7 +129,7 @@ class Session:
         except AttachError as error:
             self._missed = str(error)
             return False
-        # The name of a queued job leads to the job before it; what has finished is on its way out.
+        # The name of a queued job resolves to the job before it. A finished holder is about to exit.
         known = self._status is not None and status.instance == self._status.instance
         if status.job != self._job.id or known or status.state == "finished":
             self._missed = f"the holder at {places.holder} is of job {status.job}, and {status.state}"
@@ -137,7 +137,7 @@ class Session:
         call = {"instance": status.instance, "session": self._name, "job": self._job.id}
         client.post("attach", call, self._call)
         if self.generation:
-            # before anybody sees another generation, and has all sent again
+            # First the adapter's addresses: a new generation makes the delivery send everything again.
             self._on_move(places)
         with self._changing:
             self._client, self._status, self.places = client, status, places
@@ -157,7 +157,7 @@ class Session:
         """After a failed delivery: follows Pachyderm to the holder's successor, if there is one."""
         self.stop_beating()
         if self.problem is not None:
-            # the heartbeat has looked for it, for as long as it may, and ended the delivery itself
+            # The heartbeat has looked for a successor in vain, and ended the delivery.
             return
         self._quiet.clear()
         self._follow(why, deadline)
@@ -185,7 +185,7 @@ class Session:
                 elif isinstance(error, UnknownAnswerError) and str(error) not in told:
                     told.add(str(error))
                     self._tell(f"{error}; trying again for {self._pachd.grace:g} s")
-                self._quiet.wait(0.5)  # between two workers
+                self._quiet.wait(0.5)  # Between two workers nothing answers.
             except PachydermError as error:
                 self.give_up(error)
                 return
@@ -200,14 +200,14 @@ class Session:
             raise jobs.failed(self._job, info)
 
     def give_up(self, error: PachydermError) -> None:
-        """The job can't be saved; nothing happens when it needs no saving any more."""
+        """Ends the step because its job is lost; does nothing when the heartbeat has ended already."""
         if not self._is_over:
             self._quiet.set()
             self.problem = error
             self._on_problem()
 
     def raise_problem(self) -> None:
-        """Raises what the heartbeat met, if the job can't be saved."""
+        """Raises the error by which the job was lost, if it was."""
         if self.problem:
             raise self.problem
 
@@ -233,7 +233,7 @@ class Session:
         """Tells the holder how the step ended.
 
         Raises:
-            AttachError: nobody answers; perhaps it was heard all the same.
+            AttachError: nobody answers; the holder may have got the call all the same.
             HolderReplacedError: a successor answers.
         """
         self._quiet.set()
@@ -244,8 +244,8 @@ class Session:
         self.ended = True
 
     def abandon(self, code: int, reason: str) -> bool:
-        """Tells the holder in under a second, for signal handlers; whether it was heard."""
-        # The thread that the handler interrupts may hold the event's lock.
+        """Tells the holder in under a second, for signal handlers; returns whether it agreed."""
+        # A flag, no Event: the thread that the signal handler interrupts may hold the Event's lock.
         self._abandoned = True
         try:
             self._post_finish(code, reason, 0.8)

@@ -18,7 +18,7 @@ def lay_out(pachd: Pachd, plan: PipelinePlan, below_pfs: dict[str, str], folder:
         pachd: the connection.
         plan: the pipeline and its inputs.
         below_pfs: input → path of the datum's file or folder below /pfs, as the holder says it.
-        folder: where to.
+        folder: the target folder.
 
     Returns:
         The folder; "" when the step has no file inputs.
@@ -34,7 +34,7 @@ def write_file(pachd: Pachd, info: pfs.FileInfo, target: Path) -> None:
     """Writes one file of a commit.
 
     Raises:
-        ProtocolError: not all of it came.
+        ProtocolError: the number of bytes is not the file's size.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     patient = pachd.patient(3600.0)
@@ -55,7 +55,7 @@ def inside(folder: Path, path: str, commit: object) -> Path:
     """The path below the folder.
 
     Raises:
-        ProtocolError: it leads out of it.
+        ProtocolError: the path leads out of the folder.
     """
     target = folder / path.strip("/")
     if not target.resolve().is_relative_to(folder.resolve()):

@@ -10,8 +10,8 @@ import kfp_pachyderm
 from kfp_pachyderm.openlineage.configured import NAMESPACE_AUTH_VARIABLE
 from kfp_pachyderm.runtime import VARIABLE, Step
 
-#: pachd's token, the way there by the Kubernetes API, and OpenLineage's key are not the user's; the others
-#: would beat the keys of this step in S3 clients.
+#: The first three are the launcher's own: pachd's token, the forwarder to pachd, and OpenLineage's key. S3
+#: clients would prefer the others to the keys of this step.
 _REMOVED = (
     "KFP_PACHYDERM_TOKEN",
     "KFP_PACHYDERM_FORWARDER",
@@ -58,7 +58,7 @@ def _python(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
 
 def _no_proxy(step: Step, env: Mapping[str, str]) -> dict[str, str]:
     """The step's endpoint is never reached through a proxy."""
-    # of IPv6 addresses without brackets, as clients compare
+    # Clients compare IPv6 addresses without their brackets.
     host = step.endpoint.partition("://")[2].rpartition(":")[0].strip("[]")
     before = env.get("no_proxy") or env.get("NO_PROXY") or ""
     after = ",".join(filter(None, (before, host)))

@@ -10,8 +10,8 @@ import threading
 
 #: Seconds that a child gets between SIGTERM and SIGKILL.
 GRACE = 10.0
-#: Kills the group $0 when its input ends without a line: then the launcher was killed. In a container the
-#: child ends with it; on a laptop it would go on for a job that is lost.
+#: A shell script that kills process group $0 when its stdin ends without a line: the launcher was killed.
+#: In a container the child dies with the launcher; on a laptop it would go on, although its job is lost.
 _GUARD = 'read -r _ || kill -s KILL -- "-$0"'
 
 
@@ -31,7 +31,7 @@ class Child:
         self._guard = _guard(self._process.pid)
 
     def wait(self) -> int:
-        """Its exit code, 128 + n when signal n ended it; whatever it left in its group is killed."""
+        """Waits for the exit code (128 + n after signal n), and kills what is left of the process group."""
         code = self._process.wait()
         self._send(signal.SIGKILL)
         if self._guard:
@@ -39,7 +39,7 @@ class Child:
         return 128 - code if code < 0 else code
 
     def end(self, number: int) -> None:
-        """Passes a signal on to the whole group, and SIGKILL after the grace."""
+        """Sends a signal to the whole process group, and SIGKILL after the grace."""
         self._send(number)
         killer = threading.Timer(GRACE, self._send, (signal.SIGKILL,))
         killer.daemon = True

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from kfp_pachyderm.launcher.attach.session import Session
 
 _CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: Seconds between two looks whether KFP is still there.
+#: Seconds between two checks that the launcher's parent process (KFP's) still runs.
 _LOOK_EVERY = 1.0
 
 
 class Interrupted(BaseException):
-    """A signal ends the launcher; no `except Exception` may hold it up."""
+    """A signal ends the launcher. A BaseException, so that no `except Exception` catches it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -59,7 +59,7 @@ class Signals:
             raise Interrupted(number)
 
     def start(self, command: list[str], env: dict[str, str]) -> Child:
-        """Starts the child; a signal that comes meanwhile ends it instead of losing sight of it.
+        """Starts the child. A signal that arrives during the start is passed on to the child after it.
 
         Raises:
             OSError: the program can't be started.

@@ -35,7 +35,8 @@ def handed_over(config: StepConfig, execution: Execution, text: str, command: li
 def withheld(config: StepConfig, execution: Execution) -> frozenset[str]:
     """Names of the author's environment that are the workload's only, not the step's own.
 
-    What the image says of such a name is not known any more. Without its PATH no command can be found.
+    PATH is never withheld: the image's own value is not known any more, and without a PATH no command is
+    found.
     """
     if config.workload_env != "handed":
         return frozenset()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kfp_pachyderm.pachd.connection.address import CA_FILE, mounted
 
-#: What is taken where nobody names one.
+#: The image where neither the author nor the namespace names one.
 DEFAULT_IMAGE = "python:3.11-slim"
 #: The namespace's image, in a step's environment.
 VARIABLE = "KFP_PACHYDERM_HOLDER_IMAGE"

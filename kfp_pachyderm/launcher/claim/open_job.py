@@ -1,4 +1,4 @@
-"""The first half of a step's life: resolve the inputs, clear the way, claim the job, sign it."""
+"""The first half of a step: resolves its inputs, stops an earlier attempt, claims the job, signs it."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from kfp_pachyderm.provenance.kfp_task import KfpTask
     from kfp_pachyderm.provenance.record import StepRecord
 
-#: Seconds for which a look at the pipeline is as good as a new one.
+#: Seconds for which an answer of InspectPipeline is not asked for again.
 _FRESH = 1.0
-#: Commits that the log names.
+#: The most commits that the log names.
 _TOLD = 10
 
 
@@ -55,9 +55,9 @@ class Opened:
     Args:
         config: the step's config.
         plan: the pipeline and its pinned inputs.
-        sources: what the inputs stand for.
+        sources: the inputs and their commits.
         job: the job.
-        signed: what the job's output commit says of the step, once it does.
+        signed: the first record, once it is in the output commit's metadata.
     """
 
     config: StepConfig
@@ -68,7 +68,7 @@ class Opened:
 
 
 def kfp_task(config: StepConfig | ReusableConfig, identity: Identity) -> KfpTask:
-    """KFP's side of the record."""
+    """The KFP task for the record."""
     from kfp_pachyderm.provenance.kfp_task import KfpTask
 
     return KfpTask(
@@ -92,7 +92,7 @@ def open_step(
     deadline: float,
     failed: JobFailedError | None = None,
 ) -> Opened:
-    """Makes the step's job, or changes nothing at all; `failed` as in `claim_free`.
+    """Makes the step's job; `failed` as in `claim_free`.
 
     Raises:
         PermanentError: an input, the name or a pipeline of that name is not usable.
@@ -145,7 +145,7 @@ def open_step(
 
 
 def announce_job(job: ClaimedJob, inputs: Mapping[str, Reference]) -> None:
-    """Says which job it is, and what it reads.
+    """Announces the job and its input commits on stdout.
 
     Args:
         job: the job.
@@ -188,7 +188,7 @@ def _sign(
 
 
 def _prepare(pachd: Pachd, project: str, sources: tuple[Source, ...]) -> list[Gathering | None]:
-    """What has to be gathered, for each input; most steps never load what does it."""
+    """The gathering that each input needs, or None; most steps need none, and load no code for it."""
     if not any(one.repo for one in sources):
         return [None] * len(sources)
     from kfp_pachyderm.launcher.resolve.fan_in import prepare
@@ -210,7 +210,7 @@ def _checked(
 def _stop_predecessor(pachd: Pachd, plan: PipelinePlan, identity: Identity) -> None:
     """Stops what an earlier attempt of this very task left unfinished.
 
-    Without a salt (kfp.local) two iterations of a loop look the same: there the lease does it.
+    Without a salt (kfp.local) two iterations of a loop look the same: there the holder's lease ends the job.
     """
     if not identity.salt:
         return
@@ -238,7 +238,7 @@ def _claim_in_turn(
 def _wait_for_turn(
     pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, deadline: float
 ) -> pps.PipelineInfo | None:
-    """Waits with an update of the pipeline until its jobs have ended: it would kill those of other steps."""
+    """Waits until a pipeline that needs an update has no unfinished job: the update would kill the jobs."""
     wanted = spec(plan)
     while found and not is_current(found, wanted):
         others = jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, ""))
@@ -259,7 +259,7 @@ def _wait_for_turn(
 
 
 def withdraw(pachd: Pachd, job: ClaimedJob, reason: str) -> bool:
-    """Kills a job whose holder could not be told; best effort, in a second; whether pachd answered."""
+    """Stops a job through pachd, within about a second; returns whether pachd did it."""
     try:
         jobs.stop(pachd.patient(1.0), job, reason)
     except PachydermError as error:

@@ -1,4 +1,4 @@
-"""What a step wants its Pachyderm pipeline to be; the run's snapshot asks for the very same ahead."""
+"""Plans a step's Pachyderm pipeline; the run's snapshot makes the same plan ahead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def make_plan(
     found: list[tuple[InputConfig, Reference]],
     sibling_of: str = "",
 ) -> PipelinePlan:
-    """The plan.
+    """Plans a step's pipeline.
 
     Args:
         config: the step's config.

@@ -53,7 +53,7 @@ class _Sibling:
 
     @property
     def effort(self) -> int:
-        """How much has to be done before it can run the job; what runs as it is has a worker."""
+        """A rank of the work before it can run the job; 0: it runs as it is, and has a worker."""
         if self.found is None:
             return 2
         if is_current(self.found, spec(self.plan)):
@@ -63,7 +63,7 @@ class _Sibling:
 
     @property
     def ill(self) -> bool:
-        """Whether it would not run, as it was not changed either."""
+        """Whether it can't run, and no change that the job needs would mend it."""
         return self.found is not None and can_not_run(self.found) and not self.effort
 
 
@@ -136,7 +136,7 @@ class _Claims:
         self.failure: TemporaryError | None = None
 
     def late(self, every: list[_Sibling]) -> tuple[PipelinePlan, ClaimedJob] | None:
-        """The job of a claim that was given up, made all the same."""
+        """The job of an earlier claim of this step that seemed to fail and did not."""
         plan = next((one.plan for one in every if self._own in one.seen), None)
         made = plan and job_of(self._pachd, plan, self._own)
         return self._only(plan, ClaimedJob(plan.project, plan.name, made)) if plan and made else None
@@ -153,7 +153,7 @@ class _Claims:
                 self._bear(one.plan, error)
                 return None
             if one.effort:
-                # Who looks for a free pipeline next makes it, should this fail.
+                # Should this fail, the next step that looks for a free pipeline makes the turn branch.
                 beside(partial(make, self._pachd, one.plan))
             return self._only(one.plan, job)
         return None
@@ -186,13 +186,13 @@ def _look_at(pachd: Pachd, plan: PipelinePlan, known: Look | None = None) -> _Si
     if known and not known.seen:
         known = None
     try:
-        # Whatever happens from now on ends this turn.
+        # Seen first: a claim made after this ends the turn, so this step's claim fails.
         seen = known.seen if known else turns(pachd, plan.project, plan.name)
         busy = jobs.unfinished(pachd, ClaimedJob(plan.project, plan.name, ""))
     except NotFoundError:
         return _Sibling(plan, frozenset())
     except AuthenticationError as error:
-        # With auth on also what is not there is forbidden.
+        # With auth on, pachd forbids what does not exist, too.
         if find_pipeline(pachd, plan.project, plan.name) is None:
             return _Sibling(plan, frozenset())
         check_rights(pachd, plan)
@@ -234,7 +234,7 @@ def _busy(every: list[_Sibling]) -> str:
 
 
 def _wait_for_one(pachd: Pachd, every: list[_Sibling], deadline: float) -> None:
-    """Until one of the jobs has ended, however."""
+    """Waits until one of the jobs has ended, with whatever state."""
 
     def one_ended() -> bool:
         return any(_is_over(pachd, one.busy) for one in every if one.busy)

@@ -1,4 +1,4 @@
-"""Everything that the child wrote, delivered into the output commit of whichever holder is attached."""
+"""Delivers everything that the child wrote into the output commit of the attached holder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kfp_pachyderm.launcher.gateway.endpoint import Gateway
 
 
 class Delivery:
-    """What was delivered to which holder: a new one has an empty output commit and gets everything again.
+    """Delivers to the attached holder. A new holder has an empty output commit and gets everything again.
 
     Args:
         session: the attached session.

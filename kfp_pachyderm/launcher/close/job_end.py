@@ -1,4 +1,4 @@
-"""The end of a job whose output is delivered: the holder is told, Pachyderm says SUCCESS."""
+"""Ends a job whose output is delivered: tells the holder, and waits until Pachyderm ends the job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.sdk import pps
 
-#: Seconds between looks for another holder after one has been told the end: of a restart, of the next datum.
+#: Seconds between looks for the next holder once one was told the end: one for a restart, one for a datum.
 _LOOK_FOR_RESTART, _LOOK_FOR_DATUM = 1.0, 0.05
 
 

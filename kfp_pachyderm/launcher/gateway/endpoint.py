@@ -19,12 +19,12 @@ from kfp_pachyderm.pachd.references import Reference
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.control.process import AdapterProcess
 
-#: Seconds for what the adapter does at once.
+#: Seconds for the adapter to answer a call that needs no Pachyderm.
 _ANSWER = 30.0
 
 
 class Gateway(Protocol):
-    """What the child's S3 endpoint is."""
+    """The child's S3 endpoint."""
 
     endpoint: str
     access_key: str
@@ -57,7 +57,7 @@ class DirectGateway:
         """Pachyderm serves it until the job ends."""
 
     def deliver(self, again: bool, timeout: float) -> None:
-        """Nothing to send; fails when the written was erased."""
+        """Sends nothing; raises `HolderReplacedError` when a restart erased the output."""
         if again:
             raise HolderReplacedError(
                 "Pachyderm started the job again and erased what was written; run the step again, or use "
@@ -69,7 +69,7 @@ class AdapterGateway:
     """The adapter: keeps what the child writes and sends it as one stream, as often as needed.
 
     Args:
-        process: the adapter's.
+        process: the adapter's process.
         config: what it serves.
         timeout: seconds for its answer.
         share: the step's own address, where other hosts reach it while the command runs; "": they don't.
@@ -115,7 +115,7 @@ def start_adapter(
     spool: Path,
     timeout: float,
 ) -> AdapterGateway:
-    """The adapter, told of the job."""
+    """Configures the started adapter for the job."""
     spool.mkdir(mode=0o700)
     buckets = {one.name: one.commit for one in opened.plan.inputs if one.s3}
     output = opened.job.output

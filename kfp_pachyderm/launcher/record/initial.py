@@ -49,8 +49,8 @@ def code_of(config: StepConfig, execution: Execution, env: Mapping[str, str] = o
     starts is none of them.
 
     Args:
-        config: what authoring wrote.
-        execution: KFP's side.
+        config: the step's config.
+        execution: KFP's executor input.
         env: the environment.
     """
     left_out = {one.name for one in config.inputs} | {*config.private, *config.workload}

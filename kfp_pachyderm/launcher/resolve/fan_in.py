@@ -1,4 +1,4 @@
-"""Several commits as one input: what is copied where, and what speaks against it."""
+"""Plans how several commits become one input, and refuses commits that can't be merged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from kfp_pachyderm.pachd.sdk import pfs
 
 
 def prepare(pachd: Pachd, project: str, source: Source) -> Gathering:
-    """What is to be gathered for an input, before anything exists.
+    """Plans the gathering of an input's commits; changes nothing in Pachyderm.
 
     Raises:
         MergeError: two commits of a merged input hold one key.
-        PipelineNotOwnedError: the repo for it is not ours.
+        PipelineNotOwnedError: the repo to gather in is not kfp-pachyderm's.
     """
     refuse_foreign(pachd, project, source.repo)
     encoding = source.commit(project).encoding
@@ -38,10 +38,10 @@ def prepare(pachd: Pachd, project: str, source: Source) -> Gathering:
 
 
 def _copies(pachd: Pachd, commit: Reference, target: str, encoding: str) -> Iterator[Copied]:
-    """All of it as it is, unless its names have to be encoded as those of the other commits are."""
+    """Copies the commit whole; file by file where its paths must be encoded like the other commits'."""
     if encoding and not commit.encoding:
         paths = _paths(pachd, commit)
-        # what Pachyderm holds is encoded as it is, but for this
+        # Encoding changes no path that Pachyderm holds, except one with a percent sign.
         if any("%" in path for path in paths):
             yield from (Copied(commit, path, target + encode(path[1:])) for path in paths)
             return
@@ -83,7 +83,7 @@ def _collision(name: str, one: tuple[Reference, str], other: tuple[Reference, st
 def gather_all(
     pachd: Pachd, project: str, sources: tuple[Source, ...], prepared: list[Gathering | None], deadline: float
 ) -> list[Reference]:
-    """The one commit that each input's bucket or folder shows.
+    """Gathers what was planned; returns the one commit that each input's bucket or folder shows.
 
     Raises:
         PachydermError: what pachd answered at last.

@@ -1,4 +1,4 @@
-"""What a step's inputs read: the commits that each stands for, and which of them have to be gathered."""
+"""Resolves a step's inputs: the commits of each, and which of them have to be gathered."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan
 from kfp_pachyderm.pachd.references import Reference, is_empty, parse, resolve, without_mark
 
-#: Commits of one input. One transaction joins them, in a time that grows faster than their number: on a busy
-#: pachd of two cores a step on 200 took 108 s, one on 500 had not begun after 600 s.
+#: The most commits that one input takes. One transaction joins them, in a time that grows faster than their
+#: number: on a busy pachd of two cores a step on 200 took 108 s, one on 500 had not begun after 600 s.
 MOST = 200
-#: Commits that are asked for at once.
+#: The number of commits that are resolved at the same time.
 _AT_ONCE = 16
 #: How KFP writes a channel that stands in a list; kfp.local leaves it so (local/placeholder_utils.py).
 _CHANNEL = re.compile(r"\{\{\$\.inputs\.parameters\['(?P<name>[^']+)'\]\}\}")
@@ -35,9 +35,9 @@ class Source:
 
     Args:
         config: the input.
-        commits: what it stands for, in order; one unless the input takes many.
+        commits: the input's commits, in order; one unless the input takes many.
         empty: those of them without files.
-        repo: of the step's project, where they are gathered into one commit; "": the one is read as it is.
+        repo: the repo, in the step's project, to gather the commits in; "": the one commit is read directly.
     """
 
     config: InputConfig
@@ -61,7 +61,7 @@ class Source:
 
     @property
     def shown(self) -> dict[str, str]:
-        """The same for user code, which finds each folder by its name; a merged bucket has none."""
+        """The commits as user code is told: as `named`, but one entry for a merged bucket without folders."""
         if self.config.merge:
             return {self.config.name: ",".join(map(str, self.commits))}
         return {name: str(commit) for name, commit in self.named.items()}
@@ -73,8 +73,8 @@ def read_sources(
     """Every input and its commits, asked for side by side.
 
     Raises:
-        CommitReferenceError, EmptyInputError: an input can't be what was passed for it.
-        PachydermError: a commit can't be had.
+        CommitReferenceError, EmptyInputError: an input got no commit reference, or commits without files.
+        PachydermError: a commit can't be resolved.
     """
     texts = [_texts(one, execution) for one in config.inputs]
     asked = [
@@ -86,7 +86,7 @@ def read_sources(
 
 
 def _all(asked: list[Future[Any]]) -> list[Any]:
-    # One that can't be had is told although another is still waited for.
+    # The first failure is raised at once, even while other commits are still waited for.
     for one in wait(asked, return_when=FIRST_EXCEPTION).done:
         one.result()
     return [one.result() for one in asked]
@@ -184,7 +184,7 @@ def _commit(pachd: Pachd, text: str, project: str, deadline: float, glob: str | 
 
 
 def _gathered(pipeline: str, found: list[Source]) -> Iterator[Source]:
-    """Pachyderm lets a pipeline read each repo by one branch only (`pachd.claims.gathering`)."""
+    """Marks inputs to gather: a pipeline reads each repo by one branch only (`pachd.claims.gathering`)."""
     taken = set[tuple[str, str]]()
     for one in found:
         repo = (one.commits[0].project, one.commits[0].repo)
@@ -196,7 +196,7 @@ def _gathered(pipeline: str, found: list[Source]) -> Iterator[Source]:
 
 
 def encoded(config: StepConfig, sources: Iterable[Source]) -> Iterator[str]:
-    """What the log says of inputs whose keys are encoded in Pachyderm."""
+    """Log lines for the inputs whose keys are encoded in Pachyderm."""
     for one in sources:
         if any(commit.encoding for commit in one.named.values()):
             decoded = one.config.s3 and config.gateway == "adapter"

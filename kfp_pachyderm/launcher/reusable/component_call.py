@@ -25,8 +25,8 @@ class Call:
 
     Args:
         pachd: the connection.
-        execution: KFP's side: inputs and outputs.
-        task: the same for the record.
+        execution: KFP's executor input.
+        task: the KFP task, for the record.
         deadline: `time.monotonic()` until which Pachyderm is waited for.
         began: `time.monotonic()` when it began.
     """

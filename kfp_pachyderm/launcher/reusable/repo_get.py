@@ -49,7 +49,7 @@ def _walk(call: Call, commit: Reference, path: str) -> list[pfs.FileInfo]:
 
 
 def _write(call: Call, commit: Reference, path: str, found: list[pfs.FileInfo], target: Path) -> None:
-    """All of it beside the target, then at once."""
+    """Writes all files beside the target, then renames them to it at once."""
     draft = target.with_name(f".{target.name}.kfp-pachyderm")
     try:
         for info in found:

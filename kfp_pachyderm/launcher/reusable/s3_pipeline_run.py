@@ -24,7 +24,7 @@ from kfp_pachyderm.provenance.stored_record import entries
 
 
 def run(call: Call) -> None:
-    """Sees to it that the pipeline in the input `pipeline` has a good job on the commits in `inputs`.
+    """Makes or finds a job of the pipeline `pipeline` on the commits in `inputs`, and waits for SUCCESS.
 
     A job that this step made is stopped when the step ends before it; any other goes on.
     """

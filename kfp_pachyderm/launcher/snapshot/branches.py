@@ -1,4 +1,4 @@
-"""The first step of a run: every branch resolved once, so that all steps of the run see the same data."""
+"""The first step of a run: resolves every branch once, so that all steps of the run see the same data."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _found(pachd: Pachd, config: SnapshotConfig, execution: Execution, name: str
     if name not in config.optional:
         return str(resolve(pachd, _reference(config, name, given), deadline, say, glob))
     try:
-        # Nor is an open commit waited for: whoever reads it may never run.
+        # An open commit is not waited for: the steps that read it may never run.
         return str(resolve(pachd, _reference(config, name, given), time.monotonic(), say, glob))
     except PachydermError as error:
         return _left_open(given or config.references[name], error)
@@ -106,7 +106,7 @@ def _all_open(
 
 
 def _each_open(given: Any, error: PachydermError) -> Any:
-    """What is no reference the step refuses in its own words."""
+    """Leaves a reference open; keeps any other value, which the step refuses with its own error."""
     return _left_open(given, error) if isinstance(given, str) and given.strip() else given
 
 

@@ -1,4 +1,4 @@
-"""The pipelines of a run's steps, made while KFP has not even scheduled the first of them."""
+"""Makes the pipelines of a run's steps before KFP schedules the first step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIME = 20.0
 
 
 def make_pipelines(pachd: Pachd, config: SnapshotConfig, kfp_pipeline: str, found: dict[str, str]) -> None:
-    """Makes them as far as it can; says what it could not, and never fails.
+    """Makes the pipelines as far as it can; says what it could not, and never fails.
 
     Args:
         pachd: the connection.
