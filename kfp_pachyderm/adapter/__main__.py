@@ -9,7 +9,7 @@ from kfp_pachyderm.fast_import import StandIn, uncollected
 if __name__ == "__main__":
     # a terminal sends Ctrl-C to both processes; the launcher handles it, and ends this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # cheroot asks importlib.metadata for its version, which costs more than all else of it
+    # cheroot reads its version by importlib.metadata, which takes longer than the rest of its import
     with uncollected(), StandIn("importlib.metadata", version=lambda _: "unknown"):
         from kfp_pachyderm.adapter.control.commands import main
     main()

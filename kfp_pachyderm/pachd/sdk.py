@@ -79,7 +79,7 @@ def _become(cls: type, dataclass: Any, options: dict[str, Any]) -> None:
     It sets `__init__` last, because other threads must not make messages of a half-finished class.
     """
     given = {name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)}
-    # without a text the signature becomes one, which takes half of the time
+    # a dataclass without a docstring gets its signature as one, and making that takes half of the time
     own = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__name__}
     typed = {"__annotations__": inspect.get_annotations(cls)}
     try:
@@ -110,7 +110,7 @@ if _loaded is None:
     sys.modules[_NAME] = _bare_package()
 try:
     with _dataclasses_when_used():
-        # first of all: Google's messages, which it loads, wait as well
+        # imported first: Google's messages, which it loads, are postponed as well
         import betterproto
 
         _evaluate_annotations_once()

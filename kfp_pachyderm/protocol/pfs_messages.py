@@ -80,7 +80,7 @@ def compose_file_sets(ids: list[str], seconds: int) -> bytes:
 
 
 def renew_file_set(id_: str, seconds: int) -> bytes:
-    """A RenewFileSetRequest: it is kept for so long from now on."""
+    """Encodes a RenewFileSetRequest: Pachyderm keeps the file set for `seconds` from now on."""
     return field(1, id_.encode()) + number(2, seconds)
 
 

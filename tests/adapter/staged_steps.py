@@ -30,7 +30,7 @@ LARGE = 8 * 2**20
 
 
 def cut(content: bytes) -> list[int]:
-    """Sizes of its segments when each is one chunk."""
+    """The sizes of a content's segments, if each segment is one chunk."""
     ends = FileHash().update(content)
     return [end - start for start, end in pairwise([0, *ends, *{len(content)} - {*ends}])]
 
@@ -51,7 +51,7 @@ def _shrink(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Steps:
-    """A step's adapter in this process, and what it asks of Pachyderm."""
+    """A step's adapter in this process, with a record of its calls to Pachyderm."""
 
     def __init__(self, pachyderm: Pachyderm, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         _shrink(monkeypatch)
@@ -93,7 +93,7 @@ class Steps:
 
 
 def begun(steps: Steps, length: int) -> HTTPConnection:
-    """A PUT of the object "a/b", whose content is still to come."""
+    """Begins a PUT of the object "a/b", whose content is sent later."""
     url = urlsplit(steps.s3.generate_presigned_url("put_object", {"Bucket": "out", "Key": "a/b"}))
     client = HTTPConnection(url.netloc, timeout=PATIENCE)
     client.putrequest("PUT", f"{url.path}?{url.query}")

@@ -1,4 +1,4 @@
-"""A client may write an object for longer than Pachyderm keeps what it has of it: nothing is sent twice."""
+"""A client may upload an object for longer than Pachyderm keeps its file sets: no segment is sent twice."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.store.files import file_sets
 from tests.waiting import PATIENCE, wait_for
 
-#: Those that are made before the object's end is known.
+#: The number of file sets that are made before the object's end is known.
 AHEAD = len(SEGMENTS) - 1
-#: Seconds, shorter than a file set is kept; two of them are longer.
+#: Seconds: less than the time that a file set is kept, and more than half of it.
 MOST = 500
 
 
@@ -42,7 +42,7 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="module")
 def pachyderm(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Pachyderm]:
-    """One whose file sets grow old by the test's clock."""
+    """A Pachyderm whose file sets expire by the test's clock."""
     with EmbeddedServer(tmp_path_factory.mktemp("pachyderm")) as server:
         server.store.file_sets = file_sets.FileSets(clock)
         client = Client(host="127.0.0.1", port=server.port)
@@ -58,7 +58,7 @@ def steps(pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def client(steps: Steps) -> Iterator[HTTPConnection]:
-    """Writes the object; its last ten bytes are still to come, all else is in file sets."""
+    """A client that has sent all of the object but its last ten bytes; complete segments are in file sets."""
     with closing(begun(steps, len(CONTENT))) as client:
         client.send(CONTENT[:-10])
         wait_for(lambda: len(held(steps)) == AHEAD)

@@ -1,4 +1,4 @@
-"""Large objects are in Pachyderm, though in no commit, while their end is still being written."""
+"""Large objects go to Pachyderm, though into no commit, before the client has sent their end."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_copy_has_its_own_name(steps: Steps) -> None:
 
 
 def upload(steps: Steps, contents: dict[int, bytes]) -> dict[str, str]:
-    """A multipart upload of these parts, written in this order."""
+    """Begins a multipart upload, and writes these parts in this order."""
     names = {"Bucket": "out", "Key": "m"}
     names["UploadId"] = steps.s3.create_multipart_upload(**names)["UploadId"]
     for number, part in contents.items():

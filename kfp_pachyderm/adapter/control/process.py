@@ -20,7 +20,7 @@ from kfp_pachyderm.adapter.control.spawn import spawn
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.config import AdapterConfig, Flushed, Progress
 
-#: Takes how far a flush is, now and then.
+#: Called with a flush's progress several times a second.
 Told = Callable[["Progress"], None]
 
 _ENDING = 2.0
@@ -89,13 +89,13 @@ class AdapterProcess:
         self.close()
 
     def dismiss(self) -> None:
-        """As `close`, but does not wait: for when nothing is asked of the process any more."""
+        """Ends the process without waiting for its end; no request may follow."""
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
     def close(self) -> None:
-        """Ends the process; what has not been flushed is gone."""
+        """Ends the process; objects that have not been flushed are lost."""
         assert self._process.stdout
         self.dismiss()
         try:

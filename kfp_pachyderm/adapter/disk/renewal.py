@@ -1,4 +1,4 @@
-"""Keeps the file sets of objects whose end is still awaited: Pachyderm forgets what nobody renews."""
+"""Renews the file sets of objects that clients still upload: Pachyderm forgets those that nobody renews."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 #: Seconds between renewals: a third of those that a file set is kept, as Pachyderm's own client has it
 #: (src/internal/storage/renew/renew.go, renewLoop).
 _EVERY = 200.0
-#: Seconds until what failed is tried again.
+#: Seconds after which a failed renewal is tried again.
 _AGAIN = 10.0
 
 
@@ -27,7 +27,7 @@ class Renewal:
     """Renews the file sets of all large objects of a step.
 
     Args:
-        renew: renews one by its ID; False: Pachyderm does not have it any more.
+        renew: renews a file set by its ID; returns False if Pachyderm does not have it any more.
     """
 
     def __init__(self, renew: Callable[[str], bool]) -> None:
@@ -38,7 +38,7 @@ class Renewal:
         self._told = ""
 
     def watch(self, staged: Staged) -> None:
-        """From now on this object's file sets are renewed, for as long as anybody uses it."""
+        """Renews this object's file sets from now on, as long as the object is in use."""
         with self._lock:
             self._objects.add(staged)
             if self._thread is None:
@@ -50,7 +50,7 @@ class Renewal:
             time.sleep(_EVERY if self.round() else _AGAIN)
 
     def round(self) -> bool:
-        """Renews each once; False: Pachyderm could not be asked, which should be tried again soon."""
+        """Renews each file set once; False: Pachyderm could not be reached, so try again soon."""
         with self._lock:
             objects = list(self._objects)
         held = [(staged, one) for staged in objects for one in staged.held()]
@@ -65,7 +65,7 @@ class Renewal:
         return True
 
     def _tell(self, said: str) -> None:
-        """Once in a row: what is lost in the end is sent again."""
+        """Logs an error, unless it was the last one logged. It is no more: lost file sets are sent again."""
         if said != self._told:
             log.warning("a file set could not be renewed, trying again: %s", said)
         self._told = said

@@ -1,8 +1,8 @@
 """A large object that goes to Pachyderm in file sets. Sending begins while the client still uploads it.
 
-A file set is in no commit until it is added to one, and is forgotten after ten minutes otherwise, unless
-it is renewed (Pachyderm src/server/pfs/server/server_file.go, createFileSet): an upload that breaks off or
-fails its checksum leaves nothing in the output.
+A file set is in no commit until it is added to one. Pachyderm forgets it after ten minutes, unless it is
+renewed (Pachyderm src/server/pfs/server/server_file.go, createFileSet). So an upload that breaks off or fails
+its checksum leaves nothing in the output.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class _Look:
         return len(begun) == len(self._files) and all(map(is_, begun, self._files))
 
     def take(self, files: tuple[SpoolFile, ...]) -> Iterator[None]:
-        """Looks through what is new; only the last file may still grow. Yields after each piece.
+        """Hashes the content that is new, and yields after each piece. Only the last file may still grow.
 
         Raises:
             ImportError: numpy is not installed.
@@ -144,7 +144,7 @@ class Staged:
     Args:
         key: the object's key; a file set holds the file's path, so it is of no use for another key.
         create: makes a file set.
-        renewal: keeps them until they are in a commit.
+        renewal: renews the file sets until they are in a commit.
     """
 
     def __init__(self, key: str, create: Create, renewal: Renewal) -> None:
@@ -155,7 +155,7 @@ class Staged:
         self._told = 0
         self._look = _Look()
         self._sets: list[tuple[Segment, Future[str]]] = []
-        #: The one that they have been put together to.
+        #: The ID of the file set that they have been composed to.
         self._whole: str | None = None
         self._added = False
 
@@ -230,15 +230,15 @@ class Staged:
             raise CallFailedError("did not take all of it in time", True) from None
 
     def put_together(self, whole: str) -> None:
-        """Says what its file sets have become."""
+        """Takes the ID of the file set that the object's file sets have been composed to."""
         self._whole = whole
 
     def added(self) -> None:
-        """They are in a commit: nobody needs them any more, unless that is erased."""
+        """Notes that the file sets are in a commit: they need no renewal, unless the commit is erased."""
         self._added = True
 
     def held(self) -> list[str]:
-        """The file sets that must be kept."""
+        """Returns the IDs of the file sets that have to be renewed."""
         with self._lock:
             if self._added:
                 return []
@@ -246,7 +246,7 @@ class Staged:
         return made + ([self._whole] if self._whole else [])
 
     def lose(self, id_: str) -> None:
-        """Pachyderm has forgotten a file set: its segment is sent again."""
+        """Sends the segment of a file set again, because Pachyderm has forgotten it."""
         with self._lock:
             for index, (segment, made) in enumerate(self._sets):
                 if made.done() and not _failed(made) and made.result() == id_:

@@ -48,7 +48,7 @@ class Renamed:
         return self._remote.stage(name, self._path(name, "/" + key)[1:], segment, first)
 
     def renew(self, id_: str) -> bool:
-        """Keeps what `stage` has made for another while."""
+        """Renews a file set that `stage` made; returns False if Pachyderm has forgotten it."""
         return self._remote.renew(id_)
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:

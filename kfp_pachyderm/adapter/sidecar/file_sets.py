@@ -12,12 +12,12 @@ from kfp_pachyderm.adapter.sidecar.grpc_calls import SERVICE, send, told
 from kfp_pachyderm.protocol import pfs_messages
 from kfp_pachyderm.protocol.pfs_messages import CommitName
 
-#: Seconds that one is kept without anybody's asking, too: a third of the longest that Pachyderm takes
+#: Seconds that Pachyderm keeps a new, composed or renewed file set. Pachyderm allows three times as many
 #: (src/server/pfs/server/server.go, maxTTL).
 _KEPT = 600
-#: Seconds that renewing one may take: there are others.
+#: Seconds that renewing a file set may take: others wait to be renewed.
 _SOON = 20.0
-#: Seconds that making one may take: what hangs must not keep others from being sent.
+#: Seconds that making a file set may take: one that hangs must not keep others from being sent.
 _LONGEST = 600.0
 
 
@@ -60,10 +60,10 @@ class FileSets:
         return pfs_messages.file_set_id(send(self._create, sent, self._metadata, _LONGEST, self._patience))
 
     def renew(self, id_: str) -> bool:
-        """Keeps one for as long as a new one; False: there is none any more.
+        """Renews a file set by its ID; returns False if Pachyderm does not have it any more.
 
         Raises:
-            CallFailedError: that is not known.
+            CallFailedError: it is not known whether Pachyderm renewed it.
         """
         import grpc
 
@@ -107,7 +107,8 @@ class FileSets:
         with told():
             whole = made[0]
             if made[1:]:
-                # one file again: every look at it would make it that, and finishing once more
+                # Composed, the segments are one file set. Otherwise each read of the file would put them
+                # together, and finishing the commit would do so again.
                 request = pfs_messages.compose_file_sets(made, _KEPT)
                 whole = pfs_messages.file_set_id(self._ask(self._compose, request, until))
                 staged.put_together(whole)

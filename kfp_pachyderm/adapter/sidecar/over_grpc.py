@@ -41,7 +41,7 @@ def split(address: str) -> tuple[bool, str, int]:
 
 
 def _channel(address: str, authority: str) -> Any:
-    # without what is for asynchronous programs, half of the import
+    # without grpc's modules for asynchronous programs, which take half of the time of its import
     with StandIn("asyncio"), StandIn("grpc.aio"):
         import grpc
 
@@ -169,10 +169,10 @@ class Pfs:
         return self._file_sets.create(key, segment, first)
 
     def renew(self, id_: str) -> bool:
-        """Keeps a file set for another while; False: Pachyderm does not have it any more.
+        """Renews a file set by its ID; returns False if Pachyderm does not have it any more.
 
         Raises:
-            CallFailedError: that is not known.
+            CallFailedError: it is not known whether Pachyderm renewed it.
         """
         return self._file_sets.renew(id_)
 

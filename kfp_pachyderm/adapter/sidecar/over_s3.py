@@ -123,7 +123,7 @@ class S3Remote:
         raise CallFailedError("its S3 takes whole objects only", False)
 
     def renew(self, id_: str) -> bool:
-        """Not by S3, but another way may open in time."""
+        """Always raises a temporary CallFailedError: S3 has no file sets, but gRPC may be reachable later."""
         raise CallFailedError("its S3 renews nothing", True)
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:

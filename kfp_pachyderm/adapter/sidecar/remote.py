@@ -34,7 +34,7 @@ class Remote(Protocol):
         """Sends a segment of an object before the object is written; returns the file set's ID."""
 
     def renew(self, id_: str) -> bool:
-        """Keeps what `stage` has made for another while; False: it is forgotten."""
+        """Renews a file set that `stage` made; returns False if Pachyderm has forgotten it."""
 
     def write(self, name: CommitName, files: list[Stored], gone: list[str], timeout: float) -> None:
         """Puts the files into the open commit, and removes the keys in `gone`. Calling it again is safe."""

@@ -46,8 +46,11 @@ def inspect_owned(
 
     Args:
         pachd: the connection.
-        plan: what it is going to be.
-        looked: tells what `find_pipeline` said, where it has been asked already.
+        plan: the pipeline that the step wants.
+        looked: returns the result of an earlier `find_pipeline`; None: `find_pipeline` is called here.
+
+    Returns:
+        The pipeline; None if it does not exist yet.
 
     Raises:
         PipelineNotOwnedError: the pipeline, a repo of its name or a claim branch exists and was not made by

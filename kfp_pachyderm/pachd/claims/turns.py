@@ -35,7 +35,7 @@ class TakenError(Exception):
 
 
 def turns(pachd: Pachd, project: str, name: str) -> Turns:
-    """A pipeline's turns as they are now; none: nobody has made one yet, or there is no such pipeline."""
+    """Lists a pipeline's turns; none if nobody has made one yet, or there is no such pipeline."""
     repo = repo_message(project, name)
     try:
         every = [one.branch.name for one in pachd.pfs.list_branch(repo=repo)]
@@ -45,19 +45,19 @@ def turns(pachd: Pachd, project: str, name: str) -> Turns:
 
 
 class Look(NamedTuple):
-    """A pipeline, and its turns before."""
+    """A pipeline as it was found, and its turns, listed before that."""
 
     seen: Turns
     found: pps.PipelineInfo | None
 
 
 def look(pachd: Pachd, project: str, name: str, takes_turns: bool) -> Look:
-    """Looks at a step's pipeline, before it is known what the step wants it to be."""
+    """Inspects a step's pipeline and lists its turns, before the step's plan is known."""
     try:
-        # Whatever happens from now on ends this turn.
+        # The turns are listed first: any job that is made from now on deletes them.
         seen = turns(pachd, project, name) if takes_turns else frozenset()
     except AuthenticationError:
-        seen = frozenset()  # a second look, with what the step wants, finds out why
+        seen = frozenset()  # the check of the step's permissions comes later, and raises with a way out
     return Look(seen, find_pipeline(pachd, project, name))
 
 
@@ -111,7 +111,10 @@ def job_in_one_call(pachd: Pachd, plan: PipelinePlan, seen: Turns, own: str) -> 
 
 
 def job_of(pachd: Pachd, plan: PipelinePlan, own: str) -> str | None:
-    """The ID of the job that was made with this turn, as long as the pipeline has no later one."""
+    """Returns the ID of the job that was made with the turn `own`, while it is the pipeline's newest job.
+
+    It returns None if there is no such turn any more, or never was.
+    """
     if own not in turns(pachd, plan.project, plan.name):
         return None
     name = message(plan.project, plan.name)

@@ -86,12 +86,12 @@ class _Channel:
 
     Args:
         channel: the gRPC channel.
-        address: its URL, for errors.
-        timeout: seconds for one call.
-        again: seconds in which a call that does no harm twice is tried again.
-        told: as `repeated` takes it.
+        address: pachd's URL, for error messages.
+        timeout: the timeout of one call, in seconds.
+        again: seconds for which a call that is safe to repeat is tried again after errors that may pass.
+        told: as of `repeated`.
         ends: `time.monotonic()` at which all calls end.
-        options: of every call.
+        options: further arguments of every gRPC call.
     """
 
     def __init__(
@@ -185,12 +185,12 @@ class Pachd:
     Args:
         address: pachd's address.
         channel: an open channel to share; None: a new one.
-        timeout: seconds for each call.
-        transaction_id: the transaction that every call joins.
-        wait: whether a call waits, as long as its timeout, for a connection that is down.
-        grace: seconds that it may be away before what needs it gives up.
-        again: seconds in which a call that does no harm twice is tried again when what fails may pass.
-        told: what the user has heard of calls that fail; None: nothing yet.
+        timeout: the timeout of each call, in seconds.
+        transaction_id: the transaction that every call joins; "": none.
+        wait: whether a call waits, up to its timeout, for a connection that is down.
+        grace: seconds that pachd may be unreachable before waits give up.
+        again: seconds for which a call that is safe to repeat is tried again after errors that may pass.
+        told: the errors that the user has been told; None: none yet.
         ends: `time.monotonic()` at which all calls end.
     """
 
@@ -239,7 +239,7 @@ class Pachd:
         return self._same(self._timeout, self._transaction_id, self._again, min(deadline, self.ends))
 
     def within(self, transaction_id: str) -> Pachd:
-        """The same connection, every call joining the transaction; none is made twice."""
+        """Returns the same connection with every call in the transaction. No call is retried."""
         return self._same(self._timeout, transaction_id, 0.0, self.ends)
 
     def _same(self, timeout: float, transaction_id: str, again: float, ends: float) -> Pachd:
@@ -388,7 +388,7 @@ def _greet(pachd: Pachd, timeout: float) -> None:
     url, until = pachd.address.url, began + timeout
     while True:
         try:
-            pachd.raw("/admin_v2.API/InspectCluster", b"")  # what it says is of no use, that it does is
+            pachd.raw("/admin_v2.API/InspectCluster", b"")  # only that pachd answers matters, not its answer
             return
         except ProtocolError as error:
             raise PachydermUnreachableError(f"{url} answers, but not as Pachyderm does: {error}") from error

@@ -181,7 +181,11 @@ class _Reasons:
         return f"it is {state_name(self._last)}, and {waited}"
 
     def look(self, info: pps.JobInfo) -> None:
-        """Says what the job waits for; fails when its pipeline can't run."""
+        """Tells what the job waits for.
+
+        Raises:
+            JobFailedError: its pipeline can't run.
+        """
         self._last = info
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _LOOK_EVERY

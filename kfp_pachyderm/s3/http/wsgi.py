@@ -120,11 +120,11 @@ def _close(body: object) -> None:
 
 
 def application(handle: Callable[[S3Request], Response], identify: bool = True) -> WSGIApplication:
-    """A WSGI application around a handler.
+    """Makes a WSGI application of a handler.
 
     Args:
-        handle: answers a request; may raise `S3Error`.
-        identify: whether each answer says its request's ID; False: `handle` sees to that.
+        handle: answers a request, or raises `S3Error`.
+        identify: whether each answer gets a header with its request's ID; False: `handle` adds it.
     """
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
