@@ -10,8 +10,8 @@ It listens on KFP_PACHYDERM_HOLDER_PORT (default 8080) of KFP_PACHYDERM_HOLDER_H
   POST /v1/finish     {"instance", "session", "exit_code", "reason"} -> {"ended": true}, and the process ends
 
 A POST carries `Authorization: KFP-Pachyderm <hex HMAC-SHA256(token, POST \\n path \\n timestamp \\n body)>`
-and `X-KFP-Pachyderm-Timestamp`: seconds on the holder's clock (status: clock), so no two clocks have to agree.
-A timestamp must be greater than the last one, and within 300 s of that clock: no call can be replayed.
+and `X-KFP-Pachyderm-Timestamp`: seconds on the holder's clock (status: clock), so no clocks have to agree.
+A timestamp must be greater than the last one, and within 300 s of the clock: no call can be replayed.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Holder:
         return {"ended": True}
 
     def over(self) -> tuple[int, str] | None:
-        """Returns the exit code and the reason once the holder has to end, else None."""
+        """The exit code and the reason, once the holder has to end."""
         if self.ended:
             return self.ended
         if os.getppid() != self.parent:
@@ -228,7 +228,7 @@ def say(text: str) -> None:
 
 
 def leave(code: int, reason: str) -> None:
-    """Ends the process at once, without waiting for its threads."""
+    """Ends the process, and does not wait for threads."""
     say(reason)
     os._exit(code)
 
