@@ -35,14 +35,14 @@ def uncollected() -> Iterator[None]:
 
 
 class StandIn(ModuleType):
-    """Stands for a module that others load and a step does not use. A context manager.
+    """Stands for a module that libraries import and a step does not use. It is a context manager.
 
-    Inside of it whoever imports the module gets this; afterwards the name is free again. An attribute that
-    was not given loads the module.
+    Inside the context, an import of the module gives this object. After it, an import loads the real module.
+    Reading an attribute that was not given loads the real module, too.
 
     Args:
-        name: the module's.
-        attributes: what it has without being loaded.
+        name: the module's name.
+        attributes: attributes that need no loading.
     """
 
     def __init__(self, name: str, **attributes: object) -> None:

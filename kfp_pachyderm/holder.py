@@ -10,9 +10,8 @@ It listens on KFP_PACHYDERM_HOLDER_PORT (default 8080) of KFP_PACHYDERM_HOLDER_H
   POST /v1/finish     {"instance", "session", "exit_code", "reason"} -> {"ended": true}, and the process ends
 
 A POST carries `Authorization: KFP-Pachyderm <hex HMAC-SHA256(token, POST \\n path \\n timestamp \\n body)>`
-and `X-KFP-Pachyderm-Timestamp`: seconds on the holder's own clock ("clock" of the status), so that the clocks
-of the two machines need not agree. The holder accepts a timestamp that is greater than the last one and
-within 300 s of its clock, so nobody can replay a call.
+and `X-KFP-Pachyderm-Timestamp`: seconds on the holder's clock (status: clock), so no clocks have to agree.
+A timestamp must be greater than the last one, and within 300 s of the clock: no call can be replayed.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ class Holder:
         }
 
     def check(self, path: str, headers: dict[str, str], body: bytes) -> None:
-        """Refuses a call that the job's token has not signed, or that was made before."""
+        """Refuses a call that the job's token has not signed, or a replayed one."""
         stamp = headers.get("x-kfp-pachyderm-timestamp", "")
         signed = b"\n".join([b"POST", path.encode(), stamp.encode(), body])
         wanted = "KFP-Pachyderm " + hmac.new(self.key, signed, "sha256").hexdigest()
@@ -124,7 +123,7 @@ class Holder:
         return {"ended": True}
 
     def over(self) -> tuple[int, str] | None:
-        """Returns the exit code and the reason once the holder has to end, else None."""
+        """The exit code and the reason, once the holder has to end."""
         if self.ended:
             return self.ended
         if os.getppid() != self.parent:
@@ -189,7 +188,7 @@ def serve(holder: Holder, connection: socket.socket) -> None:
             head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             connection.sendall((head + body).encode())
     except OSError:
-        pass  # the caller has closed the connection; its call is carried out
+        pass  # the caller is gone; its call is done
     if "ended" in answer:
         holder.answered.set()
 
@@ -200,7 +199,7 @@ def listen(env: dict[str, str]) -> socket.socket:
         try:
             return socket.create_server(("", port), family=socket.AF_INET6, backlog=64, dualstack_ipv6=True)
         except OSError:
-            pass  # the kernel knows IPv6, and it is switched off
+            pass  # IPv6 is switched off
     return socket.create_server((host, port), backlog=64)
 
 
@@ -229,7 +228,7 @@ def say(text: str) -> None:
 
 
 def leave(code: int, reason: str) -> None:
-    """Ends the process at once, without waiting for its threads."""
+    """Ends the process, and does not wait for threads."""
     say(reason)
     os._exit(code)
 

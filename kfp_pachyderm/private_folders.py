@@ -1,10 +1,10 @@
-"""How the folders begin that our processes make in the folder for temporary files."""
+"""The prefixes of the temporary folders that this package makes."""
 
 from __future__ import annotations
 
-#: Of a step: what its command writes lies there until it is in Pachyderm.
+#: A step's folder: it holds what the command writes, until Pachyderm has it.
 STEP = "kfp-pachyderm-step-"
-#: Of the bootstrap, which installs the launcher there; part of its text (`launcher/bootstrap.py`).
+#: The folder in which the bootstrap installs the launcher; the bootstrap's text has it, too.
 LAUNCHER = "kfp-pachyderm-launcher-"
-#: Of a step that `doctor --run` tries.
+#: The folder of the step that `doctor --run` tries.
 DOCTOR = "kfp-pachyderm-doctor-"

@@ -1,4 +1,4 @@
-"""Jobs that wait though their step is dead, and transactions that nobody finishes."""
+"""Finds jobs that wait though their step is dead, and transactions that no step finishes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pfs, pps, transaction
 
-#: A job whose user code runs has a holder, whose lease ends it when its step is dead.
+#: Only these states: a job whose user code runs has a holder, whose lease ends it when its step is dead.
 _WAITING = (pps.JobState.JOB_CREATED, pps.JobState.JOB_STARTING)
 _REASON = "nothing has run in it for so long that its step is taken for dead (kfp-pachyderm gc)"
 
 
 def waiting(search: Search) -> Iterator[Leftover]:
-    """Jobs that have not started for so long that no step waits for them any more."""
+    """Yields jobs that have waited longer than any step waits."""
     for info in our_pipelines(search):
         project, name = info.pipeline.project.name, info.pipeline.name
         try:
@@ -42,14 +42,14 @@ def _stopped(search: Search, info: pps.JobInfo) -> Leftover:
 
 
 def _stop(search: Search, job: ClaimedJob) -> None:
-    """Stops it, unless it has begun since it was found."""
+    """Stops the job, unless it has begun since it was found."""
     if not _is_forgotten(search, jobs.inspect(search.pachd, job)):
         raise InUseError(f"job {job.output} has begun, or ended, meanwhile")
     jobs.stop(search.pachd, job, _REASON)
 
 
 def transactions(search: Search) -> Iterator[Leftover]:
-    """Transactions in which a step began to claim its job, and was killed."""
+    """Yields transactions in which a step began to claim its job, and was killed."""
     for one in search.pachd.transactions.list_transaction().transaction_info:
         if _is_ours(one, search.project) and search.is_old(one.started, sure=False):
             why = "a step began to claim its job in it, and never finished it"
@@ -58,7 +58,7 @@ def transactions(search: Search) -> Iterator[Leftover]:
 
 
 def _is_ours(info: transaction.TransactionInfo, project: str | None) -> bool:
-    """Whether the transaction deletes a turn branch, or makes a pipeline with our mark, as steps do."""
+    """Tells whether the transaction deletes a turn branch, or makes a pipeline with our mark, as steps do."""
     for one in info.requests:
         given_up = one.delete_branch.branch
         wanted = one.create_pipeline_v2.create_pipeline_request

@@ -1,13 +1,13 @@
-"""Pipelines of steps that nobody has used for long: deleted where they hold no result, else put to sleep.
+"""Finds idle pipelines of steps: gc deletes those without a result, and puts the others to sleep.
 
-Pachyderm makes no pipeline whose output repo exists already (src/server/pps/server/api_server.go,
-CreatePipelineInTransaction): where a pipeline was deleted and its repo kept, the step could never run under
-its name again. So one whose repo holds results stays, and only its worker ends: its spec is changed to
-`autoscaling`, with which a worker runs only while there is a job. The next step finds another spec than it
-wants, and changes it back when it claims its job.
+Pachyderm refuses to make a pipeline whose output repo exists already (src/server/pps/server/api_server.go,
+CreatePipelineInTransaction). If gc deleted a pipeline and kept its repo, the step could never run under its
+name again. So gc keeps a pipeline whose repo holds results, and only ends its worker: gc sets `autoscaling`
+in the spec, with which a worker runs only while there is a job. The next step finds a spec that differs from
+its own, and updates the pipeline when it claims its job.
 
-A step may claim a job at any moment. Whether one has is looked at behind a fence (`pachd.claims.fence`). A
-step that claims later sees the fence and waits. If it has lost its job by then, it claims anew.
+A step may claim a job at any moment. So gc makes a fence (`pachd.claims.fence`) before it looks for jobs. A
+step that claims a job later sees the fence and waits. If its job is gone by then, it claims another one.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from kfp_pachyderm.provenance.kfp_task import PREFIX
 
 logger = logging.getLogger(__name__)
 
-#: The annotation of a pipeline that was put to sleep.
+#: The annotation of a sleeping pipeline.
 ASLEEP_KEY = "kfp-pachyderm/asleep"
 
 
 def idle(search: Search) -> Iterator[Leftover]:
-    """Pipelines of steps that nobody has used for long."""
+    """Yields the idle pipelines of steps."""
     for info in our_pipelines(search):
         try:
             found = _leftover(search, info)
@@ -94,20 +94,20 @@ def _commits(search: Search, info: pps.PipelineInfo) -> Iterator[CommitFacts]:
 
 
 def _is_result(one: CommitFacts) -> bool:
-    """Whether a step made it well, something was made from it, or it is not finished."""
+    """Tells whether a step succeeded in it, another commit was made from it, or it is not finished."""
     good = not one.error and (one.size > 0 or any(key.startswith(PREFIX) for key in one.metadata))
     return good or bool(one.below) or one.finished is None
 
 
 def _readers(search: Search, info: pps.PipelineInfo, repo: pfs.RepoInfo, any_branch: bool) -> bool:
-    """Whether other pipelines read its output branch, or any branch of its output repo."""
+    """Tells whether pipelines read the output branch, or with `any_branch` any branch of the output repo."""
     output = _output_branch(info).name
     wanted = [one for one in repo.branches if any_branch or one.name == output]
     return any(one.subvenance for one in inspected(search, wanted))
 
 
 def _remove(search: Search, seen: pps.PipelineInfo, act: Callable[[Search, pps.PipelineInfo], None]) -> None:
-    """Acts behind a fence, if the pipeline is still what it was."""
+    """Deletes the pipeline or puts it to sleep, behind a fence, if it is still as it was found."""
     with fenced(search.pachd, _output_branch(seen)) as pachd:
         search = replace(search, pachd=pachd)
         info = pachd.pps.inspect_pipeline(pipeline=seen.pipeline, details=True)
@@ -126,13 +126,13 @@ def _delete(search: Search, info: pps.PipelineInfo) -> None:
     _require_right(search, info)
     search.pachd.pps.delete_pipeline(pipeline=info.pipeline)
     for branch in _claim_branches(info):
-        # One that is read again stays; one that can't be deleted is found by the next gc.
+        # A branch that a pipeline reads again stays; the next gc finds one that could not be deleted.
         with suppress(PachydermError):
             search.pachd.pfs.delete_branch(branch=branch)
 
 
 def _require_right(search: Search, info: pps.PipelineInfo) -> None:
-    """Pachyderm stops a pipeline before it looks whether the caller may delete it (deletePipeline)."""
+    """Checks REPO_DELETE: Pachyderm would stop the pipeline first, and refuse then (deletePipeline)."""
     found = _repo(search, info).auth_info
     if betterproto.serialized_on_wire(found) and auth.Permission.REPO_DELETE not in found.permissions:
         raise AuthenticationError(
@@ -146,7 +146,7 @@ def _claim_branches(info: pps.PipelineInfo) -> Iterator[pfs.Branch]:
     pipeline = info.pipeline
     for one in pfs_inputs(info):
         project = one.project or pipeline.project.name
-        # the pipeline may have been given another input by a person
+        # a person may have given the pipeline another input, whose branch is not a claim branch
         if one.branch == branch_name(pipeline.project.name, pipeline.name, project):
             yield pfs.Branch(repo=repo_message(project, one.repo), name=one.branch)
 
@@ -157,7 +157,7 @@ def _sleep(search: Search, info: pps.PipelineInfo) -> None:
     wanted = json.dumps(asleep(json.loads(info.user_spec_json), search.now.isoformat()))
 
     def fill(inside: Any) -> None:
-        # Whoever has seen these turns, and claims later, looks again.
+        # A step that has seen these turns can't claim with them: it looks at the pipeline again.
         for one in seen:
             inside.pfs.delete_branch(branch=one)
         inside.pps.create_pipeline_v2(create_pipeline_request_json=wanted, update=True)
@@ -166,16 +166,17 @@ def _sleep(search: Search, info: pps.PipelineInfo) -> None:
 
 
 def asleep(spec: dict[str, Any], when: str) -> dict[str, Any]:
-    """A step's pipeline spec with which its worker runs only while there is a job."""
+    """Returns the spec with `autoscaling`, with which a worker runs only while there is a job."""
     metadata = spec.get("metadata", {})
     annotations = {**metadata.get("annotations", {}), OWNER_KEY: OWNER, ASLEEP_KEY: when}
     return {**spec, "autoscaling": True, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _forget(search: Search, job: ClaimedJob) -> None:
-    """Removes the job that every change of a spec makes, and its commits: the branch shows the last result.
+    """Deletes the job that an update of the spec makes, and its commits, so that the last result is the head.
 
-    Where a step has claimed the next one already, its commit hangs on this one, which then stays, as failed.
+    If a step has claimed a job meanwhile, the step's commit has this job's commit as its parent. Then the
+    job's commit stays, as a failed one.
     """
     project = pfs.Project(name=job.project)
     repos = [pfs.Repo(name=job.pipeline, type=kind, project=project) for kind in ("user", "meta")]

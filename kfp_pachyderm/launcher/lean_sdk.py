@@ -1,6 +1,6 @@
-"""pachyderm_sdk's messages without what betterproto and grpc load for others: 50 ms of a step.
+"""Loads pachyderm_sdk's messages without the modules that betterproto and grpc import and no step uses.
 
-For the launcher's process alone: there nobody else misses any of it.
+That saves 50 ms of a step. Only the launcher's process does it: no other code runs there that needs them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from kfp_pachyderm.fast_import import StandIn
 def load() -> None:
     """Loads `kfp_pachyderm.pachd.sdk`."""
     with (
-        StandIn("asyncio"),  # for betterproto's own stubs, and grpc.aio
+        StandIn("asyncio"),  # betterproto's stubs and grpc.aio import it
         StandIn("grpc.aio"),
-        StandIn("betterproto._version", __version__=""),  # which it asks importlib.metadata for
-        StandIn("dateutil.parser", isoparse=_isoparse),  # for JSON
+        StandIn("betterproto._version", __version__=""),  # it imports importlib.metadata
+        StandIn("dateutil.parser", isoparse=_isoparse),  # betterproto uses it for JSON only
     ):
         import_module("kfp_pachyderm.pachd.sdk")
 

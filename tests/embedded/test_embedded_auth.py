@@ -431,15 +431,18 @@ def test_pipelines_need_their_inputs_and_give_them_back(office, tmp_path):
         for name, one in office.root.auth.get_role_binding(resource=output).binding.entries.items()
     } == {robot.robot_name: ["repoOwner"], principal: ["repoWriter"]}
     _, other = office.robot(**{where: "repoReader"})
+    _, writer = office.robot(**{where: "repoReader", f"default/{pipeline.name}": "repoWriter"})
     for call, permission in (
         (other.pps.stop_pipeline, "REPO_WRITE"),
         (other.pps.start_pipeline, "REPO_WRITE"),
         (other.pps.rerun_pipeline, "REPO_WRITE"),
-        (other.pps.delete_pipeline, "REPO_DELETE"),
+        # Pachyderm stops a pipeline before it checks REPO_DELETE (pps api_server.go, deletePipeline)
+        (other.pps.delete_pipeline, "REPO_WRITE"),
+        (writer.pps.delete_pipeline, "REPO_DELETE"),
     ):
         refused(
             lambda call=call: call(pipeline=pipeline),
-            _denied(other, permission, f"REPO default/{pipeline.name}"),
+            f"needs permissions [{permission}] on REPO default/{pipeline.name}",
         )
     robot.pps.rerun_pipeline(pipeline=pipeline)
     assert robot.pps.inspect_pipeline(pipeline=pipeline, details=True).version == 2

@@ -1,4 +1,4 @@
-"""The last part of a step's life: its record, in KFP's outputs and on Pachyderm's output commit."""
+"""Writes a step's record at its end: into KFP's outputs and onto Pachyderm's output commit."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from kfp_pachyderm.provenance.kfp_task import FAILURE_KEY
 from kfp_pachyderm.provenance.record import StepRecord
 from kfp_pachyderm.provenance.stored_record import DIGEST_KEY, entries
 
-#: Seconds for a look at all files of the output; Pachyderm hashes large ones anew.
+#: Seconds for listing all files of the output: Pachyderm computes the hashes of large ones again.
 WALK = 600.0
-#: Characters of a failure's reason.
+#: The most characters of a failure's reason that the record keeps.
 _REASON = 4000
 
 
@@ -46,15 +46,15 @@ def write_record(
 
     Args:
         pachd: the connection.
-        record: what was known when the job was made.
-        execution: KFP's side; the child wrote its own outputs before.
-        info: the job, which ended well.
+        record: the record of the job's start.
+        execution: what KFP gave the launcher; the child has written its own outputs.
+        info: the job, which has succeeded.
         sidecar: as in StepRecord.
         objects: as in StepRecord.
-        behind: what `inputs_tree` says, where it has been asked already.
+        behind: the result of `inputs_tree`, if it is being computed already.
 
     Returns:
-        The record as it is written.
+        The record as it was written.
     """
     looked = beside(lambda: _files(pachd, record.output))
     behind = behind or beside(lambda: inputs_tree(pachd, record))
@@ -72,7 +72,7 @@ def write_record(
         files=looked.result(),
     )
     stored = entries(ended)
-    # a job that somebody else's pipeline had made before stays the first one's
+    # A job that another run has used before (an existing pipeline's) keeps that run's record.
     if all(commit.metadata.get(key) == value for key, value in record.task.identity().items()):
         jobs.write_metadata(pachd, record.output, stored)
     metadata = {**ended.metadata(), "record_digest": stored[DIGEST_KEY]}
@@ -83,14 +83,14 @@ def write_record(
 
 
 def look_further(output: Reference) -> str:
-    """The command that shows what a job made, and from what."""
+    """Returns the command that shows the commit's lineage, for the log."""
     return f"look further: kfp-pachyderm lineage {output}"
 
 
 def _files(pachd: Pachd, output: Reference) -> FileList | None:
     try:
         return file_list(files_of(pachd, output, WALK))
-    except AuthenticationError as error:  # somebody else's pipeline, where its state is all that may be seen
+    except AuthenticationError as error:  # an existing pipeline, of which the token may see the state only
         say(f"the hashes of the files in {output} are not recorded: {error}")
         return None
 
@@ -98,13 +98,13 @@ def _files(pachd: Pachd, output: Reference) -> FileList | None:
 def write_outputs(
     execution: Execution, commit: Reference, text: str, metadata: Mapping[str, str | int | float]
 ) -> None:
-    """The outputs `commit` and `pachyderm`, as far as the component has them.
+    """Writes the outputs `commit` and `pachyderm`, if the component has them.
 
     Args:
-        execution: KFP's side.
-        commit: the commit.
-        text: the page, Markdown.
-        metadata: of the artifact `pachyderm`.
+        execution: what KFP gave the launcher.
+        commit: the output commit.
+        text: the artifact's page, in Markdown.
+        metadata: the artifact's metadata.
     """
     file = execution.parameter_file(COMMIT)
     if file:
@@ -127,7 +127,7 @@ def describe_artifact(execution: Execution, name: str, metadata: Mapping[str, st
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all."""
+    """Writes the file whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.kfp-pachyderm")
     draft.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -137,14 +137,14 @@ def _write(file: Path, text: str) -> None:
 def write_failure(
     pachd: Pachd, output: Reference, record: StepRecord | None, state: str, reason: str
 ) -> None:
-    """Leaves the reason on the output commit, best effort: the job itself only says which datum failed.
+    """Tries to write the reason of a failure onto the output commit: the job only names the failed datum.
 
     Args:
         pachd: the connection.
-        output: the commit.
-        record: what was known when the job was made; None: that could not be written.
-        state: what the job is going to be.
-        reason: why.
+        output: the output commit.
+        record: the record of the job's start; None: it could not be written.
+        state: the state in which the job will end.
+        reason: why the step failed.
     """
     said = entries(replace(record, state=state, reason=reason[:_REASON])) if record else {}
     try:

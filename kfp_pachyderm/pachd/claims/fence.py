@@ -1,13 +1,14 @@
-"""A fence around a step's pipeline that somebody is going to delete or change: steps keep out of it.
+"""A fence: a branch that keeps steps from beginning while `gc` deletes or changes their pipeline.
 
 DeletePipeline takes no condition, and an update kills the pipeline's jobs (deletePipeline and
-CreatePipelineInTransaction in src/server/pps/server/api_server.go). So who wants either puts up a fence and
-looks then whether a step has claimed a job. A step that has claimed a job looks for fences before its command
-begins. Whichever of the two comes second sees the other.
+CreatePipelineInTransaction in src/server/pps/server/api_server.go). So `gc` makes the fence first, and then
+looks for jobs. A step claims its job first, and then looks for fences, before its command begins. Therefore
+either `gc` sees the job, or the step sees the fence.
 
-A fence is a branch of the pipeline's output repo, at the output branch's head. It goes with the repo. No name
-comes twice, so that no gc takes down another one's. A gc that dies leaves its fence: a step waits for it for
-`STANDS` seconds by its own clock, and takes it down. By then its owner does nothing any more.
+A fence is a branch of the pipeline's output repo, at the head of the output branch. Deleting the repo deletes
+it. Its name is random, so that no `gc` deletes the fence of another one. A `gc` that is killed leaves its
+fence. A step waits for it for `STANDS` seconds by the step's own clock, then deletes it. The owner's own
+deadline is earlier.
 """
 
 from __future__ import annotations
@@ -26,32 +27,32 @@ from kfp_pachyderm.pachd.sdk import pfs
 
 _PREFIX = "fence_"
 _FENCE = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
-#: Seconds for which a fence is waited for.
+#: Seconds that a step waits for a fence to be deleted.
 STANDS = 60.0
-#: Seconds before that in which its owner begins nothing any more.
+#: The owner of a fence stops so many seconds earlier.
 _SPARE = 20.0
-#: Longest pause between two looks at a fence, in seconds.
+#: The longest pause between two requests for the fences, in seconds.
 _PAUSE = 0.5
 
 
 def is_fence(name: str) -> bool:
-    """Whether a branch of that name is a fence."""
+    """Tells whether a branch of that name is a fence."""
     return bool(_FENCE.fullmatch(name))
 
 
 @contextmanager
 def fenced(pachd: Pachd, output: pfs.Branch) -> Iterator[Pachd]:
-    """Puts up a fence, and takes it down.
+    """Makes a fence, and deletes it at the end.
 
     Args:
         pachd: the connection.
         output: the pipeline's output branch.
 
     Yields:
-        The connection for the looks and the deed, whose calls end while the fence stands.
+        The connection to use meanwhile: its calls end before a step takes the fence's owner for dead.
 
     Raises:
-        PachydermError: there can be no fence.
+        PachydermError: Pachyderm did not make the fence.
     """
     until = time.monotonic() + STANDS - _SPARE
     fence = pfs.Branch(repo=output.repo, name=_PREFIX + os.urandom(16).hex())
@@ -63,21 +64,21 @@ def fenced(pachd: Pachd, output: pfs.Branch) -> Iterator[Pachd]:
 
 
 def wait_until_down(pachd: Pachd, project: str, pipeline: str, tell: Callable[[str], None]) -> bool:
-    """Waits for the fences around a pipeline, and takes down those whose owners are dead.
+    """Waits until the fences of a pipeline are deleted, and deletes those that stand too long.
 
     Args:
         pachd: the connection.
         project: Pachyderm project.
         pipeline: Pachyderm pipeline.
-        tell: takes one line for the user.
+        tell: prints a line for the user.
 
     Returns:
-        Whether there was one.
+        Whether there was a fence.
 
     Raises:
-        NotFoundError: the pipeline is gone.
-        TemporaryError: the connection's calls end before.
-        PachydermError: what pachd answered.
+        NotFoundError: the pipeline does not exist.
+        TemporaryError: the connection's deadline is earlier than the end of the wait.
+        PachydermError: pachd refused a call, or did not answer.
     """
     repo = repo_message(project, pipeline)
     seen = pachd.repeated(lambda: _fences(pachd, repo), "ListBranch")
@@ -89,7 +90,7 @@ def wait_until_down(pachd: Pachd, project: str, pipeline: str, tell: Callable[[s
     )
     until = time.monotonic() + STANDS
     for now in looks(pachd, lambda: _fences(pachd, repo), min(until, pachd.ends), tell, _PAUSE):
-        # who put one up since then looks at the jobs since then
+        # A fence that is newer than this step's job does not matter: its owner sees the job.
         if not now & seen:
             return True
     if pachd.ends < until:
@@ -106,6 +107,6 @@ def _fences(pachd: Pachd, repo: pfs.Repo) -> frozenset[str]:
 
 
 def _take_down(pachd: Pachd, fence: pfs.Branch) -> None:
-    # Gone with its repo, or found by the next gc, or by the next step.
+    # If this fails, the repo is gone, or the next step or the next gc deletes the fence.
     with suppress(PachydermError):
         pachd.pfs.delete_branch(branch=fence)
