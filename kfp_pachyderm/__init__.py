@@ -139,7 +139,11 @@ def _installed() -> str:
     import sys
 
     for folder in filter(os.path.isdir, sys.path):
-        for name in os.listdir(folder):
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue  # Python looks into it for modules, too, and goes on
+        for name in names:
             if name.startswith("kfp_pachyderm-") and name.endswith(".dist-info"):
                 return name.removesuffix(".dist-info").partition("-")[2]
     from importlib.metadata import version

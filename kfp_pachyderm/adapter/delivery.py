@@ -219,8 +219,7 @@ class WriteBack:
         """Repeats `work` until it succeeds or the deadline passes.
 
         Repeating is safe: Pachyderm applies a stream as a whole or not at all, and the same stream again
-            changes
-        nothing.
+        changes nothing.
         """
         pause, tries = _PAUSE, Counter[str]()
         while True:

@@ -92,7 +92,11 @@ class Attached:
         self._signals.session = session
         # The commit has its first record before user code runs, so a failed step's commit has one, too.
         self._opened.signed.result()
+        # before it, a lost job leaves the adapter to the next one; after it, `_give_up` ends the adapter
         self.begun = True
+        if session.problem:
+            self.begun = False
+        session.raise_problem()
 
     def _move(self, places: Places) -> None:
         if self._adapter:
@@ -102,7 +106,7 @@ class Attached:
         """Ends the child, else the adapter: the job is lost, and nothing that they send can be kept."""
         if self._signals.child:
             self._signals.end_child()
-        elif self._adapter:
+        elif self._adapter and self.begun:
             self._adapter.kill()
 
     def _work(self, session: Session, command: list[str]) -> None:

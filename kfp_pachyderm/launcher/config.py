@@ -224,7 +224,7 @@ def loads(text: str) -> Config:
     """The config that `dumps` wrote.
 
     Raises:
-        ValueError: another version, or no such config.
+        ValueError: another version, no such config, or one with settings of a later release.
     """
     data = json.loads(text)
     version, kind = data.pop("version", None), data.pop("kind", None)
@@ -236,7 +236,13 @@ def loads(text: str) -> Config:
         raise ValueError(
             f"step config is for {kind!r}, which this launcher does not know: install its version"
         )
-    return _READERS[kind](data)
+    try:
+        return _READERS[kind](data)
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"step config can't be read by this launcher: {error}; install the version of kfp-pachyderm that "
+            "compiled the pipeline in the step's image"
+        ) from error
 
 
 def _snapshot(data: dict[str, Any]) -> SnapshotConfig:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from adapter_steps import Pachyderm, set_environment
+from adapter_steps import INPUT_FILES, Pachyderm, set_environment
 from pachyderm_sdk.api import pfs
 
+from kfp_pachyderm.adapter.buckets.input_bucket import InputBucket
 from kfp_pachyderm.adapter.call_failed import CallFailedError
+from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.disk.objects import Stored
+from kfp_pachyderm.adapter.disk.read_cache import ReadCache
+from kfp_pachyderm.adapter.sidecar.connection import Sidecar
 from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs, requests
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_for
 
 
 class Proxy:
@@ -31,6 +37,8 @@ class Proxy:
         self.port = self._listener.getsockname()[1]
         self.address = f"grpc://127.0.0.1:{self.port}"
         self.passed_down = 0
+        #: Connections that the client has not ended.
+        self.open = 0
         self.cut_after: list[int] = []
         self.stop_after: int | None = None
         self._ended = threading.Event()
@@ -53,6 +61,11 @@ class Proxy:
             threading.Thread(target=self._pass, args=(server, client), daemon=True).start()
 
     def _up(self, client: socket.socket, server: socket.socket) -> None:
+        self.open += 1
+        self._pass_up(client, server)
+        self.open -= 1
+
+    def _pass_up(self, client: socket.socket, server: socket.socket) -> None:
         passed = 0
         with contextlib.suppress(OSError), client, server:
             while data := client.recv(65536):
@@ -104,14 +117,51 @@ def test_a_stream_that_stands_still_is_given_up(proxy: Proxy, pachyderm: Pachyde
     file = Stored("k", 2**26, "", datetime.now(UTC), lambda *_: iter([bytes(2**20)] * 64))
     proxy.stop_after = 2**20
     connection = Pfs(proxy.address, "", patience=3.0)
-    try:
-        with pytest.raises(CallFailedError, match="took nothing"):
-            connection.write(("default", commit.repo.name, commit.id), [file], [], 60)
-    finally:
-        connection.close()
+    with pytest.raises(CallFailedError, match="took nothing"):
+        connection.write(("default", commit.repo.name, commit.id), [file], [], 60)
     assert pachyderm.files(commit) == {}
 
 
 def test_an_empty_stream_only_deletes() -> None:
     made = [pfs.ModifyFileRequest().parse(one) for one in requests(("p", "r", "c"), [], ["gone"], [].append)]
     assert [one.delete_file.path for one in made[1:]] == ["/gone"]
+
+
+def config_of(pachyderm: Pachyderm, sidecar: str, encoded: tuple[str, ...] = ()) -> AdapterConfig:
+    return AdapterConfig(sidecar, "", "", {"images": pachyderm.input}, None, {}, "", "", "", encoded=encoded)
+
+
+@pytest.mark.parametrize("key", ["a*", "*.txt", "dir/**", "a[.]txt", "{a.txt,empty}", "@(a.txt)", "dir"])
+def test_an_inputs_object_is_looked_up_by_its_exact_name_without_a_listing(
+    pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.delattr(Pfs, "walk")
+    sidecar = Sidecar(config_of(pachyderm, pachyderm.address))
+    bucket = InputBucket(sidecar, ReadCache(tmp_path, 2**20), pachyderm.input)
+    assert bucket.find(key) is None
+    assert bucket.find("a.txt")
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """No cycle of references is collected."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_connection_that_is_dropped_ends_with_its_last_call(
+    proxy: Proxy, pachyderm: Pachyderm, encoded: bool
+) -> None:
+    sidecar = Sidecar(config_of(pachyderm, proxy.address, ("images",) if encoded else ()))
+    remote = sidecar.remote()
+    assert remote.differing(pachyderm.input, [], 60) == []
+    read = remote.read(pachyderm.input, "/big.bin", 0, len(INPUT_FILES["/big.bin"]))
+    content = next(read)
+    sidecar.forget(remote)
+    del remote
+    assert content + b"".join(read) == INPUT_FILES["/big.bin"]
+    wait_for(lambda: proxy.open == 0, "the end of the connection")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -51,7 +51,9 @@ def test_segments_are_sent_while_the_rest_is_written(steps: Steps) -> None:
 class Slow(SpoolFile):
     """Its second segment can be read when the first one has been sent."""
 
-    sent = threading.Event()
+    def __init__(self, path: Path, size: int) -> None:
+        super().__init__(path, size)
+        self.sent = threading.Event()
 
     def read(self, start: int, length: int) -> Iterator[bytes]:
         for piece in super().read(start, length):
@@ -73,6 +75,39 @@ def test_a_segment_is_sent_before_the_next_one_is_looked_through(steps: Steps, t
     staged.grown(file)
     ids = staged.ids(create, time.monotonic() + PATIENCE)
     assert ids == [f"k {sum(SEGMENTS[:index])}" for index in range(len(SEGMENTS))]
+
+
+def test_what_is_dropped_is_sent_no_further(steps: Steps, tmp_path: Path) -> None:
+    file = Slow(tmp_path / "content", len(CONTENT))
+    file.path.write_bytes(CONTENT)
+    made = list[int]()
+
+    def create(key: str, segment: Segment, first: bool) -> str:
+        made.append(segment.start)
+        staged.drop()
+        file.sent.set()
+        return key
+
+    staged = Staged("k", create, steps.renewal)
+    staged.grown(file)
+    staged_object.hasher().submit(int).result(PATIENCE)
+    assert made == [0]
+    assert staged.held() == []
+
+
+@pytest.mark.parametrize("give_up", [Staged.forget, Staged.drop])
+def test_what_is_given_up_is_renewed_no_more(
+    steps: Steps, tmp_path: Path, give_up: Callable[[Staged], None]
+) -> None:
+    file = SpoolFile(tmp_path / "content", len(CONTENT))
+    file.path.write_bytes(CONTENT)
+    staged = Staged("k", lambda _, segment, __: str(segment.start), steps.renewal)
+    staged.grown(file)
+    ids = staged.ids(staged._create, time.monotonic() + PATIENCE)
+    staged.put_together("whole")
+    assert staged.held() == [*ids, "whole"]
+    give_up(staged)
+    assert staged.held() == []
 
 
 def test_what_breaks_off_leaves_nothing(steps: Steps) -> None:

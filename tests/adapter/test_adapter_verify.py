@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,10 +102,10 @@ def written(
 
 
 def test_large_files_are_known_by_their_hash(pachyderm: Pachyderm, tmp_path: Path) -> None:
-    with closing(Counting(pachyderm.address)) as remote:
-        writeback, commit = written(pachyderm, tmp_path, remote)
-        assert writeback.flush(60).objects == len(CONTENTS)
-        assert remote.read_back == []
+    remote = Counting(pachyderm.address)
+    writeback, commit = written(pachyderm, tmp_path, remote)
+    assert writeback.flush(60).objects == len(CONTENTS)
+    assert remote.read_back == []
     assert pachyderm.files(commit) == {"/" + name: content for name, content in CONTENTS.items()}
 
 
@@ -127,9 +126,9 @@ class Refusing(Pfs):
 def test_what_is_sent_again_and_again_is_told_once(
     pachyderm: Pachyderm, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with closing(Refusing(pachyderm.address, 4)) as remote:
-        writeback, _ = written(pachyderm, tmp_path, remote)
-        assert writeback.flush(60).objects == len(CONTENTS)
+    remote = Refusing(pachyderm.address, 4)
+    writeback, _ = written(pachyderm, tmp_path, remote)
+    assert writeback.flush(60).objects == len(CONTENTS)
     assert [line for line in caplog.messages if "connection refused" in line] == caplog.messages
     assert len(caplog.messages) == 1
 
@@ -137,10 +136,10 @@ def test_what_is_sent_again_and_again_is_told_once(
 def test_an_output_that_is_never_taken_says_how_often_it_was_tried(
     pachyderm: Pachyderm, tmp_path: Path
 ) -> None:
-    with closing(Refusing(pachyderm.address, -1)) as remote:
-        writeback, _ = written(pachyderm, tmp_path, remote)
-        with pytest.raises(WriteBackError, match=r"connection refused \(\d+ tries\)"):
-            writeback.flush(2)
+    remote = Refusing(pachyderm.address, -1)
+    writeback, _ = written(pachyderm, tmp_path, remote)
+    with pytest.raises(WriteBackError, match=r"connection refused \(\d+ tries\)"):
+        writeback.flush(2)
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -148,26 +147,26 @@ def test_a_few_files_are_asked_for_by_name(
     pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
 ) -> None:
     monkeypatch.delattr(Pfs, "walk")
-    with closing(Counting(pachyderm.address)) as remote:
-        writeback, commit = written(pachyderm, tmp_path, remote, ["large", "below"])
-        if lost:
-            monkeypatch.setattr(Pfs, "write", lambda *_: None)
-            with pytest.raises(WriteBackError, match="'below', 'large' is missing or differs"):
-                writeback.flush(60)
-        else:
-            assert writeback.flush(60).objects == 2
-            assert remote.read_back == []
-            assert set(pachyderm.files(commit)) == {"/large", "/below"}
+    remote = Counting(pachyderm.address)
+    writeback, commit = written(pachyderm, tmp_path, remote, ["large", "below"])
+    if lost:
+        monkeypatch.setattr(Pfs, "write", lambda *_: None)
+        with pytest.raises(WriteBackError, match="'below', 'large' is missing or differs"):
+            writeback.flush(60)
+    else:
+        assert writeback.flush(60).objects == 2
+        assert remote.read_back == []
+        assert set(pachyderm.files(commit)) == {"/large", "/below"}
 
 
 def test_without_numpy_large_files_are_read_back(
     pachyderm: Pachyderm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
-    with closing(Counting(pachyderm.address)) as remote:
-        writeback, _ = written(pachyderm, tmp_path, remote)
-        assert writeback.flush(60).objects == len(CONTENTS)
-        assert set(remote.read_back) == {"/above", "/large", "/zeros"}
+    remote = Counting(pachyderm.address)
+    writeback, _ = written(pachyderm, tmp_path, remote)
+    assert writeback.flush(60).objects == len(CONTENTS)
+    assert set(remote.read_back) == {"/above", "/large", "/zeros"}
 
 
 def test_a_hash_that_pachyderm_may_give_by_right_is_no_fault(
@@ -180,27 +179,27 @@ def test_a_hash_that_pachyderm_may_give_by_right_is_no_fault(
             yield replace(found, hash=bytes(32)) if found.path == "/large" else found
 
     monkeypatch.setattr(Pfs, "walk", walk)
-    with closing(Counting(pachyderm.address)) as remote:
-        writeback, _ = written(pachyderm, tmp_path, remote)
-        assert writeback.flush(60).objects == len(CONTENTS)
-        assert remote.read_back == ["/large"]
+    remote = Counting(pachyderm.address)
+    writeback, _ = written(pachyderm, tmp_path, remote)
+    assert writeback.flush(60).objects == len(CONTENTS)
+    assert remote.read_back == ["/large"]
 
 
 def test_what_has_left_the_spool_is_known_by_its_hash(pachyderm: Pachyderm, tmp_path: Path) -> None:
-    with closing(Counting(pachyderm.address)) as remote:
-        writeback, _ = written(pachyderm, tmp_path, remote)
-        writeback._send_early(pressed=True)
-        assert writeback.flush(60).objects == len(CONTENTS)
-        assert set(remote.read_back) == {"/small", "/below"}
+    remote = Counting(pachyderm.address)
+    writeback, _ = written(pachyderm, tmp_path, remote)
+    writeback._send_early(pressed=True)
+    assert writeback.flush(60).objects == len(CONTENTS)
+    assert set(remote.read_back) == {"/small", "/below"}
 
 
 def test_a_spool_that_changed_by_itself_fails_the_step(pachyderm: Pachyderm, tmp_path: Path) -> None:
-    with closing(Counting(pachyderm.address)) as remote:
-        writeback, _ = written(pachyderm, tmp_path, remote)
-        (large,) = (one for one in tmp_path.iterdir() if one.stat().st_size == len(CONTENTS["large"]))
-        large.write_bytes(bytes(len(CONTENTS["large"])))
-        with pytest.raises(WriteBackError, match="'large' is missing or differs"):
-            writeback.flush(60)
+    remote = Counting(pachyderm.address)
+    writeback, _ = written(pachyderm, tmp_path, remote)
+    (large,) = (one for one in tmp_path.iterdir() if one.stat().st_size == len(CONTENTS["large"]))
+    large.write_bytes(bytes(len(CONTENTS["large"])))
+    with pytest.raises(WriteBackError, match="'large' is missing or differs"):
+        writeback.flush(60)
 
 
 def test_small_files_are_known_by_the_hash_that_a_real_pachyderm_gave() -> None:
@@ -214,36 +213,36 @@ def test_small_files_are_known_by_the_hash_that_a_real_pachyderm_gave() -> None:
 def test_another_content_of_the_same_size_is_found_and_sent_again(
     pachyderm: Pachyderm, tmp_path: Path, key: str
 ) -> None:
-    with closing(Damaging(pachyderm.address, key, 1)) as remote:
-        writeback, commit = written(pachyderm, tmp_path, remote)
-        assert writeback.flush(PATIENCE).objects == len(CONTENTS)
-        assert remote.times == 0
+    remote = Damaging(pachyderm.address, key, 1)
+    writeback, commit = written(pachyderm, tmp_path, remote)
+    assert writeback.flush(PATIENCE).objects == len(CONTENTS)
+    assert remote.times == 0
     assert pachyderm.files(commit) == {"/" + name: content for name, content in CONTENTS.items()}
 
 
 def test_a_content_that_stays_wrong_fails_the_step_by_name(pachyderm: Pachyderm, tmp_path: Path) -> None:
-    with closing(Damaging(pachyderm.address, "large", 99)) as remote:
-        writeback, _ = written(pachyderm, tmp_path, remote)
-        with pytest.raises(WriteBackError, match="'large' is missing or differs"):
-            writeback.flush(PATIENCE)
+    remote = Damaging(pachyderm.address, "large", 99)
+    writeback, _ = written(pachyderm, tmp_path, remote)
+    with pytest.raises(WriteBackError, match="'large' is missing or differs"):
+        writeback.flush(PATIENCE)
 
 
 def test_by_size_alone_another_size_is_found_and_another_content_is_not(
     pachyderm: Pachyderm, tmp_path: Path
 ) -> None:
-    with closing(Damaging(pachyderm.address, "large", 1, contents=False)) as remote:
-        writeback, commit = written(pachyderm, tmp_path, remote)
-        assert writeback.flush(60).objects == len(CONTENTS)
-        assert (remote.times, remote.read_back) == (0, [])
-        found = pachyderm.files(commit)
-        assert len(found["/large"]) == len(CONTENTS["large"])
-        assert found["/large"] != CONTENTS["large"]
-        again = remote.differing(
-            ("default", commit.repo.name, commit.id),
-            [replace(file, size=file.size + 1) for file in writeback._bucket.files()],
-            60,
-        )
-        assert {file.key for file in again} == set(CONTENTS)
+    remote = Damaging(pachyderm.address, "large", 1, contents=False)
+    writeback, commit = written(pachyderm, tmp_path, remote)
+    assert writeback.flush(60).objects == len(CONTENTS)
+    assert (remote.times, remote.read_back) == (0, [])
+    found = pachyderm.files(commit)
+    assert len(found["/large"]) == len(CONTENTS["large"])
+    assert found["/large"] != CONTENTS["large"]
+    again = remote.differing(
+        ("default", commit.repo.name, commit.id),
+        [replace(file, size=file.size + 1) for file in writeback._bucket.files()],
+        60,
+    )
+    assert {file.key for file in again} == set(CONTENTS)
 
 
 def test_parts_are_compared_one_by_one(s3: Any, step: Step, pachyderm: Pachyderm, tmp_path: Path) -> None:

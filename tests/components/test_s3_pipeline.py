@@ -20,8 +20,10 @@ from reusable import (  # type: ignore[import-not-found]
     start,
 )
 
+from kfp_pachyderm.pachd.jobs.job import is_over
+from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.testing import Pachyderm
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_for
 
 
 def heads(pachyderm: Pachyderm) -> dict[str, str]:
@@ -105,6 +107,10 @@ def test_it_says_why_a_job_failed_and_what_can_not_be(pachyderm: Pachyderm, tmp_
     pachyderm.put("vision/images", {"/b": "b"})
     create_pipeline(pachyderm, "raise SystemExit(3)", datum_tries=1)
     create_pipeline(pachyderm, pipeline={"name": "idle", "project": {"name": "vision"}})
+    ours = {"pipeline": {"name": "ours", "project": {"name": "vision"}}, "datum_tries": 1}
+    create_pipeline(pachyderm, "raise SystemExit(3)", metadata={"annotations": {OWNER_KEY: OWNER}}, **ours)
+    of_step = pps.Pipeline(name="ours", project=pfs.Project(name="vision"))
+    wait_for(lambda: all(map(is_over, jobs(pachyderm, of_step))), "the end of the first job")
     stopped = pps.Pipeline(name="idle", project=pfs.Project(name="vision"))
     pachyderm.client.pps.stop_pipeline(pipeline=stopped)
     edges, idle = {"pipeline": "vision/edges"}, {"pipeline": "vision/idle"}
@@ -118,6 +124,7 @@ def test_it_says_why_a_job_failed_and_what_can_not_be(pachyderm: Pachyderm, tmp_
         ({**edges, "inputs": {"images": "other@master"}}, "the pipeline reads vision/images"),
         ({"pipeline": "vision/none"}, "project vision has no pipeline 'none'"),
         (idle, "is stopped"),
+        ({"pipeline": "vision/ours"}, "made it for a step, without which its jobs do nothing"),
     ]
     with contextlib.ExitStack() as stack:
         processes = [

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from kfp_pachyderm.cli import main
 from kfp_pachyderm.gc.find import find
 from kfp_pachyderm.gc.leftover import InUseError, Leftover, Search
+from kfp_pachyderm.gc.pipelines import asleep
 from kfp_pachyderm.gc.remove import Removed, remove
 from kfp_pachyderm.launcher.config import HolderConfig, InputConfig
 from kfp_pachyderm.pachd.claims import fence
@@ -431,6 +432,7 @@ def test_the_fence_of_a_gc_that_died(step: Runner, monkeypatch: pytest.MonkeyPat
     step.fill()
     assert step.run(WRITE).code == 0
     with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        monkeypatch.setattr(fence, "_DELETING", 0.1)
         proxy.lose("DeleteBranch", [False] * 100)
         assert gc(f"grpc://{proxy.address}", "--older-than", "0s", "--yes").exit_code == 0
     (left,) = [one for one in branches(step.pachd, step.name) if is_fence(one)]
@@ -442,6 +444,37 @@ def test_the_fence_of_a_gc_that_died(step: Runner, monkeypatch: pytest.MonkeyPat
         assert fence.wait_until_down(step.pachd, "default", step.name, told.append)
         assert "taken for dead" in told[-1]
         assert not fence.wait_until_down(step.pachd, "default", step.name, told.append)
+
+
+@pytest.mark.parametrize(("method", "carried_out"), [("CreateBranch", True), ("DeleteBranch", False)])
+def test_a_call_that_fails_once_leaves_no_fence(step: Runner, method: str, carried_out: bool) -> None:
+    step.fill()
+    assert step.run(WRITE).code == 0
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        proxy.lose(method, [carried_out])
+        gc(f"grpc://{proxy.address}", "--older-than", "0s", "--yes")
+    assert [one for one in branches(step.pachd, step.name) if is_fence(one)] == []
+
+
+def test_a_step_whose_job_ends_while_a_slow_gc_stands(step: Runner) -> None:
+    """The heartbeat sees that the job is lost, and leaves the adapter to the next job."""
+    step.fill()
+    config = step.config(holder=HolderConfig(lease=LEASE, attach_timeout=LEASE))
+    assert step.run(WRITE, config).code == 0
+    output = pfs.Branch(repo=repo_message("default", step.name), name="master")
+    spec = json.dumps(asleep(json.loads(step.pipeline().user_spec_json), "now"))
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        runner = Runner(f"grpc://{proxy.address}", step.pachd, step.folder, step.processes, step.name)
+        with fenced(step.pachd, output):
+            process = runner.start(WRITE, config)
+            wait_for(lambda: "Locate" in proxy.called, "the attach")
+            step.pachd.pps.create_pipeline_v2(create_pipeline_request_json=spec, update=True)
+            looks = proxy.called.count("InspectJob")
+            wait_for(lambda: proxy.called.count("InspectJob") > looks, "the heartbeat")
+            later = proxy.called.count("ListBranch") + 2
+            wait_for(lambda: proxy.called.count("ListBranch") >= later)
+        assert step.end(process).code == 0
+    assert files(step.pachd, "default", step.name, "master") == {"/a": 6}
 
 
 def test_a_project_that_goes_while_a_step_begins_in_it(step: Runner) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -263,6 +264,27 @@ def test_a_caller_that_says_nothing_holds_up_nobody(running: Running) -> None:
     with socket.create_connection(("127.0.0.1", int(running.url.rpartition(":")[2]))) as silent:
         silent.sendall(b"POST /v1/fin")
         assert running.attach()
+
+
+def test_a_call_has_one_deadline_for_all_that_it_does(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler has a second in all."""
+    late, left = 0.1, list[float]()
+
+    class Slow(socket.socket):
+        def connect(self, address: Any) -> None:
+            super().connect(address)
+            time.sleep(late)
+
+        def recv(self, *arguments: Any) -> bytes:
+            left.append(self.gettimeout() or 0.0)
+            return super().recv(*arguments)
+
+    monkeypatch.setattr(socket, "socket", Slow)
+    running.client.status(PATIENCE)
+    assert left
+    assert max(left) <= PATIENCE - late
 
 
 def test_source_is_small_standard_library_only_and_old_python_reads_it() -> None:

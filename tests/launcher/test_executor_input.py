@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kfp_pachyderm.launcher.config import StepConfig, dumps
+from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig, dumps
 from kfp_pachyderm.launcher.executor_input import Identity, local_path, parse
 from tests.waiting import PATIENCE
 
@@ -96,3 +96,31 @@ def test_what_kfp_local_breaks_is_told_without_a_traceback() -> None:
     assert "ProtocolError: what KFP says of the task is no JSON" in ended.stderr
     assert "pass it as a parameter of its own" in ended.stderr
     assert '"b"' not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        (dumps(ReusableConfig("repo/burn")), "'repo/burn'"),
+        ('{"version":1,"kind":"reusable","component":"repo/put","colour":"red"}', "'colour'"),
+        ('{"version":1,"kind":"snapshot"}', "'project'"),
+        ('{"version":1,"kind":"oven"}', "'oven'"),
+        ('{"version":2,"kind":"step"}', "recompile"),
+    ],
+)
+def test_a_config_of_another_release_is_told_without_a_traceback(config: str, wanted: str) -> None:
+    given = '{"inputs": {"parameterValues": {"timeout": 1}}}'
+    command = [
+        sys.executable,
+        "-m",
+        "kfp_pachyderm.launcher",
+        config,
+        "--executor-input",
+        given,
+        "--",
+        "true",
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert "ProtocolError: " in ended.stderr
+    assert wanted in ended.stderr

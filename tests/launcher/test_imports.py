@@ -64,3 +64,22 @@ def test_the_real_modules_are_left_where_they_are_loaded_already() -> None:
         " grpc.aio is sys.modules['grpc.aio'])"
     )
     assert run(code).split() == ["True", "True", "True"]
+
+
+def test_a_folder_that_may_not_be_read_does_not_hide_the_version() -> None:
+    """The working folder, say, of an image whose user KFP's namespace replaces."""
+    code = """
+import os, sys
+sys.path.insert(0, "/locked")
+real, isdir = os.listdir, os.path.isdir
+def listdir(path):
+    if path == "/locked":
+        raise PermissionError(13, "Permission denied", path)
+    return real(path)
+os.listdir, os.path.isdir = listdir, lambda path: path == "/locked" or isdir(path)
+import kfp_pachyderm
+found = kfp_pachyderm.__version__
+from importlib.metadata import version
+print(found == version("kfp-pachyderm"))
+"""
+    assert run(code).strip() == "True"

@@ -21,7 +21,7 @@ def test_a_job_that_can_not_be_looked_at_is_not_left_behind(monkeypatch: pytest.
     monkeypatch.setattr(existing_pipeline, "trying", lambda *_: made)
     monkeypatch.setattr(existing_pipeline, "_reads", look)
     monkeypatch.setattr(existing_pipeline.jobs, "stop", lambda _, job, why: stopped.append((job, why)))
-    pipeline = ExistingPipeline("default", "edges", 1, {})
+    pipeline = ExistingPipeline("default", "edges", 1, {}, of_step=False)
     with pytest.raises(TemporaryError, match="pachd is away"):
         existing_pipeline._run_again(None, pipeline, {}, 0.0)  # type: ignore[arg-type]
     assert stopped == [(made, "nobody knows what it reads: pachd is away")]

@@ -226,7 +226,6 @@ def test_the_adapter_sends_again_what_met_something_that_passes(address: str, de
         remote = Pfs(f"grpc://{proxy.address}", "")
         with pytest.raises(CallFailedError) as caught:
             remote.inspect(("default", "reads", "0" * 32), "/a")
-        remote.close()
     assert caught.value.temporary
 
 

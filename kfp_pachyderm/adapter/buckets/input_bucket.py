@@ -15,7 +15,6 @@ from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
 _ATTEMPTS = 3
 _MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
-_GLOBS = frozenset("*?[]{}!()@+^")
 
 
 def _etag(found: Found) -> str:
@@ -81,9 +80,8 @@ class InputBucket:
         """Returns the object of that key, None if there is none."""
         if not key or not (self._encoded or _plain(key)):
             return None
-        if self._listing is not None or (not self._encoded and set(key) & _GLOBS):
-            # the listing compares exact names; GetFile takes a path with these characters for a glob
-            return self._loaded().get(key)
+        if self._listing is not None:
+            return self._listing.get(key)
         found = self._sidecar.remote().inspect(self.commit, "/" + key)
         return self._stored(found) if found else None
 

@@ -192,6 +192,8 @@ class Staged:
             self.forget()
         self._send_all(files, False, create)
         for _ in self._look.take(files):
+            if not self.files:
+                break  # dropped
             # a segment is on its way as soon as its end is found: the rest may take longer than the sending
             if len(self._look.ends) > len(self._sets):
                 self._send_all(files, False, create)
@@ -199,6 +201,8 @@ class Staged:
 
     def _send_all(self, files: tuple[SpoolFile, ...], whole: bool, create: Create) -> list[Future[str]]:
         with self._lock:
+            if not self.files:
+                return []  # dropped
             for index, segment in enumerate(self._look.segments(files, whole)):
                 self._send(index, segment, create)
             return [made for _, made in self._sets]
@@ -243,7 +247,7 @@ class Staged:
             if self._added:
                 return []
             made = [one.result() for _, one in self._sets if one.done() and not _failed(one)]
-        return made + ([self._whole] if self._whole else [])
+            return made + ([self._whole] if self._whole else [])
 
     def lose(self, id_: str) -> None:
         """Sends the segment of a file set again, because Pachyderm has forgotten it."""
@@ -283,7 +287,7 @@ class Staged:
         with self._lock:
             for _, made in self._sets:
                 made.cancel()
-            self._sets = []
+            self._sets, self._whole = [], None
 
 
 def _failed(made: Future[str]) -> bool:

@@ -65,10 +65,6 @@ class Renamed:
         wrong = self._remote.differing(name, [file.encoded for file in files], timeout)
         return [by_name[file.key] for file in wrong]
 
-    def close(self) -> None:
-        """Ends the connection."""
-        self._remote.close()
-
     def _path(self, name: CommitName, path: str) -> str:
         return "/" + encode(path[1:]) if name in self._commits else path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import proxy
 
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.staged_object import Segment, stages
@@ -103,14 +104,15 @@ class Pfs:
         self.address = address
         self._patience = patience
         self._metadata = (("authn-token", token),) if token else ()
-        self._channel = _channel(address, authority)
+        channel = _channel(address, authority)
         # without serializers gRPC passes bytes, which pfs_messages encodes and decodes
-        self._inspect = self._channel.unary_unary(SERVICE + "InspectFile")
-        self._walk = self._channel.unary_stream(SERVICE + "WalkFile")
-        self._get = self._channel.unary_stream(SERVICE + "GetFile")
-        self._modify = self._channel.stream_unary(SERVICE + "ModifyFile")
-        self._file_sets = FileSets(self._channel, self._metadata, patience)
-        self._verifier = Verifier(self, contents)
+        self._inspect = channel.unary_unary(SERVICE + "InspectFile")
+        self._walk = channel.unary_stream(SERVICE + "WalkFile")
+        self._get = channel.unary_stream(SERVICE + "GetFile")
+        self._modify = channel.stream_unary(SERVICE + "ModifyFile")
+        self._file_sets = FileSets(channel, self._metadata, patience)
+        # no cycle of references: gRPC closes a channel when the last reference to it is gone
+        self._verifier = Verifier(proxy(self), contents)
         #: Bytes that the current `write` has sent so far, without objects that go in file sets.
         self.taken = 0
 
@@ -201,7 +203,3 @@ class Pfs:
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
         """Returns the files that the commit does not hold as they were written."""
         return self._verifier.differing(name, files, timeout)
-
-    def close(self) -> None:
-        """Ends the connection."""
-        self._channel.close()

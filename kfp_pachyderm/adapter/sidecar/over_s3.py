@@ -151,6 +151,3 @@ class S3Remote:
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
         """Returns the files whose PUT the sidecar has not confirmed."""
         return [file for file in files if self._confirmed.get(file.key) is not file]
-
-    def close(self) -> None:
-        """Does nothing: each call has a connection of its own."""

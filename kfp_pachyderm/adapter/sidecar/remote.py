@@ -11,7 +11,10 @@ from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
 
 class Remote(Protocol):
-    """A connection to a job's commits. Every call may raise CallFailedError."""
+    """A connection to a job's commits. Every call may raise CallFailedError.
+
+    It ends when nobody refers to it any more: a call that is under way in another thread keeps it.
+    """
 
     address: str
     #: whether this connection can read the open output commit
@@ -41,6 +44,3 @@ class Remote(Protocol):
 
     def differing(self, name: CommitName, files: list[Stored], timeout: float) -> list[Stored]:
         """Returns the files that the commit does not hold as they were written."""
-
-    def close(self) -> None:
-        """Ends the connection."""

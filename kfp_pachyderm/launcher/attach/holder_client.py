@@ -124,12 +124,18 @@ class HolderClient:
             self._peer = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
         family, kind, protocol, _, address = self._peer
         with socket.socket(family, kind, protocol) as connection:
-            connection.settimeout(timeout)
+
+            def limit() -> None:
+                connection.settimeout(max(until - time.monotonic(), 0.001))
+
+            limit()
             connection.connect(address)
+            limit()
             connection.sendall(request)
+            limit()
             data = b""
             while piece := connection.recv(65536):
                 data += piece
-                connection.settimeout(max(until - time.monotonic(), 0.001))
+                limit()
         head, _, body = data.partition(b"\r\n\r\n")
         return int(head.split(b" ", 2)[1]), json.loads(body)

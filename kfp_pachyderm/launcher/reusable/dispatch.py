@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from kfp_pachyderm.errors import PermanentError
+from kfp_pachyderm.errors import PermanentError, ProtocolError
 from kfp_pachyderm.launcher.claim.open_job import kfp_task
 from kfp_pachyderm.launcher.config import ReusableConfig
 from kfp_pachyderm.launcher.executor_input import Execution
@@ -25,6 +25,11 @@ def run_reusable(config: ReusableConfig, execution: Execution) -> None:
     Raises:
         PachydermError: it could not do its work; nothing half done is left.
     """
+    if config.component not in _COMPONENTS:
+        raise ProtocolError(
+            f"the step config is for component {config.component!r}, which this launcher does not know "
+            f"({', '.join(_COMPONENTS)}): install the version of kfp-pachyderm that has it in the image"
+        )
     timeout = _timeout(execution)
     where = address.from_environment(execution.parameter("address"))
     with connect(where, min(timeout, CONNECT_TIMEOUT)) as pachd:

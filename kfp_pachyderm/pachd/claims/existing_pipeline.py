@@ -18,7 +18,7 @@ from kfp_pachyderm.pachd.commits.direct_inputs import direct_inputs
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
-from kfp_pachyderm.pachd.pipeline_plan import message
+from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY, message
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
 from kfp_pachyderm.pachd.sdk import pfs, pps
 
@@ -47,12 +47,14 @@ class ExistingPipeline:
         name: the pipeline's name.
         version: its current version.
         inputs: its inputs by name.
+        of_step: whether a step made it. The user code of its jobs does nothing without their step.
     """
 
     project: str
     name: str
     version: int
     inputs: dict[str, ExistingInput]
+    of_step: bool
 
     def __str__(self) -> str:
         return f"{self.project}/{self.name}"
@@ -77,7 +79,8 @@ def inspect_existing(pachd: Pachd, project: str, name: str) -> ExistingPipeline:
         key: ExistingInput(key, Reference(one.project or project, one.repo, one.branch), one.glob)
         for key, one in found.items()
     }
-    return ExistingPipeline(project, name, info.version, inputs)
+    of_step = info.details.metadata.annotations.get(OWNER_KEY) == OWNER
+    return ExistingPipeline(project, name, info.version, inputs, of_step)
 
 
 def _refuse_idle(name: str, info: pps.PipelineInfo) -> None:
@@ -118,13 +121,19 @@ def job_on(
         The job, and whether this call made it.
 
     Raises:
-        PermanentError: there is no such job, and Pachyderm can't make one on these commits.
+        PermanentError: there is no such job, and Pachyderm can't make one on these commits, or a step made
+            the pipeline.
         TemporaryError: a branch moved meanwhile.
     """
     found = _newest(pachd, pipeline, commits)
     if found and (not jobs.is_over(found) or found.state == pps.JobState.JOB_SUCCESS):
         tell(f"job {found.job.id} of {pipeline} is on these commits")
         return ClaimedJob(pipeline.project, pipeline.name, found.job.id), False
+    if pipeline.of_step:
+        raise PermanentError(
+            f"pipeline {pipeline} has no good job of its current version on these commits, and kfp-pachyderm "
+            "made it for a step, without which its jobs do nothing: run that step"
+        )
     for name, commit in commits.items():
         _refuse_old(pachd, pipeline, pipeline.inputs[name].branch, commit)
     return _run_again(pachd, pipeline, commits, deadline), True

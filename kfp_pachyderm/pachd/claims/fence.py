@@ -31,6 +31,8 @@ _FENCE = re.compile(rf"{_PREFIX}[0-9a-f]{{32}}")
 STANDS = 60.0
 #: The owner of a fence stops so many seconds earlier.
 _SPARE = 20.0
+#: Seconds for deleting a fence, with repetitions after errors that may pass.
+_DELETING = 10.0
 #: The longest pause between two requests for the fences, in seconds.
 _PAUSE = 0.5
 
@@ -56,8 +58,9 @@ def fenced(pachd: Pachd, output: pfs.Branch) -> Iterator[Pachd]:
     """
     until = time.monotonic() + STANDS - _SPARE
     fence = pfs.Branch(repo=output.repo, name=_PREFIX + os.urandom(16).hex())
-    pachd.pfs.create_branch(head=pfs.Commit(repo=output.repo, branch=output), branch=fence)
     try:
+        # an error does not tell whether pachd made it
+        pachd.pfs.create_branch(head=pfs.Commit(repo=output.repo, branch=output), branch=fence)
         yield pachd.until(until)
     finally:
         _take_down(pachd, fence)
@@ -108,5 +111,6 @@ def _fences(pachd: Pachd, repo: pfs.Repo) -> frozenset[str]:
 
 def _take_down(pachd: Pachd, fence: pfs.Branch) -> None:
     # If this fails, the repo is gone, or the next step or the next gc deletes the fence.
+    soon = pachd.until(time.monotonic() + _DELETING)
     with suppress(PachydermError):
-        pachd.pfs.delete_branch(branch=fence)
+        soon.repeated(lambda: soon.pfs.delete_branch(branch=fence), "DeleteBranch")

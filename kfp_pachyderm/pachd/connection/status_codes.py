@@ -46,9 +46,8 @@ _BY_TEXT: tuple[tuple[str, type[PachydermError]], ...] = (
     ("has not been finished", TemporaryError),  # StartCommit on a branch whose head is open
     ("no authentication token", AuthenticationError),
     ("is not authorized", AuthenticationError),
-    ("no role binding exists", NotFoundError),  # with auth on, for a repo or project that is not there
     ("not found", NotFoundError),
-    # with auth on, for a repo that does not exist (src/auth/auth.go, ErrNoRoleBinding)
+    # with auth on, for a repo or a project that does not exist (src/auth/auth.go, ErrNoRoleBinding)
     ("no role binding exists", NotFoundError),
 )
 
