@@ -1,6 +1,6 @@
 """An input that only skipped steps read does not fail the run."""
 
-from typing import Any
+from typing import Any, List  # kfp 2.14 does not know list[str]
 
 import pytest
 from google.protobuf import json_format
@@ -17,7 +17,7 @@ def look(label: str = "") -> str:
 
 
 @dsl.component(base_image="python:3.11")
-def labels() -> list[str]:
+def labels() -> List[str]:
     return []
 
 
@@ -54,7 +54,7 @@ def test_a_reference_that_a_sure_step_reads_too_is_needed() -> None:
 
 
 def test_loops_over_what_is_not_known_may_have_no_items() -> None:
-    def run(names: list[str] = [], branch: str = "x"):  # noqa: B006
+    def run(names: List[str] = [], branch: str = "x"):  # noqa: B006
         with dsl.ParallelFor(names) as name:
             look(images="images@parameter", label=name)
         with dsl.ParallelFor(labels().output) as name:

@@ -1,6 +1,6 @@
 """Arguments of an input with many=True: which are accepted, and with which errors others are refused."""
 
-from typing import Any
+from typing import Any, List  # kfp 2.14 does not know list[str]
 
 import pytest
 from google.protobuf import json_format
@@ -32,7 +32,7 @@ def task(passed: Any) -> Any:
 
     @dsl.pipeline(name="fan-in")
     @pachyderm.pipeline
-    def run(commits: list[str] = [], text: str = ""):  # noqa: B006
+    def run(commits: List[str] = [], text: str = ""):  # noqa: B006
         given = passed(commits, text)
         merge(**({} if given is None else {"part": given})).set_display_name("merge")
 
@@ -96,7 +96,7 @@ def test_what_is_pinned_is_cached(passed: Any, cached: bool) -> None:
 def test_without_a_snapshot_a_list_stays_as_it_is() -> None:
     @dsl.pipeline(name="fan-in")
     @pachyderm.pipeline(snapshot=False)
-    def run(commits: list[str] = []):  # noqa: B006
+    def run(commits: List[str] = []):  # noqa: B006
         merge()
         merge(part=commits)
 
@@ -135,7 +135,7 @@ def test_no_input_is_named_like_a_commit_of_another() -> None:
 def test_elements_of_lists_alone_may_be_empty() -> None:
     @dsl.pipeline(name="fan-in")
     @pachyderm.pipeline
-    def run(commits: list[str] = [], text: str = ""):  # noqa: B006
+    def run(commits: List[str] = [], text: str = ""):  # noqa: B006
         merge(part=[text, "part@a", "part@b", COMMIT])
         merge(part=commits)
         part(images="part@b")

@@ -1,6 +1,7 @@
 """Runs that skip steps: inputs that only the skipped steps read may be missing."""
 
 import functools
+from typing import List  # kfp 2.14 does not know list[str]
 
 import pytest
 from kfp import dsl
@@ -9,6 +10,7 @@ from pachyderm_sdk.api import pfs
 import kfp_pachyderm as pach
 from kfp_pachyderm.testing import Pachyderm
 
+pytest.importorskip("kfp.local.orchestrator", reason="kfp.local 2.14 runs no conditions and no loops")
 component = functools.partial(dsl.component, base_image="python:3.11", install_kfp_package=False)
 
 
@@ -27,7 +29,7 @@ def full(label: str = "") -> int:
 
 
 @component()
-def nothing() -> list[str]:
+def nothing() -> List[str]:
     return []
 
 
