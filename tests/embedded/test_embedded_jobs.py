@@ -318,6 +318,19 @@ def test_a_collision_in_the_output_fails_the_job_when_it_finishes(bench, gate):
     assert (info.state, info.reason) == (State.JOB_FAILURE, "file / directory path collision (/k/x)")
 
 
+@pytest.mark.parametrize("lines", [["one", "two"], [""], []])
+def test_every_line_of_stdin_ends_with_a_newline(bench, lines):
+    bench.put("images", {"/a": b"1"})
+    said = "import sys; print(repr(sys.stdin.read()), flush=True); sys.exit({})"
+    transform = {"stdin": lines, "errStdin": lines, "errCmd": ["python3", "-c", said.format(0)]}
+    files = {"pfs": {"repo": "images", "glob": "/", "branch": "master"}}
+    bench.create("echo", said.format(1), files, transform=transform)
+    (job,) = bench.client.pps.list_job(pipeline=bench.pipeline("echo"))
+    bench.ended(job.job)
+    wanted = repr("".join(f"{line}\n" for line in lines))
+    assert [line for line in bench.log(job.job) if line.startswith("'")] == [wanted, wanted]
+
+
 def test_children_left_in_the_background_are_ended(bench, tmp_path):
     pid = tmp_path / "pid"
     code = f"""
