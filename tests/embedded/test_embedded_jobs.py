@@ -8,9 +8,10 @@ import threading
 
 import grpc
 import pytest
-from embedded_bench import without_auth
+from embedded_bench import Bench, without_auth
 from pachyderm_sdk.api import pfs, pps
 
+from kfp_pachyderm.embedded.server import EmbeddedServer
 from tests.waiting import PATIENCE, wait_for
 
 State = pps.JobState
@@ -75,6 +76,21 @@ def test_user_code_finds_pachyderms_environment(bench):
     assert {"FILESET_ID", "PPS_SPEC_COMMIT", "PEER_PORT", "KFP_PACHYDERM_HOLDER_PORT"} <= set(env)
     assert "image ubuntu:20.04 is kept in the spec" in next(bench.client.pps.get_logs(job=job)).message
     assert info.state == State.JOB_SUCCESS
+
+
+@without_auth
+@pytest.mark.parametrize(("host", "local"), [("127.0.0.2", "127.0.0.2"), ("0.0.0.0", "127.0.0.1")])
+def test_user_code_reaches_its_sidecar_on_the_address_that_the_server_was_given(tmp_path, host, local):
+    code = """
+import os, urllib.request
+print(os.environ["S3_ENDPOINT"].rpartition(":")[0], os.environ["PPS_WORKER_IP"])
+print(urllib.request.urlopen(os.environ["S3_ENDPOINT"] + "/images/a").read())
+"""
+    with EmbeddedServer(tmp_path / "data", host=host) as server:
+        bench = Bench(server.address, "p")
+        job = bench.claim("edges", bench.put("images", {"/a": b"1"}), code, update=False)
+        assert bench.ended(job).state == State.JOB_SUCCESS
+        assert bench.log(job) == [f"http://{local} {local}", "b'1'"]
 
 
 def test_what_is_written_before_user_code_runs_is_gone_and_what_comes_after_stays(bench, gate):
