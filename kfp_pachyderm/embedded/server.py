@@ -25,6 +25,7 @@ from kfp_pachyderm.embedded.services.pps_api.settings import SettingService
 from kfp_pachyderm.embedded.services.transactions import TransactionService
 from kfp_pachyderm.embedded.store.lock import locked
 from kfp_pachyderm.embedded.store.store import Store
+from kfp_pachyderm.embedded.worker.environment import on_this_machine
 from kfp_pachyderm.embedded.worker.logs import Logs
 from kfp_pachyderm.embedded.worker.manager import Manager
 from kfp_pachyderm.errors import StoreError
@@ -91,7 +92,7 @@ class EmbeddedServer:
     @property
     def address(self) -> str:
         """The address for clients on this machine, `grpc://<host>:<port>`."""
-        return f"grpc://{'127.0.0.1' if self._host == '0.0.0.0' else self._host}:{self.port}"
+        return f"grpc://{on_this_machine(self._host)}:{self.port}"
 
     @property
     def description(self) -> dict[str, str | int]:

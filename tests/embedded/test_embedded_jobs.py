@@ -8,9 +8,10 @@ import threading
 
 import grpc
 import pytest
-from embedded_bench import without_auth
+from embedded_bench import Bench, without_auth
 from pachyderm_sdk.api import pfs, pps
 
+from kfp_pachyderm.embedded.server import EmbeddedServer
 from tests.waiting import PATIENCE, wait_for
 
 State = pps.JobState
@@ -75,6 +76,21 @@ def test_user_code_finds_pachyderms_environment(bench):
     assert {"FILESET_ID", "PPS_SPEC_COMMIT", "PEER_PORT", "KFP_PACHYDERM_HOLDER_PORT"} <= set(env)
     assert "image ubuntu:20.04 is kept in the spec" in next(bench.client.pps.get_logs(job=job)).message
     assert info.state == State.JOB_SUCCESS
+
+
+@without_auth
+@pytest.mark.parametrize(("host", "local"), [("127.0.0.2", "127.0.0.2"), ("0.0.0.0", "127.0.0.1")])
+def test_user_code_reaches_its_sidecar_on_the_address_that_the_server_was_given(tmp_path, host, local):
+    code = """
+import os, urllib.request
+print(os.environ["S3_ENDPOINT"].rpartition(":")[0], os.environ["PPS_WORKER_IP"])
+print(urllib.request.urlopen(os.environ["S3_ENDPOINT"] + "/images/a").read())
+"""
+    with EmbeddedServer(tmp_path / "data", host=host) as server:
+        bench = Bench(server.address, "p")
+        job = bench.claim("edges", bench.put("images", {"/a": b"1"}), code, update=False)
+        assert bench.ended(job).state == State.JOB_SUCCESS
+        assert bench.log(job) == [f"http://{local} {local}", "b'1'"]
 
 
 def test_what_is_written_before_user_code_runs_is_gone_and_what_comes_after_stays(bench, gate):
@@ -316,6 +332,19 @@ def test_a_collision_in_the_output_fails_the_job_when_it_finishes(bench, gate):
     gate.open()
     info = bench.ended(job)
     assert (info.state, info.reason) == (State.JOB_FAILURE, "file / directory path collision (/k/x)")
+
+
+@pytest.mark.parametrize("lines", [["one", "two"], [""], []])
+def test_every_line_of_stdin_ends_with_a_newline(bench, lines):
+    bench.put("images", {"/a": b"1"})
+    said = "import sys; print(repr(sys.stdin.read()), flush=True); sys.exit({})"
+    transform = {"stdin": lines, "errStdin": lines, "errCmd": ["python3", "-c", said.format(0)]}
+    files = {"pfs": {"repo": "images", "glob": "/", "branch": "master"}}
+    bench.create("echo", said.format(1), files, transform=transform)
+    (job,) = bench.client.pps.list_job(pipeline=bench.pipeline("echo"))
+    bench.ended(job.job)
+    wanted = repr("".join(f"{line}\n" for line in lines))
+    assert [line for line in bench.log(job.job) if line.startswith("'")] == [wanted, wanted]
 
 
 def test_children_left_in_the_background_are_ended(bench, tmp_path):

@@ -90,6 +90,38 @@ def test_a_call_that_fails_is_refused_at_once_and_leaves_nothing(bench):
     assert len(bench.client.transaction.list_transaction().transaction_info) == before
 
 
+def test_a_call_that_breaks_the_dag_is_refused_at_once_and_not_kept(bench):
+    client = bench.client
+    for repo in ("source", "result"):
+        client.pfs.create_repo(repo=bench.repo(repo))
+    two = [bench.branch("source", "a"), bench.branch("source", "b")]
+    for branch in two:
+        client.pfs.create_branch(branch=branch)
+    made = client.transaction.start_transaction()
+    try:
+        with pytest.raises(grpc.RpcError, match=r'multiple branches from the same repo, ".*source"'):
+            client.pfs.create_branch(branch=bench.branch("result"), provenance=two)
+        client.pfs.create_branch(branch=bench.branch("result"), provenance=two[:1])
+        client.transaction.finish_transaction(transaction=made)
+    finally:
+        client.transaction_id = None
+    found = client.pfs.inspect_branch(branch=bench.branch("result"))
+    assert [one.name for one in found.direct_provenance] == ["a"]
+
+
+def test_calls_of_a_transaction_make_no_job_before_it_is_finished(bench):
+    client = bench.client
+    commit = bench.put("images", {"/a": b"1"})
+    bench.ended(bench.claim("edges", commit, _QUICK, update=False))
+    made = client.transaction.start_transaction()
+    client.pfs.create_branch(branch=bench.branch("images", "kfp_edges"), head=commit)
+    client.transaction_id = None
+    assert len(list(client.pps.list_job(pipeline=bench.pipeline("edges")))) == 1
+    assert made.id not in [one.commit_set.id for one in client.pfs.list_commit_set(project=bench.project)]
+    client.transaction.finish_transaction(transaction=made)
+    assert bench.ended(bench.job("edges", made.id)).state == pps.JobState.JOB_SUCCESS
+
+
 def test_what_changed_meanwhile_fails_the_whole_transaction_when_it_is_finished(bench):
     client = bench.client
     made = client.transaction.start_transaction()

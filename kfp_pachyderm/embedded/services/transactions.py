@@ -54,6 +54,8 @@ class TransactionService:
         info.requests = [*info.requests, request]
         with self._store.database.write(transaction_id, dry_run=True) as txn:
             info.responses = self._run(txn, info)
+            # pachd's dry run ends as a real one (src/internal/transactionenv/env.go, attemptTx).
+            self._store.database.run_hooks(txn)
         info.version += 1
         with self._store.database.write() as txn:
             txn.db.execute("UPDATE transactions SET info = ? WHERE id = ?", (bytes(info), transaction_id))

@@ -16,6 +16,11 @@ from kfp_pachyderm.embedded.worker.datums import Datum
 _HIDDEN = ("AWS_", "PACH_", "PPS_", "S3_ENDPOINT", "KFP_PACHYDERM_", "POSTGRES_PASSWORD")
 
 
+def on_this_machine(host: str) -> str:
+    """The address by which this machine reaches what listens on `host`, an IPv4 address or "0.0.0.0"."""
+    return "127.0.0.1" if host == "0.0.0.0" else host
+
+
 @dataclass(frozen=True)
 class Ports:
     """The address and ports of a user-code process and its sidecar."""
@@ -49,12 +54,13 @@ def user_code(
     key = job.key
     env = {name: value for name, value in os.environ.items() if not name.startswith(_HIDDEN)}
     env |= details.transform.env
+    address = on_this_machine(ports.host)
     env |= {
         "PPS_PROJECT_NAME": key.project,
         "PPS_PIPELINE_NAME": key.pipeline,
         "PPS_SPEC_COMMIT": spec_commit,
         "PPS_POD_NAME": f"{key.project}-{key.pipeline}-v{job.version}-embedded".replace("_", "-").lower(),
-        "PPS_WORKER_IP": "127.0.0.1",
+        "PPS_WORKER_IP": address,
         "PEER_PORT": str(ports.grpc),
         "PACH_NAMESPACE": "embedded",
         "S3GATEWAY_PORT": str(ports.s3),
@@ -72,7 +78,7 @@ def user_code(
         "FILESET_ID": fileset,
     }
     if details.s3_out or inputs.has_s3(details.input):
-        env["S3_ENDPOINT"] = f"http://127.0.0.1:{ports.s3}"
+        env["S3_ENDPOINT"] = f"http://{address}:{ports.s3}"
         env["AWS_ACCESS_KEY_ID"] = env["AWS_SECRET_ACCESS_KEY"] = job.token or "default"
     if job.token:
         env["PACH_TOKEN"] = job.token

@@ -62,7 +62,9 @@ class UserCode:
         )
         self._reader = threading.Thread(target=self._read, name="user-code-output", daemon=True)
         self._reader.start()
-        threading.Thread(target=self._watch, args=("\n".join(stdin),), name="user-code", daemon=True).start()
+        # Every line ends with a newline, the last one too (Pachyderm src/server/worker/driver/driver.go).
+        text = "".join(f"{line}\n" for line in stdin)
+        threading.Thread(target=self._watch, args=(text,), name="user-code", daemon=True).start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

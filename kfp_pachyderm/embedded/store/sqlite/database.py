@@ -122,7 +122,7 @@ class Database:
             set_id: the commit set of new commits; "": a new one.
             durable: False: a power cut may lose it; for what no client relies on, such as an open commit's
                 files.
-            dry_run: roll back at the end, without running the hooks.
+            dry_run: roll back at the end, and run the hooks only if the caller does (`run_hooks`).
 
         Raises:
             DeadlineExceeded: the deadline of this thread's call comes before the commit; nothing is changed.
@@ -134,8 +134,7 @@ class Database:
             try:
                 yield txn
                 if not dry_run:
-                    for hook in self.before_commit:
-                        hook(txn)
+                    self.run_hooks(txn)
                 deadlines.check()
                 self._writer.execute("ROLLBACK" if dry_run else "COMMIT")
             except BaseException:
@@ -143,6 +142,11 @@ class Database:
                 raise
         if not dry_run:
             self._announce(txn.events)
+
+    def run_hooks(self, txn: Txn) -> None:
+        """Runs `before_commit`. A dry run calls it to hear what its commit would be refused for."""
+        for hook in self.before_commit:
+            hook(txn)
 
     def _rollback(self) -> None:
         if self._writer.in_transaction:
