@@ -47,7 +47,7 @@ def _why(search: Search, repo: pfs.RepoInfo, info: pfs.BranchInfo, driven: bool)
     if is_turn(name) and ours and not driven:
         return "the turn of a pipeline that is gone"
     if is_fence(name) and ours:
-        return "a gc was killed behind it"
+        return "left by a gc that was killed"
     if _SOURCE.fullmatch(name) and _points_at_anothers_commit(search, info):
         return "a step was killed while it gathered commits"
     if _GATHERED.fullmatch(name) and repo.description == MADE:

@@ -50,7 +50,8 @@ def _stop(search: Search, job: ClaimedJob) -> None:
 
 def transactions(search: Search) -> Iterator[Leftover]:
     """Yields transactions in which a step began to claim its job, and was killed."""
-    for one in search.pachd.transactions.list_transaction().transaction_info:
+    every = search.pachd.repeated(search.pachd.transactions.list_transaction, "ListTransaction")
+    for one in every.transaction_info:
         if _is_ours(one, search.project) and search.is_old(one.started, sure=False):
             why = "a step began to claim its job in it, and never finished it"
             remove = partial(search.pachd.transactions.delete_transaction, transaction=one.transaction)
