@@ -1,7 +1,7 @@
-"""Branches that nobody needs: claims and turns of deleted pipelines, and what a killed step gathered.
+"""Finds unneeded branches: claim branches and turns of deleted pipelines, fences, branches of a gathering.
 
-Pachyderm refuses to delete a branch that a pipeline reads (src/internal/pfsdb/branches.go, DeleteBranch): a
-claim that was made in the meantime keeps its branch. A claim after the deletion makes the branch again.
+Pachyderm refuses to delete a branch that a pipeline reads (src/internal/pfsdb/branches.go, DeleteBranch). So
+a claim branch stays if a step has claimed with it meanwhile. A claim after the deletion makes it again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SOURCE, _GATHERED = re.compile(rf"{PREFIX}[0-9a-f]{{16}}-\d+"), re.compile(rf"{
 
 
 def orphans(search: Search) -> Iterator[Leftover]:
-    """Branches made by kfp-pachyderm that no pipeline reads."""
+    """Yields branches that kfp-pachyderm made and no pipeline reads."""
     driven = {(one.pipeline.project.name, one.pipeline.name) for one in our_pipelines(search)}
     for repo in all_repos(search):
         key = (repo.repo.project.name, repo.repo.name)
@@ -40,7 +40,7 @@ def _may_be_ours(name: str) -> bool:
 
 
 def _why(search: Search, repo: pfs.RepoInfo, info: pfs.BranchInfo, driven: bool) -> str:
-    """The reason to delete the branch; "" when it is not kfp-pachyderm's, or is needed."""
+    """Returns the reason to delete the branch; "" if kfp-pachyderm did not make it, or somebody needs it."""
     name, ours = info.branch.name, repo.metadata.get(OWNER_KEY) == OWNER
     if name.startswith(CLAIM_PREFIX) and info.metadata.get(OWNER_KEY) == OWNER:
         return "the claim branch of a pipeline that is gone"
@@ -56,7 +56,7 @@ def _why(search: Search, repo: pfs.RepoInfo, info: pfs.BranchInfo, driven: bool)
 
 
 def _points_at_anothers_commit(search: Search, info: pfs.BranchInfo) -> bool:
-    """Whether the branch only points at a commit made elsewhere, as those of a gathering do."""
+    """Tells whether the branch, without provenance or trigger, was made on a commit finished before."""
     if info.direct_provenance or info.trigger.branch:
         return False
     head = search.pachd.pfs.inspect_commit(commit=pfs.Commit(repo=info.head.repo, id=info.head.id))

@@ -9,7 +9,7 @@ from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.gc import branches, folders, gathered, jobs, pipelines, projects
 from kfp_pachyderm.gc.leftover import Leftover, Search
 
-#: In the order of removal: a thing that keeps another one from being removed comes before it.
+#: In the order of removal: Pachyderm refuses to delete a branch, commit or project that something else uses.
 _FINDERS: tuple[tuple[str, Callable[[Search], Iterator[Leftover]]], ...] = (
     ("transactions", jobs.transactions),
     ("jobs", jobs.waiting),
@@ -22,12 +22,12 @@ _FINDERS: tuple[tuple[str, Callable[[Search], Iterator[Leftover]]], ...] = (
 
 
 def find(search: Search) -> list[Leftover]:
-    """Everything that may be removed, in the order in which it has to be.
+    """Returns everything that may be removed, in the order of removal.
 
-    A kind of thing that can't be listed is named in `search.told`, and the rest is found all the same.
+    A kind of leftover that can't be listed gets a line in `search.told`. The other kinds are still found.
     """
     found: list[Leftover] = []
-    now = replace(search, listed={})  # each look lists anew
+    now = replace(search, listed={})  # an earlier search's lists may be outdated
     for what, look in _FINDERS:
         try:
             found += look(now)

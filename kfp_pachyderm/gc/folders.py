@@ -1,4 +1,4 @@
-"""Folders of this machine that steps, launchers and doctors left when they were killed."""
+"""Finds temporary folders of this machine whose step, launcher or `doctor --run` was killed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from kfp_pachyderm.gc.leftover import Leftover, Search
 from kfp_pachyderm.launcher.folder import is_dead
 from kfp_pachyderm.private_folders import DOCTOR, LAUNCHER, STEP
 
-#: Folders that nobody locks: of the bootstrap (`launcher.bootstrap`) and of `doctor --run`.
+#: The bootstrap (`launcher.bootstrap`) and `doctor --run` do not lock their folders.
 _UNLOCKED = (LAUNCHER, DOCTOR)
 #: Files in /proc/<pid> that show whether the process uses a folder.
 _PROC = ("cmdline", "maps")
 
 
 def dead(search: Search) -> Iterator[Leftover]:
-    """The caller's own folders in the folder for temporary files, of processes that are gone."""
+    """Yields the temporary folders of this user whose process is gone."""
     for folder in sorted(Path(tempfile.gettempdir()).glob("kfp-pachyderm-*")):
-        with suppress(OSError):  # somebody else removes it
+        with suppress(OSError):  # another process has removed it
             found = _leftover(folder, search)
             if found:
                 yield found
@@ -38,7 +38,7 @@ def _leftover(folder: Path, search: Search) -> Leftover | None:
     if folder.name.startswith(STEP):
         gone, why = is_dead(folder), "its step was killed, before all that it wrote was in Pachyderm"
     elif folder.name.startswith(_UNLOCKED):
-        # No lock tells whether it is used: a young folder's process may only have begun.
+        # No lock shows whether it is used, and a process that just starts shows nothing in /proc yet.
         gone = search.is_old(since, sure=False) and not _is_used(folder)
         why = "a launcher was installed there, or a doctor tried a step, and was killed"
     else:
@@ -64,7 +64,7 @@ def _size(folder: Path) -> int:
 
 
 def _is_used(folder: Path) -> bool:
-    """Whether a process of this machine has the folder in its arguments, or runs code that lies in it."""
+    """Tells whether a process has the folder's path in its arguments, or maps a file from it (a library)."""
     sought = os.fsencode(folder)
     for process in Path("/proc").glob("[0-9]*"):
         for name in _PROC:

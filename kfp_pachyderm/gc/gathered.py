@@ -1,7 +1,8 @@
-"""Commits that steps gathered and no job read, and the empty repos that held them.
+"""Finds gathered commits that no job reads, and the empty repos that held such commits.
 
-Pachyderm refuses to drop a commit that another one comes from (src/server/pfs/server/api_server.go,
-dropCommit, without `recursive`): a step that has claimed it meanwhile keeps it.
+Pachyderm refuses to drop a commit that another commit has in its provenance
+(src/server/pfs/server/api_server.go, dropCommit, without `recursive`). So a commit stays if a step has
+claimed a job on it meanwhile.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from kfp_pachyderm.pachd.sdk import pfs
 
 
 def unused(search: Search) -> Iterator[Leftover]:
-    """Gathered commits that no job has read, and empty repos of them."""
+    """Yields gathered commits that no job has read, and empty repos for gathered commits."""
     read = {(one.project, one.repo) for info in our_pipelines(search) for one in pfs_inputs(info)}
     for repo in all_repos(search):
         if repo.description != MADE:
@@ -45,7 +46,7 @@ def _of(search: Search, repo: pfs.RepoInfo, read: set[tuple[str, str]]) -> Itera
 
 
 def _delete(search: Search, repo: pfs.Repo) -> None:
-    """Deletes it, if it is still empty; a step that begins in it just then begins anew (`gather`)."""
+    """Deletes the repo if it is still empty. A step that uses it at that moment begins again (`gather`)."""
     info = search.pachd.pfs.inspect_repo(repo=repo)
     if info.branches or any(commit_facts.of_repo(search.pachd, repo.project.name, repo.name)):
         raise InUseError(f"repo {repo.project.name}/{repo.name} has been used meanwhile")

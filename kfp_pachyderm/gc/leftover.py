@@ -1,4 +1,4 @@
-"""One thing that a dead run left."""
+"""A leftover of a dead run, and what a search for leftovers needs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from kfp_pachyderm.errors import TemporaryError
 from kfp_pachyderm.pachd.connection.client import Pachd
 
 Kind = Literal["pipeline", "job", "transaction", "branch", "commit", "repo", "project", "folder"]
-#: Seconds after which a thing whose use can't be seen is taken for dead: a gathered commit, a transaction, a
-#: job that waits, a doctor's project.
+#: Seconds that a thing must be unused for at least where nothing shows whether it is in use: a gathered
+#: commit, a transaction, a job that waits, a fence, a doctor's project, a folder without a lock.
 SURE = 3600.0
 
 
 class InUseError(TemporaryError):
-    """Somebody uses it now."""
+    """A leftover has been used since it was found, so it stays."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Leftover:
     Args:
         kind: what it is.
         name: its full name.
-        since: when it was used last; None where that is not known.
+        since: when it was used last, or made where no use is recorded; None: not known.
         size: bytes of files in it, as Pachyderm or the disk counts them.
         why: what it was for, and why nobody needs it.
-        action: what is done to it: "delete", "stop", "sleep".
-        remove: does the action; raises `PachydermError` or `OSError` when it can't.
+        action: what gc does to it: "delete", "stop", "sleep".
+        remove: does the action; raises `PachydermError` or `OSError` if that fails.
     """
 
     kind: Kind
@@ -43,11 +43,11 @@ class Leftover:
     remove: Callable[[], object] = field(repr=False, compare=False)
 
     def age(self, now: datetime) -> float:
-        """Seconds since it was used last."""
+        """Returns the seconds since `since`."""
         return seconds(self.since, now)
 
     def json(self, now: datetime) -> dict[str, Any]:
-        """The leftover as JSON."""
+        """Returns the leftover as `gc --json` prints it."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -61,15 +61,15 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for, and where.
+    """What a search looks for, and where.
 
     Args:
         pachd: the connection.
-        project: the Pachyderm project; None: all that can be seen.
-        older_than: seconds that a thing has not been used for.
-        now: the time that ages are counted to.
-        told: takes a line for each thing that can't be looked at.
-        listed: what this look has listed, by the call.
+        project: the Pachyderm project; None: every project that the token may see.
+        older_than: seconds that a leftover must be unused for at least.
+        now: the time at which ages are taken.
+        told: gets a line for each thing that can't be inspected or listed.
+        listed: the answers of the list calls of this search, by the call's name.
     """
 
     pachd: Pachd
@@ -80,12 +80,12 @@ class Search:
     listed: dict[str, Any] = field(default_factory=dict)
 
     def is_old(self, since: datetime | None, sure: bool = True) -> bool:
-        """Whether it is old enough; `sure` False: nothing else tells whether it is in use."""
+        """Tells whether a thing is unused for `older_than` seconds; without `sure` for `SURE`, too."""
         return seconds(since, self.now) >= (self.older_than if sure else max(self.older_than, SURE))
 
 
 def seconds(since: datetime | None, now: datetime) -> float:
-    """Seconds from then to now; 0 for what has not begun."""
+    """Returns the seconds from `since` to `now`; 0 if `since` is not set."""
     if since is None or since.timestamp() <= 0:
         return 0.0
     return max(now.timestamp() - since.timestamp(), 0.0)

@@ -1,4 +1,4 @@
-"""What is ours, as `pachd.claims.ownership` marks it."""
+"""Lists repos, branches, and the pipelines that have the mark of `pachd.claims.ownership`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ T = TypeVar("T")
 
 
 def our_pipelines(search: Search) -> list[pps.PipelineInfo]:
-    """Pipelines that steps made, as far as the token may list them."""
+    """Returns the pipelines that steps made, as far as the token may list them."""
     request = {"details": True, "projects": _projects(search)}
     every = _once(search, "ListPipeline", lambda: search.pachd.pps.list_pipeline(**request))
     return [one for one in every if one.details.metadata.annotations.get(OWNER_KEY) == OWNER]
 
 
 def all_repos(search: Search) -> list[pfs.RepoInfo]:
-    """Repos of users' files, whosever they are, as far as the token may list them."""
+    """Returns all repos of type `user`, whoever made them, as far as the token may list them."""
     request = {"type": "user", "projects": _projects(search)}
     return _once(search, "ListRepo", lambda: search.pachd.pfs.list_repo(**request))
 
 
 def _once(search: Search, call: str, ask: Callable[[], Iterator[T]]) -> list[T]:
-    """What the finders of one look all go through: a cluster may have thousands."""
+    """Makes a list call once for all finders of a search: a cluster may have thousands of repos."""
     if call not in search.listed:
         search.listed[call] = search.pachd.repeated(lambda: list(ask()), call)
     found: list[T] = search.listed[call]
@@ -39,7 +39,7 @@ def _projects(search: Search) -> list[pfs.Project]:
 
 
 def inspected(search: Search, branches: list[pfs.Branch]) -> Iterator[pfs.BranchInfo]:
-    """The branches as they are now; what is gone by now is left out, what can't be seen is told."""
+    """Yields the branches as they are now, without deleted ones; an error becomes a line in `told`."""
     for one in branches:
         try:
             yield search.pachd.pfs.inspect_branch(branch=one)
@@ -50,5 +50,5 @@ def inspected(search: Search, branches: list[pfs.Branch]) -> Iterator[pfs.Branch
 
 
 def branch_name(branch: pfs.Branch) -> str:
-    """As users write it."""
+    """Returns the branch as users write it: `project/repo@branch`."""
     return f"{branch.repo.project.name}/{branch.repo.name}@{branch.name}"

@@ -39,7 +39,7 @@ from kfp_pachyderm.provenance.kfp_task import PREFIX
 
 logger = logging.getLogger(__name__)
 
-#: The annotation of a sleeping pipeline.
+#: The annotation of a pipeline that gc has put to sleep; its value is the time.
 ASLEEP_KEY = "kfp-pachyderm/asleep"
 
 
@@ -94,7 +94,7 @@ def _commits(search: Search, info: pps.PipelineInfo) -> Iterator[CommitFacts]:
 
 
 def _is_result(one: CommitFacts) -> bool:
-    """Tells whether a step succeeded in it, another commit was made from it, or it is not finished."""
+    """Tells whether the commit holds a result, is in another commit's provenance, or is not finished."""
     good = not one.error and (one.size > 0 or any(key.startswith(PREFIX) for key in one.metadata))
     return good or bool(one.below) or one.finished is None
 

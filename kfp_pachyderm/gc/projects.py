@@ -1,7 +1,7 @@
-"""Projects of ours that hold nothing, and those of a doctor that died.
+"""Finds empty projects that steps made, and projects of a `doctor --run` that was killed.
 
 Pachyderm refuses to delete a project with a repo in it (src/server/pfs/server/server_project.go,
-deleteProject): a step that has begun in it meanwhile keeps it.
+deleteProject). So a project stays if a step has begun in it meanwhile.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
 from kfp_pachyderm.pachd.sdk import pfs
 
-#: How the name of a `kfp-pachyderm doctor --run` project begins; a random part follows.
+#: The project of a `kfp-pachyderm doctor --run` has this prefix and a random part as its name.
 TRIAL_PROJECT = "kfp-pachyderm-doctor-"
-#: What the description of such a project says.
+#: The description of such a project.
 TRIAL = "of kfp-pachyderm doctor --run; may be deleted"
 
 
 def empty(search: Search) -> Iterator[Leftover]:
-    """Empty projects that steps made, and projects of dead doctors."""
+    """Yields empty projects that steps made, and projects of a `doctor --run` that was killed."""
     sizes = dict[str, list[int]]()
     for repo in all_repos(search):
         sizes.setdefault(repo.repo.project.name, []).append(repo.size_bytes_upper_bound)
@@ -46,7 +46,7 @@ def _trial(search: Search, info: pfs.ProjectInfo, size: int) -> Leftover:
 
 
 def remove_trial(pachd: Pachd, name: str) -> None:
-    """Removes a doctor's project with all that is in it."""
+    """Deletes a `doctor --run` project with all pipelines and repos in it."""
     project = pfs.Project(name=name)
     pachd.pps.delete_pipelines(projects=[project], force=True)
     pachd.pfs.delete_repos(projects=[project], force=True)

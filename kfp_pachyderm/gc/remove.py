@@ -1,4 +1,4 @@
-"""Removes leftovers, and says what became of each."""
+"""Removes leftovers, and reports for each whether it is gone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kfp_pachyderm.gc.leftover import Leftover, Search
 
 @dataclass(frozen=True)
 class Removed:
-    """What became of a leftover.
+    """The outcome of one removal.
 
     Args:
         leftover: the leftover.
@@ -26,11 +26,11 @@ class Removed:
 def remove(search: Search, tell: Callable[[str], None]) -> Iterator[Removed]:
     """Removes all leftovers, and searches again until no new one is found.
 
-    A pipeline that is deleted leaves commits that nobody reads any more, and perhaps a project that is empty.
+    A deleted pipeline leaves gathered commits that no pipeline reads any more, and perhaps an empty project.
 
     Args:
-        search: what is looked for.
-        tell: takes a line for each thing that can't be looked at; each is told once.
+        search: what to look for, and where.
+        tell: takes a line for each thing that can't be inspected or listed; each line comes once.
     """
     tried, told = set[tuple[str, str]](), set[str]()
     while True:
@@ -50,7 +50,7 @@ def _removed(leftover: Leftover) -> Removed:
     try:
         leftover.remove()
     except (NotFoundError, FileNotFoundError):
-        pass  # somebody else was quicker
+        pass  # somebody else has removed it
     except (PachydermError, OSError) as error:
         return Removed(leftover, str(error))
     return Removed(leftover)

@@ -1,7 +1,7 @@
 """`python -m kfp_pachyderm.openlineage`: sends the events that the launcher writes to its stdin.
 
-stdin ends when the launcher ends. A run without a last event by then is reported as ABORT: the launcher was
-killed. Events that can't be sent within `AFTER` seconds from then are lost.
+stdin ends when the launcher ends. If a run has no last event by then, the launcher was killed, and the
+process sends ABORT for it. Events that can't be sent within `AFTER` seconds after stdin's end are lost.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from kfp_pachyderm.openlineage.facts import Facts, now, read
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
 
-#: Seconds that the process outlives the launcher at most.
+#: The process ends at most so many seconds after the launcher.
 AFTER = 10.0
 _KILLED = "the launcher was killed"
 
 
 class Teller:
-    """Tells the launcher, which writes it into the step's log; each text once."""
+    """Writes each text once to stdout. The launcher reads it there, and writes it into the step's log."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
@@ -41,10 +41,10 @@ class Teller:
 
 
 def main() -> None:
-    """Sends all events, and returns when the last is sent."""
+    """Sends all events. Returns after the last, or at once if no event can be sent."""
     tell, queue = Teller(), SimpleQueue[Facts | None]()
     threading.Thread(target=_listen, args=(queue,), daemon=True).start()
-    # Loaded only now, as it takes long: the launcher's pipe is being read.
+    # This import takes long, so the thread that reads the launcher's pipe starts before it.
     from kfp_pachyderm.openlineage.library import NoEvents, client, why
 
     with tempfile.TemporaryDirectory(
@@ -79,7 +79,7 @@ def _listen(queue: SimpleQueue[Facts | None]) -> None:
 
 
 def send_all(queue: SimpleQueue[Facts | None], sending: OpenLineageClient, tell: Teller) -> None:
-    """Sends event after event, in their order; what fails is told."""
+    """Sends the events in their order. An event that can't be sent is reported by `tell`."""
     from kfp_pachyderm.openlineage.event import event
     from kfp_pachyderm.openlineage.library import why
 
@@ -96,5 +96,5 @@ if __name__ == "__main__":
     try:
         main()
     finally:
-        # Threads must not hold up the end: the library's, and the one that still reads.
+        # The library's threads and the thread that reads stdin must not delay the end.
         os._exit(0)

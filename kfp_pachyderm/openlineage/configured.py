@@ -1,7 +1,7 @@
-"""Whether somebody has configured OpenLineage, as the users of its client library do.
+"""Tells whether OpenLineage is configured, in the places where its client library looks.
 
-Where the library looks: openlineage/client/client.py, `_resolve_transport` and `_find_yaml_config_path`. It
-prints events to the console where it finds nothing; a step sends none then.
+Where the library looks: openlineage/client/client.py, `_resolve_transport` and `_find_yaml_config_path`. If
+the library finds nothing, it prints events to the console. A step sends none then.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from kfp_pachyderm.pachd.connection.address import CA_FILE, TOKEN_FILE, mounted
 
-#: Environment variables by which the library takes its transport.
+#: Environment variables that configure the library's transport.
 _VARIABLES = (
     "OPENLINEAGE_URL",
     "OPENLINEAGE_CONFIG",
@@ -21,20 +21,21 @@ _VARIABLES = (
 )
 _CONFIG = "OPENLINEAGE_CONFIG"
 _FILE_NAME = "openlineage.yml"
-#: The config file of the namespace, where its ConfigMap is mounted.
+#: The library's config file for all steps of a Kubernetes namespace, where its ConfigMap is mounted.
 NAMESPACE_FILE = f"{os.path.dirname(CA_FILE)}/{_FILE_NAME}"
-#: The `auth` of its HTTP transport as JSON, from the namespace's Secret: for the namespace's server only.
+#: The HTTP transport's `auth` as JSON, from the namespace's Secret. It goes with `NAMESPACE_FILE` only: no
+#: other server may get it.
 NAMESPACE_AUTH_VARIABLE = "KFP_PACHYDERM_OPENLINEAGE_AUTH"
 #: The library merges this variable into the config file's settings.
 _AUTH = "OPENLINEAGE__TRANSPORT__AUTH"
-#: The same where the namespace's Secret is mounted: kfp 2.14 knows no variable that may be missing.
+#: The same value where the Secret is mounted: kfp 2.14 has no optional variables from a Secret.
 _AUTH_FILE = f"{os.path.dirname(TOKEN_FILE)}/openlineage_auth"
-#: Variables for the launcher alone: the library can be configured to send environment variables.
+#: Variables that the process does not get: the library can be configured to send environment variables.
 _WITHHELD = ("KFP_PACHYDERM_TOKEN", "KFP_PACHYDERM_FORWARDER", NAMESPACE_AUTH_VARIABLE)
 
 
 def sender_environment(env: Mapping[str, str] = os.environ) -> dict[str, str] | None:
-    """The environment of the process that sends events; None: none are wanted.
+    """Returns the environment of the process that sends events; None if no events are wanted.
 
     Args:
         env: the launcher's environment.
@@ -49,7 +50,7 @@ def sender_environment(env: Mapping[str, str] = os.environ) -> dict[str, str] | 
     else:
         return None
     kept = {name: value for name, value in env.items() if name not in _WITHHELD}
-    # The process has to find the launcher's modules where the launcher did.
+    # The process imports the same modules as the launcher, whose sys.path it gets.
     return {**kept, **found, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 

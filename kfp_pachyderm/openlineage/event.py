@@ -1,4 +1,4 @@
-"""Makes the client library's event of a step's facts."""
+"""Turns a message of the launcher into an event of the client library."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ set_producer(f"https://pypi.org/project/kfp-pachyderm/{kfp_pachyderm.__version__
 
 
 def event(facts: Facts) -> RunEvent:
-    """The event, with a facet for each known fact that the specification has a facet for."""
+    """Returns the event, with a facet for each known fact that the specification has a facet for."""
     return RunEvent(
         eventType=RunState[facts.event],
         eventTime=facts.time,

@@ -1,8 +1,8 @@
-"""What one event says, and the names in it: the message from the launcher to the sending process.
+"""The message from the launcher to the sending process: the facts of one event, and the names in it.
 
 Names follow OpenLineage's naming conventions (OpenLineage/OpenLineage, website/docs/spec/naming.md), which
-have no entry for Pachyderm or Kubeflow. A dataset is named as in other stores of a host: the namespace has
-scheme, host and port, the name says what is in there. A job is named as Airflow's: pipeline and task.
+have no entry for Pachyderm or Kubeflow. A dataset is named like those of other stores with a host: the
+namespace is scheme, host and port, the name is `project/repo`. A job is named like Airflow's: pipeline.task.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from kfp_pachyderm.pachd.references import Reference
 
 EventType = Literal["START", "COMPLETE", "FAIL", "ABORT"]
-#: The variable by which OpenLineage's integrations take the namespace of their jobs.
+#: OpenLineage's integrations read the namespace of their jobs from this variable.
 NAMESPACE_VARIABLE = "OPENLINEAGE_NAMESPACE"
-#: Where every pod has the name of its Kubernetes namespace.
+#: Kubernetes mounts the name of the pod's namespace here.
 _KUBERNETES_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 
@@ -39,27 +39,27 @@ class Dataset:
 
     @classmethod
     def of(cls, commit: Reference) -> Dataset:
-        """The dataset of a resolved commit."""
+        """Returns the dataset of a resolved commit."""
         return cls(f"{commit.project}/{commit.repo}", commit.version)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """One event.
+    """The facts of one event.
 
     Args:
-        event: what has become of the run.
+        event: the new state of the OpenLineage run.
         time: ISO 8601, with a time zone.
         store: the namespace of the datasets.
         scheduler: the namespace of the jobs.
-        pipeline: KFP's pipeline; "" where that is not known.
-        run: KFP's run; "" where that is not known.
-        task: KFP's task.
+        pipeline: name of the KFP pipeline; "": not known.
+        run: ID of the KFP run; "": not known.
+        task: name of the KFP task.
         job: ID of the Pachyderm job.
-        inputs: what the job reads.
-        output: what it writes.
-        reason: why it did not succeed.
-        size: bytes in the output; None: not known yet.
+        inputs: the commits that the job reads.
+        output: the commit that the job writes.
+        reason: why the step did not succeed; "" if it did, or has not ended.
+        size: bytes in the output; None: not known.
         files: files in the output; None: not known.
     """
 
@@ -78,22 +78,25 @@ class Facts:
     files: int | None = None
 
     def line(self) -> bytes:
-        """The message, one line."""
+        """Returns the message as one line of JSON."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @property
     def run_id(self) -> str:
-        """The OpenLineage run: the Pachyderm job's ID, which is a UUID without its dashes."""
+        """The ID of the OpenLineage run: the Pachyderm job's ID, a UUID without dashes, with dashes."""
         return str(uuid.UUID(hex=self.job))
 
     @property
     def job_name(self) -> str:
-        """The OpenLineage job."""
+        """The name of the OpenLineage job: `pipeline.task`."""
         return ".".join(filter(None, (self.pipeline, self.task)))
 
     @property
     def parent_id(self) -> str:
-        """The OpenLineage run that stands for KFP's; kfp.local's have no UUID, so it is made of the name."""
+        """The ID of the OpenLineage run that stands for the KFP run.
+
+        A run of kfp.local has no UUID: its ID here is a UUID made from `scheduler` and `run`.
+        """
         try:
             return str(uuid.UUID(self.run))
         except ValueError:
@@ -101,28 +104,28 @@ class Facts:
 
 
 def read(line: bytes) -> Facts:
-    """The message that `Facts.line` wrote."""
+    """Reads a message that `Facts.line` made."""
     data = json.loads(line)
     data["inputs"] = tuple(Dataset(**one) for one in data["inputs"])
     return Facts(**{**data, "output": Dataset(**data["output"])})
 
 
 def now() -> str:
-    """The time of an event."""
+    """Returns the present time as events write it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def store(address: str) -> str:
-    """The namespace of the datasets of a Pachyderm.
+    """Returns the namespace of the datasets of one Pachyderm.
 
     Args:
-        address: pachd's, "grpc://host:port".
+        address: pachd's address, "grpc://host:port".
     """
     return f"pachyderm://{address.partition('://')[2]}"
 
 
 def scheduler(env: Mapping[str, str] = os.environ) -> str:
-    """The namespace of the jobs: OPENLINEAGE_NAMESPACE, else by the pod's Kubernetes namespace."""
+    """Returns the namespace of the jobs: OPENLINEAGE_NAMESPACE, or `kfp://` and the Kubernetes namespace."""
     named = env.get(NAMESPACE_VARIABLE, "").strip()
     return named or f"kfp://{_kubernetes_namespace() or 'local'}"
 

@@ -1,4 +1,4 @@
-"""The official client library: found, or installed where the launcher itself was installed for the step."""
+"""Finds the official client library, or installs it if the bootstrap installed the launcher for this step."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _DISTRIBUTION = "openlineage-python"
 _WAY_OUT = (
     "pip install 'kfp-pachyderm[openlineage]' where the launcher is installed, in a cluster the step's image"
 )
-#: What the launcher was installed from, as arguments of pip (launcher/bootstrap.py).
+#: The arguments of pip with which the bootstrap installs the launcher (launcher/bootstrap.py).
 _PACKAGE_VARIABLE = "KFP_PACHYDERM_PACKAGE"
 
 
 class NoEvents(Exception):
-    """No event can be sent, and why."""
+    """No event can be sent; the text says why."""
 
 
 def client(folder: Path, tell: Callable[[str], None]) -> OpenLineageClient:
-    """The library's client, as its users have configured it.
+    """Returns the library's client, configured by the environment or the config file.
 
     Args:
         folder: where the library is installed if it is missing.
         tell: takes one line for the user.
 
     Raises:
-        NoEvents: there is no library, or what it found names no transport.
+        NoEvents: the library is missing, or its configuration can't be used or names no transport.
     """
     _require(folder)
     from openlineage.client import OpenLineageClient
@@ -62,7 +62,7 @@ def client(folder: Path, tell: Callable[[str], None]) -> OpenLineageClient:
 
 
 class _Lines(logging.Handler):
-    """What the library says, without tracebacks: they may quote the configuration."""
+    """Passes the library's log messages on, without tracebacks: they may quote the configuration."""
 
     def __init__(self, tell: Callable[[str], None], level: int) -> None:
         super().__init__(level)
@@ -73,7 +73,7 @@ class _Lines(logging.Handler):
 
 
 def why(error: BaseException) -> str:
-    """An error's kind and cause, without its text: that may quote addresses with keys in them."""
+    """Returns an error's class and cause, without its text, which may quote an address with a key in it."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"the server answered {status}"
@@ -82,7 +82,7 @@ def why(error: BaseException) -> str:
 
 
 def _behind(error: BaseException | None) -> list[BaseException]:
-    """An error and all its causes, the first cause first; urllib3 keeps causes in arguments, too."""
+    """Returns an error and its causes, the first cause first. urllib3 keeps causes in `args`, too."""
     found: list[BaseException] = []
     left = [error]
     while left:
@@ -104,7 +104,7 @@ def _require(folder: Path) -> None:
 
 
 def _install(folder: Path) -> None:
-    """Installs the library from the launcher's own source, into a folder of this process."""
+    """Installs the library into a folder of this process, from the source that the launcher came from."""
     *source, _ = (os.environ.get(_PACKAGE_VARIABLE) or "kfp-pachyderm").split()
     required = metadata.requires("kfp-pachyderm") or ()
     asked = next((one for one in required if one.startswith(_DISTRIBUTION)), _DISTRIBUTION)

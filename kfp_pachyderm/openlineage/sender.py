@@ -1,4 +1,4 @@
-"""The launcher's side of the process that sends events. The launcher waits for it only at the end."""
+"""Starts the process that sends events, and writes events to it. Only the step's end waits for it."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ WAIT = 0.9
 
 
 class Sender:
-    """A process with the client library.
+    """A process that loads the client library and sends the events.
 
-    A server that hangs, a name that nobody resolves, a library that can't be imported: all of it happens
-    there. The process outlives the launcher for a while: it sends the events that are left, or one that says
-    that the launcher was killed.
+    A server that hangs, a failed DNS lookup or a failed import concerns that process, not the step. The
+    process outlives the launcher for some seconds: it sends the remaining events, and ABORT if the launcher
+    was killed.
 
     Args:
         env: the process's environment.
-        say: takes one line for the step's log.
+        say: writes one line into the step's log.
 
     Raises:
-        OSError: no process can be started.
+        OSError: the process can't be started.
     """
 
     def __init__(self, env: dict[str, str], say: Callable[[str], None]) -> None:
         self._say = say
         self._process = subprocess.Popen(
-            # Not a byte may be written below the launcher's own folder, which is deleted at the step's end.
+            # -B: no bytecode may be written into the launcher's folder, which is deleted at the step's end.
             [sys.executable, "-P", "-B", "-m", "kfp_pachyderm.openlineage"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # KFP waits until nobody has the step's own output open any more.
+            # KFP waits until no process has the step's stderr open any more.
             stderr=subprocess.DEVNULL,
             env=env,
             # Signals to the step's process group must not end this process.
@@ -52,7 +52,7 @@ class Sender:
         self._heard.start()
 
     def tell(self, facts: Facts) -> None:
-        """Hands one event over; returns at once."""
+        """Hands one event to the process, and returns at once."""
         self._lines.put(facts.line())
 
     def close(self) -> None:
