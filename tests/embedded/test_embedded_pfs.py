@@ -107,6 +107,22 @@ def test_commit_sets_are_squashed_and_dropped_by_pachyderms_rules(bench):
     assert error.value.details() == f"no commits found for commitset {third.id}"
 
 
+@pytest.mark.parametrize("whole_set", [True, False])
+def test_branches_whose_only_commit_is_dropped_share_one_empty_commit(bench, whole_set):
+    only = bench.put("images", {"/a": b"1"})
+    bench.client.pfs.create_branch(branch=bench.branch("images", "other"), head=only)
+    if whole_set:
+        bench.client.pfs.drop_commit_set(commit_set=pfs.CommitSet(id=only.id))
+    else:
+        bench.client.pfs.drop_commit(commit=only)
+    (left,) = bench.client.pfs.list_commit(repo=bench.repo("images"))
+    heads = {one.branch.name: one.head.id for one in bench.client.pfs.list_branch(repo=bench.repo("images"))}
+    assert heads == {"master": left.commit.id, "other": left.commit.id}
+    assert left.commit.id != only.id
+    assert (left.origin.kind, bench.paths(left.commit)) == (pfs.OriginKind.AUTO, [])
+    assert bench.paths(bench.put("images", {"/b": b"2"}, "other")) == ["/b"]
+
+
 def test_downstream_branches_follow_in_the_same_commit_set(bench):
     bench.put("images", {"/a": b"1"})
     bench.client.pfs.create_repo(repo=bench.repo("derived"))

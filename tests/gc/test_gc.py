@@ -438,13 +438,12 @@ def test_the_fence_of_a_gc_that_died(step: Runner, monkeypatch: pytest.MonkeyPat
     (left,) = [one for one in branches(step.pachd, step.name) if is_fence(one)]
     assert names(find(search(step.pachd))) == set(), "its gc may live"
     assert removed(step.pachd, now=tomorrow()) == {("branch", f"default/{step.name}@{left}", "delete")}
-    standing = fenced(step.pachd, pfs.Branch(repo=repo_message("default", step.name), name="master"))
-    standing.__enter__()
-    monkeypatch.setattr(fence, "STANDS", 0.5)
-    told: list[str] = []
-    assert fence.wait_until_down(step.pachd, "default", step.name, told.append)
-    assert "taken for dead" in told[-1]
-    assert not fence.wait_until_down(step.pachd, "default", step.name, told.append)
+    with fenced(step.pachd, pfs.Branch(repo=repo_message("default", step.name), name="master")):
+        monkeypatch.setattr(fence, "STANDS", 0.5)
+        told: list[str] = []
+        assert fence.wait_until_down(step.pachd, "default", step.name, told.append)
+        assert "taken for dead" in told[-1]
+        assert not fence.wait_until_down(step.pachd, "default", step.name, told.append)
 
 
 @pytest.mark.parametrize(("method", "carried_out"), [("CreateBranch", True), ("DeleteBranch", False)])

@@ -142,12 +142,15 @@ def _deletable(txn: Txn, set_id: str) -> list[Commit]:
 
 
 def _delete_commit(txn: Txn, commit: Commit) -> None:
-    for branch in branches.select(txn.db, "WHERE b.head = ?", (commit.id,)):
-        if commit.parent is not None:
-            branches.set_head(txn, branch.id, commit.parent)
-        else:
-            empty = commits.create(txn, commit.repo_id, branch.name, None, [], commits.AUTO, closed=True)
-            branches.set_head(txn, branch.id, empty.id)
+    headless = branches.select(txn.db, "WHERE b.head = ? ORDER BY b.id", (commit.id,))
+    head = commit.parent
+    if headless and head is None:
+        # A repo has one commit in a commit set: the branches share the empty one (server_commit_set.go).
+        first = headless[0].name
+        head = commits.create(txn, commit.repo_id, first, None, [], commits.AUTO, closed=True).id
+    for branch in headless:
+        assert head is not None
+        branches.set_head(txn, branch.id, head)
     for child in commits.children(txn.db, commit.id):
         if child.finishing is None and commit.layers:
             raise Refused(f"cannot squash commit {commit}: its child {child} is not finished")

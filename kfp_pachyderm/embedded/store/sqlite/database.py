@@ -55,6 +55,19 @@ class Txn:
     events: list[object] = field(default_factory=list)
 
 
+class _Reader:
+    """A thread's connection for reading, closed when the thread ends.
+
+    Since Python 3.13 a connection that nobody has closed is a ResourceWarning.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+
+    def __del__(self) -> None:
+        self.db.close()
+
+
 class Database:
     """The store's SQLite file.
 
@@ -149,13 +162,13 @@ class Database:
 
     def read(self) -> sqlite3.Connection:
         """This thread's connection for reading."""
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = self._local.db = self._connect()
-            db.execute("PRAGMA query_only = ON")
+        reader: _Reader | None = getattr(self._local, "reader", None)
+        if reader is None:
+            reader = self._local.reader = _Reader(self._connect())
+            reader.db.execute("PRAGMA query_only = ON")
             # Each thread has a cache of its own; the operating system caches the file for all of them.
-            db.execute("PRAGMA cache_size = -512")
-        return db
+            reader.db.execute("PRAGMA cache_size = -512")
+        return reader.db
 
     def wait(
         self,
@@ -202,7 +215,11 @@ class Database:
         self.wake()
 
     def close(self) -> None:
-        """Ends every `wait` and closes the writer's connection; readers' close with their threads."""
+        """Ends every `wait`, and closes the connections of the writer and of this thread.
+
+        A connection of another thread is closed when that thread ends.
+        """
         self.stop_waiting()
+        vars(self._local).clear()
         with self._lock:
             self._writer.close()
