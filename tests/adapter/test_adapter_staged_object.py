@@ -95,6 +95,15 @@ def test_what_is_dropped_is_sent_no_further(steps: Steps, tmp_path: Path) -> Non
     assert staged.held() == []
 
 
+def test_what_a_condition_refuses_is_dropped(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, dropped = Staged.drop, list[str]()
+    monkeypatch.setattr(Staged, "drop", lambda staged: dropped.append(staged.key) or real(staged))
+    steps.s3.put_object(Bucket="out", Key="k", Body=b"before")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT, IfNoneMatch="*")
+    assert dropped == ["k"]
+
+
 @pytest.mark.parametrize("give_up", [Staged.forget, Staged.drop])
 def test_what_is_given_up_is_renewed_no_more(
     steps: Steps, tmp_path: Path, give_up: Callable[[Staged], None]

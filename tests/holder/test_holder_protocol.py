@@ -287,6 +287,24 @@ def test_a_call_has_one_deadline_for_all_that_it_does(
     assert max(left) <= PATIENCE - late
 
 
+def test_a_call_that_failed_does_not_make_the_next_one_ask_for_the_address(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS may take longer than a signal handler has; another address would be another holder's."""
+    running.status()
+
+    class Cut(socket.socket):
+        def recv(self, *_: Any) -> bytes:
+            raise TimeoutError("timed out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socket", Cut)
+        with pytest.raises(AttachError, match="timed out"):
+            running.status()
+    monkeypatch.delattr(socket, "getaddrinfo")
+    running.attach()
+
+
 def test_source_is_small_standard_library_only_and_old_python_reads_it() -> None:
     assert len(SOURCE.encode()) < 10_000
     tree = ast.parse(SOURCE, feature_version=(3, 8))

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -275,6 +275,15 @@ class Staged:
         other = Staged(key, self._create, self._renewal)
         other.files = self.files
         return other
+
+    @contextmanager
+    def dropped_on_error(self) -> Iterator[None]:
+        """Drops the object if the block, which puts it into its bucket, raises."""
+        try:
+            yield
+        except BaseException:
+            self.drop()
+            raise
 
     def drop(self) -> None:
         """Gives the object up: nothing more of it is hashed or sent."""

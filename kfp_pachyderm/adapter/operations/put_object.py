@@ -162,17 +162,14 @@ class Writes:
         bucket = self._buckets.writable(request.bucket)
         bucket.check(request.key)
         staged = self._staged(request.key)
-        try:
+        with staged.dropped_on_error():
             file, body = upload(request, signed, self._spool, grown=staged.grown)
-        except BaseException:
-            staged.drop()
-            raise
-        checksums = (*body.checksums, (TYPE, FULL_OBJECT)) if body.checksums else ()
-        now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=checksums)
-        pieces = (Piece(1, file.size, body.md5, body.sha256),)
-        tag = etag(body.md5, body.sha256)
-        stored = Stored(request.key, file.size, tag, now, reader(file), pieces, attributes, staged=staged)
-        bucket.put(stored, Conditions.of(request))
+            checksums = (*body.checksums, (TYPE, FULL_OBJECT)) if body.checksums else ()
+            now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=checksums)
+            pieces = (Piece(1, file.size, body.md5, body.sha256),)
+            tag = etag(body.md5, body.sha256)
+            stored = Stored(request.key, file.size, tag, now, reader(file), pieces, attributes, staged=staged)
+            bucket.put(stored, Conditions.of(request))
         return Response(200, (("ETag", f'"{stored.etag}"'), *checksums))
 
     def copy(self, request: S3Request) -> Response:
@@ -196,7 +193,8 @@ class Writes:
         if source.spooled:
             return source
         content, staged = PieceReader(source.read(0, source.size)), self._staged(key)
-        file = self._spool.write(content, partial(staged.grown, expected=source.size))
+        with staged.dropped_on_error():
+            file = self._spool.write(content, partial(staged.grown, expected=source.size))
         pieces, tag = (Piece(1, file.size, b"", content.sha256),), etag(b"", content.sha256)
         return Stored(key, file.size, tag, source.modified, reader(file), pieces, staged=staged)
 

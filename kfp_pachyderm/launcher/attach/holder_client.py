@@ -110,7 +110,6 @@ class HolderClient:
         try:
             status, answer = self._exchange(request, timeout)
         except (OSError, ValueError, IndexError) as error:
-            self._peer = None
             raise AttachError(f"the holder at {self.url} does not answer: {error}") from error
         if status != 200:
             kind = BY_STATUS.get(status, ProtocolError)
@@ -118,7 +117,8 @@ class HolderClient:
         return answer
 
     def _exchange(self, request: bytes, timeout: float) -> tuple[int, dict[str, Any]]:
-        # The address is kept: a call in a signal handler has no time for DNS.
+        # The address is kept, also after a failure: a call in a signal handler has no time for DNS. Another
+        # address would be another holder's, for which the session has another client.
         until = time.monotonic() + timeout
         if self._peer is None:
             self._peer = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
