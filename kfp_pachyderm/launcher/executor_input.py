@@ -1,4 +1,4 @@
-"""KFP's side of a step: its inputs, its outputs, and which run, task and attempt this is."""
+"""What KFP gives the launcher: inputs, outputs, and which run, task and attempt this is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Outputs that every step has beside its component's own.
+#: The outputs that every step has in addition to its component's.
 COMMIT, ARTIFACT = "commit", "pachyderm"
 _LOCAL_OUTPUT_FILE = "executor_output.json"
 _LOCAL_RUN = re.compile(r"(?P<pipeline>.+)-\d{4}(-\d\d){5}-\d{6}")
@@ -91,7 +91,7 @@ def _first(artifacts: dict[str, Any], name: str) -> dict[str, Any] | None:
 
 
 def local_path(uri: str) -> Path:
-    """The file that KFP uploads to an artifact's URI."""
+    """Returns the path of the file that KFP uploads to an artifact's URI."""
     for scheme, folder in _MOUNTS.items():
         if uri.startswith(scheme):
             return Path(folder + uri.removeprefix(scheme))
@@ -136,7 +136,7 @@ def _identity(outputs: dict[str, Any], env: Mapping[str, str]) -> Identity:
 
 
 def _local(file: Path, attempt: str) -> Identity:
-    # Between the run's folder and the task's lie those of loops and nested pipelines.
+    # Loops and nested pipelines add folders between the run's and the task's.
     above = [folder.name for folder in file.parent.parents]
     runs = (found for name in above if (found := _LOCAL_RUN.fullmatch(name)))
     found = next(runs, None)

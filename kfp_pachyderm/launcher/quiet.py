@@ -1,4 +1,4 @@
-"""KFP's executor without its dump of the whole input, which drowns what the step itself says.
+"""Runs KFP's executor without its dump of the whole input, which is longer than the step's own log.
 
 Before it calls the user's function, `kfp.dsl.executor_main` logs its input as indented JSON: fifty lines and
 more, with the value of every parameter. KFP's driver has the same in its own log (KFP
@@ -7,12 +7,12 @@ backend/src/v2/cmd/driver/main.go, "output ExecutorInput"), and the Kubeflow UI 
 
 from __future__ import annotations
 
-#: How KFP starts it (kfp/dsl/component_factory.py, _get_command_and_args_for_lightweight_component and
-#: CONTAINERIZED_PYTHON_COMPONENT_COMMAND), and what its shell script has beside that.
+#: How KFP starts its executor (kfp/dsl/component_factory.py, _get_command_and_args_for_lightweight_component
+#: and CONTAINERIZED_PYTHON_COMPONENT_COMMAND), and the rest of its shell script.
 _MODULE = "-m kfp.dsl.executor_main"
 _SCRIPT = '"$program_path/ephemeral_component.py"'
 
-#: `python -m kfp.dsl.executor_main` without one kind of record; the shell gets it in single quotes.
+#: `python -m kfp.dsl.executor_main` without that log record; the shell gets this text in single quotes.
 _PROGRAM = """
 import logging, os, runpy, sys
 if sys.path[0] == "":
@@ -25,7 +25,7 @@ runpy.run_module("kfp.dsl.executor_main", None, "__main__", True)
 
 
 def quieted(command: list[str]) -> list[str]:
-    """The command of a component; one that KFP's executor does not run stays as it is.
+    """Returns the command of a component with a quiet executor; another command stays as it is.
 
     Args:
         command: program and arguments.

@@ -1,6 +1,7 @@
-"""Where the bootstrap hands over: the launcher's dependencies, then the launcher; standard library only.
+"""The bootstrap calls `start`: it installs the launcher's dependencies, then runs the launcher.
 
-The bootstrap's text is in pipelines that were compiled long ago: it must find `start` and `leave` here.
+The bootstrap's text is in pipelines that were compiled long ago: it must find `start` and `leave` here. This
+module imports the standard library only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from kfp_pachyderm.launcher.__main__ import leave, main
 
 __all__ = ["leave", "start"]
 
-#: What is imported inside a step: distribution and module; the package's metadata says which versions.
+#: The dependencies inside a step: distribution → module. The package's metadata has their versions.
 NEEDED = {"anycrc": "anycrc", "cheroot": "cheroot", "pachyderm-sdk": "pachyderm_sdk"}
 
 
@@ -35,14 +36,14 @@ def start(argv: list[str], install: Callable[..., None], fresh: bool) -> int:
 
 
 def requirements() -> list[str]:
-    """The dependencies inside a step, with versions, as pip takes them."""
-    from importlib import metadata  # takes longer than starting does without it
+    """Returns the dependencies inside a step, with versions, as pip takes them."""
+    from importlib import metadata  # its import takes longer than the rest of the start
 
     return [one for one in metadata.requires("kfp-pachyderm") or () if _name(one) in NEEDED]
 
 
 def _is_there(module: str) -> bool:
-    """A folder that is left of a package is found, too, but comes from nowhere."""
+    """Tells whether a module is installed; a left-over folder without code has no origin."""
     found = find_spec(module)
     return found is not None and found.origin is not None
 

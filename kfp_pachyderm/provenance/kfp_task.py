@@ -29,7 +29,7 @@ def is_step(command: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class KfpTask:
-    """KFP's side of a record: which task made the commit, out of which component.
+    """The KFP part of a record: which task made the commit, out of which component.
 
     Args:
         pipeline: KFP pipeline.

@@ -244,7 +244,7 @@ class Session:
         self.ended = True
 
     def abandon(self, code: int, reason: str) -> bool:
-        """Tells the holder in under a second, for signal handlers; returns whether it agreed."""
+        """Tells the holder within 0.8 s, for signal handlers; returns whether it answered with success."""
         # A flag, no Event: the thread that the signal handler interrupts may hold the Event's lock.
         self._abandoned = True
         try:

@@ -1,4 +1,4 @@
-"""By which IP address other pods reach this one: KFP gives its pods no downward API to read it from."""
+"""Finds the IP address by which other pods reach this one: KFP lets no pod read it from the downward API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kfp_pachyderm.errors import PermanentError
 
 
 def own_address(host: str, port: int) -> str:
-    """The address from which this host would talk to another one; else what its own name means.
+    """Returns the address from which this host would talk to another one, else an address of its own name.
 
     Nothing is sent: connecting a UDP socket only asks the kernel for the route.
 
@@ -43,7 +43,7 @@ def _routed(host: str, port: int) -> Iterator[str]:
 
 def _named(name: str) -> Iterator[str]:
     every = [found for _, address in _resolved(name, 0) for found in _usable(address[0])]
-    # Debian's /etc/hosts calls 127.0.1.1 by the host's name, before any other
+    # Debian's /etc/hosts names 127.0.1.1 first for the host's own name
     return iter(sorted(every, key=lambda one: ipaddress.ip_address(one).is_loopback))
 
 
@@ -56,7 +56,7 @@ def _resolved(host: str, port: int) -> list[tuple[int, Any]]:
 
 
 def _usable(text: str) -> Iterator[str]:
-    """The address, unless it means nothing elsewhere: link-local ones need an interface's name."""
+    """The address, unless other hosts can't use it: a link-local one needs an interface's name."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if not (address.is_unspecified or address.is_link_local):
         yield str(address)
