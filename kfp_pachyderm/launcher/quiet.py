@@ -7,8 +7,8 @@ backend/src/v2/cmd/driver/main.go, "output ExecutorInput"), and the Kubeflow UI 
 
 from __future__ import annotations
 
-#: How KFP starts it (kfp/dsl/component_factory.py, _get_command_and_args_for_lightweight_component and
-#: CONTAINERIZED_PYTHON_COMPONENT_COMMAND), and what its shell script has beside that.
+#: How KFP starts its executor (kfp/dsl/component_factory.py, _get_command_and_args_for_lightweight_component
+#: and CONTAINERIZED_PYTHON_COMPONENT_COMMAND), and what KFP's shell script has in the same text.
 _MODULE = "-m kfp.dsl.executor_main"
 _SCRIPT = '"$program_path/ephemeral_component.py"'
 

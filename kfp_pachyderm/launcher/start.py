@@ -1,4 +1,4 @@
-"""Where the bootstrap hands over: the launcher's dependencies, then the launcher; standard library only.
+"""Takes over from the bootstrap: installs the launcher's dependencies and runs it; standard library only.
 
 The bootstrap's text is in pipelines that were compiled long ago: it must find `start` and `leave` here.
 """
@@ -23,8 +23,8 @@ def start(argv: list[str], install: Callable[..., None], fresh: bool) -> int:
     Args:
         argv: the launcher's arguments.
         install: installs requirements into the private folder, which comes first on the path.
-        fresh: the launcher itself is in that folder: what the image has of its dependencies is the user's,
-            and may be of any version.
+        fresh: whether the launcher itself was installed into that folder. Then the image's own packages are
+            the user's, and may be of any version.
 
     Returns:
         The step's exit code.
@@ -42,7 +42,7 @@ def requirements() -> list[str]:
 
 
 def _is_there(module: str) -> bool:
-    """A folder that is left of a package is found, too, but comes from nowhere."""
+    """Whether a module can be imported; the folder that an uninstalled package leaves has no origin."""
     found = find_spec(module)
     return found is not None and found.origin is not None
 
