@@ -1,4 +1,7 @@
-"""By which IP address other pods reach this one: KFP gives its pods no downward API to read it from."""
+"""Finds the IP address by which other pods reach this one.
+
+KFP tells a step its pod's name and UID, not the address (KFP backend/src/v2/compiler/argocompiler/common.go).
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,14 @@ from kfp_pachyderm.errors import PermanentError
 
 
 def own_address(host: str, port: int) -> str:
-    """The address from which this host would talk to another one; else what its own name means.
+    """The address from which this host would talk to another one; else one that its own name resolves to.
 
     Nothing is sent: connecting a UDP socket only asks the kernel for the route.
 
     Args:
-        host: the other one, name or IP address: pachd, which lies where the workers of its cluster lie, too.
-        port: any.
+        host: the other host, a name or an IP address: pachd's, as the route to the workers of its cluster is
+            the same.
+        port: any port.
 
     Returns:
         An IPv4 or IPv6 address; a loopback address where `host` is this very host.
@@ -56,7 +60,7 @@ def _resolved(host: str, port: int) -> list[tuple[int, Any]]:
 
 
 def _usable(text: str) -> Iterator[str]:
-    """The address, unless it means nothing elsewhere: link-local ones need an interface's name."""
+    """The address, unless other hosts can't use it: a link-local one needs an interface's name."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if not (address.is_unspecified or address.is_link_local):
         yield str(address)

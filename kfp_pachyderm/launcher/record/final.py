@@ -28,7 +28,7 @@ from kfp_pachyderm.provenance.stored_record import DIGEST_KEY, entries
 
 #: Seconds for a look at all files of the output; Pachyderm hashes large ones anew.
 WALK = 600.0
-#: Characters of a failure's reason.
+#: The most characters of a failure's reason in the record.
 _REASON = 4000
 
 
@@ -45,7 +45,7 @@ def write_record(
     Args:
         pachd: the connection.
         record: what was known when the job was made.
-        execution: KFP's side; the child wrote its own outputs before.
+        execution: KFP's executor input; the child has written its own outputs already.
         info: the job, which ended well.
         sidecar: as in StepRecord.
         objects: as in StepRecord.
@@ -69,7 +69,7 @@ def write_record(
         files=looked.result(),
     )
     stored = entries(ended)
-    # a job that somebody else's pipeline had made before stays the first one's
+    # A job of somebody else's pipeline keeps the record of the first KFP task that used it.
     if all(commit.metadata.get(key) == value for key, value in record.task.identity().items()):
         jobs.write_metadata(pachd, record.output, stored)
     metadata = {**ended.metadata(), "record_digest": stored[DIGEST_KEY]}
@@ -87,7 +87,7 @@ def look_further(output: Reference) -> str:
 def _files(pachd: Pachd, output: Reference) -> FileList | None:
     try:
         return file_list(files_of(pachd, output, WALK))
-    except AuthenticationError as error:  # somebody else's pipeline, where its state is all that may be seen
+    except AuthenticationError as error:  # The token may see a foreign pipeline's job, but not its files.
         say(f"the hashes of the files in {output} are not recorded: {error}")
         return None
 
@@ -95,10 +95,10 @@ def _files(pachd: Pachd, output: Reference) -> FileList | None:
 def write_outputs(
     execution: Execution, commit: Reference, text: str, metadata: Mapping[str, str | int | float]
 ) -> None:
-    """The outputs `commit` and `pachyderm`, as far as the component has them.
+    """Writes the outputs `commit` and `pachyderm`, as far as the component has them.
 
     Args:
-        execution: KFP's side.
+        execution: KFP's executor input.
         commit: the commit.
         text: the page, Markdown.
         metadata: of the artifact `pachyderm`.
@@ -124,7 +124,7 @@ def describe_artifact(execution: Execution, name: str, metadata: Mapping[str, st
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all."""
+    """Writes the file whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.kfp-pachyderm")
     draft.write_text(text, encoding="utf-8", errors="backslashreplace")
