@@ -137,9 +137,10 @@ class ProtocolError(PermanentError):
 
 
 class UnknownAnswerError(PermanentError):
-    """pachd answers UNKNOWN, which is any error at all, with a text that nobody knows.
+    """pachd answers with the status UNKNOWN, and a text that kfp-pachyderm does not know.
 
-    What changes something is not tried again. A wait tells it and goes on for as long as pachd may be away.
+    UNKNOWN may be any error. A call that changes something is not tried again. A wait logs the error and goes
+    on for as long as pachd may be away.
     """
 
 
@@ -172,11 +173,11 @@ class PachydermUnreachableError(TemporaryError):
 
 
 class CommitNotFinishedError(TemporaryError):
-    """An input commit stayed open until the deadline."""
+    """A commit that the step reads or writes stayed open until the deadline."""
 
 
 class AttachError(TemporaryError):
-    """The job's holder could not be reached in time, or another session holds it."""
+    """No pipeline became free or no holder could be reached in time, or another session holds the job."""
 
 
 class JobLostError(TemporaryError):
@@ -196,7 +197,7 @@ class WriteBackError(TemporaryError):
 
 
 class KfpApiError(TemporaryError):
-    """KFP's API server does not answer, or refuses a request; another try may go better.
+    """KFP's API server does not answer, or refuses a request; trying again may help.
 
     Attributes:
         maybe_done: whether it may have done, or may yet do, what it was asked for.
