@@ -173,11 +173,11 @@ class PachydermUnreachableError(TemporaryError):
 
 
 class CommitNotFinishedError(TemporaryError):
-    """An input commit stayed open until the deadline."""
+    """A commit that the step reads or writes stayed open until the deadline."""
 
 
 class AttachError(TemporaryError):
-    """The launcher did not reach the job's holder in time, or another session holds the lease."""
+    """No pipeline became free or no holder was reached in time, or another session holds the lease."""
 
 
 class JobLostError(TemporaryError):

@@ -1,4 +1,4 @@
-"""Calls to Pachyderm that need not wait for each other."""
+"""Runs calls to Pachyderm side by side."""
 
 from __future__ import annotations
 

@@ -86,11 +86,11 @@ class StepConfig:
         concurrency: how many jobs of the step may run at once, each in a pipeline of its own.
         share: whether processes on other hosts may use the step's S3 endpoint.
         workload: the parameters by which the step hands settings to a workload that it starts.
-        workload_env: whose the environment is that the step's author gives: the step's own (""), that
-            workload's ("handed"), or both's ("shared").
+        workload_env: which process gets the environment that the step's author sets: the step (""), that
+            workload ("handed"), or both ("shared").
         private: the parameters that are not recorded.
-        command: the component's own command and arguments, where KFP puts more into them than `{{$}}`: what
-            the launcher gets of such a command holds values, private ones too.
+        command: the component's own command and arguments, where KFP replaces more placeholders in them than
+            `{{$}}`: the launcher gets such a command with values in it, private ones too.
     """
 
     component: str
@@ -139,9 +139,9 @@ class AheadConfig:
 
     Args:
         task: the KFP task's name.
-        step: the step's config; its address, digest and image say nothing here.
+        step: the step's config; its address, digest and image are not used here.
         inputs: input's name → what it reads: an output of the snapshot, or (with an @) a reference, of which
-            project and repo are right.
+            only project and repo count.
     """
 
     task: str
@@ -156,8 +156,8 @@ class SnapshotConfig:
     Args:
         project: the project of references that name none.
         references: output parameter's name → reference, or "" to read the input parameter of the same name.
-        optional: outputs that only steps read which may not run: what can't be resolved at once is left to
-            them.
+        optional: outputs that only steps read which KFP may skip; a reference that can't be resolved at once
+            is left for those steps to resolve.
         ahead: the steps whose pipelines are made ahead, in the order in which they read from each other.
         address: as in StepConfig.
         timeout: as in StepConfig.

@@ -106,7 +106,7 @@ class Datums:
             code = 127 if isinstance(error, FileNotFoundError) else 126
             raise ChildFailed(code, f"the step's command can't be started: {error}") from error
         if self._session.problem:
-            # the heartbeat, which met the problem, ends a running child; this one may have begun after that
+            # The heartbeat ends a running child when the job is lost; this child may have begun after that.
             self._signals.end_child()
         self._meanwhile()
         code = child.wait()

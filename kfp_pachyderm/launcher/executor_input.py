@@ -52,7 +52,7 @@ class Execution:
     command: tuple[str, ...] = ()
 
     def parameter(self, name: str) -> str:
-        """The value of an input parameter; "" when it was left out."""
+        """The value of an input parameter that is a text; "" for any other value, or none."""
         value = self.value(name)
         return value if isinstance(value, str) else ""
 
@@ -99,10 +99,10 @@ def local_path(uri: str) -> Path:
 
 
 def parse(text: str, env: Mapping[str, str] = os.environ, command: Sequence[str] = ()) -> Execution:
-    """Reads `{{$}}`.
+    """Reads KFP's executor input.
 
     Args:
-        text: what KFP put in its place.
+        text: what KFP put in the place of `{{$}}`.
         env: the environment.
         command: the step's command.
 

@@ -24,8 +24,8 @@ def start(argv: list[str], install: Callable[..., None], fresh: bool) -> int:
     Args:
         argv: the launcher's arguments.
         install: installs requirements into the private folder, which comes first on the path.
-        fresh: the launcher itself is in that folder: what the image has of its dependencies is the user's,
-            and may be of any version.
+        fresh: whether the launcher itself was installed into that folder. Then the image's own packages are
+            the user's, and may be of any version.
 
     Returns:
         The step's exit code.

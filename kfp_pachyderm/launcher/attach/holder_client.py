@@ -37,7 +37,7 @@ BY_STATUS: dict[int, type[PachydermError]] = {
 
 @dataclass(frozen=True)
 class HolderStatus:
-    """What a holder says of itself.
+    """A holder's answer to `GET /v1/status`.
 
     Args:
         job: the Pachyderm job that it belongs to.
@@ -59,7 +59,7 @@ class HolderStatus:
 
 
 class HolderClient:
-    """One holder, by its address.
+    """Calls one holder.
 
     Args:
         url: "http://host:port".

@@ -25,9 +25,9 @@ from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.locator import Places, locate
 
-#: Seconds for one call to the holder, and to pachd, at most.
+#: The most seconds for one call to the holder or to pachd.
 _CALL = 3.0
-#: What stands for the token with auth off (Pachyderm src/server/worker/driver/driver.go, UserCodeEnv).
+#: The token with auth off (Pachyderm src/server/worker/driver/driver.go, UserCodeEnv).
 _NO_TOKEN = "default"  # noqa: S105
 
 
@@ -102,7 +102,7 @@ class Session:
         self.start_beating()
 
     def _attach_soon(self, until: float) -> None:
-        # The datum has started, its process perhaps not yet: a few milliseconds, seconds at most.
+        # The datum has started, but its holder may not listen yet: for milliseconds, or a few seconds.
         for found in looks(self._pachd, self._attach_or_why_not, until, self._tell, 0.5):
             if isinstance(found, TemporaryError):
                 raise found
@@ -254,11 +254,11 @@ class Session:
         return True
 
     def tell_end(self, code: int, reason: str) -> bool:
-        """As `finish`; False when nobody answers, so that it has to be said again."""
+        """As `finish`, but returns False when nobody answers: the caller has to tell it again."""
         try:
             self.finish(code, reason)
         except (LeaseLostError, HolderReplacedError):
-            return True  # it had heard it before; or the caller looks for the successor
+            return True  # The holder knows already, or the caller looks for its successor.
         except AttachError:
             return False
         return True

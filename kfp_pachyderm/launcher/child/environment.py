@@ -40,7 +40,7 @@ def child_environment(
 
 
 def _own(step: Step, sidecar: str) -> dict[str, str]:
-    """What only the step's own container knows."""
+    """The variables that hold in the step's own container only, not for processes elsewhere."""
     files = {"PACH_INPUTS": step.files} if step.files else {}
     return {**files, "PACHYDERM_S3_SIDECAR": sidecar, VARIABLE: step.text()}
 

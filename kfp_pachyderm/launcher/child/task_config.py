@@ -13,12 +13,12 @@ _OURS = "KFP_PACHYDERM_"
 
 
 def handed_over(config: StepConfig, execution: Execution, text: str, command: list[str]) -> list[str]:
-    """The command with the author's settings in place of all that KFP handed over.
+    """The user's command; the workload settings in it are reduced to those that the author gave.
 
     Args:
         config: the step's config.
         execution: KFP's executor input.
-        text: the same as KFP wrote it; the command's argument with that text is replaced.
+        text: the executor input as KFP wrote it; the argument that equals it is replaced.
         command: the user's command.
     """
     if not any(execution.value(name) for name in config.workload):

@@ -12,7 +12,7 @@ from kfp_pachyderm.pachd.connection.address import CA_FILE, mounted
 DEFAULT_IMAGE = "python:3.11-slim"
 #: The namespace's image, in a step's environment.
 VARIABLE = "KFP_PACHYDERM_HOLDER_IMAGE"
-#: The same where the namespace's ConfigMap is mounted: kfp 2.14 knows no variable that may be missing.
+#: The same as a file of the mounted ConfigMap: kfp 2.14 takes no variable from one that may be missing.
 FILE = f"{os.path.dirname(CA_FILE)}/holder_image"
 
 

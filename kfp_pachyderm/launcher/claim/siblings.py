@@ -41,7 +41,7 @@ class _Sibling:
 
     Args:
         plan: what the step wants it to be.
-        seen: its turns, seen before all else.
+        seen: its turns, read before its jobs.
         busy: the newest of its unfinished jobs; None: it is free.
         found: the pipeline, if it is free and exists.
     """
@@ -58,7 +58,7 @@ class _Sibling:
             return 2
         if is_current(self.found, spec(self.plan)):
             return 0
-        # One that reads another repo is as it should be for another commit of this very step's input.
+        # Last those that read other claim branches: they suit this same step on inputs from other repos.
         return 3 if new_claims(self.plan, self.found) else 1
 
     @property
@@ -122,7 +122,8 @@ class _Claims:
     """This step's claims, one after the other, until one makes its job.
 
     Claims of many steps at once get into each other's way in Pachyderm's database, and some would never come
-    to an end (measured: four minutes): whose claim fails looks again at all pipelines, after a random pause.
+    to an end (measured: four minutes). So a step whose claim fails pauses for a random time, and looks at all
+    pipelines again.
 
     Args:
         pachd: the connection.
@@ -132,7 +133,7 @@ class _Claims:
         self._pachd, self._own, self._pause = pachd, new_turn(), _FIRST_PAUSE
         self._doubtful: dict[str, PipelinePlan] = {}
         self._told = set[str]()
-        #: What the last claim failed with, if another one has not found all busy since.
+        #: The temporary error in the last call of `make`; None if that met none.
         self.failure: TemporaryError | None = None
 
     def late(self, every: list[_Sibling]) -> tuple[PipelinePlan, ClaimedJob] | None:
@@ -142,7 +143,7 @@ class _Claims:
         return self._only(plan, ClaimedJob(plan.project, plan.name, made)) if plan and made else None
 
     def make(self, able: list[_Sibling]) -> tuple[PipelinePlan, ClaimedJob] | None:
-        """The job, if one of the pipelines is still free and Pachyderm can do it now."""
+        """Makes the job, if one of the pipelines is still free and Pachyderm can do it now."""
         self.failure = None
         for one in _by_effort(able):
             try:
@@ -201,7 +202,7 @@ def _look_at(pachd: Pachd, plan: PipelinePlan, known: Look | None = None) -> _Si
         return _Sibling(plan, seen, busy=ClaimedJob(plan.project, plan.name, busy[0].job.id))
     found = known.found if known else inspect_owned(pachd, plan)
     if found and not seen:
-        # Another release made it, or a step that has only one.
+        # Another release made the pipeline, or a step with one pipeline only: neither makes turn branches.
         make(pachd, plan)
         return _look_at(pachd, plan)
     return _Sibling(plan, seen, found=found)
@@ -216,9 +217,9 @@ def _able(every: list[_Sibling], running: bool) -> list[_Sibling]:
 
 
 def _by_effort(able: list[_Sibling]) -> list[_Sibling]:
-    """In any order where many steps at once would all try the same.
+    """Sorts by effort, and at random where the effort is equal: many steps at once must not try the same one.
 
-    Only the first to be made is the same for all, so that a step alone makes `edges`, then `edges-2`.
+    Of the pipelines to be made the first comes first, so that a step alone makes `edges`, then `edges-2`.
     """
     lowest = next((one for one in able if one.found is None), None)
     return sorted(random.sample(able, len(able)), key=lambda one: (one.effort, one is not lowest))

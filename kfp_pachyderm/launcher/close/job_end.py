@@ -12,7 +12,7 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.sdk import pps
 
-#: Seconds between looks for the next holder once one was told the end: one for a restart, one for a datum.
+#: Seconds between two looks for the next holder: where only a restart brings one, and where a datum does.
 _LOOK_FOR_RESTART, _LOOK_FOR_DATUM = 1.0, 0.05
 
 

@@ -32,13 +32,13 @@ class Gateway(Protocol):
     objects: int | None
 
     def open(self) -> None:
-        """The user's command is about to begin."""
+        """Is called before the user's command begins."""
 
     def close(self) -> None:
-        """The command has ended: what it has not written by now is not written any more."""
+        """Is called after the command has ended, and before the delivery."""
 
     def deliver(self, again: bool, timeout: float) -> None:
-        """Sees everything written into the output commit; `again`: a new holder came, with an empty one."""
+        """Brings all written objects into the output commit; `again`: a new holder has an empty one."""
 
 
 class DirectGateway:
@@ -51,10 +51,10 @@ class DirectGateway:
         self.access_key = self.secret_key = token or "default"
 
     def open(self) -> None:
-        """Pachyderm serves it, not the step."""
+        """Does nothing: Pachyderm serves the endpoint."""
 
     def close(self) -> None:
-        """Pachyderm serves it until the job ends."""
+        """Does nothing: Pachyderm serves the endpoint until the job ends."""
 
     def deliver(self, again: bool, timeout: float) -> None:
         """Sends nothing; raises `HolderReplacedError` when a restart erased the output."""
@@ -156,7 +156,7 @@ def _aliases(opened: Opened) -> dict[str, str]:
     """The documented names, `s3://<input repo>` and `s3://<output repo>`, where they are not taken."""
     buckets = [one for one in reversed(opened.sources) if one.config.s3]
     taken = {one.config.name for one in buckets} | {"out"}
-    # A commit of `edges-2` is one of `edges`, as its step was written.
+    # The commit may be in a sibling's repo (`edges-2`), while the author wrote `edges`: both names count.
     aliases = {one.config.repo: one.config.name for one in buckets}
     aliases |= {one.commits[0].repo: one.config.name for one in buckets if not one.config.many}
     if opened.config.s3_out:
@@ -172,7 +172,7 @@ def sidecar_endpoint(pachd: Pachd, opened: Opened, places: Places) -> str:
         MasterGatewayError: the endpoint is not the job's own.
     """
     host = urlsplit(places.sidecar_s3).hostname or ""
-    # The embedded Pachyderm has all on one host; only its holder and sidecar are known to be the job's.
+    # The embedded Pachyderm has no service for each job: there the host is that of the job's holder.
     beside_holder = host == urlsplit(places.holder).hostname
     local = host in ("127.0.0.1", "localhost", "::1")
     if not (host.split(".")[0] == service_name(opened.job) or local or beside_holder):

@@ -1,4 +1,7 @@
-"""Finds the IP address by which other pods reach this one: KFP lets no pod read it from the downward API."""
+"""Finds the IP address by which other pods reach this one.
+
+KFP tells a step its pod's name and UID, not the address (KFP backend/src/v2/compiler/argocompiler/common.go).
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,9 @@ def own_address(host: str, port: int) -> str:
     Nothing is sent: connecting a UDP socket only asks the kernel for the route.
 
     Args:
-        host: the other one, name or IP address: pachd, which lies where the workers of its cluster lie, too.
-        port: any.
+        host: the other host, a name or an IP address: pachd's, as the route to the workers of its cluster is
+            the same.
+        port: any port.
 
     Returns:
         An IPv4 or IPv6 address; a loopback address where `host` is this very host.

@@ -29,7 +29,7 @@ def begun(
     job: ClaimedJob | None = None,
     sibling_of: str = "",
 ) -> StepRecord:
-    """What is known when a step's output commit has been made, by a job or not."""
+    """The record of a step whose output commit has just been made, by a job or without one."""
     return StepRecord(
         task=task,
         project=output.project,
@@ -45,8 +45,8 @@ def begun(
 def code_of(config: StepConfig, execution: Execution, env: Mapping[str, str] = os.environ) -> Code:
     """The code of a step.
 
-    Values are those of parameters alone, which KFP keeps, too. What a step is given for a workload that it
-    starts is none of them.
+    The only values in it are those of parameters, which KFP keeps, too. It leaves out private parameters, and
+    the settings of a workload that the step starts.
 
     Args:
         config: the step's config.
@@ -105,5 +105,5 @@ def _compiled(text: str) -> tuple[str, Source | None]:
         commit, dirty = data.get("commit"), data.get("dirty")
         source = Source(str(commit), dirty, str(data.get("file", ""))) if commit else None
         return str(data.get("kfp", "")), source
-    except (ValueError, AttributeError):  # nobody said, or somebody else did
+    except (ValueError, AttributeError):  # The variable is not set, or its text is not ours.
         return "", None

@@ -55,7 +55,7 @@ def _paths(pachd: Pachd, commit: Reference) -> list[str]:
 
 
 def _refuse_collisions(pachd: Pachd, name: str, commits: tuple[Reference, ...]) -> None:
-    """In one flat bucket a key is one object's; and Pachyderm holds no file in the place of a folder."""
+    """Raises where two commits hold one key, or one commit has a file where another has a folder."""
     keys, folders = dict[str, Reference](), dict[str, tuple[Reference, str]]()
     for commit in commits:
         for path in _paths(pachd, commit):
@@ -86,7 +86,7 @@ def gather_all(
     """Gathers what was planned; returns the one commit that each input's bucket or folder shows.
 
     Raises:
-        PachydermError: what pachd answered at last.
+        PachydermError: pachd's last error.
     """
     found = []
     for one, wanted in zip(sources, prepared, strict=True):

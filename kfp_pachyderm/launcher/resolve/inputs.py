@@ -25,7 +25,7 @@ from kfp_pachyderm.pachd.references import Reference, is_empty, parse, resolve, 
 MOST = 200
 #: The number of commits that are resolved at the same time.
 _AT_ONCE = 16
-#: How KFP writes a channel that stands in a list; kfp.local leaves it so (local/placeholder_utils.py).
+#: How KFP writes a channel that stands in a list; kfp.local does not replace it (local/placeholder_utils.py).
 _CHANNEL = re.compile(r"\{\{\$\.inputs\.parameters\['(?P<name>[^']+)'\]\}\}")
 
 
@@ -70,7 +70,7 @@ class Source:
 def read_sources(
     pachd: Pachd, config: StepConfig, execution: Execution, deadline: float
 ) -> tuple[Source, ...]:
-    """Every input and its commits, asked for side by side.
+    """Resolves every input to its commits, all side by side.
 
     Raises:
         CommitReferenceError, EmptyInputError: an input got no commit reference, or commits without files.
@@ -133,7 +133,7 @@ def _resolved(value: Any, execution: Execution) -> Any:
 
 
 def checked(name: str, index: int, value: Any) -> str:
-    """An element of a list of commits.
+    """Checks an element of a list of commits, and returns it.
 
     Raises:
         CommitReferenceError: it is no text, or an empty one.

@@ -1,4 +1,4 @@
-"""`commit/resolve`: a branch's newest good commit, so that what follows is pinned to it."""
+"""`commit/resolve`: resolves a branch to its newest good commit, which the steps after it then read."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def run_reusable(config: ReusableConfig, execution: Execution) -> None:
     """Runs one reusable component on its KFP inputs.
 
     Raises:
-        PachydermError: it could not do its work; nothing half done is left.
+        PachydermError: the component failed; it has tried to undo its unfinished commit, or stop its job.
     """
     if config.component not in _COMPONENTS:
         raise ProtocolError(

@@ -23,7 +23,7 @@ def run_snapshot(config: SnapshotConfig, execution: Execution) -> None:
     """Writes `project/repo@<commit id>` to every output parameter, or fails before it wrote any.
 
     Raises:
-        PachydermError: a reference can't be resolved that a step reads which is sure to run.
+        PachydermError: a reference can't be resolved, and a step that is sure to run reads it.
     """
     timeout = config.timeout or DEFAULT_TIMEOUT
     deadline = time.monotonic() + timeout
@@ -70,7 +70,7 @@ def _found_one(
     optional = name in config.optional
     until = time.monotonic() if optional else deadline
     try:
-        # A commit without files is an empty folder.
+        # In a list a commit without files is allowed: the step shows an empty folder for it.
         return str(resolve(pachd, _reference(config, name, checked(name, index, given)), until, say, None))
     except PachydermError as error:
         if not optional:
@@ -84,7 +84,7 @@ def _elements(execution: Execution, name: str) -> list[Any]:
 
 
 def _reference(config: SnapshotConfig, name: str, given: str) -> Reference:
-    """What the run's parameter of that name says, if it does, else the branch that authoring wrote."""
+    """The reference in the run's parameter of that name; where that is "", the one that authoring wrote."""
     written = config.references[name]
     usual = parse(written, config.project) if written else None
     if usual and not given:

@@ -13,7 +13,7 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, check_name
 from kfp_pachyderm.pachd.references import parse
 
-#: Seconds for all of them: a step that finds no pipeline makes it, the run must not wait for this.
+#: Seconds for all pipelines together. A step makes its own where it is missing: no run waits longer.
 _TIME = 20.0
 
 
