@@ -49,12 +49,15 @@ def end_job(pachd: Pachd, opened: Opened, session: Session, timeout: float) -> p
                 look = time.monotonic() + pause
     except PachydermUnreachableError as error:
         raise PachydermUnreachableError(
-            f"the step succeeded and its job {opened.job.output} was told so, but pachd "
-            f"does not say whether that succeeded too: {error}"
+            f"the step succeeded and {_heard(told)}, but pachd does not say whether its job {job.output} "
+            f"succeeded too: {error}"
         ) from error
-    heard = "its holder was told so" if told else "its holder does not answer"
     raise CommitNotFinishedError(
-        f"the step succeeded and {heard}, but its job {job.output} did not end within {timeout:g} s: it is "
-        f"{state}; give it more time by s3_enabled(timeout=...), or see why it takes so long: "
+        f"the step succeeded and {_heard(told)}, but its job {job.output} did not end within {timeout:g} s: it "
+        f"is {state}; give it more time by s3_enabled(timeout=...), or see why it takes so long: "
         f"pachctl inspect job {job.pipeline}@{job.id} --project {job.project}"
     )
+
+
+def _heard(told: bool) -> str:
+    return "its holder was told so" if told else "its holder does not answer"
