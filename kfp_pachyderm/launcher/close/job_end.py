@@ -53,8 +53,8 @@ def end_job(pachd: Pachd, opened: Opened, session: Session, timeout: float) -> p
             f"succeeded too: {error}"
         ) from error
     raise CommitNotFinishedError(
-        f"the step succeeded and {_heard(told)}, but its job {job.output} did not end within {timeout:g} s: it "
-        f"is {state}; give it more time by s3_enabled(timeout=...), or see why it takes so long: "
+        f"the step succeeded and {_heard(told)}, but its job {job.output} did not end within {timeout:g} s: "
+        f"it is {state}; give it more time by s3_enabled(timeout=...), or see why it takes so long: "
         f"pachctl inspect job {job.pipeline}@{job.id} --project {job.project}"
     )
 
