@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from kfp_pachyderm.errors import KfpApiError, SpecError
 
 if TYPE_CHECKING:
     from kfp_pachyderm.pachd.references import Reference
+    from kfp_pachyderm.trigger.follow import Stop
     from kfp_pachyderm.trigger.runs import Runs
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -100,9 +100,11 @@ def _follow(
     _tell("stopped")
 
 
-def _stopped_by_signals() -> threading.Event:
-    """Returns an event that the first SIGTERM or SIGINT sets; the second one ends the process at once."""
-    stop = threading.Event()
+def _stopped_by_signals() -> Stop:
+    """Returns a `Stop` that the first SIGTERM or SIGINT sets; the second one ends the process at once."""
+    from kfp_pachyderm.trigger.follow import Stop
+
+    stop = Stop()
 
     def end(number: int, _: object) -> None:
         stop.set()
