@@ -31,6 +31,7 @@ from kfp_pachyderm.pachd.claims.fence import wait_until_down
 from kfp_pachyderm.pachd.claims.ownership import find_pipeline, inspect_owned
 from kfp_pachyderm.pachd.claims.turns import Look, look
 from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, check_name, check_rights, is_current, spec
@@ -176,7 +177,8 @@ def _sign(
         # First of all: a job that is there after this look stays.
         wait_until_down(pachd, job.project, job.pipeline, say)
         jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
-        lost = jobs.is_over(jobs.inspect(pachd, job))
+        found = looks(pachd, lambda: jobs.inspect(pachd, job), float("inf"), say, _FRESH)
+        lost = jobs.is_over(next(found))
     except (NotFoundError, AuthenticationError):
         # With auth on also what is not there is forbidden.
         if find_pipeline(pachd, plan.project, plan.name):
