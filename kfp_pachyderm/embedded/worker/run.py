@@ -11,7 +11,7 @@ import shutil
 import socket
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -142,7 +142,8 @@ class JobRun:
             except Ended:
                 self._log.write("job ended from outside")
             except Refused as error:
-                self._finish(State.JOB_FAILURE, error.text)
+                with suppress(Ended):  # the job was deleted meanwhile
+                    self._finish(State.JOB_FAILURE, error.text)
 
     def _start(self) -> bool:
         """Waits for the job's inputs; returns whether the job can run."""
