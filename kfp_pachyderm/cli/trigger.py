@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kfp_pachyderm.cli import connection
+from kfp_pachyderm.ending import Ending
 from kfp_pachyderm.errors import KfpApiError, SpecError
 
 if TYPE_CHECKING:
     from kfp_pachyderm.pachd.references import Reference
-    from kfp_pachyderm.trigger.follow import Stop
     from kfp_pachyderm.trigger.runs import Runs
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -93,26 +92,11 @@ def _follow(
         # The trigger registers all the same: commits from now on count as new.
         _tell(f"{error}; looking again when there is something to start")
     beginning = registered(pachd, name, branch, first, _tell)
-    stop = _stopped_by_signals()
-    _tell(f"trigger {name} follows {branch}")
-    starter = Starter(pachd, runs, name, _tell)
-    Follower(pachd, branch, beginning, starter, latest, _tell).follow(stop)
+    with Ending(second_kills=True) as stop:
+        _tell(f"trigger {name} follows {branch}")
+        starter = Starter(pachd, runs, name, _tell)
+        Follower(pachd, branch, beginning, starter, latest, _tell).follow(stop)
     _tell("stopped")
-
-
-def _stopped_by_signals() -> Stop:
-    """Returns a `Stop` that the first SIGTERM or SIGINT sets; the second one ends the process at once."""
-    from kfp_pachyderm.trigger.follow import Stop
-
-    stop = Stop()
-
-    def end(number: int, _: object) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    return stop
 
 
 def _check(

@@ -14,7 +14,7 @@ from kfp_pachyderm.gc.find import find
 from kfp_pachyderm.gc.leftover import Search, seconds
 from kfp_pachyderm.gc.projects import TRIAL_PROJECT
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
-from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
+from kfp_pachyderm.pachd.pipeline_plan import is_of_step
 from kfp_pachyderm.pachd.sdk import pfs, pps
 
 #: Bytes that the sidecar of a step's pipeline should request. With less, its Go runtime spends most of its
@@ -48,11 +48,7 @@ def pipelines(case: Case) -> list[pps.PipelineInfo]:
     """Returns the pipelines of the project that steps have made."""
     project = pfs.Project(name=case.project)
     every = case.pachd.pps.list_pipeline(details=True, projects=[project])
-    return [
-        one
-        for one in every
-        if one.details and one.details.metadata and one.details.metadata.annotations.get(OWNER_KEY) == OWNER
-    ]
+    return list(filter(is_of_step, every))
 
 
 def memory(case: Case) -> Finding:

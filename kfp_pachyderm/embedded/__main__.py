@@ -22,9 +22,9 @@ from pathlib import Path
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from kfp_pachyderm.embedded.announce import JsonLines, welcome
-from kfp_pachyderm.embedded.ending import Ending
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.store.check import check, collect
+from kfp_pachyderm.ending import Ending
 from kfp_pachyderm.errors import PachydermError
 
 logger = logging.getLogger("kfp_pachyderm.embedded")

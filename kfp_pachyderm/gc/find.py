@@ -27,10 +27,10 @@ def find(search: Search) -> list[Leftover]:
     A kind of leftover that can't be listed gets a line in `search.told`. The other kinds are still found.
     """
     found: list[Leftover] = []
-    now = replace(search, listed={})  # an earlier search's lists may be outdated
+    anew = replace(search, listed={})  # an earlier search's lists may be outdated
     for what, look in _FINDERS:
         try:
-            found += look(now)
+            found += look(anew)
         except PachydermError as error:
             search.told.append(f"{what}: {error}")
     return found

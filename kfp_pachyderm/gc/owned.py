@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError
 from kfp_pachyderm.gc.leftover import Search
-from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
+from kfp_pachyderm.pachd.pipeline_plan import is_of_step
 from kfp_pachyderm.pachd.sdk import pfs, pps
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ def our_pipelines(search: Search) -> list[pps.PipelineInfo]:
     """Returns the pipelines that steps made, as far as the token may list them."""
     request = {"details": True, "projects": _projects(search)}
     every = _once(search, "ListPipeline", lambda: search.pachd.pps.list_pipeline(**request))
-    return [one for one in every if one.details.metadata.annotations.get(OWNER_KEY) == OWNER]
+    return list(filter(is_of_step, every))
 
 
 def all_repos(search: Search) -> list[pfs.RepoInfo]:

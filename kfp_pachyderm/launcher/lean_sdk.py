@@ -8,14 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from kfp_pachyderm.fast_import import StandIn
+from kfp_pachyderm.fast_import import StandIn, without_asyncio
 
 
 def load() -> None:
     """Loads `kfp_pachyderm.pachd.sdk`."""
     with (
-        StandIn("asyncio"),  # betterproto's stubs and grpc.aio import it
-        StandIn("grpc.aio"),
+        without_asyncio(),  # betterproto's stubs import it, too
         StandIn("betterproto._version", __version__=""),  # it imports importlib.metadata
         StandIn("dateutil.parser", isoparse=_isoparse),  # betterproto uses it for JSON only
     ):

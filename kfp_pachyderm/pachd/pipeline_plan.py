@@ -113,6 +113,11 @@ def longest_name(project: str) -> int:
     return min(51, 58 - len(project))
 
 
+def is_of_step(info: pps.PipelineInfo) -> bool:
+    """Tells whether a pipeline, with its details, has the mark of a step's."""
+    return bool(info.details.metadata.annotations.get(OWNER_KEY) == OWNER)
+
+
 def pfs_inputs(info: pps.PipelineInfo) -> Iterator[pps.PfsInput]:
     """Yields the inputs of a step's pipeline: the members of its cross, or its only input."""
     given = info.details.input

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kfp_pachyderm.ending import Ending
 from kfp_pachyderm.errors import NotFoundError, TemporaryError, UnknownAnswerError
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference, is_finished
@@ -20,31 +19,6 @@ from kfp_pachyderm.trigger.start import Starter
 LOOK = 1.0
 #: Seconds until a failed start is tried again: the first time, and at most.
 AGAIN, LONGEST = 1.0, 300.0
-
-
-class Stop:
-    """Ends the following: a signal handler sets it, and the main thread waits for it.
-
-    A handler runs in the thread that waits. It may not set a `threading.Event` there: the thread may hold the
-    event's lock, and would wait for itself.
-    """
-
-    def __init__(self) -> None:
-        self._set = False
-        self._told, self._tell = os.pipe()
-
-    def set(self) -> None:
-        """Ends the wait, if there is one."""
-        self._set = True
-        os.write(self._tell, b"\0")
-
-    def is_set(self) -> bool:
-        """Tells whether `set` was called."""
-        return self._set
-
-    def wait(self, seconds: float) -> None:
-        """Returns when it is set, or after so many seconds."""
-        select.select([self._told], [], [], seconds)
 
 
 @dataclass
@@ -70,7 +44,7 @@ class Follower:
     _pause: float = AGAIN
     _told: set[str] = field(default_factory=set)
 
-    def follow(self, stop: Stop) -> None:
+    def follow(self, stop: Ending) -> None:
         """Starts runs until `stop` is set; logs errors that may pass and tries again, however long they last.
 
         Raises:
@@ -87,7 +61,7 @@ class Follower:
                 self._wait(stop, self._pause)
                 self._pause = min(2 * self._pause, LONGEST)
 
-    def _wait(self, stop: Stop, pause: float) -> None:
+    def _wait(self, stop: Ending, pause: float) -> None:
         """Waits; with `latest`, returns early when the branch gets a new head."""
         until, before = time.monotonic() + pause, self._head() if self.latest else None
         while not stop.is_set() and time.monotonic() < until:
@@ -101,7 +75,7 @@ class Follower:
         except (TemporaryError, UnknownAnswerError):
             return None
 
-    def _look(self, stop: Stop) -> None:
+    def _look(self, stop: Ending) -> None:
         head = history.head(self.pachd, self.branch)
         if head is None:
             self._once(f"{self.branch}: there is no such branch; waiting for it")
@@ -119,7 +93,7 @@ class Follower:
         if done and all(map(is_finished, found)):
             self._done = head
 
-    def _start(self, wanted: list[Reference], stop: Stop) -> bool:
+    def _start(self, wanted: list[Reference], stop: Ending) -> bool:
         """Starts the runs of the commits; returns whether all of them have one now."""
         for one in wanted:
             if stop.is_set() or not self.starter.start(one):

@@ -20,19 +20,13 @@ from kfp_pachyderm.adapter.disk import renewal
 from kfp_pachyderm.adapter.sidecar.file_sets import FileSets
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.store.files import file_sets
+from tests.clock import Clock
 from tests.waiting import PATIENCE, wait_for
 
 #: The number of file sets that are made before the object's end is known.
 AHEAD = len(SEGMENTS) - 1
 #: Seconds: less than the time that a file set is kept, and more than half of it.
 MOST = 500
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(scope="module")

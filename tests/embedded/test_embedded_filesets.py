@@ -17,6 +17,7 @@ from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.store.files.file_sets import FileSets
 from kfp_pachyderm.embedded.store.files.spool import Spool
 from kfp_pachyderm.protocol.file_hash import FileHash
+from tests.clock import Clock
 
 CONTENT = random.Random(4).randbytes(20 * 2**20)
 NOBODY = "0" * 32
@@ -145,13 +146,6 @@ def test_a_renewal_has_its_limits(client: Client, seconds: int, text: str) -> No
     one = made(client, b"x")
     said = refused(lambda: client.pfs.renew_file_set(file_set_id=one, ttl_seconds=seconds))
     assert said == (grpc.StatusCode.UNKNOWN, text)
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_signals_end_it_cleanly(tmp_path, number):
 
 _AT_EACH_LINE = """
 import signal, sys
-from kfp_pachyderm.embedded.ending import Ending
+from kfp_pachyderm.ending import Ending
 
 def lines_of_a_wait(signalled_at=None):
     seen = 0

@@ -77,21 +77,17 @@ def test_where_kfp_keeps_artifacts(uri: str, path: str) -> None:
     assert local_path(uri) == Path(path)
 
 
+def launched(config: str, executor_input: str) -> subprocess.CompletedProcess[str]:
+    arguments = [config, "--executor-input", executor_input, "--", "true"]
+    command = [sys.executable, "-m", "kfp_pachyderm.launcher", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+
+
 def test_what_kfp_local_breaks_is_told_without_a_traceback() -> None:
     """A list that kfp.local has put a text with a double quote into."""
     broken = '{"inputs": {"parameterValues": {"labels": ["a "b" c"]}}}'
     config = dumps(StepConfig("look", ()))
-    command = [
-        sys.executable,
-        "-m",
-        "kfp_pachyderm.launcher",
-        config,
-        "--executor-input",
-        broken,
-        "--",
-        "true",
-    ]
-    ended = subprocess.run([*command, "--", "true"], capture_output=True, text=True, timeout=PATIENCE)
+    ended = launched(config, broken)
     assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
     assert "ProtocolError: what KFP says of the task is no JSON" in ended.stderr
     assert "pass it as a parameter of its own" in ended.stderr
@@ -110,17 +106,7 @@ def test_what_kfp_local_breaks_is_told_without_a_traceback() -> None:
 )
 def test_a_config_of_another_release_is_told_without_a_traceback(config: str, wanted: str) -> None:
     given = '{"inputs": {"parameterValues": {"timeout": 1}}}'
-    command = [
-        sys.executable,
-        "-m",
-        "kfp_pachyderm.launcher",
-        config,
-        "--executor-input",
-        given,
-        "--",
-        "true",
-    ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    ended = launched(config, given)
     assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
     assert "ProtocolError: " in ended.stderr
     assert wanted in ended.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from collections import Counter
 
@@ -104,15 +105,26 @@ def test_one_reason_needs_no_count() -> None:
     assert times(Counter({"the worker": 7})) == "the worker"
 
 
-def test_a_wait_that_ends_before_its_first_look_says_what_it_waited_for(step: Runner) -> None:
+def job_in(line: str) -> str:
+    """The job's ID in the line that announces it."""
+    return line.split("job=")[1].split()[0]
+
+
+def running(step: Runner) -> tuple[subprocess.Popen[str], str]:
+    """A step whose command runs, and its job's ID."""
     step.fill()
-    first = step.start("import time; print('running', flush=True); time.sleep(600)")
-    assert first.stdout
-    ahead = first.stdout.readline().split("job=")[1].split()[0]
-    assert first.stdout.readline() == "running\n"
+    process = step.start("import time; print('running', flush=True); time.sleep(600)")
+    assert process.stdout
+    job = job_in(process.stdout.readline())
+    assert process.stdout.readline() == "running\n"
+    return process, job
+
+
+def test_a_wait_that_ends_before_its_first_look_says_what_it_waited_for(step: Runner) -> None:
+    first, ahead = running(step)
     second = step.start("pass")
     assert second.stdout
-    queued = ClaimedJob("default", step.name, second.stdout.readline().split("job=")[1].split()[0])
+    queued = ClaimedJob("default", step.name, job_in(second.stdout.readline()))
     for wait in (jobs.wait_for_datum, jobs.follow):
         with pytest.raises(TemporaryError) as late:
             wait(step.pachd, queued, time.monotonic() + 0.2, print)
@@ -126,11 +138,7 @@ def test_a_wait_that_ends_before_its_first_look_says_what_it_waited_for(step: Ru
 
 
 def test_a_pipeline_that_can_not_be_changed_says_for_which_job(step: Runner) -> None:
-    step.fill()
-    first = step.start("import time; print('running', flush=True); time.sleep(600)")
-    assert first.stdout
-    ahead = first.stdout.readline().split("job=")[1].split()[0]
-    assert first.stdout.readline() == "running\n"
+    first, ahead = running(step)
     late = step.run("pass", step.config(s3_out=False, timeout=2.0))
     assert f"its job {ahead} is RUNNING still, and would be killed; give it more time by" in late.err
     first.terminate()

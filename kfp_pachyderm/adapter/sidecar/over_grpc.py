@@ -12,7 +12,7 @@ from kfp_pachyderm.adapter.disk.staged_object import Segment, stages
 from kfp_pachyderm.adapter.sidecar.file_sets import FileSets
 from kfp_pachyderm.adapter.sidecar.grpc_calls import SERVICE, send, told
 from kfp_pachyderm.adapter.sidecar.verification import Verifier
-from kfp_pachyderm.fast_import import StandIn
+from kfp_pachyderm.fast_import import without_asyncio
 from kfp_pachyderm.protocol import pfs_messages
 from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
@@ -42,8 +42,7 @@ def split(address: str) -> tuple[bool, str, int]:
 
 
 def _channel(address: str, authority: str) -> Any:
-    # without grpc's modules for asynchronous programs, which take half of the time of its import
-    with StandIn("asyncio"), StandIn("grpc.aio"):
+    with without_asyncio():
         import grpc
 
     secure, host, port = split(address)

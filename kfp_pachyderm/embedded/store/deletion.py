@@ -141,16 +141,17 @@ def _deletable(txn: Txn, set_id: str) -> list[Commit]:
     return found
 
 
+def _empty(txn: Txn, commit: Commit, branch: str) -> int:
+    # A repo has one commit in a commit set: the branches share the empty one (server_commit_set.go).
+    return commits.create(txn, commit.repo_id, branch, None, [], commits.AUTO, closed=True).id
+
+
 def _delete_commit(txn: Txn, commit: Commit) -> None:
     headless = branches.select(txn.db, "WHERE b.head = ? ORDER BY b.id", (commit.id,))
-    head = commit.parent
-    if headless and head is None:
-        # A repo has one commit in a commit set: the branches share the empty one (server_commit_set.go).
-        first = headless[0].name
-        head = commits.create(txn, commit.repo_id, first, None, [], commits.AUTO, closed=True).id
-    for branch in headless:
-        assert head is not None
-        branches.set_head(txn, branch.id, head)
+    if headless:
+        head = commit.parent or _empty(txn, commit, headless[0].name)
+        for branch in headless:
+            branches.set_head(txn, branch.id, head)
     for child in commits.children(txn.db, commit.id):
         if child.finishing is None and commit.layers:
             raise Refused(f"cannot squash commit {commit}: its child {child} is not finished")

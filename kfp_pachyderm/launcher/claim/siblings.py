@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, repeat
 
 from kfp_pachyderm.errors import (
     AttachError,
@@ -81,23 +82,18 @@ def claim_free(
     Args:
         pachd: the connection.
         plans: the step's pipelines; all that exist are known to be ours.
-        deadline: `time.monotonic()` until which it is waited.
-        failed: why one that this step took could not run; then only one that does run is taken.
+        deadline: the time at which it gives up, in `time.monotonic()`.
+        failed: why a pipeline that this step took could not run its job; then only one that runs is taken.
         first: each of the pipelines as it was a moment ago, all of them known to be ours.
 
     Raises:
         AttachError: none became free.
         JobFailedError: `failed`, where none runs.
-        PachydermError: what pachd answered at last.
+        PachydermError: the error of the last claim, if no pipeline became free after it.
     """
     told, every, claims = False, list[_Sibling](), _Claims(pachd)
-    none = [None] * len(plans)
-    known: list[Sequence[Look | None]] = [first] if first else []
-
-    def look_at_all() -> list[_Sibling]:
-        return _look(pachd, plans, known.pop() if known else none)
-
-    for every in looks(pachd, look_at_all, deadline, say, _PAUSE):
+    known: Iterator[Sequence[Look | None]] = chain([first] if first else [], repeat([None] * len(plans)))
+    for every in looks(pachd, lambda: _look(pachd, plans, next(known)), deadline, say, _PAUSE):
         able = _able(every, failed is not None)
         job = claims.late(every) or claims.make(able)
         if job:

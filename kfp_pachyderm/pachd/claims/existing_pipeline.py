@@ -18,7 +18,7 @@ from kfp_pachyderm.pachd.commits.direct_inputs import direct_inputs
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
-from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY, message
+from kfp_pachyderm.pachd.pipeline_plan import is_of_step, message
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_message
 from kfp_pachyderm.pachd.sdk import pfs, pps
 
@@ -79,8 +79,7 @@ def inspect_existing(pachd: Pachd, project: str, name: str) -> ExistingPipeline:
         key: ExistingInput(key, Reference(one.project or project, one.repo, one.branch), one.glob)
         for key, one in found.items()
     }
-    of_step = info.details.metadata.annotations.get(OWNER_KEY) == OWNER
-    return ExistingPipeline(project, name, info.version, inputs, of_step)
+    return ExistingPipeline(project, name, info.version, inputs, is_of_step(info))
 
 
 def _refuse_idle(name: str, info: pps.PipelineInfo) -> None:

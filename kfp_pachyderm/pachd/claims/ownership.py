@@ -21,6 +21,7 @@ from kfp_pachyderm.pachd.pipeline_plan import (
     OWNER_KEY,
     ClaimedInput,
     PipelinePlan,
+    is_of_step,
     message,
     pfs_inputs,
     users,
@@ -102,9 +103,9 @@ def _foreign_repo(pachd: Pachd, plan: PipelinePlan) -> str:
 
 
 def _other_user(plan: PipelinePlan, info: pps.PipelineInfo) -> str:
-    annotations = info.details.metadata.annotations
-    if annotations.get(OWNER_KEY) != OWNER:
+    if not is_of_step(info):
         return f"pipeline {plan} exists and was not made by kfp-pachyderm"
+    annotations = info.details.metadata.annotations
     if all(annotations.get(key, value) == value for key, value in users(plan).items()):
         return ""
     pipeline, component = annotations.get(KFP_PIPELINE_KEY, ""), annotations.get(COMPONENT_KEY, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY
+from kfp_pachyderm.pachd.pipeline_plan import is_of_step
 from kfp_pachyderm.pachd.sdk import pps
 
 #: Seconds that a crashing pipeline gets to recover: an image is pulled again, or a node starts.
@@ -52,8 +52,7 @@ class Crashes:
     def describe(self, pipeline: pps.PipelineInfo) -> None:
         """Takes the pipeline with its details, for the advice on its image."""
         self._image = pipeline.details.transform.image
-        ours = pipeline.details.metadata.annotations.get(OWNER_KEY) == OWNER
-        self._advice = _OURS if ours else _THEIRS
+        self._advice = _OURS if is_of_step(pipeline) else _THEIRS
 
     def __str__(self) -> str:
         said = times(self._seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from types import TracebackType
 
@@ -16,15 +17,19 @@ class Ending:
     for: the main thread may hold the event's lock, and would wait for itself. A signal that comes just before
     a read runs no handler until the read returns. So the interpreter itself writes each signal to a pipe
     (Python docs, `signal.set_wakeup_fd`).
+
+    Args:
+        second_kills: whether a signal's second coming ends the process at once; else it does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, second_kills: bool = False) -> None:
+        self._second_kills = second_kills
         self._told, self._tell = os.pipe()
         os.set_blocking(self._tell, False)
 
     def __enter__(self) -> Ending:
         self._wakeup_before = signal.set_wakeup_fd(self._tell)
-        self._before = [(number, signal.signal(number, lambda *_: None)) for number in _NUMBERS]
+        self._before = [(number, signal.signal(number, self._handle)) for number in _NUMBERS]
         return self
 
     def __exit__(
@@ -34,10 +39,18 @@ class Ending:
             signal.signal(number, before)
         signal.set_wakeup_fd(self._wakeup_before)
 
+    def _handle(self, number: int, _: object) -> None:
+        if self._second_kills:
+            signal.signal(number, signal.SIG_DFL)
+
     def set(self) -> None:
         """Ends the wait from another thread."""
         os.write(self._tell, b"\0")
 
-    def wait(self) -> None:
-        """Returns when the process is to end."""
-        os.read(self._told, 1)
+    def is_set(self) -> bool:
+        """Tells whether the process is to end."""
+        return self.wait(0)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Returns True when the process is to end, False after so many seconds; None: no limit."""
+        return bool(select.select([self._told], [], [], seconds)[0])
