@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from unittest.mock import Mock
 
 import grpc
 import pytest
 from embedded_bench import Bench, without_auth
 from pachyderm_sdk.api import pfs, pps
 
+from kfp_pachyderm.embedded.pps.jobs import JobKey
 from kfp_pachyderm.embedded.server import EmbeddedServer
+from kfp_pachyderm.embedded.worker import run as worker_run
 from tests.waiting import PATIENCE, wait_for
 
 State = pps.JobState
@@ -536,3 +539,11 @@ def test_metadata_of_everything(bench):
     remove = edit(commit=output.as_picker(), delete_key=metadata.EditDeleteKey(key="run"))
     bench.client.metadata.edit_metadata(edits=[remove])
     assert bench.client.pfs.inspect_commit(commit=output).metadata == {}
+
+
+def test_a_job_that_ends_before_its_turn_opens_no_log(tmp_path, monkeypatch):
+    """Nobody would close it."""
+    monkeypatch.setattr(worker_run.commits, "by_id", Mock())
+    logs, job = Mock(), Mock(key=JobKey("default", "edges", "0" * 32))
+    worker_run.JobRun(Mock(folder=tmp_path), logs, job, Mock(), {}, "127.0.0.1")
+    logs.open.assert_not_called()

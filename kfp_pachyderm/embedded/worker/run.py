@@ -100,7 +100,7 @@ class JobRun:
         self._signals: SimpleQueue[Signal] = SimpleQueue()
         self._stopped = False
         self._pending_fault: type[Replaced] | None = None
-        self._log: JobLog = logs.open(job.key)
+        self._logs = logs
         self._sidecar: Sidecar | None = None
         self._folder = store.folder / "scratch" / job.key.id / job.key.project / job.key.pipeline
         self._deadline: float | None = None
@@ -130,7 +130,7 @@ class JobRun:
     def run(self) -> None:
         """Runs the whole job."""
         with ExitStack() as stack:
-            stack.enter_context(self._log)
+            self._log: JobLog = stack.enter_context(self._logs.open(self._job.key))
             stack.callback(
                 shutil.rmtree, self._store.folder / "scratch" / self._job.key.id, ignore_errors=True
             )
