@@ -20,8 +20,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import betterproto
-
 from kfp_pachyderm.errors import AuthenticationError, NotFoundError, PachydermError
 from kfp_pachyderm.gc.leftover import InUseError, Leftover, Search
 from kfp_pachyderm.gc.owned import inspected, our_pipelines
@@ -34,7 +32,7 @@ from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY, branch_name, pfs_inputs
 from kfp_pachyderm.pachd.references import repo_message
-from kfp_pachyderm.pachd.sdk import auth, pfs, pps
+from kfp_pachyderm.pachd.sdk import auth, pfs, pps, serialized_on_wire
 from kfp_pachyderm.provenance.kfp_task import PREFIX
 
 logger = logging.getLogger(__name__)
@@ -134,7 +132,7 @@ def _delete(search: Search, info: pps.PipelineInfo) -> None:
 def _require_right(search: Search, info: pps.PipelineInfo) -> None:
     """Checks REPO_DELETE: Pachyderm would stop the pipeline first, and refuse then (deletePipeline)."""
     found = _repo(search, info).auth_info
-    if betterproto.serialized_on_wire(found) and auth.Permission.REPO_DELETE not in found.permissions:
+    if serialized_on_wire(found) and auth.Permission.REPO_DELETE not in found.permissions:
         raise AuthenticationError(
             f"pipeline {_name(info)}: the token needs permissions [REPO_DELETE] on REPO {_name(info)}; bind "
             f"the role repoOwner there to its owner: pachctl auth set repo {info.pipeline.name} --project "

@@ -1,25 +1,33 @@
-"""Loads pachyderm_sdk's messages without the modules that betterproto and grpc import and no step uses.
+"""Loads pachyderm_sdk's messages quickly, for the launcher's process, which waits for them.
 
-That saves 50 ms of a step. Only the launcher's process does it: no other code runs there that needs them.
+There they are the messages of `protocol.lean_messages`, not betterproto's. That saves 70 ms of a step.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import Any
 
-from kfp_pachyderm.fast_import import StandIn, without_asyncio
+from kfp_pachyderm.fast_import import without_asyncio
+from kfp_pachyderm.protocol.lean_messages import generated_by_betterproto
+
+_SDK, _OURS = "pachyderm_sdk", "kfp_pachyderm.pachd.sdk"
 
 
 def load() -> None:
-    """Loads `kfp_pachyderm.pachd.sdk`."""
-    with (
-        without_asyncio(),  # betterproto's stubs import it, too
-        StandIn("betterproto._version", __version__=""),  # it imports importlib.metadata
-        StandIn("dateutil.parser", isoparse=_isoparse),  # betterproto uses it for JSON only
-    ):
-        import_module("kfp_pachyderm.pachd.sdk")
+    """Loads `kfp_pachyderm.pachd.sdk`.
 
-
-def _isoparse(text: str) -> Any:
-    return import_module("dateutil.parser").isoparse(text)
+    Where betterproto is loaded already, or the installed pachyderm_sdk needs more of it than a stand-in has,
+    the messages are betterproto's.
+    """
+    with without_asyncio():
+        import_module("grpc")
+        if "betterproto" not in sys.modules:
+            try:
+                with generated_by_betterproto():
+                    import_module(_OURS)
+                return
+            except (AttributeError, ImportError, TypeError):
+                for name in [one for one in sys.modules if one == _OURS or one.partition(".")[0] == _SDK]:
+                    del sys.modules[name]
+        import_module(_OURS)

@@ -10,15 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import betterproto
-
 from kfp_pachyderm.errors import (
     AuthenticationError,
     SpecError,
 )
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference, repo_message
-from kfp_pachyderm.pachd.sdk import auth, pfs, pps
+from kfp_pachyderm.pachd.sdk import auth, pfs, pps, serialized_on_wire
 
 OWNER_KEY, OWNER = "kfp-pachyderm/owner", "kfp-pachyderm"
 #: The annotations that name the pipeline's user: the KFP pipeline and the component.
@@ -230,7 +228,7 @@ def check_rights(pachd: Pachd, plan: PipelinePlan) -> None:
     info = pachd.pfs.inspect_repo(repo=repo_message(plan.project, plan.name))
     given = {auth.Permission(one).name for one in info.auth_info.permissions}
     missing = [one for one in _RIGHTS if one not in given]
-    if betterproto.serialized_on_wire(info.auth_info) and missing:
+    if serialized_on_wire(info.auth_info) and missing:
         raise AuthenticationError(
             f"{pachd.address.url}: not authorized to use pipeline {plan}: the token needs permissions "
             f"[{' '.join(missing)}] on REPO {plan}; bind the role repoWriter there to its owner: "

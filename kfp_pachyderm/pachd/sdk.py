@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from kfp_pachyderm.protocol import lean_messages
+
 _NAME = "pachyderm_sdk"
 _making = threading.RLock()
 #: Message class that is no dataclass yet → the function that makes it one.
@@ -52,6 +54,8 @@ def _dataclasses_when_used() -> Iterator[None]:
     def dataclass(cls: type | None = None, /, **options: Any) -> Any:
         if cls is None:
             return lambda decorated: dataclass(decorated, **options)
+        if issubclass(cls, lean_messages.Message):
+            return cls
         if not _can_wait(cls):
             return original(cls, **options)
         _put_off[cls] = lambda: _become(cls, original, options)
@@ -112,6 +116,7 @@ try:
     with _dataclasses_when_used():
         # imported first: Google's messages, which it loads, are postponed as well
         import betterproto
+        from betterproto import serialized_on_wire
 
         _evaluate_annotations_once()
         from pachyderm_sdk.api import admin, auth, metadata, pfs, pps, transaction, version
@@ -119,4 +124,4 @@ finally:
     if _loaded is None:
         del sys.modules[_NAME]
 
-__all__ = ["admin", "auth", "metadata", "pfs", "pps", "transaction", "version"]
+__all__ = ["admin", "auth", "metadata", "pfs", "pps", "serialized_on_wire", "transaction", "version"]

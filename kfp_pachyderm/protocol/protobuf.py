@@ -3,9 +3,9 @@
 The reason is speed. betterproto, which pachyderm_sdk is generated with, needs milliseconds for the message of
 one commit, job or small file, copies contents several times, and needs a quarter of a second to import. A
 history has thousands of commits, a bucket has as many files, and a step waits for its adapter's start. All
-other messages are betterproto's.
+other messages are the SDK's: of betterproto, or in the launcher of `lean_messages`.
 
-These modules use it: `pfs_messages` in this package; `commit_facts`, `job_facts` and `files` in `pachd`;
+These modules use it: `pfs_messages` and `lean_messages` in this package; `commit_facts`, `job_facts` and `files` in `pachd`;
 `commit_files` in `provenance`; the services of the embedded Pachyderm (`embedded/services`). The format:
 protobuf.dev, "Encoding".
 """
