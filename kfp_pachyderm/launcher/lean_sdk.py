@@ -21,7 +21,8 @@ def load() -> None:
     the messages are betterproto's.
     """
     with without_asyncio():
-        import_module("grpc")
+        import grpc  # noqa: F401 - while asyncio is left out
+
         if "betterproto" not in sys.modules:
             try:
                 with generated_by_betterproto():

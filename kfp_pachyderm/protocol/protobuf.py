@@ -5,9 +5,9 @@ one commit, job or small file, copies contents several times, and needs a quarte
 history has thousands of commits, a bucket has as many files, and a step waits for its adapter's start. All
 other messages are the SDK's: of betterproto, or in the launcher of `lean_messages`.
 
-These modules use it: `pfs_messages` and `lean_messages` in this package; `commit_facts`, `job_facts` and `files` in `pachd`;
-`commit_files` in `provenance`; the services of the embedded Pachyderm (`embedded/services`). The format:
-protobuf.dev, "Encoding".
+These modules use it: `pfs_messages` and `lean_messages` in this package; `commit_facts`, `job_facts` and
+`files` in `pachd`; `commit_files` in `provenance`; the services of the embedded Pachyderm
+(`embedded/services`). The format: protobuf.dev, "Encoding".
 """
 
 from __future__ import annotations
