@@ -173,12 +173,14 @@ def _sign(
 
     task = kfp_task(config, execution.identity)
     record = begun(task, job.output, inputs, code_of(config, execution), job, plan.sibling_of)
+    stored = {**task.commit_metadata(), **entries(record)}
+    written = beside(lambda: jobs.write_metadata(pachd, job.output, stored))
     try:
-        # First of all: a job that is there after this look stays.
         wait_until_down(pachd, job.project, job.pipeline, say)
-        jobs.write_metadata(pachd, job.output, {**task.commit_metadata(), **entries(record)})
+        # A job that is there after that look stays.
         found = looks(pachd, lambda: jobs.inspect(pachd, job), float("inf"), say, _FRESH)
         lost = jobs.is_over(next(found))
+        written.result()
     except (NotFoundError, AuthenticationError):
         # With auth on also what is not there is forbidden.
         if find_pipeline(pachd, plan.project, plan.name):
