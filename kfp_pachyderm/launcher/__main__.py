@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 
-from kfp_pachyderm.fast_import import uncollected
+from kfp_pachyderm.fast_import import prepare, uncollected
 from kfp_pachyderm.launcher.step_log import say
 
 TYPE_CHECKING = False  # see kfp_pachyderm/__init__.py
@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
     if len(argv) < 4 or argv[1] != "--executor-input" or argv[3] != "--":
         say(_USAGE)
         return 2
+    prepare()
     # First of all: the adapter loads its modules while the launcher loads its own.
     spawned = spawn_adapter(argv[0])
     from kfp_pachyderm.launcher.child.signals import Interrupted, Signals

@@ -25,7 +25,7 @@ from tests.long import long
 from tests.waiting import PATIENCE
 
 #: SHA-256 of the launcher's part of one command.
-LAUNCHERS_PART = "71930036780e97971c71f9e8391429c8339bb44103239c8af278d51990a46453"
+LAUNCHERS_PART = "8a9f958c9f0bcb838b3754c72b3b1ab04bd2bdddb97cfdbb4a4cee3e4a1b3be2"
 
 GOLDEN_KFP = "2.17"
 pytestmark = pytest.mark.skipif(

@@ -44,6 +44,17 @@ def test_named_interpreter_is_taken(tmp_path: Path) -> None:
     assert USAGE in found.stderr
 
 
+def test_named_interpreter_is_the_only_one_that_starts(tmp_path: Path) -> None:
+    """kfp.local replaces `python3` by its own interpreter, which may be another one: nothing runs it."""
+    command = [one.replace("python3", str(tmp_path / "kfps")) for one in bootstrap_command(["sh"])]
+    env = {"PATH": os.environ["PATH"], "KFP_PACHYDERM_PYTHON": str(tmp_path / "a python")}
+    (tmp_path / "a python").write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    (tmp_path / "a python").chmod(0o755)
+    command += ['a "b" $c', "", "--"]
+    found = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert found.stdout == '-P|-m|kfp_pachyderm.launcher|a "b" $c||--|'
+
+
 def test_launcher_of_the_image_is_taken(tmp_path: Path) -> None:
     found = run(sys.executable, cwd=tmp_path)
     assert found.returncode == 2

@@ -8,12 +8,18 @@ import sys
 
 from launcher_steps import Runner  # type: ignore[import-not-found]
 
-#: What pachyderm_sdk, grpc and cheroot load, and no step uses.
+#: What pachyderm_sdk, grpc, cheroot and the standard library load, and no step uses.
 LEFT_OUT = {
     "asyncio",
     "grpc.aio",
     "betterproto",
     "importlib.metadata",
+    "inspect",
+    "ast",
+    "traceback",
+    "locale",
+    "bz2",
+    "lzma",
 }
 #: What only others use, or the author of a pipeline.
 NOT_OURS = {"kfp", "pydantic", "requests", "pachyderm_sdk", "pachyderm_sdk.client", "pachyderm_sdk.api.debug"}
@@ -31,6 +37,34 @@ def test_a_step_loads_nothing_that_it_does_not_use(step: Runner) -> None:
 
 def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_standard_library_gets_what_stands_in_when_it_uses_it() -> None:
+    code = """
+from kfp_pachyderm.fast_import import StandIn, prepare
+import sys
+prepare()
+import dataclasses, logging, shutil, subprocess, tempfile, urllib.parse
+names = ("bz2", "inspect", "ipaddress", "locale", "lzma", "traceback")
+assert all(isinstance(sys.modules[name], StandIn) for name in names)
+assert urllib.parse.urlsplit("http://[::1]:80").port == 80
+assert subprocess.run(["echo", "\\xe4"], text=True, capture_output=True).stdout == "\\xe4\\n"
+assert ("bztar", "bzip2'ed tar-file") in shutil.get_archive_formats()
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.exception("told")
+made = dataclasses.make_dataclass("Made", [("one", int)])
+assert isinstance(sys.modules["inspect"], StandIn) and made(1).one == 1
+from inspect import signature
+import bz2, locale, lzma
+print(str(signature(signature)), bz2.decompress(bz2.compress(b"a")) + lzma.decompress(lzma.compress(b"b")))
+print(not any(isinstance(sys.modules.get(name), StandIn) for name in names))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.endswith("b'ab'\nTrue\n")
+    assert "ZeroDivisionError: division by zero" in found.stderr
 
 
 LEAN = "import sys; from kfp_pachyderm.launcher.lean_sdk import load; load(); "

@@ -147,11 +147,12 @@ def test_child_that_is_killed(step: Runner) -> None:
 def test_command_that_does_not_exist(step: Runner) -> None:
     step.fill()
     argv = [dumps(step.config()), "--executor-input", step.executor_input(), "--", "/nowhere/train"]
-    from kfp_pachyderm.launcher.__main__ import main
+    from kfp_pachyderm.launcher import __main__ as launcher
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KFP_PACHYDERM_ADDRESS", step.address)
-        assert main(argv) == 127
+        patch.setattr(launcher, "prepare", lambda: None)  # for a process of its own
+        assert launcher.main(argv) == 127
     assert step.ended_job(step.jobs()[0].job.id).state == State.JOB_FAILURE
 
 
