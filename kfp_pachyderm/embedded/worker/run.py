@@ -95,7 +95,7 @@ class JobRun:
         host: str,
     ) -> None:
         self._store, self._job, self._services, self._host = store, job, services, host
-        self._details = pipeline.info.details
+        self._details = pipeline.shared_info.details
         self._spec_commit = commits.by_id(store.read(), pipeline.spec_commit).set_id
         self._signals: SimpleQueue[Signal] = SimpleQueue()
         self._stopped = False
