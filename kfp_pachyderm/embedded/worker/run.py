@@ -40,7 +40,7 @@ from kfp_pachyderm.embedded.worker.usercode import UserCode
 logger = logging.getLogger(__name__)
 
 #: Seconds between RUNNING and the erasure. What a client writes in between is lost, as in Pachyderm.
-ERASE_DELAY = 0.01
+ERASE_DELAY = 0.005
 #: Seconds from the loss of a worker to its replacement.
 REPLACE_DELAY = 0.3
 
