@@ -1,39 +1,34 @@
 """The holder: user code of a step's Pachyderm pipeline, which holds the job open until the KFP step ends.
 
-Its source travels inside the pipeline spec: one file, standard library, Python 3.8 or newer, few imports.
-It listens on KFP_PACHYDERM_HOLDER_PORT (default 8080) of KFP_PACHYDERM_HOLDER_HOST (default: all):
+Its source is part of the pipeline spec: one file, standard library, Python 3.8. The step waits for its
+start: it uses the C parts of `json`, `signal` and `socket`, which load at once. It listens on
+KFP_PACHYDERM_HOLDER_PORT (default 8080) of KFP_PACHYDERM_HOLDER_HOST (default: all):
 
-  GET  /v1/status     -> version, job, datum, files (input: path of the datum below /pfs), instance, state,
-                         clock, lease (seconds left, null before attach)
+  GET  /v1/status     -> version, job, datum, files (input: path), instance, state, clock, lease (seconds)
   POST /v1/attach     {"instance", "session", "job"} -> {"lease": seconds}; the same session may attach again
   POST /v1/heartbeat  {"instance", "session"} -> {"lease": seconds}
   POST /v1/finish     {"instance", "session", "exit_code", "reason"} -> {"ended": true}, and the process ends
 
-A POST carries `Authorization: KFP-Pachyderm <hex HMAC-SHA256(token, POST \\n path \\n timestamp \\n body)>`
-and `X-KFP-Pachyderm-Timestamp`: seconds on the holder's clock (status: clock), so no clocks have to agree.
-A timestamp must be greater than the last one, and within 300 s of the clock: no call can be replayed.
+A POST has `Authorization: KFP-Pachyderm <hex HMAC-SHA256(token, POST \\n path \\n timestamp \\n body)>` and
+`X-KFP-Pachyderm-Timestamp`: seconds on the holder's clock (status: clock), so no clocks have to agree. A
+timestamp must be greater than the last one, and within 300 s of the clock: no call can be replayed.
 """
 
 from __future__ import annotations
 
-import hmac
-import json
+import _signal as signal  # type: ignore
+import _socket as socket
+import _thread
 import os
-import signal
-import socket
-import threading
 import time
 
 FRESH = 300.0
 LIMIT = 65536
+ESCAPES = {one: f"\\u{one:04x}" for one in (*range(32), *b'"\\')}
 
 
 class Refused(Exception):
-    """A request that the holder answers with an HTTP error."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+    """Its HTTP status and reason."""
 
 
 class Holder:
@@ -46,16 +41,14 @@ class Holder:
         pfs = env.get("KFP_PACHYDERM_PFS", "/pfs") + "/"
         self.files = {name: path[len(pfs) :] for name, path in env.items() if path.startswith(pfs)}
         self.lease = float(env.get("KFP_PACHYDERM_LEASE", "30"))
-        self.attach_timeout = float(env.get("KFP_PACHYDERM_ATTACH_TIMEOUT", "30"))
         self.instance = os.urandom(16).hex()
         self.parent = os.getppid()
         self.born = time.monotonic()
-        self.deadline = self.attach_timeout
+        self.deadline = float(env.get("KFP_PACHYDERM_ATTACH_TIMEOUT", "30"))
         self.stamp = -FRESH
         self.session = ""
         self.ended: tuple[int, str] | None = None
-        self.lock = threading.Lock()
-        self.answered = threading.Event()
+        self.lock = _thread.allocate_lock()
 
     def clock(self) -> float:
         return time.monotonic() - self.born
@@ -63,46 +56,43 @@ class Holder:
     def status(self) -> dict[str, object]:
         state = "finished" if self.ended else "attached" if self.session else "waiting"
         left = round(self.deadline - self.clock(), 3) if self.session else None
-        return {
-            "version": 1,
-            "job": self.job,
-            "datum": self.datum,
-            "files": self.files,
-            "instance": self.instance,
-            "state": state,
-            "clock": self.clock(),
-            "lease": left,
-        }
+        who = {"version": 1, "job": self.job, "datum": self.datum, "files": self.files}
+        return {**who, "instance": self.instance, "state": state, "clock": self.clock(), "lease": left}
 
     def check(self, path: str, headers: dict[str, str], body: bytes) -> None:
-        """Refuses a call that the job's token has not signed, or a replayed one."""
+        """Refuses what the token has not signed, and what was sent before."""
+        import hmac
+
         stamp = headers.get("x-kfp-pachyderm-timestamp", "")
-        signed = b"\n".join([b"POST", path.encode(), stamp.encode(), body])
+        signed = f"POST\n{path}\n{stamp}\n".encode() + body
         wanted = "KFP-Pachyderm " + hmac.new(self.key, signed, "sha256").hexdigest()
         if not hmac.compare_digest(wanted.encode(), headers.get("authorization", "").encode()):
             raise Refused(401, "not signed with this job's token")
-        try:
-            at = float(stamp)
-        except ValueError:
-            raise Refused(400, "the timestamp is no number") from None
+        at = float(stamp)
         if not self.stamp < at or abs(at - self.clock()) > FRESH:
             raise Refused(403, "the timestamp was used before or is not of this process's clock")
         self.stamp = at
 
     def act(self, path: str, call: dict[str, object]) -> dict[str, object]:
+        session = str(call.get("session", ""))
         if call.get("instance") != self.instance:
             raise Refused(412, "other instance: this is " + self.instance)
         if self.ended:
             raise Refused(410, "finished")
         if path == "/v1/attach":
-            return self.attach(str(call.get("session", "")), str(call.get("job", "")))
-        if not self.session or call.get("session") != self.session:
+            self.attach(session, call.get("job"))
+        elif session != self.session or not session:
             raise Refused(409, "not this session's")
         if path == "/v1/finish":
-            return self.finish(call.get("exit_code"), str(call.get("reason", "")))
-        return self.renew()
+            code = call.get("exit_code")
+            if not isinstance(code, int) or not 0 <= code <= 255:
+                raise Refused(400, "exit_code has to be a number from 0 to 255")
+            self.ended = code, str(call.get("reason") or f"the step ended with exit code {code}")
+            return {"ended": True}
+        self.deadline = self.clock() + self.lease
+        return {"lease": self.lease}
 
-    def attach(self, session: str, job: str) -> dict[str, object]:
+    def attach(self, session: str, job: object) -> None:
         if not session:
             raise Refused(400, "session is missing")
         if job != self.job:
@@ -110,136 +100,149 @@ class Holder:
         if self.session not in ("", session):
             raise Refused(409, "another session holds this job")
         self.session = session
-        return self.renew()
-
-    def renew(self) -> dict[str, object]:
-        self.deadline = self.clock() + self.lease
-        return {"lease": self.lease}
-
-    def finish(self, code: object, reason: str) -> dict[str, object]:
-        if not isinstance(code, int) or not 0 <= code <= 255:
-            raise Refused(400, "exit_code has to be a number from 0 to 255")
-        self.ended = (code, reason or f"the step ended with exit code {code}")
-        return {"ended": True}
 
     def over(self) -> tuple[int, str] | None:
-        """The exit code and the reason, once the holder has to end."""
-        if self.ended:
-            return self.ended
+        """Exit code and reason, once it has to end without a call."""
         if os.getppid() != self.parent:
             return 1, "the worker is gone"
-        if self.clock() < self.deadline:
+        if self.ended or self.clock() < self.deadline:
             return None
         if self.session:
             return 1, f"lease lost: the step sent no heartbeat for {self.lease:g} s"
-        return 1, f"no step attached within {self.attach_timeout:g} s"
+        return 1, f"no step attached within {self.deadline:g} s"
 
 
-def read(connection: socket.socket) -> tuple[str, str, dict[str, str], bytes]:
-    """Reads one HTTP request: method, path, headers (names in lower case), body."""
+class Options:  # of json.loads, for its C part
+    strict, object_hook, object_pairs_hook = True, None, None
+    parse_float, parse_int, parse_constant = float, int, float
+
+
+def loads(text: str) -> object:
+    try:
+        from _json import make_scanner
+
+        return make_scanner(Options)(text, 0)[0]  # type: ignore
+    except Exception:
+        import json  # takes the rest
+
+        return json.loads(text)
+
+
+def dumps(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{dumps(key)}: {dumps(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, str):
+        return f'"{value.translate(ESCAPES)}"'
+    return "null" if value is None else str(value).lower()
+
+
+def read(peer: socket.socket) -> tuple[str, str, dict[str, str], bytes]:
+    """An HTTP request: method, path, headers (names in lower case), body."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += more(connection, LIMIT - len(data))
+        data += more(peer, LIMIT - len(data))
     head, body = data.split(b"\r\n\r\n", 1)
     first, *lines = head.decode("latin-1").split("\r\n")
-    headers = {
-        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-    }
-    parts, length = first.split(" "), headers.get("content-length", "0")
-    if len(parts) != 3 or not length.isdigit() or int(length) > LIMIT:
-        raise Refused(400, "not an HTTP/1.1 request of at most 64 KiB")
-    while len(body) < int(length):
-        body += more(connection, int(length) - len(body))
-    return parts[0], parts[1], headers, body
+    method, path, _ = first.split(" ")
+    pairs = (line.partition(":") for line in lines)
+    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    length = int(headers.get("content-length", 0))
+    while len(body) < length:
+        body += more(peer, min(length, LIMIT) - len(body))
+    return method, path, headers, body
 
 
-def more(connection: socket.socket, limit: int) -> bytes:
-    data = connection.recv(limit) if limit > 0 else b""
+def more(peer: socket.socket, limit: int) -> bytes:
+    data = peer.recv(limit) if limit > 0 else b""
     if not data:
         raise Refused(400, "the request ended early or is too long")
     return data
 
 
-def reply(holder: Holder, connection: socket.socket) -> tuple[int, dict[str, object]]:
+def reply(holder: Holder, peer: socket.socket) -> tuple[int, dict[str, object]]:
     try:
-        method, path, headers, body = read(connection)
-        if (method, path) == ("GET", "/v1/status"):
-            with holder.lock:
-                return 200, holder.status()
-        if method != "POST" or path not in ("/v1/attach", "/v1/heartbeat", "/v1/finish"):
-            raise Refused(404, "no such call")
+        method, path, headers, body = read(peer)
         with holder.lock:
+            if (method, path) == ("GET", "/v1/status"):
+                return 200, holder.status()
+            if method != "POST" or path not in ("/v1/attach", "/v1/heartbeat", "/v1/finish"):
+                raise Refused(404, "no such call")
             holder.check(path, headers, body)
-            call = json.loads(body)
+            call = loads(body.decode())
             return 200, holder.act(path, call if isinstance(call, dict) else {})
     except Refused as refused:
-        return refused.status, {"error": str(refused)}
-    except ValueError:
-        return 400, {"error": "the body is not JSON"}
+        return refused.args[0], {"error": refused.args[1]}
+    except ValueError as error:
+        return 400, {"error": f"not a request: {error}"}
 
 
-def serve(holder: Holder, connection: socket.socket) -> None:
+def serve(holder: Holder, peer: socket.socket) -> None:
     answer: dict[str, object] = {}
     try:
-        with connection:
-            connection.settimeout(10)
-            status, answer = reply(holder, connection)
-            body = json.dumps(answer)
-            head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            connection.sendall((head + body).encode())
+        peer.settimeout(10)
+        status, answer = reply(holder, peer)
+        body = dumps(answer).encode("utf-8", "surrogatepass")
+        head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        peer.sendall(head.encode() + body)
     except OSError:
         pass  # the caller is gone; its call is done
-    if "ended" in answer:
-        holder.answered.set()
+    finally:
+        if holder.ended and "ended" in answer:
+            leave(*holder.ended)
+        peer.close()
 
 
 def listen(env: dict[str, str]) -> socket.socket:
-    host, port = env.get("KFP_PACHYDERM_HOLDER_HOST", ""), int(env.get("KFP_PACHYDERM_HOLDER_PORT", "8080"))
-    if not host and socket.has_dualstack_ipv6():
-        try:
-            return socket.create_server(("", port), family=socket.AF_INET6, backlog=64, dualstack_ipv6=True)
-        except OSError:
-            pass  # IPv6 is switched off
-    return socket.create_server((host, port), backlog=64)
+    at = env.get("KFP_PACHYDERM_HOLDER_HOST", ""), int(env.get("KFP_PACHYDERM_HOLDER_PORT", "8080"))
+    try:
+        return bound(socket.AF_INET if at[0] else socket.AF_INET6, at)
+    except OSError:  # IPv6 is switched off
+        return bound(socket.AF_INET, at)
+
+
+def bound(family: int, at: tuple[str, int]) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_STREAM)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    one.bind(at)
+    one.listen(64)
+    return one
 
 
 def accept(holder: Holder, listener: socket.socket) -> None:
     while True:
-        connection, _ = listener.accept()
-        threading.Thread(target=serve, args=(holder, connection), daemon=True).start()
-
-
-def wait(holder: Holder) -> tuple[int, str]:
-    while True:
-        with holder.lock:
-            over = holder.over()
-            left = holder.deadline - holder.clock()
-        if over:
-            holder.answered.wait(5.0 if holder.ended else 0)
-            return over
-        holder.answered.wait(min(1.0, max(left, 0.01)))
+        file, _ = listener._accept()  # type: ignore
+        _thread.start_new_thread(serve, (holder, socket.socket(fileno=file)))
 
 
 def say(text: str) -> None:
     try:
-        os.write(1, f"holder: {text}\n".encode())
+        os.write(1, f"holder: {text}\n".encode("utf-8", "replace"))
     except OSError:
         return  # nobody reads the log; the job goes on
 
 
 def leave(code: int, reason: str) -> None:
-    """Ends the process, and does not wait for threads."""
     say(reason)
     os._exit(code)
 
 
 def main() -> None:
-    holder = Holder(dict(os.environ))
+    env = dict(os.environ)
+    listener = listen(env)  # first: from here on the step's call waits
+    holder = Holder(env)
     signal.signal(signal.SIGTERM, lambda *_: leave(143, "SIGTERM"))
-    with listen(dict(os.environ)) as listener:
-        threading.Thread(target=accept, args=(holder, listener), daemon=True).start()
-        say(f"job {holder.job} waits for its step")
-        leave(*wait(holder))
+    _thread.start_new_thread(accept, (holder, listener))
+    say(f"job {holder.job} waits for its step")
+    import hmac  # noqa: F401 (for the first POST)
+
+    while True:
+        with holder.lock:
+            over = holder.over()
+        if over:
+            leave(*over)
+        time.sleep(min(1.0, max(holder.deadline - holder.clock(), 0.01)))
 
 
 if __name__ == "__main__":

@@ -154,7 +154,9 @@ def spec(plan: PipelinePlan) -> dict[str, Any]:
         "transform": {
             **own_transform,
             "image": plan.image,
-            "cmd": ["python3", "-c", _holder_source()],
+            # Neither site-packages, which take a third of the interpreter's start, nor what the image has on
+            # PYTHONPATH or in the working directory: a file there may have the name of a standard module.
+            "cmd": ["python3", "-I", "-S", "-c", _holder_source()],
             "env": {**own_transform.get("env", {}), **settings},
         },
         "input": _input(plan.inputs),

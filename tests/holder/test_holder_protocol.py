@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -59,12 +60,19 @@ class Running:
         return self.process.returncode, log.decode()
 
 
+def _pythons() -> list[str]:
+    """The interpreters on this machine, from the oldest that the holder is written for."""
+    named = (shutil.which(f"python3.{minor}") for minor in range(8, 20))
+    found = {one for one in named if one and subprocess.run([one, "-V"], capture_output=True).returncode == 0}
+    return sorted(found)
+
+
 @contextmanager
-def holder(**env: str) -> Iterator[Running]:
+def holder(python: str = sys.executable, source: str = SOURCE, **env: str) -> Iterator[Running]:
     port = free_port()
     settings = {"KFP_PACHYDERM_HOLDER_PORT": str(port), "KFP_PACHYDERM_HOLDER_HOST": "127.0.0.1"}
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", SOURCE],
+        [python, "-I", "-S", "-c", source],
         env={**settings, "PACH_JOB_ID": JOB, "PACH_DATUM_ID": "d1", "PACH_TOKEN": TOKEN, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -127,6 +135,33 @@ def test_finish_0_ends_with_0(running: Running) -> None:
     instance = running.attach()
     running.post("finish", instance=instance, session="one", exit_code=0, reason="")
     assert running.end()[0] == 0
+
+
+def test_texts_of_all_kinds_come_and_go() -> None:
+    """Names of files and an error's text may hold any character, and what no encoding has."""
+    strange = 'a "quote", a \\, a\tb, é, 😀, \udcff'
+    with holder(KFP_PACHYDERM_PFS="/pfs", images=f"/pfs/{strange}") as one:
+        assert one.status().files == {"images": strange}
+        one.post("finish", instance=one.attach(), session="one", exit_code=7, reason=strange)
+        code, log = one.end()
+    assert code == 7
+    assert 'a "quote", a \\, a\tb, é, 😀, ?' in log
+
+
+@pytest.mark.parametrize("python", _pythons())
+def test_other_pythons_run_it(python: str) -> None:
+    with holder(python) as one:
+        one.post("finish", instance=one.attach(), session="one", exit_code=7, reason='é "')
+        assert one.end()[0] == 7
+
+
+@pytest.mark.parametrize("module", ["_json", "re"])
+def test_json_is_read_without_its_c_part_and_without_the_module(module: str) -> None:
+    """The module `json` is asked only for what its C part does not take: it needs `re`, which loads long."""
+    refuse = f"import _thread, sys\nsys.modules[{module!r}] = None\n"
+    with holder(source=SOURCE.replace("import _thread\n", refuse)) as one:
+        one.post("finish", instance=one.attach(), session="one", exit_code=7, reason='é "')
+        assert one.end()[0] == 7
 
 
 def test_second_attach_is_refused_until_the_lease_is_gone_and_the_same_session_may(running: Running) -> None:

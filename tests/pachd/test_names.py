@@ -65,7 +65,7 @@ def test_spec_of_one_input() -> None:
     }
     assert made["s3_out"] is True
     assert made["datum_tries"] == 1
-    assert made["transform"]["cmd"][:2] == ["python3", "-c"]
+    assert made["transform"]["cmd"][:-1] == ["python3", "-I", "-S", "-c"]
     assert made["transform"]["env"] == {
         "A": "b",
         "KFP_PACHYDERM_ATTACH_TIMEOUT": "600",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from pachyderm_sdk.api import pfs, pps
@@ -43,14 +44,29 @@ class Pipeline:
     version: int
     stopped: bool
     spec_commit: int
-    info: pps.PipelineInfo
+    encoded: bytes
     metadata: dict[str, str]
+
+    @cached_property
+    def info(self) -> pps.PipelineInfo:
+        """The stored message. It is this row's own, and may be changed."""
+        return pps.PipelineInfo().parse(self.encoded)
+
+    @property
+    def shared_info(self) -> pps.PipelineInfo:
+        """The stored message for reading only: parsed once, because betterproto takes milliseconds for it."""
+        return _shared(self.encoded)
 
     @property
     def input(self) -> pps.Input | None:
         """Its input, if it has one."""
         details = self.info.details
         return details.input if has(details, "input") else None
+
+
+@lru_cache(64)
+def _shared(encoded: bytes) -> pps.PipelineInfo:
+    return pps.PipelineInfo().parse(encoded)
 
 
 def key_of(pipeline: pps.Pipeline) -> PipelineKey:
@@ -64,8 +80,7 @@ _PIPELINE = "SELECT project, name, version, stopped, spec_commit, info, metadata
 
 
 def _pipeline(row: Any) -> Pipeline:
-    info = pps.PipelineInfo().parse(row[5])
-    return Pipeline(PipelineKey(row[0], row[1]), row[2], bool(row[3]), row[4], info, json.loads(row[6]))
+    return Pipeline(PipelineKey(row[0], row[1]), row[2], bool(row[3]), row[4], row[5], json.loads(row[6]))
 
 
 def versions(db: sqlite3.Connection, key: PipelineKey) -> list[Pipeline]:

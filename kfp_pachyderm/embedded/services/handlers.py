@@ -129,7 +129,8 @@ def _guard_unary(name: str, call: Call, gate: Gate) -> Callable[[Any, Context], 
         try:
             deadline.enter(context.time_remaining())
             gate(name, context)
-            return call.function(whole(request, context) if call.kind == "upload" else request, context)
+            given = whole(request, context) if call.kind == "upload" else call.parse(request)
+            return call.function(given, context)
         except Exception as error:
             # grpc's own `abort` raises a bare Exception, too. Raised again, it ends the call with its status.
             if context.code() is not None:
@@ -146,7 +147,7 @@ def _guard_stream(name: str, call: Call, gate: Gate) -> Callable[[Any, Context],
         try:
             deadline.enter(context.time_remaining())
             gate(name, context)
-            for answer in call.function(request, context):
+            for answer in call.function(request if call.kind == "both" else call.parse(request), context):
                 deadline.check()
                 yield answer
         except Exception as error:
@@ -160,14 +161,14 @@ def _guard_stream(name: str, call: Call, gate: Gate) -> Callable[[Any, Context],
 
 
 def _handler(name: str, call: Call, gate: Gate) -> grpc.RpcMethodHandler:
+    # grpc would parse a single request in the one thread that takes all calls: the call's own thread does it.
     if call.kind == "stream":
-        return grpc.unary_stream_rpc_method_handler(_guard_stream(name, call, gate), call.parse, call.write)
+        return grpc.unary_stream_rpc_method_handler(_guard_stream(name, call, gate), None, call.write)
     if call.kind == "both":
         return grpc.stream_stream_rpc_method_handler(_guard_stream(name, call, gate), call.parse, call.write)
-    make = (
-        grpc.stream_unary_rpc_method_handler if call.kind == "upload" else grpc.unary_unary_rpc_method_handler
-    )
-    return make(_guard_unary(name, call, gate), call.parse, call.write)
+    if call.kind == "upload":
+        return grpc.stream_unary_rpc_method_handler(_guard_unary(name, call, gate), call.parse, call.write)
+    return grpc.unary_unary_rpc_method_handler(_guard_unary(name, call, gate), None, call.write)
 
 
 class _Router(grpc.GenericRpcHandler):  # type: ignore[misc]

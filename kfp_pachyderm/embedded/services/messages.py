@@ -116,12 +116,12 @@ def commit_bytes(db: sqlite3.Connection, row: Commit, listed: bool = False) -> b
     entries = (field(1, key.encode()) + field(2, value.encode()) for key, value in row.metadata.items())
     return b"".join(
         (
-            field(1, _named(row.repo, row.set_id)),
+            field(1, commit_name(row.repo, row.set_id)),
             field(2, number(1, row.origin)),
             field(3, row.description.encode()) if row.description else b"",
             *(field(4, one) for one in _family(db, "c.id = ?", row.parent) if row.parent is not None),
             *(field(5, one) for one in _family(db, "c.parent = ?", row.id)),
-            *(field(key, _moment(micros)) for key, micros in times if micros is not None),
+            *(field(key, moment(micros)) for key, micros in times if micros is not None),
             field(10, row.error.encode()) if row.error else b"",
             number(11, row.size) if row.size and listed else b"",
             field(12, number(1, row.size) if row.size else b"") if row.finished is not None else b"",
@@ -140,15 +140,17 @@ def _family(db: sqlite3.Connection, where: str, value: int | None) -> list[bytes
     """Encoded names of the commits that an SQL condition selects."""
     query = "SELECT r.project, r.name, r.type, c.set_id FROM commits c JOIN repos r ON r.id = c.repo"
     rows = db.execute(f"{query} WHERE {where} ORDER BY c.id", (value,))
-    return [_named(RepoKey(*row[:3]), row[3]) for row in rows]
+    return [commit_name(RepoKey(*row[:3]), row[3]) for row in rows]
 
 
 @lru_cache(10_000)
-def _named(key: RepoKey, set_id: str) -> bytes:
+def commit_name(key: RepoKey, set_id: str) -> bytes:
+    """Encodes a commit's name."""
     return bytes(pfs.Commit(repo=repo(key), id=set_id))
 
 
-def _moment(micros: int) -> bytes:
+def moment(micros: int) -> bytes:
+    """Encodes a Timestamp of a time of the store, microseconds since 1970."""
     seconds, rest = divmod(micros, 10**6)
     return number(1, seconds) + (number(2, rest * 1000) if rest else b"")
 

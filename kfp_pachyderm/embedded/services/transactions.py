@@ -57,7 +57,8 @@ class TransactionService:
             # pachd's dry run ends as a real one (src/internal/transactionenv/env.go, attemptTx).
             self._store.database.run_hooks(txn)
         info.version += 1
-        with self._store.database.write() as txn:
+        # A client's transaction is over when its connection is: nobody asks for it after a power cut.
+        with self._store.database.write(durable=False) as txn:
             txn.db.execute("UPDATE transactions SET info = ? WHERE id = ?", (bytes(info), transaction_id))
         return info.responses[-1]
 

@@ -40,7 +40,7 @@ from kfp_pachyderm.embedded.worker.usercode import UserCode
 logger = logging.getLogger(__name__)
 
 #: Seconds between RUNNING and the erasure. What a client writes in between is lost, as in Pachyderm.
-ERASE_DELAY = 0.01
+ERASE_DELAY = 0.005
 #: Seconds from the loss of a worker to its replacement.
 REPLACE_DELAY = 0.3
 
@@ -95,7 +95,7 @@ class JobRun:
         host: str,
     ) -> None:
         self._store, self._job, self._services, self._host = store, job, services, host
-        self._details = pipeline.info.details
+        self._details = pipeline.shared_info.details
         self._spec_commit = commits.by_id(store.read(), pipeline.spec_commit).set_id
         self._signals: SimpleQueue[Signal] = SimpleQueue()
         self._stopped = False

@@ -9,28 +9,21 @@ from typing import Any
 from pachyderm_sdk.api import pfs, pps, transaction
 
 from kfp_pachyderm.embedded.auth import dropped, guard, owners, state
-from kfp_pachyderm.embedded.fields import given
-from kfp_pachyderm.embedded.pps import inputs, jobs, pipelines
+from kfp_pachyderm.embedded.pps import jobs, pipelines
 from kfp_pachyderm.embedded.pps.jobs import Job, JobKey
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey, key_of
 from kfp_pachyderm.embedded.services import handlers, messages
 from kfp_pachyderm.embedded.services.context import Joining, alive
 from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.services.pps_api.datums import DatumService
-from kfp_pachyderm.embedded.services.pps_api.pipelines import Operations, job_key, message, stop_job
+from kfp_pachyderm.embedded.services.pps_api.job_info import JobInfos
+from kfp_pachyderm.embedded.services.pps_api.pipelines import Operations, job_key, stop_job
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker.logs import Logs
 from kfp_pachyderm.embedded.worker.run import Working
-
-_COPIED = (
-    "transform", "parallelism_spec", "egress", "resource_requests", "resource_limits",
-    "sidecar_resource_limits",
-    "sidecar_resource_requests", "salt", "datum_set_spec", "datum_timeout", "job_timeout", "datum_tries",
-    "scheduling_spec", "pod_spec", "pod_patch",
-)  # fmt: skip
 
 
 class JobService:
@@ -46,6 +39,7 @@ class JobService:
         self._joining, self._logs, self._working = joining, logs, working
         self._store = joining.store
         self._operations = Operations()
+        self._infos = JobInfos(joining.store, working)
 
     def calls(self) -> handlers.Calls:
         """The calls by their names on the wire."""
@@ -72,52 +66,11 @@ class JobService:
 
         return call
 
-    def info(self, job: Job, details: bool) -> pps.JobInfo:
-        """A job as a message."""
-        info = pps.JobInfo(
-            job=pps.Job(pipeline=message(PipelineKey(*job.key[:2])), id=job.key.id),
-            pipeline_version=job.version,
-            output_commit=pfs.Commit(repo=messages.repo(RepoKey(*job.key[:2])), id=job.key.id),
-            restart=job.restart,
-            data_processed=job.processed,
-            data_skipped=job.skipped,
-            data_total=job.total,
-            data_failed=job.failed,
-            data_recovered=job.recovered,
-            # pachctl reads `stats` without checking that it is set.
-            stats=pps.ProcessStats(download_bytes=0),
-            state=pps.JobState(job.state),
-            reason=job.reason,
-            created=messages.timestamp(job.created),
-            auth_token=job.token,
-        )
-        for name in ("started", "finished"):
-            if getattr(job, name) is not None:
-                setattr(info, name, messages.timestamp(getattr(job, name)))
-        if details:
-            info.details = self._details(job)
-        return info
-
-    def _details(self, job: Job) -> pps.JobInfoDetails:
-        key = PipelineKey(*job.key[:2])
-        guard.check_repo(self._store.read(), key.repo(), "PIPELINE_LIST_JOB")
-        pipeline = pipelines.get(self._store.read(), key, job.version)
-        found = {name: given(pipeline.info.details, name) for name in _COPIED}
-        details = pps.JobInfoDetails(**{name: value for name, value in found.items() if value is not None})
-        if pipeline.input is not None:
-            for one in inputs.pfs_inputs(pipeline.input):
-                one.commit = job.key.id
-            details.input = pipeline.input
-        working = self._working(job.key) if job.state == pps.JobState.JOB_RUNNING else None
-        if working is not None:
-            details.worker_status = [_worker_status(job, working)]
-        return details
-
-    def _inspect(self, request: pps.InspectJobRequest, context: Context) -> pps.JobInfo:
+    def _inspect(self, request: pps.InspectJobRequest, context: Context) -> bytes:
         job = jobs.get(self._store.read(), job_key(request.job))
         if request.wait:
             job = self._terminal(job, context)
-        return self.info(job, request.details)
+        return self._infos.encode(job, request.details)
 
     def _terminal(self, job: Job, context: Context) -> Job:
         def look() -> Job | None:
@@ -131,11 +84,12 @@ class JobService:
             raise Refused("the stream for job updates closed unexpectedly")
         return found
 
-    def _inspect_set(self, request: pps.InspectJobSetRequest, context: Context) -> Iterator[pps.JobInfo]:
+    def _inspect_set(self, request: pps.InspectJobSetRequest, context: Context) -> Iterator[bytes]:
         for job in jobs.select(self._store.read(), "WHERE id = ? ORDER BY seq", (request.job_set.id,)):
-            yield self.info(self._terminal(job, context) if request.wait else job, request.details)
+            job = self._terminal(job, context) if request.wait else job
+            yield self._infos.encode(job, request.details)
 
-    def _list(self, request: pps.ListJobRequest, _: Context) -> Iterator[pps.JobInfo]:
+    def _list(self, request: pps.ListJobRequest, _: Context) -> Iterator[bytes]:
         db = self._store.read()
         order = "ASC" if request.reverse else "DESC"
         if request.pipeline.name:
@@ -150,9 +104,7 @@ class JobService:
         projects = [one.name for one in request.projects]
         wanted = (job for job in found if not projects or job.key.project in projects)
         for job in itertools.islice(wanted, request.number or None):
-            info = self.info(job, request.details)
-            info.auth_token = ""
-            yield info
+            yield self._infos.encode(job, request.details, token=False)
 
     def _on_commits(self, rows: list[Job], request: pps.ListJobRequest) -> Iterator[Job]:
         """Yields the jobs that come from the request's input commits, and that the caller may see."""
@@ -192,10 +144,10 @@ class JobService:
             if not request.projects or job.key.project in [one.name for one in request.projects]:
                 found.setdefault(job.key.id, []).append(job)
         for set_id, members in list(found.items())[: request.number or None]:
-            infos = [self.info(job, request.details) for job in members]
+            infos = [self._infos.message(job, request.details) for job in members]
             yield pps.JobSetInfo(job_set=pps.JobSet(id=set_id), jobs=infos)
 
-    def _subscribe(self, request: pps.SubscribeJobRequest, context: Context) -> Iterator[pps.JobInfo]:
+    def _subscribe(self, request: pps.SubscribeJobRequest, context: Context) -> Iterator[bytes]:
         key = key_of(request.pipeline)
         guard.check_repo(self._store.read(), key.repo(), "PIPELINE_LIST_JOB")
         is_alive = alive(context, self._store)
@@ -210,7 +162,7 @@ class JobService:
             if job is None:
                 return
             last = job.seq
-            yield self.info(job, request.details)
+            yield self._infos.encode(job, request.details)
 
     def _delete(self, request: pps.DeleteJobRequest, _: Context) -> handlers.Empty:
         with self._store.database.write() as txn:
@@ -276,13 +228,6 @@ def _downstream(store: Store, commit_id: int) -> list[commits.Commit]:
             seen[commit.id] = commit
             waiting += commits.subvenance(store.read(), commit.id)
     return list(seen.values())
-
-
-def _worker_status(job: Job, working: Working) -> pps.WorkerStatus:
-    data = [pps.InputFile(path=one.path, hash=b"") for one in working.datum.files]
-    started = messages.timestamp(working.started)
-    status = pps.DatumStatus(started=started, data=data)
-    return pps.WorkerStatus(worker_id=f"{job.key.pipeline}-embedded", job_id=job.key.id, datum_status=status)
 
 
 def _log_message(job: Job, line: dict[str, Any]) -> pps.LogMessage:

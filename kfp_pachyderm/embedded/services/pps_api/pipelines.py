@@ -21,6 +21,10 @@ from kfp_pachyderm.embedded.services.pps_api import settings
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import repos
 from kfp_pachyderm.embedded.store.sqlite.database import Txn
+from kfp_pachyderm.protocol.protobuf import field, fields, number
+
+#: Numbers of fields of PipelineInfo.
+_DETAILS, _METADATA = 12, 15
 
 _BAD = (pps.JobState.JOB_KILLED, pps.JobState.JOB_FAILURE, pps.JobState.JOB_UNRUNNABLE)
 
@@ -112,28 +116,33 @@ class PipelineService:
             self._submit(context, _transaction(found, text, effective, request.update, request.reprocess))
         return pps.CreatePipelineV2Response(effective_create_pipeline_request_json=_json(found))
 
-    def _inspect(self, request: pps.InspectPipelineRequest, _: Context) -> pps.PipelineInfo:
-        return self._info(pipelines.get(self._store.read(), key_of(request.pipeline)), request.details)
+    def _inspect(self, request: pps.InspectPipelineRequest, _: Context) -> bytes:
+        return self._encode(pipelines.get(self._store.read(), key_of(request.pipeline)), request.details)
 
-    def _info(self, pipeline: Pipeline, details: bool) -> pps.PipelineInfo:
-        info = pipeline.info
-        info.stopped = pipeline.stopped
-        info.metadata = pipeline.metadata
-        paused, running = pps.PipelineState.PIPELINE_PAUSED, pps.PipelineState.PIPELINE_RUNNING
-        info.state = paused if pipeline.stopped else running
-        image = info.details.transform.image
-        if not pipeline.stopped and not images.can_be_had(image):
-            info.state, info.reason = pps.PipelineState.PIPELINE_CRASHING, images.problem(image)
+    def _encode(self, pipeline: Pipeline, details: bool) -> bytes:
+        """A PipelineInfo as it is stored, with its present state (src/pps/pps.proto, PipelineInfo).
+
+        Of a number or text that is there twice the last one counts (protobuf.dev, "Encoding").
+        """
+        stored = dict(fields(pipeline.encoded))
+        kept = {key: value for key, value in stored.items() if key not in (_DETAILS, _METADATA)}
+        pairs = (
+            field(1, key.encode()) + field(2, value.encode()) for key, value in pipeline.metadata.items()
+        )
+        present = [number(4, pipeline.stopped), number(8, self._last_job_state(pipeline)), *_state(pipeline)]
+        inside = stored.get(_DETAILS, b"")
+        if details and isinstance(inside, bytes):
+            workers = 0 if pipeline.stopped else 1
+            present.append(field(_DETAILS, inside + number(7, workers) + number(8, workers)))
+        encoded = (number(key, one) if isinstance(one, int) else field(key, one) for key, one in kept.items())
+        return b"".join((*encoded, *present, *(field(_METADATA, pair) for pair in pairs)))
+
+    def _last_job_state(self, pipeline: Pipeline) -> int:
         where = "WHERE (project, pipeline) = (?, ?) ORDER BY seq DESC LIMIT 1"
         newest = jobs.select(self._store.read(), where, pipeline.key)
-        info.last_job_state = pps.JobState(newest[0].state) if newest else pps.JobState.JOB_STATE_UNKNOWN
-        if details:
-            info.details.workers_requested = info.details.workers_available = 0 if pipeline.stopped else 1
-        else:
-            info.details = None
-        return info
+        return newest[0].state if newest else pps.JobState.JOB_STATE_UNKNOWN
 
-    def _list(self, request: pps.ListPipelineRequest, _: Context) -> Iterator[pps.PipelineInfo]:
+    def _list(self, request: pps.ListPipelineRequest, _: Context) -> Iterator[bytes]:
         db = self._store.read()
         named = request.pipeline.name
         projects = [one.name for one in request.projects]
@@ -142,7 +151,7 @@ class PipelineService:
                 continue
             found = pipelines.versions(db, key)
             for pipeline in found if request.history < 0 else found[: request.history + 1]:
-                yield self._info(pipeline, True)
+                yield self._encode(pipeline, True)
 
     def _delete(self, request: pps.DeletePipelineRequest, context: Context) -> handlers.Empty:
         if request.all:
@@ -206,7 +215,7 @@ class PipelineService:
                 continue
             fresh = pps.PipelinesSummary(project=pfs.Project(name=key.project))
             summary = found.setdefault(key.project, fresh)
-            info = self._info(pipelines.get(db, key), False)
+            info = pps.PipelineInfo().parse(self._encode(pipelines.get(db, key), False))
             summary.paused_pipelines += info.stopped
             summary.active_pipelines += not info.stopped
             summary.unhealthy_pipelines += info.last_job_state in _BAD
@@ -219,6 +228,16 @@ class PipelineService:
         except (ValueError, KeyError, TypeError, AttributeError):
             project = "default"
         return settings.defaults(self._store.read(), project)
+
+
+def _state(pipeline: Pipeline) -> list[bytes]:
+    """The encoded state of a pipeline, and its reason."""
+    if pipeline.stopped:
+        return [number(5, pps.PipelineState.PIPELINE_PAUSED)]
+    image = pipeline.shared_info.details.transform.image
+    if images.can_be_had(image):
+        return [number(5, pps.PipelineState.PIPELINE_RUNNING)]
+    return [number(5, pps.PipelineState.PIPELINE_CRASHING), field(6, images.problem(image).encode())]
 
 
 def delete(txn: Txn, key: PipelineKey, force: bool, keep_repo: bool) -> None:
