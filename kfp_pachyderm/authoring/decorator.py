@@ -105,8 +105,8 @@ def s3_enabled(
             launcher's default.
         verify: what the adapter compares, before the step succeeds, between the output commit and what the
             step wrote. "content": names, sizes and content. "size": names and sizes. "size" saves the hash of
-            every byte; where the image has no numpy, it saves a second read of large objects. With
-            `gateway="direct"` nothing is compared.
+            every byte; where the image has neither wasmtime nor numpy, it saves a second read of large
+            objects. With `gateway="direct"` nothing is compared.
         keys: what the adapter does with keys that Pachyderm can't hold: those with one of
             `* ? [ ] { } ! ( ) @ + ^`, with characters other than printable ASCII, or with an empty element,
             "." or "..". "refuse" fails their upload. "encode" percent-encodes all keys of the output bucket

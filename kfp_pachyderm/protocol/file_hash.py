@@ -3,7 +3,7 @@
 Pachyderm cuts a file into chunks where a rolling hash of the content matches a mask. The file's hash is the
 BLAKE2b of the chunks' BLAKE2b hashes. This follows src/internal/storage/chunk/chunker.go (ComputeChunks),
 fileset/writer.go (Add), fileset/util.go (computeFileHash), and github.com/chmduquesne/rollinghash v4.0.0
-(buzhash64). Large files need numpy.
+(buzhash64). Large files need wasmtime or numpy.
 
 pachd sometimes gives the same file another hash: when the memory of its writer was full (after 500 MB of one
 ModifyFile stream, half of STORAGE_MEMORY_THRESHOLD; fileset/unordered_writer.go) within the file's first
@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from kfp_pachyderm.protocol.compiled_scanner import WINDOW, CompiledScanner, works
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,10 +28,14 @@ if TYPE_CHECKING:
 SMALL = 1_000_000
 #: The largest size of a chunk.
 LARGEST = 20_000_000
-_WINDOW = 64
 _MASK = (1 << 23) - 1
-#: Positions that one numpy call examines: fewer need more calls, more do not fit into the processor's cache.
+#: Positions that one numpy call examines.
 _BLOCK = 2**16
+
+
+def can_hash_large_files() -> bool:
+    """Tells whether one of the packages is installed that large files need."""
+    return works() or find_spec("numpy") is not None
 
 
 def blake2b(data: bytes | bytearray | memoryview = b"") -> Any:
@@ -67,7 +74,7 @@ class FileHash:
             The offsets in the file at which chunks end within this piece.
 
         Raises:
-            ImportError: the file is large, and numpy is not installed.
+            ImportError: the file is large, and neither wasmtime nor numpy is installed.
         """
         view, start, before = memoryview(data), 0, self.size
         ends = self._cutter.cuts(view)
@@ -92,20 +99,20 @@ class Cutter:
     def __init__(self) -> None:
         self._size = 0
         self._tail = b""
-        self._scanner: _Scanner | None = None
+        self._scanner: CompiledScanner | _Scanner | None = None
 
     def cuts(self, data: memoryview) -> list[int]:
         """Returns the positions in the next piece at which a chunk ends.
 
         Raises:
-            ImportError: the file is large, and numpy is not installed.
+            ImportError: the file is large, and neither wasmtime nor numpy is installed.
         """
         found, start = list[int](), 0
         while end := self._end(data, start):
             found.append(end)
             self._size, start = 0, end
         self._size += len(data) - start
-        self._tail = (self._tail + bytes(data[-_WINDOW:]))[-_WINDOW:]
+        self._tail = (self._tail + bytes(data[-WINDOW:]))[-WINDOW:]
         return found
 
     def _end(self, data: memoryview, start: int) -> int:
@@ -113,58 +120,74 @@ class Cutter:
         begin = start - self._size
         longest = begin + LARGEST
         # a chunk has at least SMALL bytes, and ends after LARGEST bytes whatever its rolling hash
-        for position in range(max(begin + SMALL, start + 1) - 1, min(longest - 1, len(data)), _BLOCK):
-            stop = min(position + _BLOCK, longest - 1, len(data))
-            self._scanner = self._scanner or _Scanner()
-            found = self._scanner.first(self._window(data, position), data[position:stop])
+        position, last = max(begin + SMALL, start + 1) - 1, min(longest - 1, len(data))
+        while position < last:
+            scanner = self._scanner = self._scanner or _scanner()
+            stop = min(position + scanner.longest, last)
+            found = scanner.first(self._window(data, position), data[position:stop])
             if found >= 0:
                 return position + found + 1
+            position = stop
         return longest if longest <= len(data) else 0
 
     def _window(self, data: memoryview, position: int) -> bytes:
-        """Returns the _WINDOW bytes before the position; they exist, since chunks are longer than that."""
-        if position >= _WINDOW:
-            return bytes(data[position - _WINDOW : position])
-        return (self._tail + bytes(data[:position]))[-_WINDOW:]
+        """Returns the WINDOW bytes before the position; they exist, since chunks are longer than that."""
+        if position >= WINDOW:
+            return bytes(data[position - WINDOW : position])
+        return (self._tail + bytes(data[:position]))[-WINDOW:]
+
+
+def _scanner() -> CompiledScanner | _Scanner:
+    return CompiledScanner(_values(), _MASK) if works() else _Scanner()
 
 
 class _Scanner:
-    """Finds the positions whose rolling hash ends a chunk. Only one thread may use it at a time.
+    """`CompiledScanner` with numpy, which more images have. Only one thread may use it at a time.
 
     The rolling hash of a window is the XOR of its bytes' table values, each rotated by the byte's distance
     from the window's end. Here each value is rotated by the byte's position instead. Then one running XOR
     serves all windows, and the mask is rotated to each position.
     """
 
+    #: The most bytes that `first` takes: fewer need more calls, more do not fit into the processor's cache.
+    longest = _BLOCK
+
     def __init__(self) -> None:
         import numpy as np
 
         self._np = np
         self._table, self._rows, self._masks = _tables()
-        self._index = np.empty(_WINDOW + _BLOCK, dtype=np.uint16)
-        self._sums = np.empty(_WINDOW + _BLOCK, dtype=np.uint64)
+        self._index = np.empty(WINDOW + _BLOCK, dtype=np.uint16)
+        self._sums = np.empty(WINDOW + _BLOCK, dtype=np.uint64)
         self._hashes = np.empty(_BLOCK, dtype=np.uint64)
 
     def first(self, before: bytes, data: memoryview) -> int:
         """Returns the first position in `data` after whose byte a chunk may end, -1 if there is none.
 
         Args:
-            before: the _WINDOW bytes that precede `data`.
+            before: the WINDOW bytes that precede `data`.
             data: at most _BLOCK bytes.
         """
         np, size = self._np, len(data)
-        index, sums = self._index[: _WINDOW + size], self._sums[: _WINDOW + size]
+        index, sums = self._index[: WINDOW + size], self._sums[: WINDOW + size]
         hashes = self._hashes[:size]
-        index[:_WINDOW] = np.frombuffer(before, dtype=np.uint8)
-        index[_WINDOW:] = np.frombuffer(data, dtype=np.uint8)
-        index += self._rows[: _WINDOW + size]
+        index[:WINDOW] = np.frombuffer(before, dtype=np.uint8)
+        index[WINDOW:] = np.frombuffer(data, dtype=np.uint8)
+        index += self._rows[: WINDOW + size]
         # every index is in the table; mode "raise" would buffer the result, and "clip" is slower
         np.take(self._table, index, out=sums, mode="wrap")
         np.bitwise_xor.accumulate(sums, out=sums)
-        np.bitwise_xor(sums[_WINDOW:], sums[:-_WINDOW], out=hashes)
+        np.bitwise_xor(sums[WINDOW:], sums[:-WINDOW], out=hashes)
         np.bitwise_and(hashes, self._masks[:size], out=hashes)
         # min() is twice as fast as all()
         return -1 if hashes.min() else int(hashes.argmin())
+
+
+@cache
+def _values() -> bytes:
+    """Returns the table's values, each 8 bytes, the lowest first."""
+    values = bytes.fromhex(_TABLE)
+    return b"".join(values[at : at + 8][::-1] for at in range(0, len(values), 8))
 
 
 @cache
@@ -179,13 +202,13 @@ def _tables() -> tuple[NDArray[np.uint64], NDArray[np.uint16], NDArray[np.uint64
 
     table = np.frombuffer(bytes.fromhex(_TABLE), dtype=">u8").astype(np.uint64)
     # a rotation by 0 would shift left by 64, which numpy leaves undefined, so the first table is not rotated
-    turned = [table >> np.uint64(turn) | table << np.uint64(64 - turn) for turn in range(1, _WINDOW)]
-    masks = [_MASK >> turn | _MASK << (64 - turn) & (2**64 - 1) for turn in range(_WINDOW)]
-    rows = np.arange(_WINDOW + _BLOCK, dtype=np.uint64) % _WINDOW * 256
+    turned = [table >> np.uint64(turn) | table << np.uint64(64 - turn) for turn in range(1, WINDOW)]
+    masks = [_MASK >> turn | _MASK << (64 - turn) & (2**64 - 1) for turn in range(WINDOW)]
+    rows = np.arange(WINDOW + _BLOCK, dtype=np.uint64) % WINDOW * 256
     return (
         np.concatenate([table, *turned]),
         rows.astype(np.uint16),
-        np.tile(np.array(masks, dtype=np.uint64), _BLOCK // _WINDOW),
+        np.tile(np.array(masks, dtype=np.uint64), _BLOCK // WINDOW),
     )
 
 

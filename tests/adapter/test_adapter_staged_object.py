@@ -20,6 +20,7 @@ from kfp_pachyderm.adapter.disk.spool import SpoolFile
 from kfp_pachyderm.adapter.disk.staged_object import Create, Segment, Staged, read_segment
 from kfp_pachyderm.adapter.sidecar import file_sets
 from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs
+from kfp_pachyderm.protocol import file_hash
 from kfp_pachyderm.protocol.pfs_messages import CommitName
 from tests.waiting import PATIENCE
 
@@ -269,7 +270,10 @@ def test_what_is_dropped_is_not_looked_through_any_more(steps: Steps) -> None:
     assert stored.staged._sets == []
 
 
-def test_without_numpy_it_goes_in_one_stream(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_wasmtime_and_numpy_it_goes_in_one_stream(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_hash, "works", lambda: False)
     monkeypatch.setitem(sys.modules, "numpy", None)
     steps.s3.put_object(Bucket="out", Key="k", Body=CONTENT)
     steps.writeback.flush(PATIENCE)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kfp_pachyderm.protocol import file_hash
-from kfp_pachyderm.protocol.file_hash import Cutter, FileHash, small
+from kfp_pachyderm.protocol.file_hash import SMALL, Cutter, FileHash, small
 
 #: Kind, seed, size and hash of files that Pachyderm 2.12's own file set writer wrote and hashed.
 KNOWN = json.loads((Path(__file__).parent / "pachd_hashes.json").read_text())
@@ -41,7 +41,11 @@ def piece(kind: str, seed: int, start: int, size: int) -> bytes:
 
 
 @pytest.mark.parametrize(("kind", "seed", "size", "expected"), KNOWN)
-def test_known_answers(kind: str, seed: int, size: int, expected: str) -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_known_answers(
+    kind: str, seed: int, size: int, expected: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_hash, "works", lambda: compiled)
     found = FileHash()
     for start in range(0, size, PIECE):
         found.update(piece(kind, seed, start, min(PIECE, size - start)))
@@ -98,12 +102,14 @@ def content(kind: str, seed: int, size: int) -> bytes:
     size=st.integers(0, 70_000),
     step=st.sampled_from([1, 63, 64, 65, 1000, 40_000, 70_000]),
     longest=st.sampled_from([300, 2000, 50_000]),
+    compiled=st.booleans(),
 )
 def test_cutter_cuts_where_the_plain_chunker_does(
-    kind: str, seed: int, size: int, step: int, longest: int
+    kind: str, seed: int, size: int, step: int, longest: int, compiled: bool
 ) -> None:
     data = content(kind, seed, min(size, 2000) if step == 1 else size)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_hash, "works", lambda: compiled)
         patch.setattr(file_hash, "SMALL", 100)
         patch.setattr(file_hash, "LARGEST", longest)
         patch.setattr(file_hash, "_MASK", 2**9 - 1)
@@ -127,16 +133,41 @@ def test_one_changed_byte_is_another_file() -> None:
     assert len(hashes) == 4
 
 
-def test_numpy_is_imported_for_large_files_alone() -> None:
-    code = """if True:
+@pytest.mark.parametrize(("missing", "loaded"), [("numpy", "wasmtime"), ("wasmtime", "numpy")])
+def test_what_large_files_need_is_imported_for_them_alone(missing: str, loaded: str) -> None:
+    code = f"""if True:
         import sys
         import kfp_pachyderm.adapter.control.commands, kfp_pachyderm.adapter.sidecar.over_grpc
         import kfp_pachyderm.launcher.__main__
         from kfp_pachyderm.protocol.file_hash import FileHash
         one = FileHash()
         one.update(bytes(999_999))
-        assert "numpy" not in sys.modules
+        assert "wasmtime" not in sys.modules and "numpy" not in sys.modules
+        sys.modules[{missing!r}] = None
         one.update(b"1")
-        assert "numpy" in sys.modules
+        assert {loaded!r} in sys.modules
     """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_without_wasmtime_and_numpy_a_large_file_has_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_hash, "works", lambda: False)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert not file_hash.can_hash_large_files()
+    with pytest.raises(ImportError):
+        FileHash().update(bytes(SMALL))
+
+
+def test_a_cut_at_the_end_of_what_one_call_examines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled scanner may look a little further than its content, at what an earlier one left there."""
+    monkeypatch.setattr(file_hash, "works", lambda: True)
+    scanner = file_hash._scanner()
+    before, data = splitmix64(1, 0, 8), splitmix64(2, 0, 2**21)
+    found = scanner.first(before, memoryview(data)[: scanner.longest])
+    while found < 0:
+        before, data = data[scanner.longest - 64 : scanner.longest], data[scanner.longest :]
+        found = scanner.first(before, memoryview(data)[: scanner.longest])
+    for shorter in range(found - 3, found + 1):
+        scanner.first(before, memoryview(data)[: scanner.longest])
+        assert scanner.first(before, memoryview(data)[:shorter]) == -1
+    assert scanner.first(before, memoryview(data)[: found + 1]) == found

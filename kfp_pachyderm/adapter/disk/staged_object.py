@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from itertools import pairwise
 from operator import is_
 from typing import Any
@@ -24,7 +23,7 @@ from kfp_pachyderm.adapter.call_failed import CallFailedError
 from kfp_pachyderm.adapter.disk.renewal import Renewal
 from kfp_pachyderm.adapter.disk.spool import SpoolFile, read_files
 from kfp_pachyderm.adapter.disk.upload_piece import Piece
-from kfp_pachyderm.protocol.file_hash import LARGEST, FileHash
+from kfp_pachyderm.protocol.file_hash import LARGEST, FileHash, can_hash_large_files
 
 #: The most bytes of a file set. Pachyderm collects each in memory, in a buffer that doubles
 #: (src/internal/storage/fileset/buffer.go), before it cuts the content into chunks and stores them.
@@ -59,8 +58,8 @@ Create = Callable[[str, Segment, bool], str]
 
 
 def stages(size: int) -> bool:
-    """Tells whether an object of that many bytes goes in file sets. Finding its chunks takes numpy."""
-    return size >= LARGE and find_spec("numpy") is not None
+    """Tells whether an object of that many bytes goes in file sets. Only if its chunks can be found."""
+    return size >= LARGE and can_hash_large_files()
 
 
 @cache
@@ -106,7 +105,7 @@ class _Look:
         """Hashes the content that is new, and yields after each piece. Only the last file may still grow.
 
         Raises:
-            ImportError: numpy is not installed.
+            ImportError: neither wasmtime nor numpy is installed.
             OSError, EOFError: the content can't be read.
         """
         for file in files[max(len(self._files) - 1, 0) :]:

@@ -54,7 +54,8 @@ def told(file: Stored) -> bytes | None:
     """Computes the Pachyderm hash of the content that the client sent.
 
     Returns:
-        The hash; None if numpy is missing, or the spool does not hold what the client sent.
+        The hash; None if it can't be computed for lack of wasmtime and numpy, or the spool does not hold what
+        the client sent.
     """
     try:
         return file.staged.hash(file.pieces) if file.staged and stages(file.size) else _hash(file)
