@@ -6,18 +6,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from adapter_steps import Pachyderm
 from botocore.exceptions import ClientError
 from staged_steps import CONTENT, LARGE, SEGMENTS, Steps, begun, content
 
+from kfp_pachyderm.adapter.buckets.output_bucket import OutputBucket
 from kfp_pachyderm.adapter.call_failed import CallFailedError
 from kfp_pachyderm.adapter.disk import staged_object
+from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.spool import SpoolFile
 from kfp_pachyderm.adapter.disk.staged_object import Create, Segment, Staged, read_segment
+from kfp_pachyderm.adapter.disk.uploads import Uploads
 from kfp_pachyderm.adapter.sidecar import file_sets
 from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs
 from kfp_pachyderm.protocol import file_hash
@@ -198,6 +203,65 @@ def test_an_upload_that_is_given_up_leaves_nothing(steps: Steps) -> None:
     steps.s3.abort_multipart_upload(**names)
     steps.writeback.flush(PATIENCE)
     assert steps.files() == {}
+
+
+class NotedLock:
+    """A lock that tells when somebody has to wait for it."""
+
+    def __init__(self, waits: threading.Event) -> None:
+        self._lock, self._waits = threading.RLock(), waits
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self._waits.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        lambda s3, names: s3.abort_multipart_upload(**names),
+        lambda s3, names: s3.upload_part(**names, PartNumber=2, Body=PARTS[1]),
+    ],
+    ids=["abort", "part"],
+)
+def test_a_request_at_the_moment_of_the_completion_changes_nothing(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch, beside: Callable[..., Any]
+) -> None:
+    create, put, met = Uploads.create, OutputBucket.put, threading.Event()
+
+    def locked(self: Uploads, *arguments: Any, **named: Any) -> Any:
+        self.changing = NotedLock(met)  # type: ignore[assignment]
+        return create(self, *arguments, **named)
+
+    def ask() -> str:
+        try:
+            beside(steps.s3, names)
+            return ""
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        finally:
+            met.set()
+
+    def meeting(self: OutputBucket, stored: Stored, *conditions: Any) -> None:
+        put(self, stored, *conditions)
+        if not asked:
+            asked.append(beside_it.submit(ask))
+            assert met.wait(PATIENCE)
+
+    monkeypatch.setattr(Uploads, "create", locked)
+    monkeypatch.setattr(OutputBucket, "put", meeting)
+    names, asked = upload(steps, PARTS), list[Future[str]]()
+    found = steps.s3.list_parts(**names)["Parts"]
+    wanted = {"Parts": [{"PartNumber": one["PartNumber"], "ETag": one["ETag"]} for one in found]}
+    with ThreadPoolExecutor(1) as beside_it:
+        steps.s3.complete_multipart_upload(**names, MultipartUpload=wanted)
+        assert asked[0].result(PATIENCE) == "NoSuchUpload"
+    steps.writeback.flush(PATIENCE)
+    assert steps.files() == {"/m": CONTENT}
 
 
 def test_an_output_that_was_erased_gets_all_of_it_again_and_nothing_is_sent_twice(

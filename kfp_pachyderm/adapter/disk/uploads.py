@@ -147,10 +147,14 @@ def wanted_parts(document: bytes) -> list[Wanted]:
 
 
 class Uploads:
-    """The multipart uploads of the output bucket: those in progress, and the answers of completed ones."""
+    """The multipart uploads of the output bucket: those in progress, and the answers of completed ones.
+
+    Whoever changes an upload holds `changing`, from finding the upload on. So an upload ends once, by
+    CompleteMultipartUpload or by AbortMultipartUpload, and no part joins it afterwards.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.changing = threading.RLock()
         self._uploads: dict[str, Upload] = {}
         self._completed: dict[str, tuple[str, xml.Fields]] = {}
 
@@ -158,7 +162,7 @@ class Uploads:
         """Begins an upload. Its ID sorts behind those of earlier uploads, because listings go by ID."""
         upload_id = f"{time.time_ns():016x}{os.urandom(8).hex()}"
         upload = Upload(upload_id, staged.key, attributes, algorithm, kind, datetime.now(UTC), staged)
-        with self._lock:
+        with self.changing:
             self._uploads[upload.id] = upload
         return upload
 
@@ -175,14 +179,14 @@ class Uploads:
 
     def drop(self, upload_id: str) -> None:
         """Forgets an upload and its parts."""
-        with self._lock:
+        with self.changing:
             dropped = self._uploads.pop(upload_id, None)
         if dropped:
             dropped.staged.drop()
 
     def complete(self, upload: Upload, answer: xml.Fields) -> None:
         """Forgets the upload and keeps the answer: a client repeats the request if the answer is lost."""
-        with self._lock:
+        with self.changing:
             self._uploads.pop(upload.id, None)
             self._completed[upload.id] = (upload.key, answer)
 
@@ -193,7 +197,7 @@ class Uploads:
 
     def under_way(self) -> list[Upload]:
         """Returns the uploads in progress, ordered by key, then by time of creation."""
-        with self._lock:
+        with self.changing:
             return sorted(self._uploads.values(), key=lambda upload: (upload.key, upload.id))
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from kfp_pachyderm.adapter.buckets.by_name import Buckets
+from kfp_pachyderm.adapter.buckets.output_bucket import OutputBucket
 from kfp_pachyderm.adapter.disk.objects import Attributes, Stored
 from kfp_pachyderm.adapter.disk.spool import Spool
 from kfp_pachyderm.adapter.disk.staged_object import Staged
-from kfp_pachyderm.adapter.disk.uploads import Part, Upload, Uploads, assemble, wanted_parts
+from kfp_pachyderm.adapter.disk.uploads import Part, Upload, Uploads, Wanted, assemble, wanted_parts
 from kfp_pachyderm.adapter.operations.list_multipart_uploads import list_uploads
 from kfp_pachyderm.adapter.operations.list_objects import OWNER, limit, timestamp
 from kfp_pachyderm.adapter.operations.put_object import PieceReader, copy_source, upload
@@ -67,6 +68,10 @@ class Multipart:
         self._buckets.writable(request.bucket)
         return self._uploads.find(request.param("uploadId"), request.key)
 
+    def _add(self, request: S3Request, position: int, part: Part) -> None:
+        with self._uploads.changing:
+            self._upload(request).add(position, part)
+
     def create(self, request: S3Request) -> Response:
         """CreateMultipartUpload."""
         self._buckets.writable(request.bucket).check(request.key)
@@ -81,7 +86,7 @@ class Multipart:
         file, body = upload(request, signed, self._spool, found.algorithm)
         checksum = dict(body.checksums).get(found.header, "")
         part = Part(file, body.md5, body.sha256, datetime.now(UTC), checksum)
-        found.add(position, part)
+        self._add(request, position, part)
         return Response(200, (("ETag", f'"{part.etag}"'), *body.checksums))
 
     def copy_part(self, request: S3Request) -> Response:
@@ -97,28 +102,34 @@ class Multipart:
         start, length = (span.start, span.length) if span else (0, source.size)
         content = PieceReader(source.read(start, length), found.algorithm)
         part = Part(self._spool.write(content), b"", content.sha256, datetime.now(UTC), content.checksum)
-        found.add(position, part)
+        self._add(request, position, part)
         fields = [("LastModified", timestamp(part.modified)), *self._sums(found, part)]
         return xml_response("CopyPartResult", fields)
 
     def complete(self, request: S3Request, signed: Signed) -> Response:
         """CompleteMultipartUpload. Its checksum header is of the whole object, not of its XML document."""
         bucket, wanted = self._buckets.writable(request.bucket), wanted_parts(document(request, signed, ()))
-        answer = self._uploads.completed(request.param("uploadId"), request.key)
-        if answer is None:
-            found = self._upload(request)
-            stored = assemble(found, wanted)
-            _check_whole(request, found, stored)
-            bucket.put(stored, Conditions.of(request))
-            answer = [("Location", f"/{request.bucket}/{request.key}"), ("Bucket", request.bucket)]
-            answer += [("Key", request.key), ("ETag", f'"{stored.etag}"')]
-            answer += [(element(name), value) for name, value in stored.attributes.checksums]
-            self._uploads.complete(found, answer)
+        with self._uploads.changing:
+            answer = self._uploads.completed(request.param("uploadId"), request.key)
+            if answer is None:
+                answer = self._complete(request, bucket, wanted)
         return xml_response("CompleteMultipartUploadResult", answer)
+
+    def _complete(self, request: S3Request, bucket: OutputBucket, wanted: list[Wanted]) -> xml.Fields:
+        found = self._upload(request)
+        stored = assemble(found, wanted)
+        _check_whole(request, found, stored)
+        bucket.put(stored, Conditions.of(request))
+        answer: xml.Fields = [("Location", f"/{request.bucket}/{request.key}"), ("Bucket", request.bucket)]
+        answer += [("Key", request.key), ("ETag", f'"{stored.etag}"')]
+        answer += [(element(name), value) for name, value in stored.attributes.checksums]
+        self._uploads.complete(found, answer)
+        return answer
 
     def abort(self, request: S3Request) -> Response:
         """AbortMultipartUpload."""
-        self._uploads.drop(self._upload(request).id)
+        with self._uploads.changing:
+            self._uploads.drop(self._upload(request).id)
         return Response(204)
 
     def list_parts(self, request: S3Request) -> Response:
