@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kfp_pachyderm.errors import JobFailedError, JobLostError, PachydermUnreachableError, TemporaryError
@@ -33,6 +34,7 @@ DEFAULT_TIMEOUT = 1800.0
 UNREACHABLE_GRACE = 2.0
 #: Seconds before each new attempt to open a job, after a temporary failure before user code began.
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
+_FOR_THE_JOB = ("kfp_pachyderm.launcher.attached_job", "kfp_pachyderm.launcher.record.initial")
 
 
 def run_step(
@@ -66,6 +68,7 @@ def run_step(
         with uncollected():  # while pachd is asked
             from kfp_pachyderm.launcher.claim.open_job import open_step
         pachd = stack.enter_context(connected.result())
+        beside(_load_the_rest)
         events = stack.enter_context(Events(where))
         deadline, pauses = time.monotonic() + timeout, iter(_PAUSES)
         failed: JobFailedError | None = None
@@ -88,6 +91,13 @@ def run_step(
                     raise
                 failed = error
                 say(f"{error}; looking for another one of the step's pipelines")
+
+
+def _load_the_rest() -> None:
+    """Loads what a claimed job needs, while pachd is asked for it."""
+    with uncollected():
+        for one in _FOR_THE_JOB:
+            import_module(one)
 
 
 def _is_ill(pachd: Pachd, opened: Opened | None) -> bool:
@@ -117,7 +127,7 @@ def _pause(
 
 
 def _attached(pachd: Pachd, opened: Opened) -> type[Attached]:
-    # Loaded only now, while Pachyderm starts the job.
+    # Loaded by now, see `_load_the_rest`.
     try:
         with uncollected():
             from kfp_pachyderm.launcher.attached_job import Attached
