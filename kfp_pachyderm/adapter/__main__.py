@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import signal
 
-from kfp_pachyderm.fast_import import StandIn, prepare, uncollected
+from kfp_pachyderm.fast_import import prepare
 
 if __name__ == "__main__":
     # a terminal sends Ctrl-C to both processes; the launcher handles it, and ends this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     prepare()
-    # cheroot reads its version by importlib.metadata, which takes longer than the rest of its import
-    with uncollected(), StandIn("importlib.metadata", version=lambda _: "unknown"):
-        from kfp_pachyderm.adapter.control.commands import main
+    from kfp_pachyderm.adapter.control.commands import main
+
     main()

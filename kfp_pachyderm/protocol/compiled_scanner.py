@@ -6,7 +6,6 @@ It takes a third of numpy's processor time.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import threading
 import weakref
 from functools import cache
@@ -86,6 +85,8 @@ class _Machine:
     """An instance of the program, with its memory."""
 
     def __init__(self, table: bytes) -> None:
+        import ctypes
+
         from wasmtime import Instance, Store
 
         engine, module = _compiled()

@@ -5,161 +5,83 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from kfp_pachyderm.adapter.config import AdapterConfig, Flushed
-from kfp_pachyderm.adapter.control.shared_endpoint import Shared
-from kfp_pachyderm.adapter.delivery import WriteBack
-from kfp_pachyderm.adapter.operations.endpoint import Adapter
-from kfp_pachyderm.adapter.sidecar.connection import Sidecar
-from kfp_pachyderm.errors import PachydermError, ProtocolError
-from kfp_pachyderm.protocol.pfs_messages import CommitName
-from kfp_pachyderm.s3.http.server import S3Server
+from kfp_pachyderm.fast_import import StandIn, uncollected
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.adapter.control.session import Session
 
 log = logging.getLogger("kfp_pachyderm.adapter")
 
-_LOOK_AFTER = 0.1
-#: Seconds between two messages on a flush's progress.
-_TELL_EVERY = 0.5
+#: Connections that wait until the server takes them; with Python's own number further clients wait a second.
+_BACKLOG = 1024
 
 
-def _commit(value: Any) -> CommitName:
-    project, repo, commit_id = value
-    return (project, repo, commit_id)
+class _Process:
+    def __init__(self) -> None:
+        # stdout carries the answers, so what any library prints goes to stderr, the step's log
+        self._answers = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+        self._asked = SimpleQueue[dict[str, Any]]()
+        #: The session once it is configured.
+        self._session: Session | None = None
 
+    def run(self) -> NoReturn:
+        threading.Thread(target=self._listen, daemon=True).start()
+        # cheroot reads its version by importlib.metadata, which takes longer than the rest of its import
+        with uncollected(), StandIn("importlib.metadata", version=lambda _: "unknown"):
+            from kfp_pachyderm.adapter.control.session import Session
+        session = Session(self._tell)
+        while True:
+            self._do(session, self._asked.get())
 
-def _config(data: dict[str, Any]) -> AdapterConfig:
-    inputs = {name: _commit(value) for name, value in data.pop("inputs").items()}
-    output, encoded = data.pop("output"), tuple(data.pop("encoded"))
-    return AdapterConfig(**data, inputs=inputs, output=_commit(output) if output else None, encoded=encoded)
+    def _do(self, session: Session, request: dict[str, Any]) -> None:
+        if request["op"] == "configure":
+            self._configure(session, request)
+        elif request["op"] == "move":
+            session.move(request["sidecar"], request["sidecar_s3"])
+        else:
+            self._tell(session.answer(request))
 
-
-class _Session:
-    """Carries out the launcher's requests.
-
-    Args:
-        tell: sends the launcher a message before the answer: a flush's progress.
-    """
-
-    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
-        self._tell = tell
-        self._adapter: Adapter | None = None
-        self._sidecar: Sidecar | None = None
-        self._writeback: WriteBack | None = None
-        self._shared: Shared | None = None
-
-    def configure(self, config: dict[str, Any]) -> dict[str, Any]:
-        made = _config(config)
-        self._sidecar = Sidecar(made)
-        self._adapter = Adapter(made, self._sidecar)
-        if made.output and self._adapter.buckets.output:
-            bucket, spool = self._adapter.buckets.output, self._adapter.spool
-            self._writeback = WriteBack(self._sidecar, made.output, bucket, spool)
-            self._writeback.start()
-        server = S3Server(self._adapter.wsgi())
-        # The connection is made before the first request needs it: a port that a firewall blocks takes
-        # seconds to time out. It is delayed because grpc's import holds the interpreter lock, and the
-        # launcher waits for this answer.
-        look = threading.Timer(_LOOK_AFTER, self._sidecar.remote)
-        look.daemon = True
-        look.start()
-        return {"endpoint": f"http://127.0.0.1:{server.port}"}
-
-    def share(self, host: str) -> dict[str, Any]:
-        if self._adapter is None:
-            raise ProtocolError("the adapter was asked to share before it was configured")
-        self._shared = Shared(self._adapter, host)
-        return {"endpoint": self._shared.endpoint}
-
-    def unshare(self) -> dict[str, Any]:
-        if self._shared is not None:
-            self._shared.end()
-        return {}
-
-    def flush(self, timeout: float) -> dict[str, Any]:
-        if self._adapter is None:
-            raise ProtocolError("the adapter was asked to flush before it was configured")
-        if self._writeback is None:
-            return vars(Flushed(0, 0))
-        with self._telling(self._writeback):
-            return vars(self._writeback.flush(timeout))
-
-    @contextmanager
-    def _telling(self, writeback: WriteBack) -> Iterator[None]:
-        """Sends the launcher the progress every `_TELL_EVERY` seconds while the block runs."""
-        over = threading.Event()
-
-        def tell() -> None:
-            while not over.wait(_TELL_EVERY):
-                self._tell({"progress": vars(writeback.progress())})
-
-        teller = threading.Thread(target=tell, name="progress", daemon=True)
-        teller.start()
+    def _configure(self, session: Session, request: dict[str, Any]) -> None:
         try:
-            yield
-        finally:
-            over.set()
-            teller.join()
+            session.configure(request["config"], request["listener"])
+        except BaseException:
+            # The launcher has its answer already. It ends the step when this process ends.
+            log.exception("the adapter can't serve the step")
+            os._exit(1)
+        self._session = session
 
-    def move(self, sidecar: str, sidecar_s3: str) -> None:
-        if self._sidecar is not None:
-            self._sidecar.move(sidecar, sidecar_s3)
+    def _listen(self) -> None:
+        """Queues the launcher's requests, and carries out at once what must not wait.
 
-    def resend(self, timeout: float) -> dict[str, Any]:
-        if self._writeback is not None:
-            self._writeback.restart()
-        return self.flush(timeout)
+        The endpoint is told before anything serves it: clients wait in the socket's backlog. A move must
+        reach a flush that is under way. The end of stdin is the process's.
+        """
+        for line in sys.stdin:
+            request = json.loads(line)
+            if request["op"] == "configure":
+                request["listener"] = listener = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+                self._tell({"ok": {"endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}"}})
+            if request["op"] == "move" and self._session is not None:
+                self._session.move(request["sidecar"], request["sidecar_s3"])
+            else:
+                self._asked.put(request)
+        os._exit(0)
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        operations: dict[str, Callable[..., dict[str, Any]]] = {
-            "configure": self.configure,
-            "flush": self.flush,
-            "resend": self.resend,
-            "share": self.share,
-            "unshare": self.unshare,
-        }
-        try:
-            return {"ok": operations[request.pop("op")](**request)}
-        except PachydermError as error:
-            return {"error": type(error).__name__, "message": str(error)}
-        except Exception as error:
-            log.exception("the adapter failed")
-            return {"error": "PachydermError", "message": f"the adapter failed: {error!r}"}
+    def _tell(self, said: dict[str, Any]) -> None:
+        # the launcher has ended; stdin closes too, which ends this process
+        with suppress(BrokenPipeError):
+            print(json.dumps(said), file=self._answers, flush=True)
 
 
 def main() -> NoReturn:
     """Serves one step, until stdin closes."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
-    # stdout carries the answers, so what any library prints goes to stderr, the step's log
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-
-    def tell(said: dict[str, Any]) -> None:
-        # the launcher has ended; stdin closes too, which ends this process
-        with suppress(BrokenPipeError):
-            print(json.dumps(said), file=answers, flush=True)
-
-    session = _Session(tell)
-    asked: SimpleQueue[dict[str, Any]] = SimpleQueue()
-    threading.Thread(target=_listen, args=(session, asked), daemon=True).start()
-    while True:
-        tell(session.answer(asked.get()))
-
-
-def _listen(session: _Session, asked: SimpleQueue[dict[str, Any]]) -> None:
-    """Queues the launcher's requests; carries out a move, and the end of stdin, at once.
-
-    A move must reach a flush that is under way, so it does not wait in the queue behind it.
-    """
-    for line in sys.stdin:
-        request = json.loads(line)
-        if request["op"] == "move":
-            session.move(request["sidecar"], request["sidecar_s3"])
-        else:
-            asked.put(request)
-    os._exit(0)
+    _Process().run()

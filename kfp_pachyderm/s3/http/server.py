@@ -158,11 +158,20 @@ class _Server(wsgi.Server):
     max_request_header_size = _HEADERS
     expiration_interval = 0.05
     peers: Peers | None = None
+    #: A socket that listens already.
+    listener: socket.socket | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.open: set[_Connection] = set()
         self.busy: set[_Connection] = set()
+
+    def bind(self, family: int, kind: int, proto: int = 0) -> socket.socket:
+        if self.listener is None:
+            return super().bind(family, kind, proto)  # type: ignore[no-any-return]
+        self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as cheroot does
+        self.socket, self.bind_addr = self.listener, self.listener.getsockname()
+        return self.listener
 
     def process_conn(self, conn: Any) -> None:
         if conn.last_used is not None:
@@ -230,6 +239,7 @@ class S3Server:
         port: 0 for any free one.
         host: the IP address to listen on.
         peers: limits what each client address gets; None: no limits.
+        listener: a socket that listens already, in place of host and port.
 
     Attributes:
         port: the port it listens on.
@@ -244,6 +254,7 @@ class S3Server:
         port: int = 0,
         host: str = "127.0.0.1",
         peers: Peers | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         server = _Server(
             (host, port),
@@ -253,7 +264,7 @@ class S3Server:
             shutdown_timeout=1,
             request_queue_size=_BACKLOG,
         )
-        server.peers = peers
+        server.peers, server.listener = peers, listener
         server.gateway = _Gateway
         server.requests = _Threads(server, min=_THREADS, max=MOST_THREADS)
         server.prepare()
