@@ -67,6 +67,12 @@ def _run(
     signals: Signals,
     adapter: AdapterProcess | None,
 ) -> int:
+    if isinstance(config, configs.StepConfig):
+        with uncollected():
+            lean_sdk.load_grpc()
+            from kfp_pachyderm.launcher.lifecycle import run_step
+
+        return run_step(config, execution, command, signals, adapter)
     with uncollected():
         lean_sdk.load()
     if isinstance(config, configs.SnapshotConfig):
@@ -74,12 +80,7 @@ def _run(
 
         run_snapshot(config, execution)
         return 0
-    if isinstance(config, configs.ReusableConfig):
-        from kfp_pachyderm.launcher.reusable.dispatch import run_reusable
+    from kfp_pachyderm.launcher.reusable.dispatch import run_reusable
 
-        run_reusable(config, execution)
-        return 0
-    with uncollected():
-        from kfp_pachyderm.launcher.lifecycle import run_step
-
-    return run_step(config, execution, command, signals, adapter)
+    run_reusable(config, execution)
+    return 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kfp_pachyderm.errors import JobFailedError, JobLostError, PachydermUnreachableError, TemporaryError
 from kfp_pachyderm.fast_import import uncollected
+from kfp_pachyderm.launcher import lean_sdk
 from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.child.signals import Signals
 from kfp_pachyderm.launcher.config import StepConfig
@@ -17,10 +18,8 @@ from kfp_pachyderm.launcher.events import Events
 from kfp_pachyderm.launcher.executor_input import Execution
 from kfp_pachyderm.launcher.folder import private_folder
 from kfp_pachyderm.launcher.step_log import say
-from kfp_pachyderm.pachd.claims.ownership import find_pipeline, mark_claims
 from kfp_pachyderm.pachd.connection import address
 from kfp_pachyderm.pachd.connection.client import CONNECT_TIMEOUT, Pachd, connect
-from kfp_pachyderm.pachd.jobs.crashes import can_not_run
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.control.process import AdapterProcess
@@ -66,6 +65,7 @@ def run_step(
         seconds, grace = min(timeout, CONNECT_TIMEOUT), config.holder.lease + UNREACHABLE_GRACE
         connected = beside(lambda: connect(where, seconds, grace))
         with uncollected():  # while pachd is asked
+            lean_sdk.load()
             from kfp_pachyderm.launcher.claim.open_job import open_step
         pachd = stack.enter_context(connected.result())
         beside(_load_the_rest)
@@ -101,6 +101,9 @@ def _load_the_rest() -> None:
 
 
 def _is_ill(pachd: Pachd, opened: Opened | None) -> bool:
+    from kfp_pachyderm.pachd.claims.ownership import find_pipeline
+    from kfp_pachyderm.pachd.jobs.crashes import can_not_run
+
     found = find_pipeline(pachd, opened.plan.project, opened.plan.name) if opened else None
     return found is not None and can_not_run(found)
 
@@ -113,6 +116,8 @@ def _pause(
     if pause is None or time.monotonic() + pause >= deadline:
         raise error
     if opened and isinstance(error, JobLostError):
+        from kfp_pachyderm.pachd.claims.ownership import mark_claims
+
         # A gc that deletes an idle pipeline deletes its claim branches too, perhaps before this claim.
         mark_claims(pachd, opened.plan)
     if isinstance(error, PachydermUnreachableError):

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
@@ -18,7 +18,6 @@ from kfp_pachyderm.errors import (
 )
 from kfp_pachyderm.pachd.connection.address import Address
 from kfp_pachyderm.pachd.connection.status_codes import translated
-from kfp_pachyderm.pachd.sdk import admin, auth, metadata, pfs, pps, transaction, version
 
 #: The usual timeout of one call, in seconds.
 CALL_TIMEOUT = 30.0
@@ -34,6 +33,9 @@ _PAUSE, _LONGEST_PAUSE, _TOLD_TRY = 0.05, 1.0, 3
 #: The beginnings of the names of calls that are safe to repeat: they only read, or set something to a value,
 #: or change nothing the second time.
 _HARMLESS = ("Inspect", "List", "Walk", "Glob", "GetFile", "WhoAmI", "Locate", "EditMetadata", "StopJob")
+
+if TYPE_CHECKING:
+    from kfp_pachyderm.pachd.sdk import admin, auth, metadata, pfs, pps, transaction, version
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -290,36 +292,50 @@ class Pachd:
     @cached_property
     def pfs(self) -> pfs.ApiStub:
         """The stub for repos, branches, commits and files."""
+        from kfp_pachyderm.pachd.sdk import pfs
+
         return pfs.ApiStub(self._view)
 
     @cached_property
     def pps(self) -> pps.ApiStub:
         """The stub for pipelines and jobs."""
+        from kfp_pachyderm.pachd.sdk import pps
+
         return pps.ApiStub(self._view)
 
     @cached_property
     def transactions(self) -> transaction.ApiStub:
         """The stub for transactions."""
+        from kfp_pachyderm.pachd.sdk import transaction
+
         return transaction.ApiStub(self._view)
 
     @cached_property
     def metadata(self) -> metadata.ApiStub:
         """The stub for metadata of projects, repos, branches and commits."""
+        from kfp_pachyderm.pachd.sdk import metadata
+
         return metadata.ApiStub(self._view)
 
     @cached_property
     def admin(self) -> admin.ApiStub:
         """The stub for the cluster's state."""
+        from kfp_pachyderm.pachd.sdk import admin
+
         return admin.ApiStub(self._view)
 
     @cached_property
     def auth(self) -> auth.ApiStub:
         """The stub for principals and their roles."""
+        from kfp_pachyderm.pachd.sdk import auth
+
         return auth.ApiStub(self._view)
 
     @cached_property
     def version(self) -> version.ApiStub:
         """The stub for pachd's version."""
+        from kfp_pachyderm.pachd.sdk import version
+
         return version.ApiStub(self._view)
 
     def raw(self, method: str, request: bytes) -> bytes:

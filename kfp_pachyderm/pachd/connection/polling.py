@@ -16,7 +16,7 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 T = TypeVar("T")
 
 #: The first pause between two calls, and the shortest pause after a failed one, in seconds.
-_SHORTEST, _AFTER_FAILURE = 0.005, 0.2
+_SHORTEST, _AFTER_FAILURE = 0.002, 0.2
 
 
 def looks(
