@@ -137,7 +137,7 @@ def demo_with_a_job(folder: Path) -> Iterator[subprocess.Popen[str]]:
                 if re.match(r"edges +job ", line):
                     break
             yield demo
-            demo.stdout.read()
+            print(demo.stdout.read())  # what it said at its end; pytest shows it when the test fails
             demo.wait(PATIENCE)
         finally:
             demo.kill()
