@@ -16,7 +16,6 @@ from kfp_pachyderm.launcher.child.signals import Signals
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.events import Events
 from kfp_pachyderm.launcher.executor_input import Execution
-from kfp_pachyderm.launcher.folder import private_folder
 from kfp_pachyderm.launcher.step_log import say
 from kfp_pachyderm.pachd.connection import address
 from kfp_pachyderm.pachd.connection.client import CONNECT_TIMEOUT, Pachd, connect
@@ -60,11 +59,13 @@ def run_step(
     """
     timeout = config.timeout or DEFAULT_TIMEOUT
     with ExitStack() as stack:
-        folder = stack.enter_context(private_folder())
         where = address.from_environment(config.address)
         seconds, grace = min(timeout, CONNECT_TIMEOUT), config.holder.lease + UNREACHABLE_GRACE
         connected = beside(lambda: connect(where, seconds, grace))
         with uncollected():  # while pachd is asked
+            from kfp_pachyderm.launcher.folder import private_folder
+
+            folder = stack.enter_context(private_folder())
             lean_sdk.load()
             from kfp_pachyderm.launcher.claim.open_job import open_step
         pachd = stack.enter_context(connected.result())
