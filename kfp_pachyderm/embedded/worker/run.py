@@ -11,6 +11,7 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -183,6 +184,8 @@ class JobRun:
             erase = time.monotonic() + ERASE_DELAY
             self._open_sidecar()
             time.sleep(max(0.0, erase - time.monotonic()))
+            if self._details.s3_out:
+                self._wait_for_base(self._count_restart)
             self._erase()
             self._run_datums()
         except Replaced as lost:
@@ -195,6 +198,29 @@ class JobRun:
         except TimedOut:
             self._finish(State.JOB_KILLED, " jobtimed out")
         return True
+
+    def _wait_for_base(self, found: Callable[[], None] = lambda: None) -> None:
+        """Waits while the parent of the output commit is open: a dropped commit can leave such a one.
+
+        pachd refuses to empty and to finish an output commit without its base (`DeleteFile`, compactCommit).
+        It tries again for ever, and counts each try as a restart. Here `found` is called once.
+        """
+
+        def closed() -> bool | None:
+            return None if self._open_base() else True
+
+        if not closed():
+            found()
+            self._log.write("the parent of the output commit is open, and the job waits for it")
+            over = self._store.database.wait(closed, lambda: not self._stopped, self._seconds_left(None))
+            if self._stopped or self._store.database.closed:
+                raise Ended
+            if not over:
+                raise TimedOut
+
+    def _open_base(self) -> bool:
+        output = commits.by_id(self._store.read(), self._job.output)
+        return commits.open_base(self._store.read(), output) is not None
 
     def _count_restart(self) -> None:
         with self._store.database.write(durable=False) as txn:
@@ -229,6 +255,7 @@ class JobRun:
             lost, self._pending_fault = self._pending_fault, None
             raise lost
         self._set_state(State.JOB_FINISHING)
+        self._wait_for_base()
         self._finish(State.JOB_SUCCESS)
 
     def _store_datums(self, planned: list[Datum]) -> None:
