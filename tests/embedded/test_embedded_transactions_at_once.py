@@ -6,11 +6,11 @@ Source of the answers: Pachyderm src/server/transaction/server/driver.go.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from embedded_between import Between
 from pachyderm_sdk.api import pfs, transaction
 
 from kfp_pachyderm.embedded.services.transactions import TransactionService
@@ -22,20 +22,11 @@ from kfp_pachyderm.embedded.store.store import Store
 
 
 class Racing:
-    """A started transaction, and what another client does between the steps of a call.
-
-    Args:
-        store: the store.
-        monkeypatch: replaces the store's `write`.
-    """
+    """A started transaction, and what another client does between the steps of a call."""
 
     def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store = store
-        self._write, self._busy = store.database.write, False
-        self.before_writes: Callable[[], Any] | None = None
-        self.after_dry_runs: Callable[[], Any] | None = None
-        self.dry_runs = 0
-        monkeypatch.setattr(store.database, "write", self._hooked)
+        self.between = Between(store, monkeypatch)
         self.service = TransactionService(store, {"create_repo": _create_repo})
         self.made = self.call("StartTransaction", transaction.StartTransactionRequest())
 
@@ -62,24 +53,6 @@ class Racing:
         request = transaction.InspectTransactionRequest(transaction=self.made)
         return names(self.call("InspectTransaction", request))
 
-    @contextmanager
-    def _hooked(self, *values: Any, dry_run: bool = False, **options: Any) -> Iterator[Txn]:
-        if not dry_run:
-            self._meanwhile(self.before_writes)
-        with self._write(*values, dry_run=dry_run, **options) as txn:
-            yield txn
-        if dry_run and not self._busy:
-            self.dry_runs += 1
-            self._meanwhile(self.after_dry_runs)
-
-    def _meanwhile(self, act: Callable[[], Any] | None) -> None:
-        if act is not None and not self._busy:
-            self._busy = True
-            try:
-                act()
-            finally:
-                self._busy = False
-
 
 def _create_repo(txn: Txn, request: pfs.CreateRepoRequest) -> None:
     repos.create_repo(txn, RepoKey("default", request.repo.name))
@@ -96,23 +69,13 @@ def racing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Racing]:
         yield Racing(store, monkeypatch)
 
 
-def once(racing: Racing, hook: str, act: Callable[[], Any]) -> None:
-    """Has another client act one time."""
-
-    def meanwhile() -> None:
-        setattr(racing, hook, None)
-        act()
-
-    setattr(racing, hook, meanwhile)
-
-
 def gone(racing: Racing) -> str:
     return f"transactions {racing.made.id} not found"
 
 
 def test_a_call_that_joins_beside_another_is_tried_again_behind_it(racing: Racing) -> None:
     racing.join("first")
-    once(racing, "after_dry_runs", lambda: racing.join("other"))
+    racing.between.once("after_dry_runs", lambda: racing.join("other"))
     racing.join("mine")
     assert racing.stored() == ["first", "other", "mine"]
     assert names(racing.finish()) == ["first", "other", "mine"]
@@ -120,7 +83,7 @@ def test_a_call_that_joins_beside_another_is_tried_again_behind_it(racing: Racin
 
 
 def test_a_call_that_the_other_one_makes_impossible_is_refused_and_not_kept(racing: Racing) -> None:
-    once(racing, "after_dry_runs", lambda: racing.join("taken"))
+    racing.between.once("after_dry_runs", lambda: racing.join("taken"))
     with pytest.raises(Refused, match="error running request 2 of 2"):
         racing.join("taken")
     assert racing.stored() == ["taken"]
@@ -128,12 +91,12 @@ def test_a_call_that_the_other_one_makes_impossible_is_refused_and_not_kept(raci
 
 def test_a_call_is_tried_ten_times(racing: Racing) -> None:
     others = iter(f"other{number}" for number in range(20))
-    racing.after_dry_runs = lambda: racing.join(next(others))
+    racing.between.after_dry_runs = lambda: racing.join(next(others))
     with pytest.raises(Refused) as error:
         racing.join("mine")
     assert error.value.code == "UNKNOWN"
     assert error.value.text == "transaction could not be modified due to concurrent modifications"
-    assert racing.dry_runs == 10
+    assert racing.between.dry_runs == 10
     assert racing.stored() == [f"other{number}" for number in range(10)]
 
 
@@ -141,7 +104,7 @@ def test_a_call_is_tried_ten_times(racing: Racing) -> None:
 def test_a_call_that_joins_a_transaction_which_ends_meanwhile_is_told(
     racing: Racing, end: Callable[[Racing], Any]
 ) -> None:
-    once(racing, "after_dry_runs", lambda: end(racing))
+    racing.between.once("after_dry_runs", lambda: end(racing))
     with pytest.raises(Refused) as error:
         racing.join("mine")
     assert (error.value.code, error.value.text) == ("NOT_FOUND", gone(racing))
@@ -150,7 +113,7 @@ def test_a_call_that_joins_a_transaction_which_ends_meanwhile_is_told(
 
 def test_a_finish_runs_what_joined_just_before_it(racing: Racing) -> None:
     racing.join("first")
-    once(racing, "before_writes", lambda: racing.join("late"))
+    racing.between.once("before_writes", lambda: racing.join("late"))
     assert names(racing.finish()) == ["first", "late"]
     assert racing.repos() == ["first", "late"]
 
@@ -160,7 +123,7 @@ def test_a_finish_runs_what_joined_just_before_it(racing: Racing) -> None:
 def test_a_transaction_ends_once(
     racing: Racing, first: Callable[[Racing], Any], second: Callable[[Racing], Any]
 ) -> None:
-    once(racing, "before_writes", lambda: first(racing))
+    racing.between.once("before_writes", lambda: first(racing))
     with pytest.raises(Refused) as error:
         second(racing)
     assert (error.value.code, error.value.text) == ("NOT_FOUND", gone(racing))

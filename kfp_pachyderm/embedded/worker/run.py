@@ -31,7 +31,7 @@ from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.repos import RepoKey
-from kfp_pachyderm.embedded.store.sqlite.database import new_id, now
+from kfp_pachyderm.embedded.store.sqlite.database import Txn, new_id, now
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker import datums, environment, usercode
 from kfp_pachyderm.embedded.worker.datums import Datum
@@ -224,7 +224,7 @@ class JobRun:
 
     def _count_restart(self) -> None:
         with self._store.database.write(durable=False) as txn:
-            jobs.count(txn, self._job, restart=jobs.get(txn.db, self._job.key).restart + 1)
+            jobs.count(txn, self._job, restart=self._current(txn).restart + 1)
 
     def _set_deadline(self) -> None:
         timeout = self._details.job_timeout if has(self._details, "job_timeout") else None
@@ -260,6 +260,7 @@ class JobRun:
 
     def _store_datums(self, planned: list[Datum]) -> None:
         with self._store.database.write(durable=False) as txn:
+            self._current(txn)
             jobs.count(txn, self._job, total=len(planned), processed=0, failed=0, recovered=0)
             txn.db.execute("DELETE FROM datums WHERE job = ?", (self._job.seq,))
             starting = pps.DatumState.STARTING
@@ -270,6 +271,7 @@ class JobRun:
         failed = state == pps.DatumState.FAILED
         recovers = state == pps.DatumState.RECOVERED
         with self._store.database.write(durable=False) as txn:
+            self._current(txn)
             query = "UPDATE datums SET state = ? WHERE job = ? AND id = ?"
             txn.db.execute(query, (state, self._job.seq, datum.id))
             good = processed - failed - recovers
@@ -370,17 +372,26 @@ class JobRun:
 
     def _set_state(self, state: int) -> None:
         with self._store.database.write(durable=False) as txn:
-            current = jobs.find(txn.db, self._job.key)
-            if current is None or current.terminal or self._stopped:
+            self._current(txn)
+            if self._stopped:
                 raise Ended
             jobs.set_state(txn, self._job, state)
 
     def _finish(self, state: int, reason: str = "") -> None:
         with self._store.database.write() as txn:
-            current = jobs.find(txn.db, self._job.key)
-            if current is None or current.terminal:
-                raise Ended
+            self._current(txn)
             jobs.end(txn, self._job, state, reason)
+
+    def _current(self, txn: Txn) -> Job:
+        """The job as it is, if it may still be changed (src/internal/ppsutil/util.go, UpdateJobState).
+
+        Raises:
+            Ended: the job is terminal or deleted.
+        """
+        current = jobs.find(txn.db, self._job.key)
+        if current is None or current.terminal:
+            raise Ended
+        return current
 
 
 def _free_port(host: str) -> int:
