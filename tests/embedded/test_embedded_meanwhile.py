@@ -33,6 +33,8 @@ def inside(server: EmbeddedServer) -> Bench:
 
 @pytest.fixture
 def between(server: EmbeddedServer, inside: Bench, monkeypatch: pytest.MonkeyPatch) -> Between:
+    # The worker writes, too: it has to be done with the jobs of other tests.
+    wait_for(lambda: not server.manager._queues, "the worker")
     return Between(server.store, monkeypatch)
 
 
