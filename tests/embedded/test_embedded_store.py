@@ -161,7 +161,7 @@ def _commit(store, files, branch="master"):
     for path, data in files.items():
         changes.delete(path)
         changes.add(path, data)
-    return store.modify_branch(repo, branch, changes)
+    return store.modify_branch(repo.key, branch, changes)
 
 
 def test_many_small_commits_keep_few_layers(store):
@@ -170,6 +170,12 @@ def test_many_small_commits_keep_few_layers(store):
     found = store.layers(commit)
     assert len(found) <= 6
     assert len(list(layers.walk(store.read(), found))) == 60
+
+
+def test_a_commit_that_was_removed_after_it_was_read_of_is_not_found(store):
+    with pytest.raises(Refused, match="not found") as error:
+        commits.by_id(store.read(), 1_000_000)
+    assert error.value.code == "NOT_FOUND"
 
 
 def test_a_stream_that_is_never_applied_leaves_no_trace(store):
@@ -201,7 +207,7 @@ def test_small_files_that_are_appended_to_are_many(store):
     changes = store.changes(head)
     for path in files:
         changes.add(path, b"more")
-    commit = store.modify_branch(repo, "master", changes)
+    commit = store.modify_branch(repo.key, "master", changes)
     found = layers.inspect(store.read(), store.layers(commit), "/0007")
     assert found.hash == hash_of(files["/0007"] + b"more")
 

@@ -5,6 +5,7 @@ Source: Pachyderm src/server/transaction/server/driver.go.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,16 @@ from kfp_pachyderm.embedded.store.store import Store
 
 #: Field of TransactionRequest → the function that carries it out.
 Operations = dict[str, Callable[[Txn, Any], Any]]
+
+#: How often a call is tried again because others joined the same transaction meanwhile (updateTransaction).
+_TRIES = 10
+
+
+def _get(db: sqlite3.Connection, transaction_id: str) -> transaction.TransactionInfo:
+    row = db.execute("SELECT info FROM transactions WHERE id = ?", (transaction_id,)).fetchone()
+    if row is None:
+        raise not_found(f"transactions {transaction_id} not found")
+    return transaction.TransactionInfo().parse(row[0])
 
 
 class TransactionService:
@@ -50,17 +61,33 @@ class TransactionService:
         self, transaction_id: str, request: transaction.TransactionRequest
     ) -> transaction.TransactionResponse:
         """Tries a request behind those of the transaction, appends it, and returns its response."""
-        info = self._get(transaction_id)
-        info.requests = [*info.requests, request]
+        for _ in range(_TRIES):
+            info = self._tried(transaction_id, request)
+            if self._kept(info):
+                return info.responses[-1]
+        raise Refused("transaction could not be modified due to concurrent modifications")
+
+    def _tried(
+        self, transaction_id: str, request: transaction.TransactionRequest
+    ) -> transaction.TransactionInfo:
         with self._store.database.write(transaction_id, dry_run=True) as txn:
+            info = _get(txn.db, transaction_id)
+            info.requests = [*info.requests, request]
             info.responses = self._run(txn, info)
             # pachd's dry run ends as a real one (src/internal/transactionenv/env.go, attemptTx).
             self._store.database.run_hooks(txn)
-        info.version += 1
+        return info
+
+    def _kept(self, info: transaction.TransactionInfo) -> bool:
+        """Stores what was tried, unless the transaction was changed meanwhile."""
+        made = info.transaction.id
         # A client's transaction is over when its connection is: nobody asks for it after a power cut.
         with self._store.database.write(durable=False) as txn:
-            txn.db.execute("UPDATE transactions SET info = ? WHERE id = ?", (bytes(info), transaction_id))
-        return info.responses[-1]
+            if _get(txn.db, made).version != info.version:
+                return False
+            info.version += 1
+            txn.db.execute("UPDATE transactions SET info = ? WHERE id = ?", (bytes(info), made))
+        return True
 
     def _run(self, txn: Txn, info: transaction.TransactionInfo) -> list[transaction.TransactionResponse]:
         responses = []
@@ -81,13 +108,6 @@ class TransactionService:
                 return transaction.TransactionResponse()
         raise Refused("unrecognized transaction request type")
 
-    def _get(self, transaction_id: str) -> transaction.TransactionInfo:
-        query = "SELECT info FROM transactions WHERE id = ?"
-        row = self._store.read().execute(query, (transaction_id,)).fetchone()
-        if row is None:
-            raise not_found(f"transactions {transaction_id} not found")
-        return transaction.TransactionInfo().parse(row[0])
-
     def _start(self, _: Any, __: Context) -> transaction.Transaction:
         made, started = transaction.Transaction(id=new_id()), now()
         info = transaction.TransactionInfo(transaction=made, started=messages.timestamp(started))
@@ -98,8 +118,8 @@ class TransactionService:
     def _finish(
         self, request: transaction.FinishTransactionRequest, _: Context
     ) -> transaction.TransactionInfo:
-        info = self._get(request.transaction.id)
-        with self._store.database.write(info.transaction.id) as txn:
+        with self._store.database.write(request.transaction.id) as txn:
+            info = _get(txn.db, request.transaction.id)
             info.responses = self._run(txn, info)
             txn.db.execute("DELETE FROM transactions WHERE id = ?", (info.transaction.id,))
         return info
@@ -115,15 +135,15 @@ class TransactionService:
         return info
 
     def _delete(self, request: transaction.DeleteTransactionRequest, _: Context) -> handlers.Empty:
-        self._get(request.transaction.id)
         with self._store.database.write() as txn:
+            _get(txn.db, request.transaction.id)
             txn.db.execute("DELETE FROM transactions WHERE id = ?", (request.transaction.id,))
         return handlers.Empty()
 
     def _inspect(
         self, request: transaction.InspectTransactionRequest, _: Context
     ) -> transaction.TransactionInfo:
-        return self._get(request.transaction.id)
+        return _get(self._store.read(), request.transaction.id)
 
     def _list(self, _: Any, __: Context) -> transaction.TransactionInfos:
         rows = self._store.read().execute("SELECT info FROM transactions ORDER BY started").fetchall()

@@ -187,7 +187,8 @@ def create(
     if head is not None:
         set_head(txn, branch.id, head.id)
     if (head is None and branch.head is None) or changed:
-        _add_empty(txn, by_id(txn.db, branch.id), sources)
+        current = by_id(txn.db, branch.id)
+        set_head(txn, branch.id, empty_commit(txn, current, current.head).id)
     elif head is None:
         return by_id(txn.db, branch.id)
     txn.moved.append(branch.id)
@@ -227,15 +228,22 @@ def _with_head(txn: Txn, key: BranchKey) -> Branch:
     if branch.head is None:
         # A repo has one commit in a commit set, so a second new branch of the repo shares the empty commit.
         commit = commits.find(txn.db, repo.id, txn.set_id)
-        commit = commit or commits.create(txn, repo.id, branch.name, None, [], AUTO, closed=True)
+        commit = commit or empty_commit(txn, branch, None)
         set_head(txn, branch.id, commit.id)
     return by_id(txn.db, branch.id)
 
 
-def _add_empty(txn: Txn, branch: Branch, sources: list[Branch]) -> None:
+def empty_commit(txn: Txn, branch: Branch, parent: int | None) -> Commit:
+    """Adds an empty commit of a branch: open if the branch has provenance, else closed (makeEmptyCommit).
+
+    Args:
+        txn: the write transaction.
+        branch: the branch. Its head stays.
+        parent: row ID of the commit's parent.
+    """
+    sources = upstream(txn.db, branch.id)
     heads = [source.head for source in sources if source.head is not None]
-    commit = commits.create(txn, branch.repo_id, branch.name, branch.head, heads, AUTO, closed=not sources)
-    set_head(txn, branch.id, commit.id)
+    return commits.create(txn, branch.repo_id, branch.name, parent, heads, AUTO, closed=not sources)
 
 
 def propagate(txn: Txn) -> None:

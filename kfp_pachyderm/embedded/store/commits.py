@@ -62,8 +62,15 @@ def select(db: sqlite3.Connection, where: str, values: tuple[Any, ...] = ()) -> 
 
 
 def by_id(db: sqlite3.Connection, commit_id: int) -> Commit:
-    """The commit with that row ID."""
-    return _commit(db.execute(f"{_COMMIT} WHERE c.id = ?", (commit_id,)).fetchone())
+    """The commit with that row ID.
+
+    Raises:
+        Refused: it was removed after the caller had read of it.
+    """
+    row = db.execute(f"{_COMMIT} WHERE c.id = ?", (commit_id,)).fetchone()
+    if row is None:
+        raise not_found(f"commit (int_id={commit_id}, commit_id=) not found")
+    return _commit(row)
 
 
 def find(db: sqlite3.Connection, repo_id: int, set_id: str) -> Commit | None:
@@ -238,8 +245,20 @@ def commit_layers(db: sqlite3.Connection, commit: Commit, for_error: bool = Fals
     return own + base.layers
 
 
+def open_base(db: sqlite3.Connection, commit: Commit) -> Commit | None:
+    """The nearest ancestor without an error, if it is open.
+
+    Pachyderm does not finish a commit before that one, even if none of its files is left (compactCommit).
+    """
+    base = _nearest(db, commit.parent)
+    return base if base is not None and base.layers is None else None
+
+
 def _base(db: sqlite3.Connection, commit: Commit) -> Commit | None:
-    parent = commit.parent if commit.base else None
+    return _nearest(db, commit.parent) if commit.base else None
+
+
+def _nearest(db: sqlite3.Connection, parent: int | None) -> Commit | None:
     while parent is not None:
         found = by_id(db, parent)
         if not found.error:

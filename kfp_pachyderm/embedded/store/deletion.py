@@ -1,10 +1,13 @@
-"""Deletes projects, repos, commits and commit sets."""
+"""Deletes projects, repos, commits and commit sets.
+
+Source: Pachyderm src/server/pfs/server/server_commit.go (squashCommit, dropCommit), server_commit_set.go.
+"""
 
 from __future__ import annotations
 
 import json
 
-from kfp_pachyderm.embedded.status import Refused, not_found
+from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import branches, commits
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.files import layers
@@ -70,50 +73,61 @@ def _shown(txn: Txn, layer: int) -> bool:
     return txn.db.execute(query, (layer,)).fetchone() is not None
 
 
-def squash_commit_set(txn: Txn, set_id: str) -> None:
-    """Removes a commit set whose data lives on in later commits."""
+def squash_commit_set(txn: Txn, set_id: str) -> list[Commit]:
+    """Removes a commit set whose data lives on in later commits; returns its commits."""
     found = _deletable(txn, set_id)
     for commit in found:
-        if not commits.children(txn.db, commit.id):
-            raise Refused(
-                "cannot squash a commit that has no children as that would cause data loss, "
-                f"use the drop operation instead: {commit}"
-            )
-    for commit in reversed(found):
-        _delete_commit(txn, commit)
+        _check_spec(commit)
+        _check_squash(txn, commit)
+    return _delete_commits(txn, found)
 
 
-def drop_commit_set(txn: Txn, set_id: str) -> None:
-    """Removes a commit set and its data; branches go back to the commits before it."""
+def drop_commit_set(txn: Txn, set_id: str) -> list[Commit]:
+    """Removes a commit set and its data; branches go back to the commits before it. Returns its commits."""
     found = _deletable(txn, set_id)
     for commit in found:
-        if commits.children(txn.db, commit.id):
-            raise Refused(f"cannot drop a commit that has children: {commit}")
-    for commit in reversed(found):
-        _delete_commit(txn, commit)
+        _check_spec(commit)
+        _check_drop(txn, commit)
+    return _delete_commits(txn, found)
 
 
-def squash_commit(txn: Txn, commit: Commit, recursive: bool) -> None:
-    """Removes one commit whose data lives on in its child, and with `recursive` all that comes from it."""
+def squash_commit(txn: Txn, commit: Commit, recursive: bool) -> list[Commit]:
+    """Removes one commit whose data lives on in its child, and with `recursive` all that comes from it.
+
+    Returns:
+        The commits that were removed.
+    """
     found = _with_subvenance(txn, commit, recursive, "squash")
     for one in found:
-        if not commits.children(txn.db, one.id):
-            raise Refused(
-                "cannot squash a commit that has no children as that would cause data loss, "
-                f"use the drop operation instead: {one}"
-            )
-    for one in reversed(found):
-        _delete_commit(txn, one)
+        _check_spec(one)
+        _check_squash(txn, one)
+    return _delete_commits(txn, found)
 
 
-def drop_commit(txn: Txn, commit: Commit, recursive: bool) -> None:
-    """Removes one commit and its data, and with `recursive` all that comes from it."""
+def drop_commit(txn: Txn, commit: Commit, recursive: bool) -> list[Commit]:
+    """Removes one commit and its data, and with `recursive` all that comes from it; returns the commits."""
     found = _with_subvenance(txn, commit, recursive, "drop")
     for one in found:
-        if commits.children(txn.db, one.id):
-            raise Refused(f"cannot drop a commit that has children: {one}")
-    for one in reversed(found):
-        _delete_commit(txn, one)
+        _check_drop(txn, one)
+    return _delete_commits(txn, found)
+
+
+def _check_spec(commit: Commit) -> None:
+    if commit.repo.type == "spec" and commit.origin == commits.USER:
+        raise Refused(f"cannot squash commit {commit} because it updated a pipeline")
+
+
+def _check_squash(txn: Txn, commit: Commit) -> None:
+    if not commits.children(txn.db, commit.id):
+        raise Refused(
+            "cannot squash a commit that has no children as that would cause data loss, "
+            f"use the drop operation instead: {commit}"
+        )
+
+
+def _check_drop(txn: Txn, commit: Commit) -> None:
+    if commits.children(txn.db, commit.id):
+        raise Refused(f"cannot drop a commit that has children: {commit}")
 
 
 def _with_subvenance(txn: Txn, commit: Commit, recursive: bool, what: str) -> list[Commit]:
@@ -129,30 +143,33 @@ def _with_subvenance(txn: Txn, commit: Commit, recursive: bool, what: str) -> li
 
 
 def _deletable(txn: Txn, set_id: str) -> list[Commit]:
+    """A set's commits, upstream first. Pachyderm removes a set that it does not have without a word."""
     found = commits.in_set(txn.db, set_id)
-    if not found:
-        raise not_found(f"no commits found for commitset {set_id}")
     later = {one.set_id for commit in found for one in commits.subvenance(txn.db, commit.id)} - {set_id}
     if later:
+        sets = " ".join(f"id:{json.dumps(one)}" for one in sorted(later))
         raise Refused(
-            f'commit set "id:{json.dumps(set_id)}" cannot be dropped because it has subvenant commit sets: '
-            f"{sorted(later)}"
+            f"commit set {json.dumps(f'id:{json.dumps(set_id)}')} cannot be dropped because it has subvenant "
+            f"commit sets: [{sets}]"
         )
     return found
 
 
-def _empty(txn: Txn, commit: Commit, branch: str) -> int:
-    # A repo has one commit in a commit set: the branches share the empty one (server_commit_set.go).
-    return commits.create(txn, commit.repo_id, branch, None, [], commits.AUTO, closed=True).id
+def _delete_commits(txn: Txn, found: list[Commit]) -> list[Commit]:
+    # Upstream first: a branch that is left without a commit gets one that comes from the new heads upstream.
+    for commit in found:
+        _delete_commit(txn, commit)
+    return found
 
 
 def _delete_commit(txn: Txn, commit: Commit) -> None:
+    for child in commits.children(txn.db, commit.id):
+        if child.finished is None:
+            raise Refused(f"cannot squash until child commit {child} is finished")
     headless = branches.select(txn.db, "WHERE b.head = ? ORDER BY b.id", (commit.id,))
     if headless:
-        head = commit.parent or _empty(txn, commit, headless[0].name)
+        # A repo has one commit in a commit set: the branches share the empty one (server_commit_set.go).
+        head = commit.parent or branches.empty_commit(txn, headless[0], None).id
         for branch in headless:
             branches.set_head(txn, branch.id, head)
-    for child in commits.children(txn.db, commit.id):
-        if child.finishing is None and commit.layers:
-            raise Refused(f"cannot squash commit {commit}: its child {child} is not finished")
     _remove(txn, commit)

@@ -16,7 +16,7 @@ from kfp_pachyderm.embedded.store.files.changes import Changes
 from kfp_pachyderm.embedded.store.files.chunks import Chunks
 from kfp_pachyderm.embedded.store.files.file_sets import FileSets
 from kfp_pachyderm.embedded.store.files.layers import File
-from kfp_pachyderm.embedded.store.repos import Repo
+from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.sqlite.database import Database
 from kfp_pachyderm.errors import StoreError
 
@@ -95,11 +95,11 @@ class Store:
             for changes in streams:
                 changes.apply(txn, commit)
 
-    def modify_branch(self, repo: Repo, branch: str, changes: Changes) -> Commit:
+    def modify_branch(self, repo: RepoKey, branch: str, changes: Changes) -> Commit:
         """Applies a stream of changes in a new commit on a branch, and finishes it."""
         changes.settle()
         with self.database.write() as txn:
-            commit = branches.start_commit(txn, repo, branch)
+            commit = branches.start_commit(txn, repos.get_repo(txn.db, repo), branch)
             changes.apply(txn, commit)
             commits.finish(txn, commits.reload(txn.db, commit))
         return commit

@@ -11,6 +11,7 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,7 +31,7 @@ from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.repos import RepoKey
-from kfp_pachyderm.embedded.store.sqlite.database import new_id, now
+from kfp_pachyderm.embedded.store.sqlite.database import Txn, new_id, now
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker import datums, environment, usercode
 from kfp_pachyderm.embedded.worker.datums import Datum
@@ -183,6 +184,8 @@ class JobRun:
             erase = time.monotonic() + ERASE_DELAY
             self._open_sidecar()
             time.sleep(max(0.0, erase - time.monotonic()))
+            if self._details.s3_out:
+                self._wait_for_base(self._count_restart)
             self._erase()
             self._run_datums()
         except Replaced as lost:
@@ -196,9 +199,32 @@ class JobRun:
             self._finish(State.JOB_KILLED, " jobtimed out")
         return True
 
+    def _wait_for_base(self, found: Callable[[], None] = lambda: None) -> None:
+        """Waits while the parent of the output commit is open: a dropped commit can leave such a one.
+
+        pachd refuses to empty and to finish an output commit without its base (`DeleteFile`, compactCommit).
+        It tries again for ever, and counts each try as a restart. Here `found` is called once.
+        """
+
+        def closed() -> bool | None:
+            return None if self._open_base() else True
+
+        if not closed():
+            found()
+            self._log.write("the parent of the output commit is open, and the job waits for it")
+            over = self._store.database.wait(closed, lambda: not self._stopped, self._seconds_left(None))
+            if self._stopped or self._store.database.closed:
+                raise Ended
+            if not over:
+                raise TimedOut
+
+    def _open_base(self) -> bool:
+        output = commits.by_id(self._store.read(), self._job.output)
+        return commits.open_base(self._store.read(), output) is not None
+
     def _count_restart(self) -> None:
         with self._store.database.write(durable=False) as txn:
-            jobs.count(txn, self._job, restart=jobs.get(txn.db, self._job.key).restart + 1)
+            jobs.count(txn, self._job, restart=self._current(txn).restart + 1)
 
     def _set_deadline(self) -> None:
         timeout = self._details.job_timeout if has(self._details, "job_timeout") else None
@@ -229,10 +255,12 @@ class JobRun:
             lost, self._pending_fault = self._pending_fault, None
             raise lost
         self._set_state(State.JOB_FINISHING)
+        self._wait_for_base()
         self._finish(State.JOB_SUCCESS)
 
     def _store_datums(self, planned: list[Datum]) -> None:
         with self._store.database.write(durable=False) as txn:
+            self._current(txn)
             jobs.count(txn, self._job, total=len(planned), processed=0, failed=0, recovered=0)
             txn.db.execute("DELETE FROM datums WHERE job = ?", (self._job.seq,))
             starting = pps.DatumState.STARTING
@@ -243,6 +271,7 @@ class JobRun:
         failed = state == pps.DatumState.FAILED
         recovers = state == pps.DatumState.RECOVERED
         with self._store.database.write(durable=False) as txn:
+            self._current(txn)
             query = "UPDATE datums SET state = ? WHERE job = ? AND id = ?"
             txn.db.execute(query, (state, self._job.seq, datum.id))
             good = processed - failed - recovers
@@ -343,17 +372,26 @@ class JobRun:
 
     def _set_state(self, state: int) -> None:
         with self._store.database.write(durable=False) as txn:
-            current = jobs.find(txn.db, self._job.key)
-            if current is None or current.terminal or self._stopped:
+            self._current(txn)
+            if self._stopped:
                 raise Ended
             jobs.set_state(txn, self._job, state)
 
     def _finish(self, state: int, reason: str = "") -> None:
         with self._store.database.write() as txn:
-            current = jobs.find(txn.db, self._job.key)
-            if current is None or current.terminal:
-                raise Ended
+            self._current(txn)
             jobs.end(txn, self._job, state, reason)
+
+    def _current(self, txn: Txn) -> Job:
+        """The job as it is, if it may still be changed (src/internal/ppsutil/util.go, UpdateJobState).
+
+        Raises:
+            Ended: the job is terminal or deleted.
+        """
+        current = jobs.find(txn.db, self._job.key)
+        if current is None or current.terminal:
+            raise Ended
+        return current
 
 
 def _free_port(host: str) -> int:

@@ -22,10 +22,11 @@ from kfp_pachyderm.embedded.store.sqlite.database import Txn
 from kfp_pachyderm.embedded.store.store import Store
 
 
-def stop_jobs(txn: Txn, set_id: str) -> None:
-    """Kills the jobs of a commit set that is about to lose commits."""
-    for job in jobs.select(txn.db, "WHERE id = ? AND finished IS NULL", (set_id,)):
-        jobs.stop(txn, job)
+def stop_jobs(txn: Txn, removed: list[Commit]) -> None:
+    """Kills the jobs whose output commits were removed (src/server/pps/server/transaction_defer.go)."""
+    for commit in removed:
+        for job in jobs.select(txn.db, "WHERE output = ? AND finished IS NULL", (commit.id,)):
+            jobs.set_state(txn, job, jobs.State.JOB_KILLED, "output commit removed")
 
 
 class CommitService:
@@ -161,22 +162,19 @@ class CommitService:
 
     def _drop_commit_set(self, request: pfs.DropCommitSetRequest, _: Context) -> handlers.Empty:
         with self._store.database.write() as txn:
-            stop_jobs(txn, request.commit_set.id)
-            deletion.drop_commit_set(txn, request.commit_set.id)
+            stop_jobs(txn, deletion.drop_commit_set(txn, request.commit_set.id))
         return handlers.Empty()
 
     def _squash_commit(self, request: pfs.SquashCommitRequest, _: Context) -> pfs.SquashCommitResponse:
         with self._store.database.write() as txn:
             found = pick.commit(txn.db, request.commit)
-            stop_jobs(txn, found.set_id)
-            deletion.squash_commit(txn, found, request.recursive)
+            stop_jobs(txn, deletion.squash_commit(txn, found, request.recursive))
         return pfs.SquashCommitResponse()
 
     def _drop_commit(self, request: pfs.DropCommitRequest, _: Context) -> pfs.DropCommitResponse:
         with self._store.database.write() as txn:
             found = pick.commit(txn.db, request.commit)
-            stop_jobs(txn, found.set_id)
-            deletion.drop_commit(txn, found, request.recursive)
+            stop_jobs(txn, deletion.drop_commit(txn, found, request.recursive))
         return pfs.DropCommitResponse()
 
     def _find_commits(self, request: pfs.FindCommitsRequest, _: Context) -> Iterator[pfs.FindCommitsResponse]:

@@ -68,8 +68,7 @@ class FileService:
         changes = self._store.changes(commit)
         self.collect(changes, requests)
         if branch:
-            repo = repos.get_repo(self._store.read(), pick.repo_of(handle))
-            self._store.modify_branch(repo, branch, changes)
+            self._store.modify_branch(pick.repo_of(handle), branch, changes)
         elif commit is not None:
             self._store.modify(commit, changes)
         return handlers.Empty()

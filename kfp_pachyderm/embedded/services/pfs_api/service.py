@@ -117,8 +117,7 @@ class Operations:
 
     def squash_commit_set(self, txn: Txn, request: pfs.SquashCommitSetRequest) -> handlers.Empty:
         """SquashCommitSet."""
-        stop_jobs(txn, request.commit_set.id)
-        deletion.squash_commit_set(txn, request.commit_set.id)
+        stop_jobs(txn, deletion.squash_commit_set(txn, request.commit_set.id))
         return handlers.Empty()
 
 

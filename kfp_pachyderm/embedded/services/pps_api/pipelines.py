@@ -190,10 +190,13 @@ class PipelineService:
             pipelines.stop(txn, key, request.must_exist)
         return handlers.Empty()
 
-    def _rerun(self, request: pps.RerunPipelineRequest, context: Context) -> handlers.Empty:
-        info = pipelines.get(self._store.read(), key_of(request.pipeline)).info
-        found, effective = spec.from_json(info.effective_spec_json)
-        self._submit(context, _transaction(found, info.user_spec_json, effective, True, request.reprocess))
+    def _rerun(self, request: pps.RerunPipelineRequest, _: Context) -> handlers.Empty:
+        # It joins no transaction (api_server.go, RerunPipeline).
+        with self._store.database.write() as txn:
+            info = pipelines.get(txn.db, key_of(request.pipeline)).info
+            found, effective = spec.from_json(info.effective_spec_json)
+            again = _transaction(found, info.user_spec_json, effective, True, request.reprocess)
+            self.operations.create_pipeline_v2(txn, again)
         return handlers.Empty()
 
     def _run(self, _: pps.RunPipelineRequest, __: Context) -> handlers.Empty:
