@@ -16,7 +16,7 @@ NEWER = 9999
 
 
 def connection(*permissions: int) -> Any:
-    """A connection to a pachd of a later release, which can't be had: it tells a permission without a name."""
+    """A connection to a later pachd, which can't be had: it tells a permission without a name."""
     info = pfs.RepoInfo(auth_info=pfs.AuthInfo(permissions=list(permissions)))
     return SimpleNamespace(
         address=SimpleNamespace(token="token", url="grpc://pachd"),
