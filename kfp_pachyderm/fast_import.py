@@ -6,6 +6,7 @@ rooms use it, `launcher` and `adapter`.
 
 from __future__ import annotations
 
+import _thread
 import gc
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,9 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+_taking_away = _thread.RLock()
+
+
 class StandIn(ModuleType):
     """Stands for a module that libraries import and a step does not use. It is a context manager.
 
@@ -53,11 +57,13 @@ class StandIn(ModuleType):
         sys.modules.setdefault(self.__name__, self)
 
     def __exit__(self, *_: object) -> None:
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
+        # two threads may need the module for the first time at once, or a signal's handler within this
+        with _taking_away:
+            if sys.modules.get(self.__name__) is self:
+                del sys.modules[self.__name__]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") and name not in ("__all__", "__file__"):
             raise AttributeError(name)
         self.__exit__()
         return getattr(import_module(self.__name__), name)
@@ -86,10 +92,18 @@ def _leave_out() -> None:
     `shutil`, which `tempfile` needs, only looks whether there are `bz2` and `lzma`.
     """
     for one in (
-        StandIn("inspect", get_annotations=lambda cls: dict(cls.__annotations__)),
+        StandIn("inspect", get_annotations=_class_annotations),
         *map(StandIn, ("bz2", "ipaddress", "locale", "lzma", "traceback")),
     ):
         sys.modules.setdefault(one.__name__, one)
+
+
+def _class_annotations(of: Any, **options: Any) -> Any:
+    """Answers for `inspect.get_annotations` what `dataclasses` asks; the real one answers the rest."""
+    if isinstance(of, type) and not options:
+        return dict(of.__annotations__)
+    sys.modules["inspect"].signature  # noqa: B018 - loads the real module
+    return sys.modules["inspect"].get_annotations(of, **options)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ ESCAPES = {one: f"\\u{one:04x}" for one in (*range(32), *b'"\\')}
 
 
 class Refused(Exception):
-    """Its HTTP status and reason."""
+    """HTTP status, reason."""
 
 
 class Holder:
@@ -60,7 +60,7 @@ class Holder:
         return {**who, "instance": self.instance, "state": state, "clock": self.clock(), "lease": left}
 
     def check(self, path: str, headers: dict[str, str], body: bytes) -> None:
-        """Refuses what the token has not signed, and what was sent before."""
+        """Refuses what is not signed, or was sent before."""
         import hmac
 
         stamp = headers.get("x-kfp-pachyderm-timestamp", "")
@@ -102,7 +102,7 @@ class Holder:
         self.session = session
 
     def over(self) -> tuple[int, str] | None:
-        """Exit code and reason, once it has to end without a call."""
+        """Exit code and reason, once it has to end."""
         if os.getppid() != self.parent:
             return 1, "the worker is gone"
         if self.ended or self.clock() < self.deadline:
@@ -137,7 +137,7 @@ def dumps(value: object) -> str:
 
 
 def read(peer: socket.socket) -> tuple[str, str, dict[str, str], bytes]:
-    """An HTTP request: method, path, headers (names in lower case), body."""
+    """Method, path, headers (names in lower case), body."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += more(peer, LIMIT - len(data))
@@ -185,7 +185,7 @@ def serve(holder: Holder, peer: socket.socket) -> None:
         head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         peer.sendall(head.encode() + body)
     except OSError:
-        pass  # the caller is gone; its call is done
+        pass  # the caller is gone
     finally:
         if holder.ended and "ended" in answer:
             leave(*holder.ended)
@@ -212,15 +212,18 @@ def bound(family: int, at: tuple[str, int]) -> socket.socket:
 
 def accept(holder: Holder, listener: socket.socket) -> None:
     while True:
-        file, _ = listener._accept()  # type: ignore
-        _thread.start_new_thread(serve, (holder, socket.socket(fileno=file)))
+        try:
+            file, _ = listener._accept()  # type: ignore
+            _thread.start_new_thread(serve, (holder, socket.socket(fileno=file)))
+        except (OSError, RuntimeError):
+            time.sleep(0.05)
 
 
 def say(text: str) -> None:
     try:
         os.write(1, f"holder: {text}\n".encode("utf-8", "replace"))
     except OSError:
-        return  # nobody reads the log; the job goes on
+        return
 
 
 def leave(code: int, reason: str) -> None:
@@ -230,13 +233,12 @@ def leave(code: int, reason: str) -> None:
 
 def main() -> None:
     env = dict(os.environ)
-    listener = listen(env)  # first: from here on the step's call waits
+    listener = listen(env)  # first: the step's call waits
     holder = Holder(env)
     signal.signal(signal.SIGTERM, lambda *_: leave(143, "SIGTERM"))
     _thread.start_new_thread(accept, (holder, listener))
     say(f"job {holder.job} waits for its step")
-    import hmac  # noqa: F401 (for the first POST)
-
+    _thread.start_new_thread(__import__, ("hmac",))  # for the first POST
     while True:
         with holder.lock:
             over = holder.over()

@@ -27,7 +27,7 @@ def dataclass(cls: type | None = None, /, **options: Any) -> Any:
 
 
 def _frozen(cls: type) -> type:
-    if hasattr(cls, "__dataclass_fields__") or any(name in vars(cls) for name in _METHODS):
+    if hasattr(cls, "__dataclass_fields__") or any(name in vars(cls) for name in (*_METHODS, "__slots__")):
         return _standard(cls, frozen=True)
     made: Any = _standard(cls, repr=False, eq=False)
     for name, method in _METHODS.items():
@@ -48,7 +48,11 @@ def _repr(self: Any) -> str:
 def _eq(self: Any, other: object) -> Any:
     if type(other) is not type(self):
         return NotImplemented
-    return all(getattr(self, one.name) == getattr(other, one.name) for one in _fields(self) if one.compare)
+    # tuples, because a value that is no value's equal (NaN) equals itself there
+    mine, others = (
+        tuple(getattr(one, each.name) for each in _fields(self) if each.compare) for one in (self, other)
+    )
+    return mine == others
 
 
 def _hash(self: Any) -> int:
@@ -57,13 +61,21 @@ def _hash(self: Any) -> int:
 
 
 def _setattr(self: Any, name: str, value: object) -> None:
-    if name in vars(self) or name not in self.__dataclass_fields__:  # `__init__` sets each field once
+    # `__init__` sets each field once
+    if name in vars(self) if name in self.__dataclass_fields__ else _is_dataclass_itself(self):
         raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
     object.__setattr__(self, name, value)
 
 
 def _delattr(self: Any, name: str) -> None:
-    raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+    if name in self.__dataclass_fields__ or _is_dataclass_itself(self):
+        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+    object.__delattr__(self, name)
+
+
+def _is_dataclass_itself(value: Any) -> bool:
+    """Whether its own class is a dataclass, so that it has no attributes but its fields."""
+    return "__dataclass_fields__" in vars(type(value))
 
 
 _METHODS = {

@@ -20,7 +20,7 @@ PACKAGE_VARIABLE = "KFP_PACHYDERM_PACKAGE"
 #: Says what the image lacks where Python itself can't. A named interpreter it starts at once: BOOTSTRAP's own
 #: would only start that one.
 GUARD = """\
-[ -z "$KFP_PACHYDERM_PYTHON" ] || exec "$KFP_PACHYDERM_PYTHON" -P -m kfp_pachyderm.launcher "$@"
+[ -z "${KFP_PACHYDERM_PYTHON:-}" ] || exec "$KFP_PACHYDERM_PYTHON" -P -m kfp_pachyderm.launcher "$@"
 command -v python3 >/dev/null || {
   echo "[kfp-pachyderm] this image has no python3, which every S3-enabled step needs: add it to the image" \\
     "(Debian: apt-get install python3 python3-pip, Alpine: apk add python3 py3-pip)" >&2

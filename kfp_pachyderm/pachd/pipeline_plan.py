@@ -228,8 +228,8 @@ def check_rights(pachd: Pachd, plan: PipelinePlan) -> None:
     if not pachd.address.token:
         return
     info = pachd.pfs.inspect_repo(repo=repo_message(plan.project, plan.name))
-    given = {auth.Permission(one).name for one in info.auth_info.permissions}
-    missing = [one for one in _RIGHTS if one not in given]
+    # a newer pachd has permissions that the SDK has no name for
+    missing = [one for one in _RIGHTS if auth.Permission[one] not in info.auth_info.permissions]
     if serialized_on_wire(info.auth_info) and missing:
         raise AuthenticationError(
             f"{pachd.address.url}: not authorized to use pipeline {plan}: the token needs permissions "

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wasmtime import Engine, Module
+    from wasmtime import Engine, Module, Store
 
 #: Bytes before a position that its hash covers, with its own byte.
 WINDOW = 64
@@ -75,7 +75,7 @@ def works() -> bool:
     It does not on every platform, nor where a process may not make code.
     """
     try:
-        _Machine(b"")
+        _shared()
     except Exception:  # wasmtime's own error has no more exact class above it
         return False
     return True
@@ -84,14 +84,14 @@ def works() -> bool:
 class _Machine:
     """An instance of the program, with its memory."""
 
-    def __init__(self, table: bytes) -> None:
+    def __init__(self) -> None:
         import ctypes
 
         from wasmtime import Instance, Store
 
         engine, module = _compiled()
-        self._store = Store(engine)
-        weakref.finalize(self, self._store.close)
+        self._store, self._running = Store(engine), threading.Lock()
+        weakref.finalize(self, _close, self._store, self._running)
         exports = Instance(self._store, module, []).exports(self._store)
         memory: Any = exports["memory"]
         self._first: Any = exports["first"]
@@ -99,24 +99,49 @@ class _Machine:
         size = memory.data_len(self._store)
         start = ctypes.addressof(memory.data_ptr(self._store).contents)
         self._memory = memoryview((ctypes.c_ubyte * size).from_address(start)).cast("B")
-        self._memory[: len(table)] = table
 
-    def first(self, before: bytes, data: memoryview, mask: int) -> int:
-        self._memory[_CONTENT - WINDOW : _CONTENT] = before
-        self._memory[_CONTENT : _CONTENT + len(data)] = data
-        found: int = self._first(self._store, len(data), mask)
+    def first(self, table: bytes, before: bytes, data: memoryview, mask: int) -> int:
+        with self._running:
+            self._memory[: len(table)] = table
+            self._memory[_CONTENT - WINDOW : _CONTENT] = before
+            self._memory[_CONTENT : _CONTENT + len(data)] = data
+            found: int = self._first(self._store, len(data), mask)
         return found if found < len(data) else -1
+
+
+def _close(store: Store, running: threading.Lock) -> None:
+    # at the interpreter's end a daemon thread may be within a call: it finds its memory gone, which kills the
+    # process. The lock is kept, as there is no machine any more. In a forked process nobody may release it.
+    if running.acquire(timeout=1):
+        store.close()
+
+
+@cache
+def _shared() -> _Machine:
+    """The machine of all threads that can't have their own."""
+    return _Machine()
 
 
 #: Each thread's machine: one reserves 4 GiB of addresses, so not every file that is hashed gets its own.
 _machines = threading.local()
 
 
+def _own() -> _Machine:
+    found: _Machine | None = getattr(_machines, "own", None)
+    if found is None:
+        try:
+            found = _Machine()
+        except Exception:  # there are no more addresses (ulimit -v)
+            found = _shared()
+        _machines.own = found
+    return found
+
+
 class CompiledScanner:
     """Finds the positions whose rolling hash ends a chunk.
 
     Args:
-        table: the hash's 256 values, each 8 bytes, the lowest first; the same for all scanners.
+        table: the hash's 256 values, each 8 bytes, the lowest first.
         mask: the bits of a hash that are 0 where a chunk may end.
     """
 
@@ -134,7 +159,4 @@ class CompiledScanner:
             before: the WINDOW bytes that precede `data`.
             data: at most `longest` bytes.
         """
-        if not hasattr(_machines, "own"):
-            _machines.own = _Machine(self._table)
-        machine: _Machine = _machines.own
-        return machine.first(before, data, self._mask)
+        return _own().first(self._table, before, data, self._mask)

@@ -292,6 +292,14 @@ def test_metadata_of_a_commit_is_read_back(bench):
     assert bench.client.pfs.inspect_commit(commit=commit).metadata == {"k": "v"}
 
 
+def test_what_a_newer_client_says_in_an_edit_of_metadata_is_left_out(bench):
+    commit = bench.put("images", {"/a": b"1"})
+    edit = metadata.Edit(commit=commit.as_picker(), add_key=metadata.EditAddKey(key="k", value="v"))
+    edit._unknown_fields = b"\x9a\x06\x02\x08\x01\x90\x06\x01"  # field 99, a message, and 98, a number
+    bench.client.metadata.edit_metadata(edits=[edit])
+    assert bench.client.pfs.inspect_commit(commit=commit).metadata == {"k": "v"}
+
+
 def test_all_edits_of_metadata_or_none(bench):
     """Measured on a real pachd (2.12). Two `kfp-pachyderm trigger` claim a commit by it."""
     commit = bench.put("images", {"/a": b"1"})

@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,39 @@ def test_json_is_read_without_its_c_part_and_without_the_module(module: str) -> 
     with holder(source=SOURCE.replace("import _thread\n", refuse)) as one:
         one.post("finish", instance=one.attach(), session="one", exit_code=7, reason='é "')
         assert one.end()[0] == 7
+
+
+_FEW_FILES = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))"
+#: A limit of threads does not bind root, which tests may be.
+_FEW_THREADS = """
+real, left = _thread.start_new_thread, [1, 1, 1]
+def start(function, given):
+    if function is serve and left and left.pop():
+        raise RuntimeError("can't start new thread")
+    return real(function, given)
+_thread.start_new_thread = start
+"""
+
+
+@pytest.mark.parametrize("few", [_FEW_FILES, _FEW_THREADS], ids=["files", "threads"])
+def test_it_outlives_more_callers_than_it_can_serve(few: str) -> None:
+    with holder(source=SOURCE.replace("import _thread\n", f"import _thread\n{few}\n")) as one:
+        address = ("127.0.0.1", int(one.url.rpartition(":")[2]))
+        callers = [socket.create_connection(address, PATIENCE) for _ in range(40)]
+        if few is _FEW_FILES:
+            wait_for(lambda: len(os.listdir(f"/proc/{one.process.pid}/fd")) >= 24)
+        for caller in callers:
+            caller.close()
+        wait_for(lambda: not isinstance(_tried(one.status), Exception))
+        one.post("finish", instance=one.attach(), session="one", exit_code=7)
+        assert one.end()[0] == 7
+
+
+def _tried(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Exception as error:
+        return error
 
 
 def test_second_attach_is_refused_until_the_lease_is_gone_and_the_same_session_may(running: Running) -> None:

@@ -80,6 +80,31 @@ def test_what_builds_on_one(kind: Any) -> None:
             more("a").more = 3
 
 
+def test_a_plain_class_below_one_has_attributes_of_its_own(kind: Any) -> None:
+    one: Any = type("Plain", (kind,), {})("a")
+    one.other = 1
+    assert one.other == 1
+    del one.other
+    assert not hasattr(one, "other")
+    for change in (lambda: setattr(one, "name", "b"), lambda: delattr(one, "name")):
+        with pytest.raises(FrozenInstanceError):
+            change()
+
+
+def test_one_with_not_a_number_equals_itself(kind: Any) -> None:
+    one = kind("a", secret=float("nan"))
+    assert one == one
+
+
+def test_slots_that_a_class_names_itself_stay_its_only_attributes() -> None:
+    for dataclass in (dataclasses.dataclass, light_dataclass.dataclass):
+        named: Any = type("Named", (), {"__slots__": ("a",), "__annotations__": {"a": "int"}})
+        one = dataclass(frozen=True)(named)(1)
+        assert (one.a, one) == (1, dataclasses.replace(one))
+        with pytest.raises(FrozenInstanceError):
+            one.a = 2
+
+
 @pytest.mark.parametrize("options", [{}, {"frozen": True, "slots": True}, {"order": True}])
 def test_any_other_is_the_standard_librarys(options: dict[str, bool]) -> None:
     one: Any = light_dataclass.dataclass(**options)(type("One", (), {"__annotations__": {"a": "int"}}))

@@ -67,6 +67,52 @@ print(not any(isinstance(sys.modules.get(name), StandIn) for name in names))
     assert "ZeroDivisionError: division by zero" in found.stderr
 
 
+def test_a_stand_in_answers_as_the_module_does() -> None:
+    code = """
+import functools, sys
+from kfp_pachyderm.fast_import import StandIn, prepare
+prepare()
+import bz2, inspect
+from dataclasses import dataclass
+class Written:
+    one: "int"
+def function(one: int): pass
+assert inspect.get_annotations(Written) == inspect.get_annotations(dataclass(Written)) == {"one": "int"}
+assert isinstance(sys.modules["inspect"], StandIn)
+assert inspect.get_annotations(Written, eval_str=True) == {"one": int}
+assert inspect.get_annotations(functools.partial(function)) == {}
+assert bz2.__file__.endswith("bz2.py")
+from lzma import *
+print(decompress(compress(b"a")))
+"""
+    assert run(code) == "b'a'\n"
+
+
+def test_threads_may_use_a_stand_in_at_once() -> None:
+    code = """
+import sys
+from threading import Barrier, Thread
+from kfp_pachyderm.fast_import import StandIn
+sys.setswitchinterval(1e-6)
+failed = []
+def use(stand_in, together):
+    together.wait()
+    try:
+        stand_in.rgb_to_hsv
+    except KeyError as error:
+        failed.append(error)
+for _ in range(1000):
+    sys.modules.pop("colorsys", None)
+    stand_in = sys.modules["colorsys"] = StandIn("colorsys")
+    together = Barrier(4)
+    threads = [Thread(target=use, args=(stand_in, together)) for _ in range(4)]
+    for one in threads: one.start()
+    for one in threads: one.join()
+print(len(failed))
+"""
+    assert run(code) == "0\n"
+
+
 LEAN = "import sys; from kfp_pachyderm.launcher.lean_sdk import load; load(); "
 
 

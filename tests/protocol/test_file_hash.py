@@ -171,3 +171,61 @@ def test_a_cut_at_the_end_of_what_one_call_examines(monkeypatch: pytest.MonkeyPa
         scanner.first(before, memoryview(data)[: scanner.longest])
         assert scanner.first(before, memoryview(data)[:shorter]) == -1
     assert scanner.first(before, memoryview(data)[: found + 1]) == found
+
+
+def _run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+_HASHED = """
+import os, resource, threading
+from kfp_pachyderm.protocol.file_hash import FileHash
+data = bytes(range(256)) * 12000
+def hashed():
+    one = FileHash()
+    one.update(data)
+    return one.digest().hex()
+"""
+
+
+def test_threads_share_a_machine_where_addresses_are_few() -> None:
+    code = """
+resource.setrlimit(resource.RLIMIT_AS, (7 * 2**30,) * 2)  # each machine takes 4 GiB
+found = [hashed()]
+threads = [threading.Thread(target=lambda: found.append(hashed())) for _ in range(4)]
+for one in threads:
+    one.start()
+for one in threads:
+    one.join()
+print(len(set(found)), len(found))
+"""
+    assert _run(_HASHED + code) == "1 5\n"
+
+
+def test_a_thread_that_hashes_does_not_break_the_process_s_end() -> None:
+    code = """
+begun = threading.Barrier(4)
+def run():
+    hashed()
+    begun.wait()
+    while True:
+        hashed()
+for _ in range(3):
+    threading.Thread(target=run, daemon=True).start()
+begun.wait()
+"""
+    for _ in range(3):
+        _run(_HASHED + code)
+
+
+def test_a_forked_process_hashes_and_ends() -> None:
+    code = """
+before = hashed()
+pid = os.fork()
+if pid:
+    print(os.waitpid(pid, 0)[1])
+assert hashed() == before
+"""
+    assert _run(_HASHED + code) == "0\n"

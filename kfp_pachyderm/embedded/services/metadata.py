@@ -65,12 +65,13 @@ def _parsed(edit: bytes) -> Edit:
     target: tuple[str, Any] = ("", None)
     operation: tuple[str, Any] = ("", None)
     for key, data in fields(edit):
-        assert isinstance(data, bytes)
+        if not isinstance(data, bytes):
+            continue  # a field of a newer client
         if key in _OPERATIONS:
             name, kind = _OPERATIONS[key]
             operation = name, kind().parse(data)
-        else:
-            target = _target(key, data)
+        elif (found := _target(key, data))[0]:
+            target = found
     return Edit(target, operation)
 
 
