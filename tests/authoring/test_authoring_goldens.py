@@ -25,7 +25,7 @@ from tests.long import long
 from tests.waiting import PATIENCE
 
 #: SHA-256 of the launcher's part of one command.
-LAUNCHERS_PART = "8a9f958c9f0bcb838b3754c72b3b1ab04bd2bdddb97cfdbb4a4cee3e4a1b3be2"
+LAUNCHERS_PART = "a78337bc5265437c25c8e97393fda8d3a4c34dba4d04cfc26acd26384cb92b60"
 
 GOLDEN_KFP = "2.17"
 pytestmark = pytest.mark.skipif(
