@@ -6,9 +6,9 @@ import copy
 import dataclasses
 import pickle
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, asdict, field, fields, is_dataclass, replace
+from dataclasses import FrozenInstanceError, InitVar, asdict, field, fields, is_dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -130,3 +130,27 @@ def test_they_can_be_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
     kind.__qualname__ = "Value"
     monkeypatch.setitem(globals(), "Value", kind)
     assert pickle.loads(pickle.dumps(kind("a"))) == kind("a")  # noqa: S301
+
+
+@pytest.mark.parametrize("call", ["()", "('a', '', (), 0, 1)", "('a', name='b')"])
+def test_other_wrong_calls_are_told(kind: Any, call: str) -> None:
+    with pytest.raises(TypeError, match=r"__init__\(\) (missing|takes|got multiple)"):
+        eval(f"kind{call}")  # noqa: S307
+
+
+def test_fields_that_are_no_arguments_by_position() -> None:
+    for dataclass in (dataclasses.dataclass, light_dataclass.dataclass):
+
+        @dataclass(frozen=True)
+        class Odd:
+            every: ClassVar[int] = 3
+            a: int
+            b: int = field(default=1, kw_only=True)
+            c: int = field(default=2, init=False)
+            d: InitVar[int] = 4
+
+        assert repr(Odd(1, b=5)).endswith("Odd(a=1, b=5, c=2)")
+        with pytest.raises(TypeError):
+            Odd(1, c=3)  # type: ignore[call-arg]
+        with pytest.raises(TypeError):
+            Odd(1, 2, 3)  # type: ignore[misc]
