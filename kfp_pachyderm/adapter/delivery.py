@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -20,6 +20,7 @@ from kfp_pachyderm.adapter.config import Flushed, Progress
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.spool import Spool
 from kfp_pachyderm.adapter.sidecar.connection import Sidecar
+from kfp_pachyderm.adapter.sidecar.evicted_content import EvictedContent
 from kfp_pachyderm.adapter.sidecar.remote import Remote
 from kfp_pachyderm.errors import WriteBackError
 from kfp_pachyderm.protocol.pfs_messages import CommitName
@@ -79,7 +80,7 @@ class WriteBack:
         self._sent: dict[str, Stored] = {}
         # keys of every stream that was begun: one that failed may still have been applied
         self._tried: set[str] = set()
-        self._evicted: set[str] = set()
+        self._evicted: dict[str, EvictedContent] = {}
         self._under_way: Remote | None = None
 
     def start(self) -> None:
@@ -107,13 +108,17 @@ class WriteBack:
     def _evict(self) -> None:
         """Removes sent content from the spool. The bucket reads it from the output commit from now on."""
         for key, file in list(self._sent.items()):
-            remote = file.elsewhere(self._reader("/" + key))
+            content = EvictedContent(self._sidecar, self._output, key)
+            remote = file.elsewhere(content.read)
             if key not in self._evicted and self._bucket.swap(file, remote):
                 self._sent[key] = remote
-                self._evicted.add(key)
+                self._evicted[key] = content
 
-    def _reader(self, path: str) -> Callable[[int, int], Iterator[bytes]]:
-        return lambda start, length: self._sidecar.remote().read(self._output, path, start, length)
+    def _end_reads(self, keys: Iterable[str]) -> None:
+        """Before anything is sent to these keys: ends the reads of what the commit holds there."""
+        for key in keys:
+            if key in self._evicted:
+                self._evicted[key].give_up()
 
     def _unsent(self) -> list[Stored]:
         return [file for file in self._bucket.files() if self._sent.get(file.key) is not file]
@@ -125,18 +130,19 @@ class WriteBack:
         for batch in batches(files) if files else iter([files]):
             gone = self._gone({file.key for file in self._bucket.files()})
             self._tried |= {file.key for file in batch}
+            self._end_reads([*gone, *(file.key for file in batch)])
             self._retried(batch, deadline, partial(self._send, batch, gone))
             for key in gone:
                 self._forget(key)
             for file in batch:
                 self._tried.add(file.key)
                 self._sent[file.key] = file
-                self._evicted.discard(file.key)
+                self._evicted.pop(file.key, None)
 
     def _forget(self, key: str) -> None:
         self._sent.pop(key, None)
         self._tried.discard(key)
-        self._evicted.discard(key)
+        self._evicted.pop(key, None)
 
     def restart(self) -> None:
         """Counts nothing as sent any more, because Pachyderm has emptied the output commit.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.upload_piece import Piece
@@ -85,6 +87,11 @@ def _validators(stored: Stored) -> Headers:
     return (("ETag", f'"{stored.etag}"'), ("Last-Modified", http_date(stored.modified)))
 
 
+def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Waits for the first piece: clients repeat a request that fails before the head of its answer."""
+    return chain((next(pieces, b""),), pieces)
+
+
 def read_object(request: S3Request, stored: Stored | None) -> Response:
     """Answers GetObject and HeadObject.
 
@@ -94,6 +101,7 @@ def read_object(request: S3Request, stored: Stored | None) -> Response:
 
     Raises:
         S3Error: NoSuchKey, PreconditionFailed, InvalidRange, InvalidPart.
+        CallFailedError: Pachyderm did not answer.
     """
     if stored is None:
         raise S3Error("NoSuchKey")
@@ -108,5 +116,5 @@ def read_object(request: S3Request, stored: Stored | None) -> Response:
         headers += choice.checksums
     if span:
         headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{stored.size}"))
-    body = b"" if request.method == "HEAD" else stored.read(start, length)
+    body = b"" if request.method == "HEAD" else _begun(stored.read(start, length))
     return Response(206 if span else 200, headers, body)
