@@ -11,6 +11,7 @@ from kfp_pachyderm.errors import JobFailedError, TemporaryError
 from kfp_pachyderm.launcher.child.signals import Interrupted
 from kfp_pachyderm.launcher.step_log import say
 from kfp_pachyderm.openlineage.configured import sender_environment
+from kfp_pachyderm.pachd.connection.texts import brief
 
 if TYPE_CHECKING:
     from kfp_pachyderm.launcher.attached_job import Attached
@@ -110,9 +111,9 @@ def _end(facts: Facts, attached: Attached | None, error: BaseException | None) -
     if isinstance(error, Interrupted):
         return replace(ended, event="ABORT", reason=f"the step got {error}")
     if (isinstance(error, TemporaryError) and not begun) or _killed(error):
-        return replace(ended, event="ABORT", reason=str(error))
+        return replace(ended, event="ABORT", reason=brief(str(error)))
     failure = attached.failure if attached else ""
-    return replace(ended, event="FAIL", reason=str(error) if error else failure)
+    return replace(ended, event="FAIL", reason=brief(str(error) if error else failure))
 
 
 def _killed(error: BaseException | None) -> bool:

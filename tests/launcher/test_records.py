@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from typing import Any
@@ -11,12 +13,15 @@ from typing import Any
 import pytest
 from launcher_steps import Runner  # type: ignore[import-not-found]
 
-from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, InputConfig, StepConfig
+from kfp_pachyderm.launcher.config import COMPILED_VARIABLE, InputConfig, StepConfig, dumps
 from kfp_pachyderm.launcher.executor_input import parse
 from kfp_pachyderm.launcher.record.initial import code_of
-from kfp_pachyderm.pachd.jobs.job import inspect_output
+from kfp_pachyderm.pachd.connection.texts import REASON
+from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
+from kfp_pachyderm.pachd.jobs.job import inspect_output, stop
 from kfp_pachyderm.pachd.references import Reference
-from kfp_pachyderm.provenance.kfp_task import KfpTask
+from kfp_pachyderm.pachd.sdk import pps
+from kfp_pachyderm.provenance.kfp_task import FAILURE_KEY, KfpTask
 from kfp_pachyderm.provenance.record import OPEN, Code, Hashed, Source, StepRecord
 from kfp_pachyderm.provenance.stored_record import Stored, entries, read
 
@@ -114,6 +119,33 @@ def test_record_of_a_failed_step(step: Runner) -> None:
     assert (record.state, record.code.parameters) == ("FAILURE", {"sigma": 2})
     assert "exit code 7" in record.reason
     assert record.files is None
+
+
+def test_a_reason_of_any_length_ends_the_job(step: Runner) -> None:
+    """Through its holder, which takes calls of 64 KiB, and through pachd, which takes 20 MiB."""
+    step.fill()
+    argv = [dumps(step.config()), "--executor-input", step.executor_input(), "--", "/" + "日" * 40_000]
+    command = [sys.executable, "-m", "kfp_pachyderm.launcher", *argv]
+    env = {**os.environ, "KFP_PACHYDERM_ADDRESS": step.address}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True)
+    (job,) = step.jobs()
+    assert (ended.returncode, job.state) == (126, pps.JobState.JOB_FAILURE), ended.stderr
+    output = Reference("default", step.name, job.job.id)
+    said = inspect_output(step.pachd, output).metadata[FAILURE_KEY]
+    assert "can't be started" in said
+    assert (said, len(said)) == (stored(step, job.job.id).record.reason, REASON)
+
+
+def test_a_job_is_stopped_whatever_the_reason(step: Runner) -> None:
+    step.fill()
+    process = step.start("print('here', flush=True)\nimport time\ntime.sleep(600)")
+    assert process.stdout
+    job = process.stdout.readline().split("job=")[1].split()[0]
+    assert process.stdout.readline() == "here\n"
+    stop(step.pachd, ClaimedJob("default", step.name, job), "\ud800\0" + "x" * 30 * 2**20)
+    assert step.end(process).code == 1
+    info = step.job(job)
+    assert (info.state, info.reason) == (pps.JobState.JOB_KILLED, "?\ufffd" + "x" * (REASON - 2))
 
 
 def test_record_while_a_step_runs(step: Runner) -> None:

@@ -21,6 +21,7 @@ from kfp_pachyderm.errors import (
 from kfp_pachyderm.launcher.attach.holder_client import HolderClient, HolderStatus
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
+from kfp_pachyderm.pachd.connection.texts import brief
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.locator import Places, locate
@@ -240,7 +241,7 @@ class Session:
         self._post_finish(code, reason, self._call)
 
     def _post_finish(self, code: int, reason: str, timeout: float) -> None:
-        self._post("finish", timeout, exit_code=code, reason=reason)
+        self._post("finish", timeout, exit_code=code, reason=brief(reason))
         self.ended = True
 
     def abandon(self, code: int, reason: str) -> bool:

@@ -15,6 +15,7 @@ from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.executor_input import ARTIFACT, COMMIT, Execution, local_path
 from kfp_pachyderm.launcher.step_log import say
 from kfp_pachyderm.pachd.connection.client import Pachd
+from kfp_pachyderm.pachd.connection.texts import brief
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import pps
@@ -29,8 +30,6 @@ from kfp_pachyderm.provenance.stored_record import DIGEST_KEY, entries
 
 #: Seconds for listing all files of the output: Pachyderm computes the hashes of large ones again.
 WALK = 600.0
-#: The most characters of a failure's reason that the record keeps.
-_REASON = 4000
 
 
 def write_record(
@@ -146,7 +145,8 @@ def write_failure(
         state: the state in which the job will end.
         reason: why the step failed.
     """
-    said = entries(replace(record, state=state, reason=reason[:_REASON])) if record else {}
+    reason = brief(reason)
+    said = entries(replace(record, state=state, reason=reason)) if record else {}
     try:
         jobs.write_metadata(pachd.patient(2.0), output, {FAILURE_KEY: reason, **said})
     except PachydermError as error:

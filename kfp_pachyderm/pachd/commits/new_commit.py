@@ -17,6 +17,7 @@ from kfp_pachyderm.errors import (
 )
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
+from kfp_pachyderm.pachd.connection.texts import brief
 from kfp_pachyderm.pachd.references import (
     LOOK_AT_COMMIT,
     Reference,
@@ -195,6 +196,6 @@ def undo(pachd: Pachd, commit: Reference, reason: str, tell: Callable[[str], Non
 
 def _close(pachd: Pachd, commit: Reference, reason: str, tell: Callable[[str], None]) -> None:
     try:
-        pachd.pfs.finish_commit(commit=commit_message(commit), error=reason)
+        pachd.pfs.finish_commit(commit=commit_message(commit), error=brief(reason))
     except PachydermError as error:
         tell(f"{commit} could not be closed either: {error}")

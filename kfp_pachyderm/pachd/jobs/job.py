@@ -20,6 +20,7 @@ from kfp_pachyderm.errors import (
 )
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
+from kfp_pachyderm.pachd.connection.texts import brief, storable
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.crashes import Crashes, times
 from kfp_pachyderm.pachd.pipeline_plan import message
@@ -278,7 +279,7 @@ def failed(job: ClaimedJob, info: pps.JobInfo, ours: bool = True) -> JobFailedEr
 def stop(pachd: Pachd, job: ClaimedJob, reason: str) -> None:
     """Kills the job; does nothing if it has ended or does not exist."""
     try:
-        pachd.pps.stop_job(job=job.message(), reason=reason)
+        pachd.pps.stop_job(job=job.message(), reason=brief(reason))
     except NotFoundError:
         return
 
@@ -292,15 +293,10 @@ def write_metadata(pachd: Pachd, commit: Reference, entries: dict[str, str]) -> 
     """Adds or changes metadata of a commit. Pachyderm takes it before, during and after the job."""
     picker = _picker(commit)
     edits = [
-        metadata.Edit(commit=picker, edit_key=metadata.EditEditKey(key=key, value=_storable(value)))
+        metadata.Edit(commit=picker, edit_key=metadata.EditEditKey(key=key, value=storable(value)))
         for key, value in entries.items()
     ]
     pachd.metadata.edit_metadata(edits=edits)
-
-
-def _storable(text: str) -> str:
-    """Replaces characters that protobuf (single surrogates) or Postgres (NUL) would always refuse."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _picker(commit: Reference) -> Any:
