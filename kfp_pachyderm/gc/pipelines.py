@@ -30,7 +30,7 @@ from kfp_pachyderm.pachd.commits import commit_facts
 from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
-from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY, branch_name, pfs_inputs
+from kfp_pachyderm.pachd.pipeline_plan import OWNER, OWNER_KEY, branch_name, output_branch, pfs_inputs
 from kfp_pachyderm.pachd.references import repo_message
 from kfp_pachyderm.pachd.sdk import auth, pfs, pps, serialized_on_wire
 from kfp_pachyderm.provenance.kfp_task import PREFIX
@@ -99,25 +99,20 @@ def _is_result(one: CommitFacts) -> bool:
 
 def _readers(search: Search, info: pps.PipelineInfo, repo: pfs.RepoInfo, any_branch: bool) -> bool:
     """Tells whether pipelines read the output branch, or with `any_branch` any branch of the output repo."""
-    output = _output_branch(info).name
+    output = output_branch(info).name
     wanted = [one for one in repo.branches if any_branch or one.name == output]
     return any(one.subvenance for one in inspected(search, wanted))
 
 
 def _remove(search: Search, seen: pps.PipelineInfo, act: Callable[[Search, pps.PipelineInfo], None]) -> None:
     """Deletes the pipeline or puts it to sleep, behind a fence, if it is still as it was found."""
-    with fenced(search.pachd, _output_branch(seen)) as pachd:
+    with fenced(search.pachd, output_branch(seen)) as pachd:
         search = replace(search, pachd=pachd)
         info = pachd.pps.inspect_pipeline(pipeline=seen.pipeline, details=True)
         found = _leftover(search, info)
         if info.version != seen.version or found is None or found.remove.args[-1] is not act:  # type: ignore[attr-defined]
             raise InUseError(f"pipeline {_name(seen)} has been used meanwhile, and stays as it is")
         act(search, info)
-
-
-def _output_branch(info: pps.PipelineInfo) -> pfs.Branch:
-    repo = repo_message(info.pipeline.project.name, info.pipeline.name)
-    return pfs.Branch(repo=repo, name=info.details.output_branch or "master")
 
 
 def _delete(search: Search, info: pps.PipelineInfo) -> None:

@@ -122,6 +122,12 @@ def pfs_inputs(info: pps.PipelineInfo) -> Iterator[pps.PfsInput]:
     return (one.pfs for one in given.cross or [given])
 
 
+def output_branch(info: pps.PipelineInfo) -> pfs.Branch:
+    """Returns the output branch of a pipeline that was inspected with its details."""
+    repo = repo_message(info.pipeline.project.name, info.pipeline.name)
+    return pfs.Branch(repo=repo, name=info.details.output_branch or "master")
+
+
 def branch_name(project: str, pipeline: str, repo_project: str) -> str:
     """Returns the name of a pipeline's claim branch in a repo that it reads. No two pipelines share a name.
 

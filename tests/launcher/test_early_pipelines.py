@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -175,6 +176,33 @@ def test_a_running_job_is_not_killed(step: Runner) -> None:
     snapshot(step, (step.name, other, {"images": "images"}))
     gate.touch()
     assert step.end(running).code == 0
+
+
+def test_a_step_that_begins_while_the_snapshot_changes_its_pipeline(step: Runner) -> None:
+    step.fill()
+    snapshot(step)
+    wait_for(lambda: is_idle(step))
+    begun, said, claimed = step.folder / "begun", list[str](), list[subprocess.Popen[str]]()
+    gate = step.folder / "gate"
+
+    def claim() -> None:
+        code = f"""
+import os, time
+open({str(begun)!r}, "a").write("x")
+while not os.path.exists({str(gate)!r}): time.sleep(0.05)
+"""
+        claimed.append(step.start(code))
+        threading.Thread(target=lambda: said.extend(claimed[0].stderr or ())).start()
+        wait_for(lambda: begun.exists() or any("waiting for it to end" in one for one in said))
+
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        proxy.before("CreatePipelineV2", claim)
+        snapshot(
+            replace(step, address=f"grpc://{proxy.address}"),
+            (step.name, step.config(s3_out=False), {"images": "images"}),
+        )
+    gate.touch()
+    assert (claimed[0].wait(), begun.read_text()) == (0, "x"), said
 
 
 def test_what_is_not_ours_is_untouched_and_the_run_goes_on(step: Runner) -> None:

@@ -26,10 +26,10 @@ from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.executor_input import Execution, Identity
 from kfp_pachyderm.launcher.resolve.inputs import Source, encoded, pinned, read_sources
 from kfp_pachyderm.launcher.step_log import announce, say
-from kfp_pachyderm.pachd.claims.claim import claim
+from kfp_pachyderm.pachd.claims.claim import claim, claim_change
 from kfp_pachyderm.pachd.claims.fence import wait_until_down
 from kfp_pachyderm.pachd.claims.ownership import find_pipeline, inspect_owned
-from kfp_pachyderm.pachd.claims.turns import Look, look
+from kfp_pachyderm.pachd.claims.turns import Look, TakenError, look
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.jobs import job as jobs
@@ -236,7 +236,18 @@ def _claim_in_turn(
     pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, deadline: float
 ) -> ClaimedJob:
     """Makes a job that queues behind the others of the step's only pipeline."""
-    return claim(pachd, plan, _wait_for_turn(pachd, plan, found, deadline), deadline)
+    while True:
+        found, free = _wait_for_turn(pachd, plan, found, deadline), time.monotonic()
+        try:
+            if found and not is_current(found, spec(plan)):
+                return claim_change(pachd, plan, deadline)
+            return claim(pachd, plan, found, deadline)
+        except TakenError as error:
+            if free >= deadline:
+                raise AttachError(
+                    f"other steps changed pipeline {plan} again and again; try again"
+                ) from error
+        found = inspect_owned(pachd, plan)
 
 
 def _wait_for_turn(

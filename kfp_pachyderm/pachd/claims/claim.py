@@ -11,13 +11,24 @@ from typing import Any
 import grpc
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError, PachydermUnreachableError, TemporaryError
+from kfp_pachyderm.pachd.claims.fence import fenced
 from kfp_pachyderm.pachd.claims.ownership import inspect_owned, mark, mark_project, new_claims
-from kfp_pachyderm.pachd.claims.turns import TakenError, Turns, give_up, job_in_one_call, job_of, turns
+from kfp_pachyderm.pachd.claims.turns import (
+    TakenError,
+    Turns,
+    give_up,
+    job_in_one_call,
+    job_of,
+    make,
+    new_turn,
+    turns,
+)
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.connection.status_codes import code_of
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
-from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, claim_branch, is_current, spec
+from kfp_pachyderm.pachd.jobs.job import unfinished
+from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, claim_branch, is_current, output_branch, spec
 from kfp_pachyderm.pachd.references import commit_message
 from kfp_pachyderm.pachd.sdk import pfs, pps, transaction
 
@@ -42,6 +53,7 @@ def claim(
         PipelineNotOwnedError: kfp-pachyderm did not make the pipeline, or a repo of its name. Nothing is
             changed.
         PachydermError: pachd's last error.
+        TakenError: the pipeline has to be changed for the plan: see `claim_change`.
     """
     wanted = spec(plan)
 
@@ -49,6 +61,8 @@ def claim(
         nonlocal found
         if again:
             found = inspect_owned(pachd, plan)
+        if found and not is_current(found, wanted):
+            raise TakenError(str(plan))
         try:
             return _try(pachd, plan, wanted, found, frozenset())
         except NotFoundError as error:
@@ -56,6 +70,31 @@ def claim(
             raise
 
     return _marked(pachd, plan, found, trying(pachd, plan, deadline, attempt))
+
+
+def claim_change(pachd: Pachd, plan: PipelinePlan, deadline: float) -> ClaimedJob:
+    """Updates the plan's pipeline, and makes exactly one job of it, if it has no unfinished job.
+
+    Args:
+        pachd: the connection.
+        plan: the pipeline and its pinned inputs.
+        deadline: `time.monotonic()` until which it is tried.
+
+    Raises:
+        TakenError: the pipeline has an unfinished job, which the update would kill, or needs no update now.
+        PipelineNotOwnedError, PachydermError: as of `claim`.
+    """
+
+    def attempt(_: bool) -> ClaimedJob:
+        # Of several steps that want to change the pipeline at once, one ends the others' turns.
+        if not turns(pachd, plan.project, plan.name):
+            make(pachd, plan)
+        seen, found = turns(pachd, plan.project, plan.name), inspect_owned(pachd, plan)
+        if found is None or is_current(found, spec(plan)):
+            raise TakenError(str(plan))
+        return claim_turn(pachd, plan, found, seen, new_turn())
+
+    return trying(pachd, plan, deadline, attempt)
 
 
 def claim_turn(
@@ -75,11 +114,15 @@ def claim_turn(
         PipelineNotOwnedError: kfp-pachyderm did not make the pipeline, or a repo of its name. Nothing is
             changed.
         PachydermError: pachd's error.
-        TakenError: another step was quicker.
+        TakenError: another step was quicker, or an update would kill a job.
     """
     wanted = spec(plan)
     try:
-        if seen and found and is_current(found, wanted):
+        if found is None:
+            job = _try(pachd, plan, wanted, found, seen)
+        elif not is_current(found, wanted):
+            job = _change(pachd, plan, wanted, found, seen)
+        elif seen:
             job = _in_one_call(pachd, plan, seen, own)
         else:
             job = _try(pachd, plan, wanted, found, seen)
@@ -90,6 +133,16 @@ def claim_turn(
             _check_project(pachd, plan, error)
         raise
     return _marked(pachd, plan, found, job)
+
+
+def _change(
+    pachd: Pachd, plan: PipelinePlan, wanted: dict[str, Any], found: pps.PipelineInfo, seen: Turns
+) -> ClaimedJob:
+    """As `_try`, but behind a fence: not every step takes turns, and the update kills unfinished jobs."""
+    with fenced(pachd, output_branch(found)) as soon:
+        if unfinished(soon, ClaimedJob(plan.project, plan.name, "")):
+            raise TakenError(str(plan))
+        return _try(soon, plan, wanted, found, seen)
 
 
 def _marked(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo | None, job: ClaimedJob) -> ClaimedJob:

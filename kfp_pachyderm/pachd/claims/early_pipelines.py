@@ -12,11 +12,19 @@ import grpc
 
 from kfp_pachyderm.errors import NotFoundError, PachydermError
 from kfp_pachyderm.pachd.claims.claim import ensure_project
+from kfp_pachyderm.pachd.claims.fence import fenced
 from kfp_pachyderm.pachd.claims.ownership import inspect_owned, mark, new_claims
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.connection.status_codes import code_of
 from kfp_pachyderm.pachd.jobs import job as jobs
-from kfp_pachyderm.pachd.pipeline_plan import ClaimedInput, PipelinePlan, check_rights, is_current, spec
+from kfp_pachyderm.pachd.pipeline_plan import (
+    ClaimedInput,
+    PipelinePlan,
+    check_rights,
+    is_current,
+    output_branch,
+    spec,
+)
 from kfp_pachyderm.pachd.references import Reference, commit_message
 from kfp_pachyderm.pachd.sdk import pps
 
@@ -41,24 +49,36 @@ def make_ahead(pachd: Pachd, plan: PipelinePlan, deadline: float) -> bool:
         PachydermError: pachd's error.
     """
     pachd = pachd.until(deadline)
-    found, wanted = inspect_owned(pachd, plan), spec(plan)
+    found = inspect_owned(pachd, plan)
     if not _may_make(pachd, plan, found):
         return False
-    if found is None:
-        ensure_project(pachd, plan.project)
-    elif is_current(found, wanted):
+    if not (_make(pachd, plan) if found is None else _update(pachd, plan, found)):
         return False
+    claims = new_claims(plan, found)
+    if claims:
+        mark(pachd, plan, claims)
+    return True
+
+
+def _make(pachd: Pachd, plan: PipelinePlan) -> bool:
+    ensure_project(pachd, plan.project)
     try:
-        pachd.pps.create_pipeline_v2(
-            create_pipeline_request_json=json.dumps(wanted), update=found is not None
-        )
+        pachd.pps.create_pipeline_v2(create_pipeline_request_json=json.dumps(spec(plan)))
     except PachydermError as error:
         if code_of(error) is grpc.StatusCode.ALREADY_EXISTS:
             return False  # another run was quicker
         raise
-    claims = new_claims(plan, found)
-    if claims:
-        mark(pachd, plan, claims)
+    return True
+
+
+def _update(pachd: Pachd, plan: PipelinePlan, found: pps.PipelineInfo) -> bool:
+    wanted = spec(plan)
+    if is_current(found, wanted):
+        return False
+    with fenced(pachd, output_branch(found)) as soon:
+        if not _may_make(soon, plan, found):
+            return False  # a step has begun to use it meanwhile
+        soon.pps.create_pipeline_v2(create_pipeline_request_json=json.dumps(wanted), update=True)
     return True
 
 

@@ -1,12 +1,13 @@
-"""A fence: a branch that keeps steps from beginning while `gc` deletes or changes their pipeline.
+"""A fence: a branch that keeps steps from beginning while their pipeline is deleted or changed.
 
 DeletePipeline takes no condition, and an update kills the pipeline's jobs (deletePipeline and
-CreatePipelineInTransaction in src/server/pps/server/api_server.go). So `gc` makes the fence first, and then
-looks for jobs. A step claims its job first, and then looks for fences, before its command begins. Therefore
-either `gc` sees the job, or the step sees the fence.
+CreatePipelineInTransaction in src/server/pps/server/api_server.go). Whoever deletes or updates a pipeline, a
+`gc` or another step, makes the fence first, and then looks for jobs. A step claims its job first, and then
+looks for fences, before its command begins. Therefore either the fence's owner sees the job, or the step sees
+the fence.
 
 A fence is a branch of the pipeline's output repo, at the head of the output branch. Deleting the repo deletes
-it. Its name is random, so that no `gc` deletes the fence of another one. A `gc` that is killed leaves its
+it. Its name is random, so that nobody deletes the fence of another one. An owner that is killed leaves its
 fence. A step waits for it for `STANDS` seconds by the step's own clock, then deletes it. The owner's own
 deadline is earlier.
 """
@@ -88,7 +89,7 @@ def wait_until_down(pachd: Pachd, project: str, pipeline: str, tell: Callable[[s
     if not seen:
         return False
     tell(
-        f"a gc looks whether pipeline {project}/{pipeline} is in use; waiting for it to end, for "
+        f"a gc, or another step, is changing pipeline {project}/{pipeline}; waiting for it to end, for "
         f"{STANDS:g} s at most"
     )
     until = time.monotonic() + STANDS
@@ -97,8 +98,8 @@ def wait_until_down(pachd: Pachd, project: str, pipeline: str, tell: Callable[[s
         if not now & seen:
             return True
     if pachd.ends < until:
-        raise TemporaryError(f"a gc still looks whether pipeline {project}/{pipeline} is in use; try again")
-    tell(f"the gc of pipeline {project}/{pipeline} is taken for dead, going on")
+        raise TemporaryError(f"a gc, or another step, still changes pipeline {project}/{pipeline}; try again")
+    tell(f"whoever was changing pipeline {project}/{pipeline} is taken for dead, going on")
     for name in seen:
         _take_down(pachd, pfs.Branch(repo=repo, name=name))
     return True

@@ -1,0 +1,139 @@
+"""A step that changes its pipeline while another step claims a job of it: no command is killed."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from launcher_steps import Runner  # type: ignore[import-not-found]
+
+from kfp_pachyderm.launcher.config import HolderConfig, StepConfig
+from kfp_pachyderm.pachd.claims.fence import is_fence
+from kfp_pachyderm.pachd.references import repo_message
+from kfp_pachyderm.pachd.sdk import pps
+from tests.faults.fault_pachd import FaultyPachd
+from tests.waiting import PATIENCE, wait_for
+
+#: Notes that it began, and runs until the gate is open.
+COMMAND = f"""
+import pathlib, time
+with open({{begun!r}}, "a") as file: file.write("x")
+until = time.monotonic() + {PATIENCE}
+while not pathlib.Path({{gate!r}}).exists():
+    assert time.monotonic() < until
+    time.sleep(0.01)
+"""
+WAITS = ("waiting for it to end", "waiting for its job", "are busy")
+
+
+@dataclass
+class Watched:
+    """A step's process, and what it has said."""
+
+    process: subprocess.Popen[str]
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._reader = threading.Thread(target=lambda: self.said.extend(self.process.stderr or ()))
+        self._reader.start()
+
+    def waits(self) -> bool:
+        return any(text in line for line in self.said[:] for text in WAITS)
+
+    def end(self) -> int:
+        code = self.process.wait(PATIENCE)
+        self._reader.join()
+        print("".join(self.said))
+        return code
+
+
+def changed(step: Runner, **fields: int) -> StepConfig:
+    config: StepConfig = step.config(holder=HolderConfig(lease=31.0), **fields)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("method", "concurrency"),
+    [
+        ("ListJob", 1),
+        ("CreateBranch", 1),
+        ("StartTransaction", 1),
+        ("FinishTransaction", 1),
+        ("StartTransaction", 2),
+        ("FinishTransaction", 2),
+    ],
+)
+def test_a_step_that_claims_while_another_changes_the_pipeline(
+    step: Runner, tmp_path: Path, method: str, concurrency: int
+) -> None:
+    step.fill()
+    assert step.iteration("first").run("pass").code == 0
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    claimed: list[Watched] = []
+
+    def claim() -> None:
+        code = COMMAND.format(begun=str(begun), gate=str(gate))
+        claimed.append(Watched(step.iteration("old").start(code)))
+        wait_for(lambda: begun.exists() or claimed[0].waits(), "its command, or that it waits")
+
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        proxy.before(method, claim)
+        runner = replace(step.iteration("new"), address=f"grpc://{proxy.address}")
+        changing = Watched(runner.start("pass", changed(step, concurrency=concurrency)))
+        wait_for(lambda: claimed and (changing.waits() or changing.process.poll() is not None))
+        gate.touch()
+        codes = changing.end(), claimed[0].end()
+    assert (codes, begun.read_text()) == ((0, 0), "x")
+    every = step.pachd.pfs.list_branch(repo=repo_message("default", step.name))
+    assert not [one.branch.name for one in every if is_fence(one.branch.name)]
+
+
+def test_steps_that_want_the_same_change_make_it_once(step: Runner) -> None:
+    step.fill()
+    assert step.iteration("first").run("pass").code == 0
+    all_looked = threading.Barrier(3)
+
+    def look() -> None:
+        all_looked.wait(PATIENCE)
+
+    proxies = [FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) for _ in range(3)]
+    running = []
+    for number, proxy in enumerate(proxies):
+        # Each has found that the pipeline has to be changed.
+        proxy.before("CreateBranch", look)
+        runner = replace(step.iteration(f"new-{number}"), address=f"grpc://{proxy.address}")
+        running.append(Watched(runner.start("pass", changed(step))))
+    codes = [one.end() for one in running]
+    for proxy in proxies:
+        proxy.__exit__()
+    assert (codes, step.pipeline().version) == ([0, 0, 0], 2)
+    assert [one.state for one in step.jobs()] == [pps.JobState.JOB_SUCCESS] * 4
+
+
+def test_a_change_that_is_tried_again_looks_for_jobs_again(step: Runner, tmp_path: Path) -> None:
+    step.fill()
+    assert step.iteration("first").run("pass").code == 0
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    claimed: list[Watched] = []
+
+    def claim() -> None:
+        code = COMMAND.format(begun=str(begun), gate=str(gate))
+        claimed.append(Watched(step.iteration("old").start(code)))
+
+    def begin() -> None:
+        """After the first attempt, whose transaction failed, before the second one makes its fence."""
+        claim()
+        wait_for(begun.exists, "its command")
+
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        proxy.lose("FinishTransaction", [False])
+        proxy.before("FinishTransaction", lambda: proxy.before("InspectPipeline", begin))
+        runner = replace(step.iteration("new"), address=f"grpc://{proxy.address}")
+        changing = Watched(runner.start("pass", changed(step)))
+        wait_for(lambda: claimed and (changing.waits() or changing.process.poll() is not None))
+        gate.touch()
+        codes = changing.end(), claimed[0].end()
+    assert (codes, begun.read_text()) == ((0, 0), "x")
