@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from embedded_bench import Bench
 from embedded_between import Between
+from pachyderm_sdk import Client
 from pachyderm_sdk.api import pps
 
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
@@ -89,9 +90,11 @@ def test_a_job_that_ends_while_its_datums_are_found_gets_none(
     server: EmbeddedServer, inside: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = datums.plan
+    # a client of its own: that of `inside` may still be in the transaction that made the job
+    other = Client.from_pachd_address(server.address)
 
     def stopped(store: Any, job: Any, given: Any) -> Any:
-        inside.client.pps.stop_job(job=inside.job("edges", job.key.id))
+        other.pps.stop_job(job=inside.job("edges", job.key.id))
         return plan(store, job, given)
 
     monkeypatch.setattr(datums, "plan", stopped)
@@ -104,8 +107,10 @@ def test_a_job_that_ends_while_its_datums_are_found_gets_none(
 def test_a_job_that_ends_while_user_code_does_keeps_its_counts(
     server: EmbeddedServer, inside: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    other = Client.from_pachd_address(server.address)  # as above
+
     def stopped(run: JobRun, *_: Any) -> int:
-        inside.client.pps.stop_job(job=inside.job("edges", run._job.key.id))
+        other.pps.stop_job(job=inside.job("edges", run._job.key.id))
         return 0
 
     monkeypatch.setattr(JobRun, "_execute", stopped)
