@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import time
 from typing import Any
 
@@ -29,7 +30,8 @@ from kfp_pachyderm.pachd.jobs.job import write_metadata
 from kfp_pachyderm.pachd.references import GATHERED, KEYS, Reference, commit_message, repo_message
 from kfp_pachyderm.pachd.sdk import pfs, pps
 from kfp_pachyderm.provenance import verify
-from tests.waiting import PATIENCE, wait_for
+from tests.faults.fault_pachd import FaultyPachd
+from tests.waiting import PATIENCE
 
 #: Tells what a step sees of its input.
 LOOK = """
@@ -265,11 +267,15 @@ assert [s3.get_object(Bucket=one, Key="x")["Body"].read() for one in ("one", "tw
 
 def test_a_step_that_is_killed_while_it_gathers_is_in_nobodys_way(step: Runner) -> None:
     made = parts(step, *({"x": b"%d" % index} for index in range(60)))
-    process = step.start(NOTHING, many(step), part=made)
-    wait_for(lambda: bool(leftovers(step)), "the first branches")
-    process.kill()
-    step.end(process)
+    process: list[subprocess.Popen[str]] = []
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        # the branches are there by then, for a moment only
+        proxy.before("ModifyFile", lambda: process[0].kill())
+        runner = Runner(f"grpc://{proxy.address}", step.pachd, step.folder, step.processes, step.name)
+        process.append(runner.start(NOTHING, many(step), part=made))
+        step.end(process[0])
     left = leftovers(step)
+    assert left
     found = seen(step.run(LOOK, many(step), part=made[:2]))
     assert found["objects"] == {"0/x": "0", "1/x": "1"}
     assert set(leftovers(step)) <= set(left)
