@@ -69,7 +69,7 @@ class StandIn(ModuleType):
         return getattr(import_module(self.__name__), name)
 
 
-#: Seconds after which a thread that imports lets another one go on, whose answer has come. Python's own 5 ms
+#: Seconds after which a thread lets another one go on, whose answer or request has come. Python's own 5 ms
 #: are longer than most calls take.
 SWITCH = 0.0005
 

@@ -26,10 +26,9 @@ from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.store.check import check, collect
 from kfp_pachyderm.ending import Ending
 from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.fast_import import SWITCH
 
 logger = logging.getLogger("kfp_pachyderm.embedded")
-#: Seconds after which a thread lets another one go on. Python's own 5 ms are longer than most calls take.
-_SWITCH = 0.0005
 
 _M_ARENA_MAX = -8
 
@@ -127,7 +126,7 @@ def _serve_fresh() -> int:
 def main() -> int:
     """Does what the command line says; returns the exit code."""
     arguments = _arguments()
-    sys.setswitchinterval(_SWITCH)
+    sys.setswitchinterval(SWITCH)
     try:
         if arguments.command == "fresh":
             return _serve_fresh()

@@ -200,7 +200,7 @@ def _tables() -> tuple[NDArray[np.uint64], NDArray[np.uint16], NDArray[np.uint64
     """
     import numpy as np
 
-    table = np.frombuffer(bytes.fromhex(_TABLE), dtype=">u8").astype(np.uint64)
+    table = np.frombuffer(_values(), dtype="<u8").astype(np.uint64)
     # a rotation by 0 would shift left by 64, which numpy leaves undefined, so the first table is not rotated
     turned = [table >> np.uint64(turn) | table << np.uint64(64 - turn) for turn in range(1, WINDOW)]
     masks = [_MASK >> turn | _MASK << (64 - turn) & (2**64 - 1) for turn in range(WINDOW)]

@@ -55,6 +55,33 @@ def changed(step: Runner, **fields: int) -> StepConfig:
     return config
 
 
+class Race:
+    """A step that changes its pipeline, and another one that claims a job of it as it is.
+
+    Args:
+        step: the pipeline exists, made by its first run.
+        folder: for the other step's command.
+    """
+
+    def __init__(self, step: Runner, folder: Path) -> None:
+        step.fill()
+        assert step.iteration("first").run("pass").code == 0
+        self._step, self.begun, self._gate = step, folder / "begun", folder / "gate"
+        self.claimed: list[Watched] = []
+
+    def claim(self) -> None:
+        code = COMMAND.format(begun=str(self.begun), gate=str(self._gate))
+        self.claimed.append(Watched(self._step.iteration("old").start(code)))
+
+    def change(self, proxy: FaultyPachd, **fields: int) -> tuple[int, int]:
+        """Changes the pipeline by way of the proxy; returns the exit codes of the two."""
+        runner = replace(self._step.iteration("new"), address=f"grpc://{proxy.address}")
+        changing = Watched(runner.start("pass", changed(self._step, **fields)))
+        wait_for(lambda: self.claimed and (changing.waits() or changing.process.poll() is not None))
+        self._gate.touch()
+        return changing.end(), self.claimed[0].end()
+
+
 @pytest.mark.parametrize(
     ("method", "concurrency"),
     [
@@ -69,24 +96,16 @@ def changed(step: Runner, **fields: int) -> StepConfig:
 def test_a_step_that_claims_while_another_changes_the_pipeline(
     step: Runner, tmp_path: Path, method: str, concurrency: int
 ) -> None:
-    step.fill()
-    assert step.iteration("first").run("pass").code == 0
-    begun, gate = tmp_path / "begun", tmp_path / "gate"
-    claimed: list[Watched] = []
+    race = Race(step, tmp_path)
 
     def claim() -> None:
-        code = COMMAND.format(begun=str(begun), gate=str(gate))
-        claimed.append(Watched(step.iteration("old").start(code)))
-        wait_for(lambda: begun.exists() or claimed[0].waits(), "its command, or that it waits")
+        race.claim()
+        wait_for(lambda: race.begun.exists() or race.claimed[0].waits(), "its command, or that it waits")
 
     with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
         proxy.before(method, claim)
-        runner = replace(step.iteration("new"), address=f"grpc://{proxy.address}")
-        changing = Watched(runner.start("pass", changed(step, concurrency=concurrency)))
-        wait_for(lambda: claimed and (changing.waits() or changing.process.poll() is not None))
-        gate.touch()
-        codes = changing.end(), claimed[0].end()
-    assert (codes, begun.read_text()) == ((0, 0), "x")
+        codes = race.change(proxy, concurrency=concurrency)
+    assert (codes, race.begun.read_text()) == ((0, 0), "x")
     every = step.pachd.pfs.list_branch(repo=repo_message("default", step.name))
     assert not [one.branch.name for one in every if is_fence(one.branch.name)]
 
@@ -114,26 +133,15 @@ def test_steps_that_want_the_same_change_make_it_once(step: Runner) -> None:
 
 
 def test_a_change_that_is_tried_again_looks_for_jobs_again(step: Runner, tmp_path: Path) -> None:
-    step.fill()
-    assert step.iteration("first").run("pass").code == 0
-    begun, gate = tmp_path / "begun", tmp_path / "gate"
-    claimed: list[Watched] = []
-
-    def claim() -> None:
-        code = COMMAND.format(begun=str(begun), gate=str(gate))
-        claimed.append(Watched(step.iteration("old").start(code)))
+    race = Race(step, tmp_path)
 
     def begin() -> None:
         """After the first attempt, whose transaction failed, before the second one makes its fence."""
-        claim()
-        wait_for(begun.exists, "its command")
+        race.claim()
+        wait_for(race.begun.exists, "its command")
 
     with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
         proxy.lose("FinishTransaction", [False])
         proxy.before("FinishTransaction", lambda: proxy.before("InspectPipeline", begin))
-        runner = replace(step.iteration("new"), address=f"grpc://{proxy.address}")
-        changing = Watched(runner.start("pass", changed(step)))
-        wait_for(lambda: claimed and (changing.waits() or changing.process.poll() is not None))
-        gate.touch()
-        codes = changing.end(), claimed[0].end()
-    assert (codes, begun.read_text()) == ((0, 0), "x")
+        codes = race.change(proxy)
+    assert (codes, race.begun.read_text()) == ((0, 0), "x")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pachyderm_sdk.api import pps
 
 from kfp_pachyderm.embedded.auth import guard
+from kfp_pachyderm.embedded.pps import stored_info
 from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.repos import RepoKey
@@ -123,7 +123,7 @@ def propagate(txn: Txn) -> None:
         key = JobKey(commit.repo.project, commit.repo.name, txn.set_id)
         if row is None or find(txn.db, key) is not None:
             continue
-        if commit.branch != _output_branch(row[1]):
+        if commit.branch != stored_info.shared(row[1]).details.output_branch:
             continue
         txn.db.execute(
             "INSERT INTO jobs (project, pipeline, id, version, output, state, created) "
@@ -131,12 +131,6 @@ def propagate(txn: Txn) -> None:
             (*key, row[0], commit.id, State.JOB_CREATED, txn.now),
         )
         txn.events.append(Created(key.project, key.pipeline))
-
-
-@lru_cache(256)
-def _output_branch(info: bytes) -> str:
-    branch: str = pps.PipelineInfo().parse(info).details.output_branch
-    return branch
 
 
 def set_state(txn: Txn, job: Job, state: int, reason: str = "") -> None:

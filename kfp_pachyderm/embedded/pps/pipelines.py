@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.embedded.fields import has
-from kfp_pachyderm.embedded.pps import inputs, jobs, spec
+from kfp_pachyderm.embedded.pps import inputs, jobs, spec, stored_info
 from kfp_pachyderm.embedded.services import messages
 from kfp_pachyderm.embedded.status import Refused, exists, not_found
 from kfp_pachyderm.embedded.store import branches, commits, deletion, repos
@@ -54,19 +54,14 @@ class Pipeline:
 
     @property
     def shared_info(self) -> pps.PipelineInfo:
-        """The stored message for reading only: parsed once, because betterproto takes milliseconds for it."""
-        return _shared(self.encoded)
+        """The stored message, for reading only."""
+        return stored_info.shared(self.encoded)
 
     @property
     def input(self) -> pps.Input | None:
         """Its input, if it has one."""
         details = self.info.details
         return details.input if has(details, "input") else None
-
-
-@lru_cache(64)
-def _shared(encoded: bytes) -> pps.PipelineInfo:
-    return pps.PipelineInfo().parse(encoded)
 
 
 def key_of(pipeline: pps.Pipeline) -> PipelineKey:

@@ -118,11 +118,9 @@ def claim_turn(
     """
     wanted = spec(plan)
     try:
-        if found is None:
-            job = _try(pachd, plan, wanted, found, seen)
-        elif not is_current(found, wanted):
+        if found and not is_current(found, wanted):
             job = _change(pachd, plan, wanted, found, seen)
-        elif seen:
+        elif found and seen:
             job = _in_one_call(pachd, plan, seen, own)
         else:
             job = _try(pachd, plan, wanted, found, seen)

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ForwardRef
 
+from kfp_pachyderm.protocol.protobuf import field as delimited
 from kfp_pachyderm.protocol.protobuf import fields as parts
+from kfp_pachyderm.protocol.protobuf import number as varint_field
 from kfp_pachyderm.protocol.protobuf import read_varint, varint
 
 #: Names that generated code uses for the kinds of a map's keys and values.
 TYPE_BOOL, TYPE_BYTES, TYPE_INT32, TYPE_INT64 = "bool", "bytes", "int32", "int64"
-TYPE_MESSAGE, TYPE_STRING, TYPE_MAP, TYPE_ENUM = "message", "string", "map", "enum"
+TYPE_MESSAGE, TYPE_STRING, TYPE_MAP = "message", "string", "map"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIXED = {"double": "<d", "float": "<f"}
 _LENGTH = (TYPE_STRING, TYPE_BYTES, TYPE_MESSAGE, TYPE_MAP)
-#: Wire types (protobuf.dev, "Encoding").
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+#: Wire types (protobuf.dev, "Encoding"); that of a varint is 0.
+_WIRE = {"double": 1, "float": 5}
 
 
 class Field:
@@ -189,9 +191,8 @@ def _scalar(kind: str, value: Any) -> bytes:
 def _encoded(number: int, kind: str, raw: bytes, even_empty: bool) -> bytes:
     """Puts number and length before an encoded value; an empty text or message is left out."""
     if kind in _LENGTH:
-        return varint(number << 3 | _BYTES) + varint(len(raw)) + raw if raw or even_empty else b""
-    wire = {"double": _FIXED64, "float": _FIXED32}.get(kind, _VARINT)
-    return varint(number << 3 | wire) + raw
+        return delimited(number, raw) if raw or even_empty else b""
+    return varint(number << 3 | _WIRE.get(kind, 0)) + raw
 
 
 def _read(kind: str, value: Any) -> Any:
@@ -210,6 +211,4 @@ def _read(kind: str, value: Any) -> Any:
 def _moment(seconds: int, nanos: int) -> bytes:
     """Encodes a Timestamp or a Duration."""
     numbered = ((1, seconds), (2, nanos))
-    return b"".join(
-        _encoded(one, TYPE_INT64, _scalar(TYPE_INT64, value), False) for one, value in numbered if value
-    )
+    return b"".join(varint_field(one, value % 2**64) for one, value in numbered if value)

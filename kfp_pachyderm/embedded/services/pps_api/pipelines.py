@@ -218,10 +218,10 @@ class PipelineService:
                 continue
             fresh = pps.PipelinesSummary(project=pfs.Project(name=key.project))
             summary = found.setdefault(key.project, fresh)
-            info = pps.PipelineInfo().parse(self._encode(pipelines.get(db, key), False))
-            summary.paused_pipelines += info.stopped
-            summary.active_pipelines += not info.stopped
-            summary.unhealthy_pipelines += info.last_job_state in _BAD
+            pipeline = pipelines.get(db, key)
+            summary.paused_pipelines += pipeline.stopped
+            summary.active_pipelines += not pipeline.stopped
+            summary.unhealthy_pipelines += self._last_job_state(pipeline) in _BAD
         return pps.PipelinesSummaryResponse(summaries=list(found.values()))
 
     def _defaults(self, text: str) -> list[str]:
