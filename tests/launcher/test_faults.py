@@ -70,6 +70,24 @@ def test_signal_ends_child_and_job(step: Runner, number: int) -> None:
     wait_for(lambda: all(gone(pid) for pid in pids), "the child's end")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_its_parent_ignores_ends_no_step(step: Runner, number: int, tmp_path: Path) -> None:
+    """`nohup`, and a script's `&`, start it so: its group gets the terminal's signals all the same."""
+    step.fill()
+    go_on = tmp_path / "go-on"
+    until = f"import os\nprint('running', flush=True)\nwhile not os.path.exists({str(go_on)!r}): pass"
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        process = step.start(until)
+    finally:
+        signal.signal(number, before)
+    job, _ = started(process)
+    os.killpg(process.pid, number)
+    go_on.touch()
+    assert step.end(process).code == 0
+    assert step.ended_job(job).state == State.JOB_SUCCESS
+
+
 #: Says on SIGTERM what state its holder is in, and goes on.
 STUBBORN = """
 import json, signal, urllib.request

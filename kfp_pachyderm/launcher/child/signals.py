@@ -32,6 +32,9 @@ class Signals:
     KFP gives a step between 0.01 and 2 s from SIGTERM to the end, without readers of stdout. So the first act
     is one call to the holder, which ends the job; nothing is printed before it.
 
+    A signal that the launcher's parent ignores stays ignored: `nohup` ignores SIGHUP, a script's `&` ignores
+    SIGINT (POSIX, Shell Command Language 2.11).
+
     When the process that started the launcher is gone, nobody reads the result: that counts as SIGTERM.
     """
 
@@ -85,7 +88,8 @@ class Signals:
 
     def __enter__(self) -> Signals:
         for number in _CAUGHT:
-            self._before[number] = signal.signal(number, self._handle)
+            if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._handle)
         threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent", daemon=True).start()
         return self
 
