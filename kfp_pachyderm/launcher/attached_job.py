@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_pachyderm.errors import PachydermError
+from kfp_pachyderm.errors import EmptyInputError, PachydermError
 from kfp_pachyderm.launcher.attach.session import Session
 from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.child.signals import Interrupted, Signals
@@ -88,7 +88,11 @@ class Attached:
         return look_further(self._opened.job.output)
 
     def _attach(self, session: Session) -> None:
-        session.attach(time.monotonic() + self._timeout)
+        try:
+            session.attach(time.monotonic() + self._timeout)
+        except EmptyInputError:
+            self._opened.signed.result()  # a job of a spec that another step made may see no input
+            raise
         self._signals.session = session
         # The commit has its first record before user code runs, so a failed step's commit has one, too.
         self._opened.signed.result()

@@ -79,7 +79,7 @@ class Events:
 
 
 def _start(where: Address, opened: Opened, identity: Identity) -> Facts:
-    from kfp_pachyderm.launcher.claim.open_job import kfp_task
+    from kfp_pachyderm.launcher.claim.job_signature import kfp_task
     from kfp_pachyderm.openlineage import facts
 
     task = kfp_task(opened.config, identity)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import kfp_pachyderm
-from kfp_pachyderm.launcher.claim.open_job import kfp_task
+from kfp_pachyderm.launcher.claim.job_signature import kfp_task
 from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.executor_input import Identity
 from release.contents import check_wheel, expected_wheel

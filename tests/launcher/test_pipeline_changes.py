@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from launcher_steps import Runner  # type: ignore[import-not-found]
+from launcher_steps import Runner, put  # type: ignore[import-not-found]
 
-from kfp_pachyderm.launcher.config import HolderConfig, StepConfig
+from kfp_pachyderm.launcher.config import HolderConfig, InputConfig, StepConfig
 from kfp_pachyderm.pachd.claims.fence import is_fence
+from kfp_pachyderm.pachd.jobs.job import is_over
 from kfp_pachyderm.pachd.references import repo_message
 from kfp_pachyderm.pachd.sdk import pps
 from tests.faults.fault_pachd import FaultyPachd
@@ -145,3 +146,32 @@ def test_a_change_that_is_tried_again_looks_for_jobs_again(step: Runner, tmp_pat
         proxy.before("FinishTransaction", lambda: proxy.before("InspectPipeline", begin))
         codes = race.change(proxy)
     assert (codes, race.begun.read_text()) == ((0, 0), "x")
+
+
+@pytest.mark.parametrize("other", ["lease", "repo", "glob"])
+def test_a_pipeline_that_another_step_changes_between_look_and_claim(step: Runner, other: str) -> None:
+    """The claim makes a job of the other one's pipeline, or none: the step makes one of its own."""
+    step.fill(a=b"A")
+    put(step.pachd, f"other-{step.name}", {"b": b"B"})
+    assert step.iteration("first").run("pass").code == 0
+    made_from = step.pipeline().user_spec_json
+    configs = {
+        "lease": changed(step),
+        "repo": step.config(inputs=(InputConfig("images", f"other-{step.name}"),)),
+        "glob": step.config(inputs=(InputConfig("images", f"in-{step.name}", s3=False, glob="/none*"),)),
+    }
+
+    def change() -> None:
+        put(step.pachd, f"in-{step.name}", {"none": b""})
+        assert step.iteration("new").run("pass", configs[other]).code == 0
+        assert step.pipeline().version == 2
+
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        proxy.before("StartTransaction", change)
+        runner = replace(step.iteration("old"), address=f"grpc://{proxy.address}")
+        ended = runner.run("import boto3; print(boto3.client('s3').list_objects(Bucket='images'))")
+    assert (ended.code, "'Key': 'a'" in ended.out) == (0, True)
+    job = step.job(ended.out.rpartition("job=")[2][:32])
+    assert (job.state, job.pipeline_version) == (pps.JobState.JOB_SUCCESS, 3)
+    assert (step.pipeline().version, step.pipeline().user_spec_json) == (3, made_from)
+    assert all(is_over(one) for one in step.jobs())

@@ -10,28 +10,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import kfp_pachyderm
-from kfp_pachyderm.adapter.encoding import PERCENT
 from kfp_pachyderm.errors import (
     AttachError,
-    AuthenticationError,
     JobFailedError,
-    JobLostError,
     NotFoundError,
     PachydermError,
 )
 from kfp_pachyderm.launcher.background import beside
+from kfp_pachyderm.launcher.claim.job_signature import sign
 from kfp_pachyderm.launcher.claim.pipeline_plan import make_plan
-from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
+from kfp_pachyderm.launcher.config import StepConfig
 from kfp_pachyderm.launcher.executor_input import Execution, Identity
 from kfp_pachyderm.launcher.resolve.inputs import Source, encoded, pinned, read_sources
 from kfp_pachyderm.launcher.step_log import announce, say
 from kfp_pachyderm.pachd.claims.claim import claim, claim_change
-from kfp_pachyderm.pachd.claims.fence import wait_until_down
-from kfp_pachyderm.pachd.claims.ownership import find_pipeline, inspect_owned
+from kfp_pachyderm.pachd.claims.ownership import inspect_owned
 from kfp_pachyderm.pachd.claims.turns import Look, TakenError, look
 from kfp_pachyderm.pachd.connection.client import Pachd
-from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.jobs import job as jobs
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.pipeline_plan import PipelinePlan, check_name, check_rights, is_current, spec
@@ -40,7 +35,6 @@ from kfp_pachyderm.pachd.sdk import pps
 
 if TYPE_CHECKING:
     from kfp_pachyderm.pachd.claims.gathering import Gathering
-    from kfp_pachyderm.provenance.kfp_task import KfpTask
     from kfp_pachyderm.provenance.record import StepRecord
 
 #: Seconds for which an answer of InspectPipeline is not asked for again.
@@ -66,24 +60,6 @@ class Opened:
     sources: tuple[Source, ...]
     job: ClaimedJob
     signed: Future[StepRecord]
-
-
-def kfp_task(config: StepConfig | ReusableConfig, identity: Identity) -> KfpTask:
-    """The KFP task for the record."""
-    from kfp_pachyderm.provenance.kfp_task import KfpTask
-
-    return KfpTask(
-        pipeline=identity.pipeline,
-        run=identity.run,
-        task=identity.task or config.component,
-        salt=identity.salt,
-        attempt=identity.attempt,
-        component=config.component,
-        digest=config.digest,
-        image=config.image,
-        package=kfp_pachyderm.__version__,
-        keys=PERCENT if isinstance(config, StepConfig) and config.keys == "encode" else "",
-    )
 
 
 def open_step(
@@ -133,12 +109,13 @@ def open_step(
         plan, job = claim_free(pachd, plans, deadline, failed, seen)
     else:
         plan, job = plans[0], _claim_in_turn(pachd, plans[0], found[0], deadline)
+    before = found[plans.index(plan)]
     try:
         inputs = {name: commit for one in sources for name, commit in one.named.items()}
         announce_job(job, inputs)
         for line in encoded(config, sources):
             say(line)
-        signed = beside(lambda: _sign(pachd, config, execution, inputs, job, plan))
+        signed = beside(lambda: sign(pachd, config, execution, inputs, job, plan, before))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise
@@ -156,39 +133,6 @@ def announce_job(job: ClaimedJob, inputs: Mapping[str, Reference]) -> None:
     more = [f"{len(named) - _TOLD} commits more, which the record names"] if len(named) > _TOLD else []
     read = f" from {', '.join([*named[:_TOLD], *more])}" if named else ""
     announce(f"job={job.id} pipeline={job.project}/{job.pipeline} commit={job.output}{read}")
-
-
-def _sign(
-    pachd: Pachd,
-    config: StepConfig,
-    execution: Execution,
-    inputs: dict[str, Reference],
-    job: ClaimedJob,
-    plan: PipelinePlan,
-) -> StepRecord:
-    """What the job's commit says of the step, once nothing that a gc began can take the job away."""
-    # Loaded only now, while Pachyderm starts the job.
-    from kfp_pachyderm.launcher.record.initial import begun, code_of
-    from kfp_pachyderm.provenance.stored_record import entries
-
-    task = kfp_task(config, execution.identity)
-    record = begun(task, job.output, inputs, code_of(config, execution), job, plan.sibling_of)
-    stored = {**task.commit_metadata(), **entries(record)}
-    written = beside(lambda: jobs.write_metadata(pachd, job.output, stored))
-    try:
-        wait_until_down(pachd, job.project, job.pipeline, say)
-        # A job that is there after that look stays.
-        found = looks(pachd, lambda: jobs.inspect(pachd, job), float("inf"), say, _FRESH)
-        lost = jobs.is_over(next(found))
-        written.result()
-    except (NotFoundError, AuthenticationError):
-        # With auth on also what is not there is forbidden.
-        if find_pipeline(pachd, plan.project, plan.name):
-            raise
-        lost = True
-    if lost:
-        raise JobLostError(f"job {job.output} ended, or was deleted, before the step's command began")
-    return record
 
 
 def _prepare(pachd: Pachd, project: str, sources: tuple[Source, ...]) -> list[Gathering | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from kfp_pachyderm.errors import PermanentError, ProtocolError
-from kfp_pachyderm.launcher.claim.open_job import kfp_task
+from kfp_pachyderm.launcher.claim.job_signature import kfp_task
 from kfp_pachyderm.launcher.config import ReusableConfig
 from kfp_pachyderm.launcher.executor_input import Execution
 from kfp_pachyderm.launcher.reusable.commit_resolve import resolve_commit
