@@ -13,6 +13,8 @@ _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 class Ending:
     """SIGTERM and SIGINT end the wait, and so does `set`. A context manager, for the main thread.
 
+    A SIGINT that the process's parent ignores stays ignored.
+
     A signal handler runs in the main thread. It may not set a `threading.Event` that the main thread waits
     for: the main thread may hold the event's lock, and would wait for itself. A signal that comes just before
     a read runs no handler until the read returns. So the interpreter itself writes each signal to a pipe
@@ -29,7 +31,9 @@ class Ending:
 
     def __enter__(self) -> Ending:
         self._wakeup_before = signal.set_wakeup_fd(self._tell)
-        self._before = [(number, signal.signal(number, self._handle)) for number in _NUMBERS]
+        # A script's `&` ignores SIGINT for its commands (POSIX, Shell Command Language 2.11).
+        caught = [one for one in _NUMBERS if one == signal.SIGTERM or signal.getsignal(one) != signal.SIG_IGN]
+        self._before = [(number, signal.signal(number, self._handle)) for number in caught]
         return self
 
     def __exit__(

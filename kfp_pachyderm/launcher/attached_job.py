@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kfp_pachyderm.errors import EmptyInputError, PachydermError
+from kfp_pachyderm.errors import JobLostError, PachydermError, PermanentError
 from kfp_pachyderm.launcher.attach.session import Session
 from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.child.signals import Interrupted, Signals
@@ -90,8 +90,11 @@ class Attached:
     def _attach(self, session: Session) -> None:
         try:
             session.attach(time.monotonic() + self._timeout)
-        except EmptyInputError:
-            self._opened.signed.result()  # a job of a spec that another step made may see no input
+        except PermanentError:
+            # A job of a spec that another step made may see no input, or can't run: that is not this step's.
+            lost = self._opened.signed.exception()
+            if isinstance(lost, JobLostError):
+                raise lost from None
             raise
         self._signals.session = session
         # The commit has its first record before user code runs, so a failed step's commit has one, too.

@@ -15,6 +15,7 @@ from embedded_bench import Bench
 from pachyderm_sdk.api import pps
 
 from kfp_pachyderm.embedded.process import start
+from kfp_pachyderm.ending import Ending
 from kfp_pachyderm.errors import StoreError
 from tests.waiting import PATIENCE, wait_for
 
@@ -95,6 +96,19 @@ def test_signals_end_it_cleanly(tmp_path, number):
     process.send_signal(number)
     assert process.wait(PATIENCE) == 0
     process.stdout.close()
+
+
+def test_ctrl_c_of_a_script_leaves_what_it_has_in_the_background():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Ending() as end:
+            signal.raise_signal(signal.SIGINT)
+            assert not end.is_set()
+            signal.raise_signal(signal.SIGTERM)
+            assert end.is_set()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _AT_EACH_LINE = """

@@ -8,17 +8,22 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from launcher_steps import LEASE, Runner  # type: ignore[import-not-found]
 
+from kfp_pachyderm.errors import PachydermError
 from kfp_pachyderm.launcher.attach.holder_client import HolderClient
 from kfp_pachyderm.launcher.child.signals import Signals
 from kfp_pachyderm.launcher.config import HolderConfig
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.locator import locate
 from kfp_pachyderm.pachd.sdk import pps
+from tests.faults.fault_pachd import FaultyPachd
 from tests.waiting import PATIENCE, wait_for
 
 State = pps.JobState
@@ -59,10 +64,21 @@ def gone(pid: int) -> bool:
         return True
 
 
+@contextmanager
+def inherited(number: int, how: signal.Handlers) -> Iterator[None]:
+    """What is started within gets the signal's disposition from its parent, whatever the tests' own is."""
+    before = signal.signal(number, how)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_ends_child_and_job(step: Runner, number: int) -> None:
     step.fill()
-    process = step.start(SLEEP)
+    with inherited(number, signal.SIG_DFL):
+        process = step.start(SLEEP)
     job, pids = started(process)
     process.send_signal(number)
     assert step.end(process).code == 128 + number
@@ -76,11 +92,8 @@ def test_a_signal_that_its_parent_ignores_ends_no_step(step: Runner, number: int
     step.fill()
     go_on = tmp_path / "go-on"
     until = f"import os\nprint('running', flush=True)\nwhile not os.path.exists({str(go_on)!r}): pass"
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
+    with inherited(number, signal.SIG_IGN):
         process = step.start(until)
-    finally:
-        signal.signal(number, before)
     job, _ = started(process)
     os.killpg(process.pid, number)
     go_on.touch()
@@ -129,6 +142,30 @@ def test_a_second_signal_does_not_wait_for_the_childs_grace(
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
         assert child.wait() == 128 + signal.SIGKILL
+
+
+def test_a_job_that_a_user_ends_before_the_command_begins_is_not_made_again(step: Runner) -> None:
+    step.fill()
+
+    def attached(job: pps.Job) -> bool:
+        try:
+            return holder_of(step, job.id).status(PATIENCE).state == "attached"
+        except PachydermError:
+            return False
+
+    def end() -> None:
+        """Between the attach and the launcher's last look at the job."""
+        (made,) = step.jobs()
+        wait_for(lambda: attached(made.job), "the attach")
+        step.pachd.pps.stop_job(job=made.job, reason="not this one")
+
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        proxy.before("ListBranch", end)
+        ended = replace(step, address=f"grpc://{proxy.address}").run("raise SystemExit(9)")
+    assert ended.code == 1
+    assert "JobFailedError" in ended.err
+    assert "KILLED before the step began: not this one" in ended.err
+    assert len(step.jobs()) == 1
 
 
 def test_sigterm_while_the_job_is_queued(step: Runner) -> None:

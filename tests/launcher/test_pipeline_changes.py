@@ -70,14 +70,18 @@ class Race:
         self._step, self.begun, self._gate = step, folder / "begun", folder / "gate"
         self.claimed: list[Watched] = []
 
-    def claim(self) -> None:
+    def claim(self, config: StepConfig | None = None) -> None:
         code = COMMAND.format(begun=str(self.begun), gate=str(self._gate))
-        self.claimed.append(Watched(self._step.iteration("old").start(code)))
+        self.claimed.append(Watched(self._step.iteration("old").start(code, config)))
 
-    def change(self, proxy: FaultyPachd, **fields: int) -> tuple[int, int]:
+    def begin(self, config: StepConfig | None = None) -> None:
+        self.claim(config)
+        wait_for(self.begun.exists, "its command")
+
+    def change(self, proxy: FaultyPachd, config: StepConfig) -> tuple[int, int]:
         """Changes the pipeline by way of the proxy; returns the exit codes of the two."""
         runner = replace(self._step.iteration("new"), address=f"grpc://{proxy.address}")
-        changing = Watched(runner.start("pass", changed(self._step, **fields)))
+        changing = Watched(runner.start("pass", config))
         wait_for(lambda: self.claimed and (changing.waits() or changing.process.poll() is not None))
         self._gate.touch()
         return changing.end(), self.claimed[0].end()
@@ -105,7 +109,7 @@ def test_a_step_that_claims_while_another_changes_the_pipeline(
 
     with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
         proxy.before(method, claim)
-        codes = race.change(proxy, concurrency=concurrency)
+        codes = race.change(proxy, changed(step, concurrency=concurrency))
     assert (codes, race.begun.read_text()) == ((0, 0), "x")
     every = step.pachd.pfs.list_branch(repo=repo_message("default", step.name))
     assert not [one.branch.name for one in every if is_fence(one.branch.name)]
@@ -135,16 +139,11 @@ def test_steps_that_want_the_same_change_make_it_once(step: Runner) -> None:
 
 def test_a_change_that_is_tried_again_looks_for_jobs_again(step: Runner, tmp_path: Path) -> None:
     race = Race(step, tmp_path)
-
-    def begin() -> None:
-        """After the first attempt, whose transaction failed, before the second one makes its fence."""
-        race.claim()
-        wait_for(race.begun.exists, "its command")
-
     with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
         proxy.lose("FinishTransaction", [False])
-        proxy.before("FinishTransaction", lambda: proxy.before("InspectPipeline", begin))
-        codes = race.change(proxy)
+        # After the first attempt, whose transaction failed, before the second one makes its fence.
+        proxy.before("FinishTransaction", lambda: proxy.before("InspectPipeline", race.begin))
+        codes = race.change(proxy, changed(step))
     assert (codes, race.begun.read_text()) == ((0, 0), "x")
 
 
@@ -175,3 +174,34 @@ def test_a_pipeline_that_another_step_changes_between_look_and_claim(step: Runne
     assert (job.state, job.pipeline_version) == (pps.JobState.JOB_SUCCESS, 3)
     assert (step.pipeline().version, step.pipeline().user_spec_json) == (3, made_from)
     assert all(is_over(one) for one in step.jobs())
+
+
+def test_a_pipeline_that_is_deleted_and_made_by_another_step_between_look_and_claim(step: Runner) -> None:
+    """It has the same version number again, and another spec."""
+    step.fill()
+    assert step.iteration("first").run("pass").code == 0
+    made_from = step.pipeline().user_spec_json
+
+    def make_again() -> None:
+        step.pachd.pps.delete_pipeline(pipeline=step.pipeline().pipeline)
+        assert step.iteration("new").run("pass", changed(step)).code == 0
+        assert step.pipeline().version == 1
+
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        proxy.before("StartTransaction", make_again)
+        ended = replace(step.iteration("old"), address=f"grpc://{proxy.address}").run("pass")
+    assert ended.code == 0
+    assert step.job(ended.out.rpartition("job=")[2][:32]).pipeline_version == 2
+    assert (step.pipeline().version, step.pipeline().user_spec_json) == (2, made_from)
+
+
+def test_a_job_of_another_steps_spec_does_not_stay_in_the_queue(step: Runner, tmp_path: Path) -> None:
+    """It is ended while the other step's command runs, and the step waits for that one to change it back."""
+    race = Race(step, tmp_path)
+    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        proxy.before("StartTransaction", lambda: race.begin(changed(step)))
+        codes = race.change(proxy, step.config())
+    assert (codes, race.begun.read_text()) == ((0, 0), "x")
+    first, of_other, lost, own = sorted(step.jobs(), key=lambda one: one.created)
+    assert [one.pipeline_version for one in (first, of_other, lost, own)] == [1, 2, 2, 3]
+    assert (lost.state, own.state) == (pps.JobState.JOB_KILLED, pps.JobState.JOB_SUCCESS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import kfp_pachyderm
 from kfp_pachyderm.adapter.encoding import PERCENT
-from kfp_pachyderm.errors import AuthenticationError, JobLostError, NotFoundError
+from kfp_pachyderm.errors import AuthenticationError, JobLostError, NotFoundError, PachydermError
 from kfp_pachyderm.launcher.background import beside
 from kfp_pachyderm.launcher.config import ReusableConfig, StepConfig
 from kfp_pachyderm.launcher.executor_input import Execution, Identity
@@ -54,9 +55,10 @@ def sign(
     inputs: dict[str, Reference],
     job: ClaimedJob,
     plan: PipelinePlan,
-    before: pps.PipelineInfo | None,
 ) -> StepRecord:
     """Writes on the job's commit what is known of the step, and checks that the job is as the step wants it.
+
+    A job of a spec that another step made meanwhile is stopped: nobody must wait for it.
 
     Args:
         pachd: the connection.
@@ -65,13 +67,13 @@ def sign(
         inputs: name → commit.
         job: the job that the step has just claimed.
         plan: its pipeline and its pinned inputs.
-        before: the pipeline as it was before the claim; None: it was not there.
 
     Returns:
         What was written.
 
     Raises:
-        JobLostError: the job has ended, or is one of a spec that another step made meanwhile.
+        JobLostError: the job failed, was deleted, or is one of a spec that another step made meanwhile.
+        JobFailedError: somebody ended the job.
         PachydermError: pachd refused a call, or did not answer.
     """
     # Loaded only now, while Pachyderm starts the job.
@@ -83,32 +85,44 @@ def sign(
     stored = {**task.commit_metadata(), **entries(record)}
     written = beside(lambda: jobs.write_metadata(pachd, job.output, stored))
     try:
-        lost = _is_lost(pachd, plan, job, before)
+        _check(pachd, plan, job)
         written.result()
-    except (NotFoundError, AuthenticationError):
+    except (NotFoundError, AuthenticationError) as error:
         # With auth on also what is not there is forbidden.
-        if _is_as_planned(pachd, plan):
+        if _version(pachd, plan):
             raise
-        lost = True
-    if lost:
-        raise JobLostError(
-            f"job {job.output} ended, or its pipeline was changed or deleted, before the step's command began"
-        )
+        raise _changed(job) from error
     return record
 
 
-def _is_lost(pachd: Pachd, plan: PipelinePlan, job: ClaimedJob, before: pps.PipelineInfo | None) -> bool:
-    """Whether somebody ended the job, or changed its pipeline between `before` and the claim."""
+def _check(pachd: Pachd, plan: PipelinePlan, job: ClaimedJob) -> None:
+    """Raises an error if the job has ended, or was not made from the plan's spec."""
     wait_until_down(pachd, job.project, job.pipeline, say)
-    # A job that is there after that look stays.
-    info = next(looks(pachd, lambda: jobs.inspect(pachd, job), float("inf"), say, _PAUSE))
+
+    def look() -> tuple[pps.JobInfo, int]:
+        return jobs.inspect(pachd, job), _version(pachd, plan)
+
+    # A job that is there, and not over, after that look stays: so does its pipeline.
+    info, version = next(looks(pachd, look, float("inf"), say, _PAUSE))
+    if info.pipeline_version != version:
+        error = _changed(job)
+        with suppress(PachydermError):  # the launcher tries it again
+            jobs.stop(pachd, job, str(error))
+        raise error
     if jobs.is_over(info) and info.state != pps.JobState.JOB_SUCCESS:
-        return True  # one with SUCCESS had an empty input, which is no reason to try again
-    same = before is not None and before.version == info.pipeline_version
-    return not (same or _is_as_planned(pachd, plan, info.pipeline_version))
+        raise jobs.ended_early(job, info)  # one with SUCCESS had an empty input, which the attach tells
 
 
-def _is_as_planned(pachd: Pachd, plan: PipelinePlan, version: int = 0) -> bool:
-    """Whether the pipeline is there, as the step wants it, and in this version, unless that is 0."""
-    found = find_pipeline(pachd, plan.project, plan.name)
-    return found is not None and is_current(found, spec(plan)) and version in (0, found.version)
+def _version(pachd: Pachd, plan: PipelinePlan) -> int:
+    """The pipeline's version; 0 if it is not there, or not as the step wants it.
+
+    Not the version that the step saw before its claim: a pipeline that is made again begins at 1.
+    """
+    found = find_pipeline(pachd, plan.project, plan.name, details=False)
+    return found.version if found and is_current(found, spec(plan)) else 0
+
+
+def _changed(job: ClaimedJob) -> JobLostError:
+    return JobLostError(
+        f"the pipeline of job {job.output} was changed or deleted before the step's command began"
+    )

@@ -109,13 +109,12 @@ def open_step(
         plan, job = claim_free(pachd, plans, deadline, failed, seen)
     else:
         plan, job = plans[0], _claim_in_turn(pachd, plans[0], found[0], deadline)
-    before = found[plans.index(plan)]
     try:
         inputs = {name: commit for one in sources for name, commit in one.named.items()}
         announce_job(job, inputs)
         for line in encoded(config, sources):
             say(line)
-        signed = beside(lambda: sign(pachd, config, execution, inputs, job, plan, before))
+        signed = beside(lambda: sign(pachd, config, execution, inputs, job, plan))
     except BaseException as error:
         withdraw(pachd, job, f"the step ended before it began: {error}")
         raise

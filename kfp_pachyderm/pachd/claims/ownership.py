@@ -32,10 +32,14 @@ from kfp_pachyderm.pachd.sdk import metadata, pfs, pps
 logger = logging.getLogger(__name__)
 
 
-def find_pipeline(pachd: Pachd, project: str, name: str) -> pps.PipelineInfo | None:
-    """Inspects a pipeline, whoever made it; returns None if it does not exist."""
+def find_pipeline(pachd: Pachd, project: str, name: str, details: bool = True) -> pps.PipelineInfo | None:
+    """Inspects a pipeline, whoever made it; returns None if it does not exist.
+
+    For its details pachd asks the pipeline's workers (Pachyderm src/server/pps/server/api_server.go,
+    inspectPipeline).
+    """
     try:
-        return pachd.pps.inspect_pipeline(pipeline=message(project, name), details=True)
+        return pachd.pps.inspect_pipeline(pipeline=message(project, name), details=details)
     except NotFoundError:
         return None
 

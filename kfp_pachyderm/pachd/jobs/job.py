@@ -15,6 +15,7 @@ from kfp_pachyderm.errors import (
     JobFailedError,
     JobLostError,
     NotFoundError,
+    PachydermError,
     TemporaryError,
     UnknownAnswerError,
 )
@@ -90,7 +91,9 @@ def wait_for_datum(
     try:
         return _wait_for_datum(pachd, job, deadline, tell)
     except NotFoundError as error:
-        raise JobLostError(f"job {job.output} is not there: its pipeline was deleted meanwhile") from error
+        raise JobLostError(
+            f"job {job.output} is not there: its pipeline was changed or deleted meanwhile"
+        ) from error
 
 
 def _wait_for_datum(
@@ -99,7 +102,7 @@ def _wait_for_datum(
     why = _Reasons(pachd, job, tell)
     for info in watch(pachd, job, deadline, tell, _STARTING_PAUSE, details=True):
         if is_over(info):
-            raise _ended_early(job, info)
+            raise ended_early(job, info)
         if _works(info):
             return info
         why.look(info)
@@ -147,7 +150,8 @@ def watch(
     return looks(pachd, lambda: inspect(pachd, job, details), deadline, tell, pause)
 
 
-def _ended_early(job: ClaimedJob, info: pps.JobInfo) -> Exception:
+def ended_early(job: ClaimedJob, info: pps.JobInfo) -> PachydermError:
+    """Makes the error for a job that ended before its step began: one that `wait_for_datum` raises."""
     if info.state == State.JOB_SUCCESS and not info.data_total:
         return EmptyInputError(f"job {job.output} ended without running user code: an input has no files")
     lost = info.state == State.JOB_FAILURE or _BY_CHANGE.search(info.reason)
