@@ -17,7 +17,7 @@ from kfp_pachyderm.pachd.connection.address import parse
 from kfp_pachyderm.pachd.connection.client import Pachd, connect
 from kfp_pachyderm.provenance import history
 from kfp_pachyderm.provenance.graph import assemble
-from kfp_pachyderm.provenance.graph.model import Lineage
+from kfp_pachyderm.provenance.graph.lineage import Lineage
 from kfp_pachyderm.provenance.graph.views.html import page
 from tests.provenance.calls import counted
 from tests.provenance.histories import History, chain, layered

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 TYPE_CHECKING = False  # see kfp_pachyderm/__init__.py
@@ -42,31 +43,84 @@ class StandIn(ModuleType):
     """Stands for a module that libraries import and a step does not use. It is a context manager.
 
     Inside the context, an import of the module gives this object. After it, an import loads the real module.
-    Reading an attribute that was not given loads the real module, too.
+    Whatever needs more than the attributes that were given loads the real module, too, and is done to that:
+    reading, setting or deleting another attribute, listing them, an import of a module below it.
 
     Args:
         name: the module's name.
-        attributes: attributes that need no loading.
+        attributes: attributes that need no loading; they answer as the module's own.
     """
 
     def __init__(self, name: str, **attributes: object) -> None:
         super().__init__(name)
-        vars(self).update(attributes)
+        # `importlib.util.find_spec` fails where a loaded module has none
+        vars(self).update(attributes, __spec__=ModuleSpec(name, None), _parent=None)
 
     def __enter__(self) -> None:
-        sys.modules.setdefault(self.__name__, self)
+        if sys.modules.setdefault(self.__name__, self) is self:
+            # as an import does: `import importlib.metadata` gives the name `importlib`
+            package, _, name = self.__name__.rpartition(".")
+            vars(self)["_parent"] = parent = sys.modules.get(package)
+            if parent:
+                vars(parent).setdefault(name, self)
 
     def __exit__(self, *_: object) -> None:
         # two threads may need the module for the first time at once, or a signal's handler within this
         with _taking_away:
             if sys.modules.get(self.__name__) is self:
                 del sys.modules[self.__name__]
+                parent, name = vars(self)["_parent"], self.__name__.rpartition(".")[2]
+                if parent and vars(parent).get(name) is self:
+                    delattr(parent, name)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name not in ("__all__", "__file__"):
+        if name.startswith("__") and name not in ("__all__", "__file__", "__path__"):
             raise AttributeError(name)
-        self.__exit__()
-        return getattr(import_module(self.__name__), name)
+        found = getattr(real(self.__name__), name)
+        if name == "__path__" and _Loaded not in sys.meta_path:
+            sys.meta_path.insert(0, _Loaded)
+        return found
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(real(self.__name__), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(real(self.__name__), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(real(self.__name__))
+
+
+def real(name: str) -> ModuleType:
+    """Loads a module, also where another one stands in for it."""
+    found = import_module(name)
+    while isinstance(found, StandIn):
+        found.__exit__()
+        found = import_module(name)
+    return found
+
+
+class _Loaded:
+    """Finds modules that are loaded already, for `import asyncio.events` where asyncio is a stand-in.
+
+    Python asks the stand-in for its path. That loads asyncio, and asyncio loads asyncio.events. Python does
+    not look for it again, and would load it a second time.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        loader: Any = _Loaded
+        return ModuleSpec(name, loader) if name in sys.modules and target is None else None
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> ModuleType:
+        module = sys.modules[spec.name]
+        spec.loader_state = module.__spec__
+        return module
+
+    @staticmethod
+    def exec_module(module: Any) -> None:
+        module.__spec__ = module.__spec__.loader_state
 
 
 #: Seconds after which a thread lets another one go on, whose answer or request has come. Python's own 5 ms
@@ -102,8 +156,7 @@ def _class_annotations(of: Any, **options: Any) -> Any:
     """Answers for `inspect.get_annotations` what `dataclasses` asks; the real one answers the rest."""
     if isinstance(of, type) and not options:
         return dict(of.__annotations__)
-    sys.modules["inspect"].signature  # noqa: B018 - loads the real module
-    return sys.modules["inspect"].get_annotations(of, **options)
+    return real("inspect").get_annotations(of, **options)
 
 
 @contextmanager

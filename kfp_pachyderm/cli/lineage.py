@@ -13,7 +13,8 @@ from kfp_pachyderm.cli import connection, output
 
 if TYPE_CHECKING:
     from kfp_pachyderm.pachd.connection.client import Pachd
-    from kfp_pachyderm.provenance.graph.model import Lineage, Node
+    from kfp_pachyderm.provenance.graph.lineage import Lineage
+    from kfp_pachyderm.provenance.graph.model import Node
 
 
 @click.command()
@@ -63,10 +64,11 @@ def _text(pachd: Pachd, found: Lineage, form: str | None, columns: int | None) -
     from kfp_pachyderm.provenance.graph.views import as_json, mermaid, text
 
     if form == "html":
+        from kfp_pachyderm.provenance.graph.model import with_files
         from kfp_pachyderm.provenance.graph.views.html import page
         from kfp_pachyderm.provenance.graph.views.pictures import contents
 
-        return page(found, contents(pachd, found.nodes))
+        return page(found, contents(pachd, with_files(found.nodes)))
     if form == "json":
         return as_json.text(found)
     if form == "mermaid":

@@ -23,7 +23,7 @@ from typing import Any
 
 from kfp_pachyderm.protocol import lean_messages
 
-_NAME = "pachyderm_sdk"
+_NAME, _API = "pachyderm_sdk", "pachyderm_sdk.api"
 _making = threading.RLock()
 #: Message class that is no dataclass yet → the function that makes it one.
 _put_off: dict[type, Callable[[], object]] = {}
@@ -36,6 +36,28 @@ def _bare_package() -> types.ModuleType:
     package = types.ModuleType(_NAME)
     package.__path__ = list(found.submodule_search_locations)
     return package
+
+
+class _WholePackage(importlib.machinery.SourceFileLoader):
+    """Loads the package as ever, and as a finder tells Python so.
+
+    Python gives a package the name of a module below it when it loads that module, and `api` is loaded.
+    """
+
+    @classmethod
+    def find_spec(
+        cls, name: str, path: object = None, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != _NAME or _API not in sys.modules:
+            return None
+        found = importlib.machinery.PathFinder.find_spec(name)
+        if found and found.origin:
+            found.loader = cls(name, found.origin)
+        return found
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        vars(module)["api"] = sys.modules[_API]
+        super().exec_module(module)
 
 
 def _evaluate_annotations_once() -> None:
@@ -123,5 +145,6 @@ try:
 finally:
     if _loaded is None:
         del sys.modules[_NAME]
+        sys.meta_path.insert(0, _WholePackage)
 
 __all__ = ["admin", "auth", "metadata", "pfs", "pps", "serialized_on_wire", "transaction", "version"]

@@ -13,9 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from kfp_pachyderm.provenance.check.model import Fault, Verified
-    from kfp_pachyderm.provenance.compare.model import Diff, StepDiff
-    from kfp_pachyderm.provenance.graph.model import Job, Lineage, Node
+    from kfp_pachyderm.provenance.check.model import Fault
+    from kfp_pachyderm.provenance.check.verified import Verified
+    from kfp_pachyderm.provenance.compare.diff import Diff
+    from kfp_pachyderm.provenance.compare.model import StepDiff
+    from kfp_pachyderm.provenance.graph.lineage import Lineage
+    from kfp_pachyderm.provenance.graph.model import Job, Node
     from kfp_pachyderm.provenance.history import Run
     from kfp_pachyderm.provenance.kfp_run import RunLineage, RunTask
     from kfp_pachyderm.provenance.queries import diff, lineage, of_run, runs, verify
@@ -40,11 +43,14 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("diff", "lineage", "of_run", "runs", "verify"), "queries"),
-    **dict.fromkeys(("Job", "Lineage", "Node"), "graph.model"),
-    **dict.fromkeys(("Fault", "Verified"), "check.model"),
-    **dict.fromkeys(("Diff", "StepDiff"), "compare.model"),
+    **dict.fromkeys(("Job", "Node"), "graph.model"),
     **dict.fromkeys(("RunLineage", "RunTask"), "kfp_run"),
+    "Diff": "compare.diff",
+    "Fault": "check.model",
+    "Lineage": "graph.lineage",
     "Run": "history",
+    "StepDiff": "compare.model",
+    "Verified": "check.verified",
 }
 
 

@@ -14,6 +14,7 @@ from kfp_pachyderm.pachd.commits.commit_facts import CommitFacts
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import pfs
+from kfp_pachyderm.provenance.graph.views.wording import moment, size
 from kfp_pachyderm.provenance.kfp_task import PREFIX, RUN_KEY
 
 #: Repos that are listed at the same time, and seconds for the list of one repo.
@@ -49,9 +50,17 @@ class Run:
 
     def _repr_html_(self) -> str:
         """A card for notebooks."""
-        from kfp_pachyderm.provenance.graph.views.card import run_card
+        from kfp_pachyderm.provenance.graph.views.card import card
 
-        return run_card(self)
+        rows = [
+            ("State", self.state),
+            ("KFP pipeline", self.pipeline),
+            ("Began", moment(self.started)),
+            ("Ended", moment(self.finished)),
+            ("Commits", f"{self.commits} in {self.project}, {size(self.size)}"),
+            ("Failed", str(self.failed or "")),
+        ]
+        return card(f"KFP run {self.id}", rows)
 
 
 def of_run(

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from kfp_pachyderm.pachd.references import Reference
-from kfp_pachyderm.provenance.graph.model import Lineage, Node
+from kfp_pachyderm.provenance.graph.lineage import Lineage
+from kfp_pachyderm.provenance.graph.model import Node
 from kfp_pachyderm.provenance.kfp_task import is_step
 
 

@@ -12,12 +12,12 @@ from kfp_pachyderm.pachd.connection.address import Address, from_environment, pa
 from kfp_pachyderm.pachd.connection.client import Pachd, connect
 from kfp_pachyderm.provenance import history, kfp_run
 from kfp_pachyderm.provenance.check import ancestry
-from kfp_pachyderm.provenance.check.model import Verified
+from kfp_pachyderm.provenance.check.verified import Verified
 from kfp_pachyderm.provenance.compare import runs as compared
-from kfp_pachyderm.provenance.compare.model import Diff
+from kfp_pachyderm.provenance.compare.diff import Diff
 from kfp_pachyderm.provenance.graph import assemble
 from kfp_pachyderm.provenance.graph.assemble import of_target
-from kfp_pachyderm.provenance.graph.model import Lineage
+from kfp_pachyderm.provenance.graph.lineage import Lineage
 from kfp_pachyderm.provenance.graph.target import Target, target
 from kfp_pachyderm.provenance.history import Run
 from kfp_pachyderm.provenance.kfp_run import HasRuns, RunLineage

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from kfp_pachyderm.errors import JobFailedError, KfpApiError, PermanentError, TemporaryError
+from kfp_pachyderm.kfp_api import asked, connect
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.history import of_run
 from kfp_pachyderm.provenance.stored_record import read
 from kfp_pachyderm.replay.model import Plan
 from kfp_pachyderm.replay.pipeline import compiled, pipeline
-from kfp_pachyderm.trigger.kfp_client import asked, connect
 
 #: The final states of a run (KFP backend/api/v2beta1/run.proto, RuntimeState).
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")

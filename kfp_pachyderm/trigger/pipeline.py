@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from kfp_pachyderm.errors import NotFoundError, SpecError
-from kfp_pachyderm.trigger.kfp_client import asked
+from kfp_pachyderm.kfp_api import asked
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "NUMBER_INTEGER": int,

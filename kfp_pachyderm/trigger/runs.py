@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kfp_pachyderm.kfp_api import asked, connect
 from kfp_pachyderm.trigger import pipeline
-from kfp_pachyderm.trigger.kfp_client import asked, connect
 from kfp_pachyderm.trigger.pipeline import Version
 
 #: The pipeline's version, and the run's arguments.

@@ -29,7 +29,7 @@ from kfp_pachyderm.trigger import marks
 from kfp_pachyderm.trigger.marks import Claim, Marks
 from kfp_pachyderm.trigger.runs import Prepared, Runs
 
-#: Seconds for which a claim is valid; KFP's answer may take a third of them (`kfp_client.ANSWER`).
+#: Seconds for which a claim is valid; KFP's answer may take a third of them (`kfp_api.ANSWER`).
 LEASE = 60.0
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from launcher_steps import Runner  # type: ignore[import-not-found]
 
 #: What pachyderm_sdk, grpc, cheroot and the standard library load, and no step uses.
@@ -22,7 +23,15 @@ LEFT_OUT = {
     "lzma",
 }
 #: What only others use, or the author of a pipeline.
-NOT_OURS = {"kfp", "pydantic", "requests", "pachyderm_sdk", "pachyderm_sdk.client", "pachyderm_sdk.api.debug"}
+NOT_OURS = {
+    "kfp",
+    "pydantic",
+    "requests",
+    "pachyderm_sdk",
+    "pachyderm_sdk.client",
+    "pachyderm_sdk.api.debug",
+    "kfp_pachyderm.provenance.graph.model",
+}
 
 
 def test_a_step_loads_nothing_that_it_does_not_use(step: Runner) -> None:
@@ -88,6 +97,101 @@ print(decompress(compress(b"a")))
     assert run(code) == "b'a'\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        ("asyncio", "import asyncio.events; below = asyncio.events"),
+        ("asyncio", "import asyncio.events as below"),
+        ("asyncio", "from asyncio import events as below"),
+        ("asyncio", "from asyncio.events import AbstractEventLoop; below = sys.modules['asyncio.events']"),
+        ("asyncio", "from importlib import import_module; below = import_module('asyncio.events')"),
+        ("xml.dom", "import xml.dom.minidom; below = xml.dom.minidom"),
+        ("importlib.metadata", "import importlib.metadata._meta; below = importlib.metadata._meta"),
+        ("grpc.aio", "import grpc.aio._channel; below = grpc.aio._channel"),
+    ],
+)
+def test_a_module_below_a_stand_in_is_the_real_one(name: str, statement: str) -> None:
+    """It is loaded once, and found below the real package."""
+    code = f"""
+import sys
+from importlib import import_module, reload
+from kfp_pachyderm.fast_import import StandIn
+with StandIn("{name}"):
+    {statement}
+whole = import_module("{name}")
+assert not isinstance(whole, StandIn) and sys.modules["{name}"] is whole
+assert sys.modules[below.__name__] is below is getattr(whole, below.__name__.rpartition(".")[2])
+assert below.__spec__.origin == below.__file__ and below.__spec__.loader is below.__loader__
+{{"asyncio": lambda: whole.AbstractEventLoop is below.AbstractEventLoop or 1 / 0}}.get("{name}", id)
+assert reload(below) is below
+print(below.__name__ in sys.modules)
+"""
+    assert run(code) == "True\n"
+
+
+def test_a_module_that_is_not_there_is_not_there_below_a_stand_in() -> None:
+    code = """
+from kfp_pachyderm.fast_import import StandIn, prepare
+prepare()
+for name in ("inspect.below", "asyncio.none_such"):
+    with StandIn("asyncio"):
+        try:
+            __import__(name)
+        except ModuleNotFoundError as error:
+            print(error.name)
+"""
+    assert run(code) == "inspect.below\nasyncio.none_such\n"
+
+
+def test_a_stand_in_within_a_package_is_found_there_and_gone_afterwards() -> None:
+    code = """
+from kfp_pachyderm.fast_import import StandIn
+import importlib
+with StandIn("importlib.metadata", version=str.upper):
+    import importlib.metadata
+    print(importlib.metadata.version("one"))
+print(hasattr(importlib, "metadata"))
+from importlib import metadata
+print(type(metadata).__name__)
+"""
+    assert run(code) == "ONE\nFalse\nmodule\n"
+
+
+def test_versions_that_others_ask_for_while_cheroot_is_loaded_are_theirs() -> None:
+    code = """
+from kfp_pachyderm.adapter.control.commands import _version
+from kfp_pachyderm.fast_import import StandIn
+with StandIn("importlib.metadata", version=_version):
+    import importlib.metadata
+    print(importlib.metadata.version("cheroot"))
+    kept = importlib.metadata.version
+    asked = kept("pip")
+print(asked == importlib.metadata.version("pip") == kept("pip"))
+"""
+    assert run(code) == "unknown\nTrue\n"
+
+
+def test_what_is_done_to_a_stand_in_is_done_to_the_module() -> None:
+    code = """
+import sys
+from importlib.util import find_spec
+from kfp_pachyderm.fast_import import prepare
+prepare()
+from unittest import mock
+import traceback, ipaddress, locale, lzma
+assert find_spec("lzma").name == "lzma"
+assert "ip_address" in dir(ipaddress)
+traceback.format_exc = lambda: "patched"
+assert sys.modules["traceback"].format_exc() == "patched"
+with mock.patch("locale.getlocale", lambda: "patched"):
+    assert locale.getlocale() == sys.modules["locale"].getlocale() == "patched"
+assert locale.getlocale() != "patched"
+del traceback.format_exc
+print(hasattr(sys.modules["traceback"], "format_exc"))
+"""
+    assert run(code) == "False\n"
+
+
 def test_threads_may_use_a_stand_in_at_once() -> None:
     code = """
 import sys
@@ -126,6 +230,18 @@ assert grpc.aio.Channel.__module__ == "grpc.aio._base_channel"
 print(issubclass(pfs.Repo, betterproto.Message), betterproto.lib.google.protobuf.Empty().to_dict())
 """
     assert run(LEAN + code).strip() == "False {}"
+
+
+def test_grpc_keeps_its_aio_however_often_it_is_asked_for() -> None:
+    """The adapter asks for grpc at each connection."""
+    code = """
+from kfp_pachyderm.fast_import import without_asyncio
+for _ in range(2):
+    with without_asyncio():
+        import grpc
+print(grpc.aio.Channel.__module__)
+"""
+    assert run(code) == "grpc.aio._base_channel\n"
 
 
 def test_the_real_modules_are_used_where_they_are_loaded_already() -> None:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 _DESCRIBE = """
 import dataclasses, json, threading
 import betterproto
@@ -44,6 +46,30 @@ def test_every_message_is_the_sdks_own() -> None:
     ours = told(_AS_THE_LAUNCHER + _DESCRIBE + _PRINT)
     assert ours == told(_AS_GENERATED + _DESCRIBE + _PRINT)
     assert sum(map(len, ours.values())) > 250
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import pachyderm_sdk",
+        "import pachyderm_sdk.api",
+        "import pachyderm_sdk.api.pfs",
+        "import pachyderm_sdk.api.debug",
+        "from pachyderm_sdk import Client; import pachyderm_sdk",
+        "import importlib, pachyderm_sdk; importlib.reload(pachyderm_sdk)",
+    ],
+)
+def test_the_whole_package_has_the_same_modules(statement: str) -> None:
+    """A notebook may ask our `provenance` first, and Pachyderm's own client then."""
+    code = f"""
+{statement}
+import json
+whole = pachyderm_sdk
+found = [whole.api.pfs is pfs, whole.api.pps is pps, whole.api.debug.__name__, whole.Client.__module__]
+print(json.dumps([*found, whole.__spec__.origin == whole.__file__]))
+"""
+    same = [True, True, "pachyderm_sdk.api.debug", "pachyderm_sdk.client", True]
+    assert told(_AS_THE_LAUNCHER + code) == same
 
 
 def test_a_class_is_made_with_its_first_message_and_once_for_all_threads() -> None:

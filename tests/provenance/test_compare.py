@@ -8,8 +8,10 @@ from dataclasses import replace
 from kfp_pachyderm.pachd.commits.file_entry import FileEntry
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.check.files import file_faults
-from kfp_pachyderm.provenance.check.model import Fault, Looked, Verified
-from kfp_pachyderm.provenance.compare.model import Change, Diff, FileChange, InputDiff, StepDiff
+from kfp_pachyderm.provenance.check.model import Fault, Looked
+from kfp_pachyderm.provenance.check.verified import Verified
+from kfp_pachyderm.provenance.compare.diff import Diff
+from kfp_pachyderm.provenance.compare.model import Change, FileChange, InputDiff, StepDiff
 from kfp_pachyderm.provenance.compare.recorded_commit import Made
 from kfp_pachyderm.provenance.compare.runs import _pairs
 from kfp_pachyderm.provenance.compare.step import _parameters

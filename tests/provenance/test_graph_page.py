@@ -20,6 +20,7 @@ from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.pachd.connection.address import parse
 from kfp_pachyderm.pachd.connection.client import connect
 from kfp_pachyderm.provenance.graph.assemble import lineage
+from kfp_pachyderm.provenance.graph.model import with_files
 from kfp_pachyderm.provenance.graph.views.html import page
 from kfp_pachyderm.provenance.graph.views.pictures import contents
 
@@ -199,7 +200,7 @@ def test_pictures_of_a_commit(view: Page, tmp_path: Path, server: EmbeddedServer
         commit.put_file_from_bytes(path="/notes.txt", data=b"x" * 2048)
     with connect(parse(server.address)) as pachd:
         found = lineage(pachd, "photos@master")
-        (tmp_path / "photos.html").write_text(page(found, contents(pachd, found.nodes)))
+        (tmp_path / "photos.html").write_text(page(found, contents(pachd, with_files(found.nodes))))
     view.open(tmp_path / "photos.html")
     assert view.run("document.querySelectorAll('.node image').length") == 1
     view.press("ArrowRight", "Enter")

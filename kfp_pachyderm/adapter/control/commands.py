@@ -12,7 +12,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kfp_pachyderm.fast_import import StandIn, uncollected
+from kfp_pachyderm.fast_import import StandIn, real, uncollected
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.control.session import Session
@@ -21,6 +21,10 @@ log = logging.getLogger("kfp_pachyderm.adapter")
 
 #: Connections that wait until the server takes them; with Python's own number further clients wait a second.
 _BACKLOG = 1024
+
+
+def _version(of: str) -> Any:
+    return "unknown" if of == "cheroot" else real("importlib.metadata").version(of)
 
 
 class _Process:
@@ -35,7 +39,7 @@ class _Process:
     def run(self) -> NoReturn:
         threading.Thread(target=self._listen, daemon=True).start()
         # cheroot reads its version by importlib.metadata, which takes longer than the rest of its import
-        with uncollected(), StandIn("importlib.metadata", version=lambda _: "unknown"):
+        with uncollected(), StandIn("importlib.metadata", version=_version):
             from kfp_pachyderm.adapter.control.session import Session
         session = Session(self._tell)
         while True:

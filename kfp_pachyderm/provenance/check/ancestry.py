@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.provenance.check.commit import Check
-from kfp_pachyderm.provenance.check.model import Looked, Verified
+from kfp_pachyderm.provenance.check.model import Looked
+from kfp_pachyderm.provenance.check.verified import Verified
 
 #: Commits that are checked at the same time.
 _THREADS = 8

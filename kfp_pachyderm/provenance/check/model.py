@@ -1,10 +1,9 @@
-"""What `verify` returns: faults, and what it could not look at."""
+"""What `verify` finds out about one commit: faults, and what it could not look at."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from html import escape
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from kfp_pachyderm.pachd.references import Reference
 
@@ -68,62 +67,3 @@ class Looked:
     digest: str = ""
     faults: tuple[Fault, ...] = ()
     unseen: tuple[Unseen, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verified:
-    """Whether commits are what their records say.
-
-    Args:
-        of: what was asked for: a commit, `project/repo@<ID>`, or a job's or a KFP run's ID.
-        commits: a check of the commit, or of each of the run's commits, and with `deep` of all that they were
-            made from, nearest first.
-    """
-
-    of: str
-    commits: tuple[Looked, ...]
-
-    @property
-    def faults(self) -> tuple[Fault, ...]:
-        """The faults of all commits; empty: all that could be looked at is as recorded."""
-        return tuple(fault for one in self.commits for fault in one.faults)
-
-    @property
-    def unseen(self) -> tuple[Unseen, ...]:
-        """What could not be looked at, of all commits."""
-        return tuple(unseen for one in self.commits for unseen in one.unseen)
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is no fault; what could not be looked at is none."""
-        return not self.faults
-
-    def text(self) -> str:
-        """Faults, what could not be looked at, and a summary, as lines of text."""
-        from kfp_pachyderm.provenance.check.text import lines
-
-        return "".join(f"{line}\n" for line in lines(self))
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.text())}</pre>"
-
-    def as_json(self) -> dict[str, Any]:
-        """The same as dicts, lists, texts and numbers, ready for `json.dumps`."""
-        return {
-            "version": 1,
-            "of": self.of,
-            "ok": self.ok,
-            "faults": [asdict(one) for one in self.faults],
-            "unseen": [asdict(one) for one in self.unseen],
-            "commits": [
-                {
-                    "commit": str(one.commit),
-                    "step": one.is_step,
-                    "inputs": list(map(str, one.inputs)),
-                    "files": one.files,
-                    "size": one.size,
-                    "record_digest": one.digest,
-                }
-                for one in self.commits
-            ],
-        }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from kfp_pachyderm.provenance.compare.model import Change, Diff, FileChange, StepDiff
+from kfp_pachyderm.provenance.compare.model import Change, FileChange, StepDiff
 from kfp_pachyderm.provenance.compare.text import SIGNS, sizes
 
 _STYLE = """
@@ -24,16 +24,16 @@ caption { text-align: left; font-weight: 600 }
 """
 
 
-def page(found: Diff) -> str:
-    """The page."""
-    steps = "".join(_step(one) for one in found.steps)
-    same = "<p>Nothing differs.</p>" if found.same else ""
+def page(before: str, after: str, steps: Sequence[StepDiff]) -> str:
+    """The page; `before` and `after` are the commits or the runs' IDs."""
+    every = "".join(map(_step, steps))
+    same = "<p>Nothing differs.</p>" if all(one.same for one in steps) else ""
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>kfp-pachyderm diff</title>'
         f"<style>{_STYLE}</style><body><main><h1>What changed</h1>"
-        f"<p><code>{escape(found.before)}</code> → <code>{escape(found.after)}</code></p>"
-        f"{same}{steps}</main></body></html>\n"
+        f"<p><code>{escape(before)}</code> → <code>{escape(after)}</code></p>"
+        f"{same}{every}</main></body></html>\n"
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference
-from kfp_pachyderm.provenance.compare.model import Diff, StepDiff
+from kfp_pachyderm.provenance.compare.diff import Diff
+from kfp_pachyderm.provenance.compare.model import StepDiff
 from kfp_pachyderm.provenance.compare.recorded_commit import Made, made
 from kfp_pachyderm.provenance.compare.step import Comparison
 from kfp_pachyderm.provenance.stored_record import hashed

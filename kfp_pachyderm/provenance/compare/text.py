@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from kfp_pachyderm.provenance.compare.model import Change, Diff, FileChange, StepDiff
+from kfp_pachyderm.provenance.compare.model import Change, FileChange, StepDiff
 from kfp_pachyderm.provenance.graph.views.wording import plain, size
 
 #: The most lines that are shown for the files of one commit, and for a command; `--json` has all of them.
@@ -12,12 +12,12 @@ SHOWN = 30
 SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
-def lines(found: Diff) -> Iterator[str]:
+def lines(steps: Sequence[StepDiff]) -> Iterator[str]:
     """The differences, or a line that says that there are none."""
-    for step in found.steps:
+    for step in steps:
         yield from _step(step)
-    if found.same:
-        yield "nothing differs" if not any(one.unseen for one in found.steps) else "nothing else differs"
+    if all(one.same for one in steps):
+        yield "nothing differs" if not any(one.unseen for one in steps) else "nothing else differs"
 
 
 def _step(step: StepDiff) -> Iterator[str]:

@@ -14,8 +14,9 @@ from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs import job_facts
 from kfp_pachyderm.pachd.jobs.job_facts import JobFacts
 from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.graph.lineage import Lineage
 from kfp_pachyderm.provenance.graph.links import Links
-from kfp_pachyderm.provenance.graph.model import Lineage, Node
+from kfp_pachyderm.provenance.graph.model import Node
 from kfp_pachyderm.provenance.graph.node import is_derived, node, stored_on
 from kfp_pachyderm.provenance.graph.target import Target, target
 from kfp_pachyderm.provenance.graph.walk import Asker, Seen, walk

@@ -1,15 +1,16 @@
-"""The lineage graph's types: commits as nodes, with all that is known of each."""
+"""The lineage's graph: commits as nodes, with all that is known of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from kfp_pachyderm.pachd.connection.address import Address
 from kfp_pachyderm.pachd.references import Reference
+from kfp_pachyderm.provenance.graph.views.wording import SIGNS, duration, made_by, parameters, plain, size
 from kfp_pachyderm.provenance.record import StepRecord
 
 #: What made a commit. "source": somebody put data; "step": a KFP step; "gathered": the launcher, out of
@@ -95,24 +96,42 @@ class Node:
         return self.record.task.task if self.record and self.record.task.task else self.commit.repo
 
     def _repr_html_(self) -> str:
-        """A card for notebooks."""
-        from kfp_pachyderm.provenance.graph.views.card import node_card
+        """A card for notebooks: state, job, inputs, files and pictures."""
+        from kfp_pachyderm.provenance.graph.views import card
 
-        return node_card(self)
+        content = card.contents_of(self.commit, self.where if with_files([self]) else None)
+        return card.card(self.title, _rows(self, card.files(content))) + card.pictures(content)
+
+
+def look(node: Node) -> str:
+    """What a view colours and marks a node by: "failed", "cached", or its kind."""
+    return "failed" if node.failed else "cached" if node.cached else node.kind
+
+
+def with_files(nodes: Iterable[Node]) -> list[Reference]:
+    """The commits whose files can be listed: finished ones, not empty."""
+    return [one.commit for one in nodes if one.finished and one.size]
+
+
+def _rows(node: Node, files: str) -> list[tuple[str, str]]:
+    earlier = ", from an earlier run" if node.cached else ""
+    return [
+        ("State", f"{SIGNS.get(look(node), '')}{node.state}{earlier}"),
+        ("Error", plain(node.error)),
+        ("Made by", made_by(node.kind, node.record)),
+        ("Parameters", ", ".join(f"{name}={value}" for name, value in parameters(node.record))),
+        ("Job", f"{node.job.id}, {duration(node.job.seconds)}" if node.job else ""),
+        ("Commit", str(node.commit)),
+        ("Inputs", "\n".join(map(str, node.inputs))),
+        ("Size", size(node.size)),
+        ("Files", files),
+        ("Note", node.bare),
+    ]
 
 
 @dataclass(frozen=True)
-class Lineage:
-    """What a commit was made from, or with `down` what was made from it.
-
-    Args:
-        of: the text that was asked for.
-        roots: the commits that the text names: one, or all that a run or a job has made.
-        down: whether the graph leads to what was made from the roots, instead of to what they were made from.
-        nodes: each commit once, nearest to the roots first.
-        file: the path of the file that was asked for; "": no file was.
-        run: the ID of the KFP run that was asked for; "": no run was.
-    """
+class Graph:
+    """The commits of a lineage, and what leads from one to another; `Lineage` says what the fields are."""
 
     of: str
     roots: tuple[Reference, ...]
@@ -140,33 +159,3 @@ class Lineage:
         for source, made in self.edges():
             found.setdefault(source, []).append(made)
         return {commit: tuple(made) for commit, made in found.items()}
-
-    def text(self) -> str:
-        """A tree of text: a commit has a line for each commit that it is shown under."""
-        from kfp_pachyderm.provenance.graph.views.text import tree
-
-        return "".join(f"{line}\n" for line, _ in tree(self))
-
-    def as_json(self) -> dict[str, Any]:
-        """Dicts, lists, texts and numbers, ready for `json.dumps`; `lineage.schema.json` describes them."""
-        from kfp_pachyderm.provenance.graph.views.as_json import as_json
-
-        return as_json(self)
-
-    def mermaid(self) -> str:
-        """A Mermaid flowchart."""
-        from kfp_pachyderm.provenance.graph.views.mermaid import mermaid
-
-        return mermaid(self)
-
-    def html(self) -> str:
-        """One HTML page that loads nothing; it lists no files: `kfp-pachyderm lineage --html` does."""
-        from kfp_pachyderm.provenance.graph.views.html import page
-
-        return page(self)
-
-    def _repr_html_(self) -> str:
-        """A card for notebooks."""
-        from kfp_pachyderm.provenance.graph.views.card import lineage_card
-
-        return lineage_card(self)

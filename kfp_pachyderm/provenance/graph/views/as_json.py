@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from kfp_pachyderm.provenance.graph.model import Job, Lineage, Node
+from kfp_pachyderm.provenance.graph.model import Graph, Job, Node
 from kfp_pachyderm.provenance.record import Hashed, StepRecord
 
 #: The format's version. It changes when readers of the old format would misread the new one, not when fields
@@ -15,7 +15,7 @@ from kfp_pachyderm.provenance.record import Hashed, StepRecord
 SCHEMA = "kfp-pachyderm/lineage/1"
 
 
-def as_json(lineage: Lineage) -> dict[str, Any]:
+def as_json(lineage: Graph) -> dict[str, Any]:
     """The lineage as dicts, lists, texts and numbers."""
     return {
         "schema": SCHEMA,
@@ -29,7 +29,7 @@ def as_json(lineage: Lineage) -> dict[str, Any]:
     }
 
 
-def text(lineage: Lineage) -> str:
+def text(lineage: Graph) -> str:
     """The lineage as JSON text."""
     return json.dumps(as_json(lineage), indent=2) + "\n"
 

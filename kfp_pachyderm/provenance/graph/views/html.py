@@ -16,13 +16,13 @@ from string import Template
 from typing import Any
 
 from kfp_pachyderm.pachd.references import Reference
-from kfp_pachyderm.provenance.graph.model import Lineage, Node
-from kfp_pachyderm.provenance.graph.views.mermaid import css_class
+from kfp_pachyderm.provenance.graph.model import Graph, Node, look
+from kfp_pachyderm.provenance.graph.views.details import details
 from kfp_pachyderm.provenance.graph.views.pictures import Contents
-from kfp_pachyderm.provenance.graph.views.wording import details, duration, parameters, plain, size
+from kfp_pachyderm.provenance.graph.views.wording import duration, parameters, plain, size
 
 
-def page(lineage: Lineage, contents: Mapping[Reference, Contents] | None = None) -> str:
+def page(lineage: Graph, contents: Mapping[Reference, Contents] | None = None) -> str:
     """The page.
 
     Args:
@@ -69,7 +69,7 @@ def _in_script(data: dict[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _summary(lineage: Lineage) -> str:
+def _summary(lineage: Graph) -> str:
     nodes = lineage.nodes
     counts = {
         "commits": len(nodes),
@@ -82,7 +82,7 @@ def _summary(lineage: Lineage) -> str:
     return ", ".join([*said, *([f"file {plain(lineage.file)}"] if lineage.file else [])])
 
 
-def _data(lineage: Lineage, contents: Mapping[Reference, Contents]) -> dict[str, Any]:
+def _data(lineage: Graph, contents: Mapping[Reference, Contents]) -> dict[str, Any]:
     numbers = {one.commit: number for number, one in enumerate(lineage.nodes)}
     roots = set(lineage.roots)
     return {
@@ -102,11 +102,11 @@ def _node(node: Node, content: Contents) -> dict[str, Any]:
         "commit": str(commit),
         "title": plain(node.title),
         "short": f"{commit.project}/{commit.repo}@{commit.version[:8]}",
-        "look": css_class(node),
+        "look": look(node),
         "state": node.state,
         "facts": " · ".join(filter(None, [node.state, took, size(node.size)])),
         "details": details(node),
-        "parameters": parameters(node),
+        "parameters": parameters(node.record),
         "files": [[plain(one.path), size(one.size)] for one in content.files],
         "more": content.more,
         "pictures": [{"path": plain(path), "data": data} for path, data in content.pictures],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kfp_pachyderm.provenance.graph.model import Lineage, Node
+from kfp_pachyderm.provenance.graph.model import Graph, Node, look
 from kfp_pachyderm.provenance.graph.views.wording import plain, size
 
 _CLASSES = """\
@@ -15,18 +15,13 @@ _CLASSES = """\
   classDef failed fill:#fce8e6,stroke:#c5221f,color:#111"""
 
 
-def mermaid(lineage: Lineage) -> str:
+def mermaid(lineage: Graph) -> str:
     """The flowchart: sources left, results right."""
     names = {node.commit: f"n{at}" for at, node in enumerate(lineage.nodes)}
     lines = ["flowchart LR"]
-    lines += [f'  {names[node.commit]}["{_label(node)}"]:::{css_class(node)}' for node in lineage.nodes]
+    lines += [f'  {names[node.commit]}["{_label(node)}"]:::{look(node)}' for node in lineage.nodes]
     lines += [f"  {names[one]} --> {names[other]}" for one, other in lineage.edges()]
     return "\n".join([*lines, _CLASSES]) + "\n"
-
-
-def css_class(node: Node) -> str:
-    """The class, in the sense of CSS and Mermaid, that gives a node its colours."""
-    return "failed" if node.failed else "cached" if node.cached else node.kind
 
 
 def _label(node: Node) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
@@ -13,7 +12,6 @@ from kfp_pachyderm.pachd.commits import files as content
 from kfp_pachyderm.pachd.commits.file_entry import FileEntry
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.references import Reference
-from kfp_pachyderm.provenance.graph.model import Node
 from kfp_pachyderm.provenance.graph.walk import Asker
 
 #: The picture formats that browsers show. SVG is safe here: browsers run no scripts in an image.
@@ -44,12 +42,11 @@ class Contents:
     pictures: tuple[tuple[str, str], ...] = ()
 
 
-def contents(pachd: Pachd, nodes: Iterable[Node]) -> dict[Reference, Contents]:
-    """The contents of the finished commits; pictures of the first ones, until the page's limit is reached."""
+def contents(pachd: Pachd, commits: list[Reference]) -> dict[Reference, Contents]:
+    """The contents of finished commits; pictures of the first ones, until the page's limit is reached."""
     asker = Asker()
-    closed = [one.commit for one in nodes if one.finished and one.size]
-    listed = asker.ask(lambda commit: _files(pachd, commit), closed)
-    every = dict(zip(closed, listed, strict=True))
+    listed = asker.ask(lambda commit: _files(pachd, commit), commits)
+    every = dict(zip(commits, listed, strict=True))
     wanted, room = dict[Reference, list[FileEntry]](), _TOGETHER
     for commit, files in every.items():
         for file in [] if isinstance(files, PachydermError) else _pictures(files):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kfp_pachyderm.pachd.references import KEYS, Reference
-from kfp_pachyderm.provenance.graph.model import Lineage, Node
+from kfp_pachyderm.provenance.graph.model import Graph, Node
 from kfp_pachyderm.provenance.graph.views.wording import duration, fitted, made_by, plain, size, width
 
 #: Colours of states, as `click.style` names them; of cached commits; of all other states.
@@ -15,7 +15,7 @@ CACHED_COLOUR, OTHER_COLOUR = "cyan", "yellow"
 _SHORT = 12
 
 
-def tree(lineage: Lineage, columns: int | None = None) -> Iterator[tuple[str, Node]]:
+def tree(lineage: Graph, columns: int | None = None) -> Iterator[tuple[str, Node]]:
     """The lines of the tree, the roots leftmost.
 
     Args:
@@ -30,7 +30,7 @@ def tree(lineage: Lineage, columns: int | None = None) -> Iterator[tuple[str, No
         yield _line(depth, node, again, lineage, columns), node
 
 
-def walked(lineage: Lineage) -> Iterator[tuple[int, Node, bool]]:
+def walked(lineage: Graph) -> Iterator[tuple[int, Node, bool]]:
     """Depth, node, and whether the commits below it were shown before; depth first.
 
     It does not recurse: lineages may be deeper than Python's stack.
@@ -50,14 +50,14 @@ def walked(lineage: Lineage) -> Iterator[tuple[int, Node, bool]]:
         waiting.extend((depth + 1, one) for one in reversed(beneath.get(commit, ())))
 
 
-def _beneath(lineage: Lineage) -> dict[Reference, tuple[Reference, ...]]:
+def _beneath(lineage: Graph) -> dict[Reference, tuple[Reference, ...]]:
     if lineage.down:
         return lineage.below
     known = lineage.by_commit
     return {node.commit: tuple(one for one in node.inputs if one in known) for node in lineage.nodes}
 
 
-def _line(depth: int, node: Node, again: bool, lineage: Lineage, columns: int | None) -> str:
+def _line(depth: int, node: Node, again: bool, lineage: Graph, columns: int | None) -> str:
     file = f":{plain(lineage.file)}" if lineage.file and node.commit in lineage.roots else ""
     name = f"{node.commit}{file}"
     facts = _facts(node, again, lineage.down)
@@ -78,7 +78,7 @@ def _facts(node: Node, again: bool, down: bool) -> list[str]:
         f"(keys are {plain(encoding)}-encoded)" if encoding else "",
         "cached" if node.cached else "",
         node.state if node.kind in ("step", "pipeline") or node.failed else "",
-        made_by(node),
+        made_by(node.kind, node.record),
         times,
         size(node.size),
         plain(node.error),

@@ -7,8 +7,10 @@ import unicodedata
 from datetime import datetime
 from typing import Any
 
-from kfp_pachyderm.provenance.graph.model import Node
 from kfp_pachyderm.provenance.record import Hashed, StepRecord
+
+#: What stands before the state of a commit that looks so (`graph.model.look`).
+SIGNS = {"failed": "✗ ", "cached": "↺ ", "unknown": "? "}
 
 
 def size(count: float | None) -> str:
@@ -83,71 +85,21 @@ _MADE_BY = {
 }
 
 
-def made_by(node: Node) -> str:
+def made_by(kind: str, record: StepRecord | None) -> str:
     """Which step, pipeline or person made a commit, in a few words."""
-    if node.record:
-        task = node.record.task
+    if record:
+        task = record.task
         run = f", run {task.run}" if task.run else ""
         of = f" of {task.pipeline}" if task.pipeline else ""
         return plain(f"{task.task or task.component}{of}{run}")
-    return _MADE_BY.get(node.kind, "")
+    return _MADE_BY.get(kind, "")
 
 
-def details(node: Node) -> list[tuple[str, str]]:
-    """Everything that is known of a commit, as pairs of title and text."""
-    record, job = node.record, node.job
-    every: list[tuple[str, Any]] = [
-        ("Commit", node.commit),
-        ("State", f"{node.state}, from an earlier run" if node.cached else node.state),
-        ("Error", node.error),
-        ("Why little is known", node.bare),
-    ]
-    if record:
-        every += [
-            ("KFP pipeline", record.task.pipeline),
-            ("KFP run", record.task.run),
-            ("Task", record.task.task),
-            ("Attempt", record.task.attempt),
-            ("Component", record.task.component),
-            ("Component digest", record.task.digest),
-            ("Image", record.task.image),
-            ("Versions", _versions(record)),
-            ("Git", _git(record)),
-        ]
-    if job:
-        every += [
-            ("Job", job.id),
-            ("Pipeline", f"{node.commit.project}/{node.commit.repo}, version {job.version}"),
-            ("Job started", moment(job.started)),
-            ("Job ended", moment(job.finished)),
-            ("Job took", duration(job.seconds)),
-            ("Pipeline's image", job.image),
-        ]
-    every += [
-        ("Size", size(node.size)),
-        ("Made", moment(node.created)),
-        ("Finished", moment(node.finished)),
-    ]
-    return [(title, plain(str(text))) for title, text in every if str(text)]
-
-
-def _versions(record: StepRecord) -> str:
-    every = {"kfp": record.code.kfp, "kfp-pachyderm": record.task.package}
-    return ", ".join(f"{name} {version}" for name, version in every.items() if version)
-
-
-def _git(record: StepRecord) -> str:
-    source = record.code.source
-    if source is None:
-        return ""
-    return " ".join(filter(None, [source.commit, source.file, "(with changes)" if source.dirty else ""]))
-
-
-def parameters(node: Node) -> list[tuple[str, str]]:
+def parameters(record: StepRecord | None) -> list[tuple[str, str]]:
     """The step's parameters and their values."""
-    if node.record is None:
+    if record is None:
         return []
-    code = node.record.code
+    code = record.code
     given = [(plain(name), plain(_value(value))) for name, value in code.parameters.items()]
     return given + [(plain(name), "not recorded: private") for name in code.private]
 
