@@ -20,7 +20,7 @@ from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.services.pfs_api import pick
 from kfp_pachyderm.embedded.store import branches, commits
 from kfp_pachyderm.embedded.worker import datums
-from kfp_pachyderm.embedded.worker.run import JobRun
+from kfp_pachyderm.embedded.worker.run.datum_runs import DatumRuns
 from tests.waiting import wait_for
 
 _numbers = itertools.count()
@@ -114,11 +114,11 @@ def test_a_job_that_ends_while_user_code_does_keeps_its_counts(
 ) -> None:
     other = Client.from_pachd_address(server.address)  # as above
 
-    def stopped(run: JobRun, *_: Any) -> int:
-        other.pps.stop_job(job=inside.job("edges", run._job.key.id))
+    def stopped(runs: DatumRuns, *_: Any) -> int:
+        other.pps.stop_job(job=inside.job("edges", runs._running.job.key.id))
         return 0
 
-    monkeypatch.setattr(JobRun, "_execute", stopped)
+    monkeypatch.setattr(DatumRuns, "_execute", stopped)
     commit = inside.put("images", {"/a": b"1"})
     info = over(server, inside, inside.claim("edges", commit, "print(1)", update=False))
     assert (info.state, info.data_total, info.data_processed) == (pps.JobState.JOB_KILLED, 1, 0)
