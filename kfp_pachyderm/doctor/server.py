@@ -112,8 +112,7 @@ def _missing(case: Case, kind: auth.ResourceType, name: str, needed: tuple[str, 
         return ""
     resource = auth.Resource(type=kind, name=name)
     found = case.pachd.auth.get_permissions(resource=resource).permissions
-    given = {auth.Permission(one).name for one in found}
-    return " ".join(one for one in needed if one not in given)
+    return " ".join(one for one in needed if auth.Permission[one] not in found)
 
 
 def clock(case: Case) -> Finding:

@@ -54,27 +54,36 @@ def read_varint(data: memoryview, at: int) -> tuple[int, int]:
         shift += 7
 
 
+def _fixed_size(kind: int) -> int:
+    if kind not in (_FIXED64, _FIXED32):
+        raise ValueError(f"no message of protobuf: wire type {kind}")
+    return 8 if kind == _FIXED64 else 4
+
+
 def views(data: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """Yields each field of a message, without copying contents.
 
     Yields:
-        For each field its number, its integer value (0 for a length-delimited field), and its bytes (empty
-        for a varint field).
+        For each field its number, its integer value (0 unless it is a varint), and its bytes (empty for a
+        varint field).
 
     Raises:
-        ValueError: a field is neither a varint nor length-delimited.
+        ValueError: the data is no protobuf message.
     """
     at, end = 0, len(data)
     while at < end:
         key, at = read_varint(data, at)
-        value, at = read_varint(data, at)
-        if key & 7 == _VARINT:
+        kind = key & 7
+        if kind == _VARINT:
+            value, at = read_varint(data, at)
             yield key >> 3, value, data[:0]
-        elif key & 7 == _BYTES:
-            yield key >> 3, 0, data[at : at + value]
-            at += value
+            continue
+        if kind == _BYTES:
+            size, at = read_varint(data, at)
         else:
-            raise ValueError(f"unexpected wire type {key & 7} of field {key >> 3}")
+            size = _fixed_size(kind)
+        yield key >> 3, 0, data[at : at + size]
+        at += size
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -82,8 +91,7 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
     Yields:
         For each field its number, and an int for a varint field, else bytes: of a text, a message, or a
-            number
-        of fixed size.
+        number of fixed size.
 
     Raises:
         ValueError: the data is no protobuf message.
@@ -91,16 +99,14 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     view, at = memoryview(data), 0
     while at < len(data):
         key, at = read_varint(view, at)
-        size, kind = 0, key & 7
+        kind = key & 7
         if kind == _VARINT:
             value, at = read_varint(view, at)
             yield key >> 3, value
             continue
         if kind == _BYTES:
             size, at = read_varint(view, at)
-        elif kind in (_FIXED64, _FIXED32):
-            size = 8 if kind == _FIXED64 else 4
         else:
-            raise ValueError(f"no message of protobuf: wire type {kind}")
+            size = _fixed_size(kind)
         yield key >> 3, data[at : at + size]
         at += size

@@ -33,6 +33,7 @@ from kfp_pachyderm.pachd.connection.address import parse
 from kfp_pachyderm.pachd.connection.client import connect
 from kfp_pachyderm.pachd.jobs.locator import Places
 from kfp_pachyderm.pachd.sdk import version
+from kfp_pachyderm.protocol.protobuf import number
 from tests.fake_kubernetes import Pod, fake_kubernetes
 from tests.faults.fault_answers import AnsweringPachd, Wrong
 from tests.grpc_proxy import pem, tls_in_front_of
@@ -232,6 +233,20 @@ def test_auth_on_and_the_documented_roles(
     assert "ok       trial: " in shown.output
     assert "is removed" in shown.output
     assert token not in shown.output
+
+
+def test_a_permission_of_a_later_pachyderm(
+    guarded: tuple[str, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, root = guarded
+    monkeypatch.setenv("KFP_PACHYDERM_TOKEN", robot(root, "later", repo="repoWriter"))
+
+    def later(method: str, answer: bytes) -> bytes:
+        return answer + number(1, 999) if method == "GetPermissions" else answer
+
+    with AnsweringPachd(address.removeprefix("grpc://"), lambda *_: None, later) as proxy:
+        found = lines(f"grpc://{proxy.address}", "--repo", "images")["repo default/images"]
+    assert (found["state"], found["text"]) == ("ok", "steps may read it")
 
 
 def test_tls(real: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,25 @@ def test_authorize_and_get_permissions(office):
     assert {one.name for one in roles} == {"repoOwner", "projectOwner", "clusterAdmin"}
 
 
+def test_numbers_of_a_later_pachyderm_are_no_names_here(office):
+    repo = office.repo()
+    resource = auth.Resource(type=auth.ResourceType.REPO, name=f"default/{repo.name}")
+    _, robot = office.robot(**{f"default/{repo.name}": "repoOwner"})
+    answer = robot.auth.authorize(resource=resource, permissions=[999, auth.Permission.REPO_READ])
+    assert (answer.authorized, answer.missing, answer.satisfied) == (
+        False,
+        [999],
+        [auth.Permission.REPO_READ],
+    )
+    assert robot.auth.get_roles_for_permission(permission=999).roles == []
+    kind = auth.Resource(type=99, name="x")
+    refused(
+        lambda: office.root.auth.modify_role_binding(resource=kind, principal="robot:x", roles=[]),
+        "unknown resource type 99",
+        "UNKNOWN",
+    )
+
+
 def _calls(repo):
     """Name of a call → the least role for it, the permissions that a lesser one lacks, the call."""
     branch = pfs.Branch(repo=repo, name="master")

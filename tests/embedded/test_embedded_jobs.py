@@ -14,7 +14,7 @@ from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.embedded.pps.jobs import JobKey
 from kfp_pachyderm.embedded.server import EmbeddedServer
-from kfp_pachyderm.embedded.worker import run as worker_run
+from kfp_pachyderm.embedded.worker.run import job_run as worker_run
 from tests.waiting import PATIENCE, wait_for
 
 State = pps.JobState

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import ModuleType
 from typing import Any
 
+import grpc
 import pytest
 from embedded_bench import Bench
 from embedded_between import Between
 from pachyderm_sdk import Client
-from pachyderm_sdk.api import pps
+from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
 from kfp_pachyderm.embedded.server import EmbeddedServer
+from kfp_pachyderm.embedded.services.pfs_api import pick
+from kfp_pachyderm.embedded.store import branches, commits
 from kfp_pachyderm.embedded.worker import datums
-from kfp_pachyderm.embedded.worker.run import JobRun
+from kfp_pachyderm.embedded.worker.run.datum_runs import DatumRuns
 from tests.waiting import wait_for
 
 _numbers = itertools.count()
@@ -109,11 +114,96 @@ def test_a_job_that_ends_while_user_code_does_keeps_its_counts(
 ) -> None:
     other = Client.from_pachd_address(server.address)  # as above
 
-    def stopped(run: JobRun, *_: Any) -> int:
-        other.pps.stop_job(job=inside.job("edges", run._job.key.id))
+    def stopped(runs: DatumRuns, *_: Any) -> int:
+        other.pps.stop_job(job=inside.job("edges", runs._running.job.key.id))
         return 0
 
-    monkeypatch.setattr(JobRun, "_execute", stopped)
+    monkeypatch.setattr(DatumRuns, "_execute", stopped)
     commit = inside.put("images", {"/a": b"1"})
     info = over(server, inside, inside.claim("edges", commit, "print(1)", update=False))
     assert (info.state, info.data_total, info.data_processed) == (pps.JobState.JOB_KILLED, 1, 0)
+
+
+def test_a_file_set_goes_to_the_head_that_is_there(inside: Bench, between: Between) -> None:
+    inside.put("images", {"/old": b"1"})
+    first = inside.client.pfs.start_commit(branch=inside.branch("images"))
+    added = pfs.ModifyFileRequest(add_file=pfs.AddFile(path="/mine", raw=b"1"))
+    made = inside.client.pfs.create_file_set(iter([added])).file_set_id
+
+    def moved() -> None:
+        inside.client.pfs.finish_commit(commit=first)
+        inside.client.pfs.start_commit(branch=inside.branch("images"))
+
+    between.once("before_writes", moved)
+    head = pfs.Commit(repo=inside.repo("images"), branch=inside.branch("images"))
+    inside.client.pfs.add_file_set(commit=head, file_set_id=made)
+    assert inside.paths(inside.commit("images", first.id)) == ["/old"]
+    assert inside.paths(head) == ["/mine", "/old"]
+
+
+def test_a_file_set_is_refused_by_a_commit_that_ends(inside: Bench, between: Between) -> None:
+    inside.put("images", {"/old": b"1"})
+    commit = inside.client.pfs.start_commit(branch=inside.branch("images"))
+    made = inside.client.pfs.create_file_set(iter([])).file_set_id
+    between.once("before_writes", lambda: inside.client.pfs.finish_commit(commit=commit))
+    with pytest.raises(grpc.RpcError, match=f"commit .*images@{commit.id} has already finished"):
+        inside.client.pfs.add_file_set(commit=commit, file_set_id=made)
+    assert inside.paths(inside.commit("images", commit.id)) == ["/old"]
+
+
+def after_first(patch: pytest.MonkeyPatch, module: ModuleType, name: str, act: Callable[[], Any]) -> None:
+    """Another client acts after the first call of a function, when its caller has the answer."""
+    original, left = getattr(module, name), [act]
+
+    def call(*values: Any) -> Any:
+        found = original(*values)
+        if left:
+            left.pop()()
+        return found
+
+    patch.setattr(module, name, call)
+
+
+READS: dict[str, Callable[[Bench], Any]] = {
+    "InspectRepo": lambda one: one.client.pfs.inspect_repo(repo=one.repo("images")),
+    "ListRepo": lambda one: list(one.client.pfs.list_repo(projects=[one.project])),
+    "InspectBranch": lambda one: one.client.pfs.inspect_branch(branch=one.branch("images")),
+    "ListBranch": lambda one: list(one.client.pfs.list_branch(repo=one.repo("images"))),
+    "InspectCommit": lambda one: one.client.pfs.inspect_commit(commit=one.commit("images", "master")),
+}
+
+
+@pytest.mark.parametrize("call", READS)
+def test_a_branch_has_a_head_while_it_moves(
+    inside: Bench, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside.put("images", {"/a": b"1"})
+    head = inside.put("images", {"/b": b"1"})
+    dropped = partial(inside.client.pfs.drop_commit_set, commit_set=pfs.CommitSet(id=head.id))
+    after_first(monkeypatch, branches, "select", dropped)
+    READS[call](inside)
+    assert inside.paths(inside.commit("images", "master")) == ["/a"]
+
+
+def test_a_commit_that_is_dropped_after_it_was_found_is_told(
+    inside: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = inside.put("images", {"/b": b"1"})
+    dropped = partial(inside.client.pfs.drop_commit_set, commit_set=pfs.CommitSet(id=head.id))
+    after_first(monkeypatch, pick, "commit", dropped)
+    assert inside.client.pfs.inspect_commit(commit=head).commit.id == head.id
+
+
+def test_a_walk_shows_the_commits_of_one_moment(inside: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    above = inside.put("images", {"/a": b"1"})
+    inside.client.pfs.create_repo(repo=inside.repo("edges"))
+    inside.client.pfs.create_branch(branch=inside.branch("edges"), provenance=[inside.branch("images")])
+    made = inside.client.pfs.inspect_commit(commit=inside.commit("edges", "master")).commit
+    repo = pfs.RepoPickerRepoName(
+        name="edges", type="user", project=pfs.ProjectPicker(name=inside.project.name)
+    )
+    start = pfs.CommitPickerCommitByGlobalId(repo=pfs.RepoPicker(name=repo), id=made.id)
+    dropped = partial(inside.client.pfs.drop_commit, commit=above, recursive=True)
+    after_first(monkeypatch, commits, "provenance_ids", dropped)
+    found = list(inside.client.pfs.walk_commit_provenance(start=[pfs.CommitPicker(id=start)]))
+    assert [one.commit.id for one in found] == [above.id]

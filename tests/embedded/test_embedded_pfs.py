@@ -54,6 +54,8 @@ def test_a_commit_goes_from_open_to_finished_with_its_parent_size_and_times(benc
     assert info.details.size_bytes == 5
     with pytest.raises(grpc.RpcError, match="has already finished"):
         bench.client.pfs.finish_commit(commit=opened)
+    with pytest.raises(grpc.RpcError, match="cannot clear finished commit"):
+        bench.client.pfs.clear_commit(commit=opened)
     assert [one.commit.id for one in bench.client.pfs.list_commit(repo=bench.repo("images"))] == [
         opened.id,
         first.id,

@@ -55,5 +55,11 @@ def test_a_directory_is_no_file() -> None:
 
 
 def test_what_pachyderm_never_sends() -> None:
-    with pytest.raises(ValueError, match="wire type 5 of field 1"):
-        pfs_messages.found(b"\x0d\x01\x02\x03\x04")
+    with pytest.raises(ValueError, match="wire type 3"):
+        pfs_messages.found(b"\x0b\x01\x02\x03\x04")
+
+
+@pytest.mark.parametrize("added", [b"\x78\x01", b"\x7a\x01x", b"\x7d\x01\x02\x03\x04", b"\x79" + bytes(8)])
+def test_fields_of_a_later_pachyderm_are_passed_over(added: bytes) -> None:
+    info = pfs.FileInfo(pfs.File(commit=COMMIT, path="/a"), pfs.FileType.FILE, WHEN, 7, b"hash")
+    assert pfs_messages.found(added + bytes(info) + added) == Found("/a", 7, b"hash", WHEN)

@@ -13,14 +13,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kfp_pachyderm.fast_import import StandIn, real, uncollected
+from kfp_pachyderm.s3.http import BACKLOG
 
 if TYPE_CHECKING:
     from kfp_pachyderm.adapter.control.session import Session
 
 log = logging.getLogger("kfp_pachyderm.adapter")
-
-#: Connections that wait until the server takes them; with Python's own number further clients wait a second.
-_BACKLOG = 1024
 
 
 def _version(of: str) -> Any:
@@ -71,7 +69,7 @@ class _Process:
         for line in sys.stdin:
             request = json.loads(line)
             if request["op"] == "configure":
-                request["listener"] = listener = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+                request["listener"] = listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
                 self._tell({"ok": {"endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}"}})
             if request["op"] == "move" and self._session is not None:
                 self._session.move(request["sidecar"], request["sidecar_s3"])

@@ -95,13 +95,13 @@ class AuthService:
 
     def _authorize(self, request: auth.AuthorizeRequest, _: Context) -> auth.AuthorizeResponse:
         name = _caller()
-        needed = tuple(auth.Permission(one).name or "" for one in request.permissions)
-        missing = state.missing(self._store.read(), name, _resource(request.resource), needed)
+        needed = {_name(auth.Permission, one): one for one in request.permissions}
+        missing = state.missing(self._store.read(), name, _resource(request.resource), tuple(needed))
         return auth.AuthorizeResponse(
             principal=name,
             authorized=not missing,
-            missing=[auth.Permission[one] for one in missing],
-            satisfied=[auth.Permission[one] for one in needed if one not in missing],
+            missing=[needed[one] for one in missing],
+            satisfied=[number for one, number in needed.items() if one not in missing],
         )
 
     def _permissions(self, request: auth.GetPermissionsRequest, _: Context) -> auth.GetPermissionsResponse:
@@ -115,7 +115,7 @@ class AuthService:
     def _roles_for(
         self, request: auth.GetRolesForPermissionRequest, _: Context
     ) -> auth.GetRolesForPermissionResponse:
-        wanted = auth.Permission(request.permission).name
+        wanted = _name(auth.Permission, request.permission)
         found = [_role(name) for name, role in ROLES.items() if wanted in role.permissions]
         return auth.GetRolesForPermissionResponse(roles=found)
 
@@ -221,7 +221,15 @@ def _caller() -> str:
 
 
 def _resource(given: auth.Resource) -> Resource:
-    return Resource(auth.ResourceType(given.type).name or "", "" if given.type == 1 else given.name)
+    return Resource(_name(auth.ResourceType, given.type), "" if given.type == 1 else given.name)
+
+
+def _name(kind: type[auth.Permission] | type[auth.ResourceType], number: int) -> str:
+    """A number's name; if it has none, the number, as Go's messages write it."""
+    try:
+        return str(kind(number).name)
+    except ValueError:
+        return str(number)
 
 
 def _role(name: str) -> auth.Role:

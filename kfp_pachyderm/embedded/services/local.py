@@ -12,7 +12,7 @@ from kfp_pachyderm.embedded.services import handlers
 from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.status import invalid, not_found
 from kfp_pachyderm.embedded.worker.manager import Manager
-from kfp_pachyderm.embedded.worker.run import JobRun
+from kfp_pachyderm.embedded.worker.run.job_run import JobRun
 
 
 def _json_call(function: Callable[[dict[str, Any]], Any]) -> handlers.Call:

@@ -87,13 +87,11 @@ class Store:
 
         return Changes(self.database, self.chunks, existing)
 
-    def modify(self, commit: Commit, *streams: Changes) -> None:
-        """Applies streams of changes to an open commit, all or none."""
-        for changes in streams:
-            changes.settle()
+    def modify(self, commit: Commit, changes: Changes) -> None:
+        """Applies a stream of changes to an open commit."""
+        changes.settle()
         with self.database.write(durable=False) as txn:
-            for changes in streams:
-                changes.apply(txn, commit)
+            changes.apply(txn, commit)
 
     def modify_branch(self, repo: RepoKey, branch: str, changes: Changes) -> Commit:
         """Applies a stream of changes in a new commit on a branch, and finishes it."""

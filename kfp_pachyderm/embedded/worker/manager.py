@@ -14,7 +14,8 @@ from kfp_pachyderm.embedded.services import handlers
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker import usercode
 from kfp_pachyderm.embedded.worker.logs import Logs
-from kfp_pachyderm.embedded.worker.run import JobRun, Working
+from kfp_pachyderm.embedded.worker.run.datum_runs import Working
+from kfp_pachyderm.embedded.worker.run.job_run import JobRun
 
 logger = logging.getLogger(__name__)
 

@@ -85,7 +85,8 @@ def inspect_existing(pachd: Pachd, project: str, name: str) -> ExistingPipeline:
 def _refuse_idle(name: str, info: pps.PipelineInfo) -> None:
     if info.stopped:
         raise PermanentError(f"pipeline {name} is stopped, it makes no job; start it: pachctl start pipeline")
-    if info.type != pps.PipelineInfoPipelineType.PIPELINE_TYPE_TRANSFORM:
+    kinds = pps.PipelineInfoPipelineType
+    if info.type in (kinds.PIPELINE_TYPE_SPOUT, kinds.PIPELINE_TYPE_SERVICE):
         raise PermanentError(f"pipeline {name} is a spout or a service, which has no jobs that end")
 
 

@@ -24,12 +24,11 @@ from kfp_pachyderm.pachd.connection.polling import looks
 from kfp_pachyderm.pachd.connection.texts import brief, storable
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
 from kfp_pachyderm.pachd.jobs.crashes import Crashes, times
+from kfp_pachyderm.pachd.jobs.states import ENDED, State, name_of
 from kfp_pachyderm.pachd.pipeline_plan import message
 from kfp_pachyderm.pachd.references import Reference, commit_message, repo_picker
 from kfp_pachyderm.pachd.sdk import metadata, pfs, pps
 
-State = pps.JobState
-_ENDED = (State.JOB_SUCCESS, State.JOB_FAILURE, State.JOB_KILLED, State.JOB_UNRUNNABLE)
 _CRASHING = "the pipeline to recover, it is crashing"
 #: Pachyderm's reasons of jobs whose user code failed (src/server/worker/pipeline/transform/registry.go), and
 #: of jobs that a change of their pipeline killed (src/server/pps/server/api_server.go).
@@ -45,13 +44,13 @@ _STARTING_PAUSE, _RUNNING_PAUSE, _ENDING_PAUSE = 0.5, 5.0, 0.25
 
 
 def state_name(info: pps.JobInfo) -> str:
-    """Returns the job's state without its prefix: "SUCCESS", "FAILURE", "RUNNING", ..."""
-    return str(State(info.state).name).removeprefix("JOB_")
+    """Returns the name of the job's state, as `states.name_of` does."""
+    return name_of(info.state)
 
 
 def is_over(info: pps.JobInfo) -> bool:
-    """Tells whether the job has ended, in whichever state."""
-    return info.state in _ENDED
+    """Tells whether the job has ended, in whichever state. In one that is not known it has not."""
+    return info.state in ENDED
 
 
 def _works(info: pps.JobInfo) -> bool:

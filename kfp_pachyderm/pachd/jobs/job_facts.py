@@ -12,6 +12,7 @@ from typing import Any
 from kfp_pachyderm.pachd.commits.commit_facts import timestamp
 from kfp_pachyderm.pachd.connection.client import Pachd
 from kfp_pachyderm.pachd.jobs.claimed_job import ClaimedJob
+from kfp_pachyderm.pachd.jobs.states import name_of
 from kfp_pachyderm.pachd.references import Reference
 from kfp_pachyderm.pachd.sdk import pps
 from kfp_pachyderm.protocol.protobuf import fields
@@ -23,7 +24,8 @@ class JobFacts:
 
     Args:
         version: the pipeline's version.
-        state: "SUCCESS", "FAILURE", "KILLED", "RUNNING", ...
+        state: "SUCCESS", "FAILURE", "KILLED", "RUNNING", ...; "STATE_99" for one that this release does not
+            know.
         reason: Pachyderm's reason for the state, "" for none.
         started: when user code began; None: not yet.
         finished: when it ended; None: not yet.
@@ -61,7 +63,7 @@ def decode(data: bytes) -> JobFacts:
     transform: dict[int, Any] = dict(fields(dict(fields(found.get(16, b""))).get(1, b"")))  # type: ignore[arg-type]
     return JobFacts(
         found.get(2, 0),
-        str(pps.JobState(found.get(11, 0)).name).removeprefix("JOB_"),
+        name_of(found.get(11, 0)),
         found.get(12, b"").decode().strip(),
         timestamp(found.get(14)),
         timestamp(found.get(15)),

@@ -14,6 +14,7 @@ from cheroot import wsgi
 from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.workers.threadpool import ThreadPool
 
+from kfp_pachyderm.s3.http import BACKLOG
 from kfp_pachyderm.s3.http.chunked_transfer import TransferReader
 from kfp_pachyderm.s3.http.peers import Peers
 from kfp_pachyderm.s3.http.streams import makefile
@@ -30,8 +31,6 @@ _HEADERS = 2**17
 #: another of its requests is answered (a merge of many objects reads them in turns). So many threads are
 #: allowed, and made on demand.
 _THREADS, MOST_THREADS = 8, 512
-#: The listen backlog. With cheroot's own, 5, further clients wait a second each.
-_BACKLOG = 1024
 #: Seconds after which a thread counts as waiting for its client.
 _STALLED = 0.1
 #: Seconds that unfinished answers get when the server stops taking requests.
@@ -262,7 +261,7 @@ class S3Server:
             server_name="s3",
             timeout=_IDLE,
             shutdown_timeout=1,
-            request_queue_size=_BACKLOG,
+            request_queue_size=BACKLOG,
         )
         server.peers, server.listener = peers, listener
         server.gateway = _Gateway

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from kfp_pachyderm.embedded.services import handlers, messages
 from kfp_pachyderm.embedded.services.context import alive
 from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.services.pfs_api import pick
+from kfp_pachyderm.embedded.services.pfs_api.moment import of_one_moment
 from kfp_pachyderm.embedded.status import Refused, not_found
 from kfp_pachyderm.embedded.store import commits, deletion, repos
 from kfp_pachyderm.embedded.store.commits import Commit
@@ -60,7 +62,10 @@ class CommitService:
     def _clear_commit(self, request: pfs.ClearCommitRequest, _: Context) -> handlers.Empty:
         with self._store.database.write() as txn:
             guard.check_repo(txn.db, pick.repo_of(request.commit), "REPO_WRITE")
-            commits.clear(txn, pick.commit(txn.db, request.commit), base=True)
+            commit = pick.commit(txn.db, request.commit)
+            if commit.finishing is not None:
+                raise Refused("cannot clear finished commit")
+            commits.clear(txn, commit, base=True)
         return handlers.Empty()
 
     def _inspect_commit(self, request: pfs.InspectCommitRequest, context: Context) -> bytes:
@@ -71,6 +76,9 @@ class CommitService:
         return messages.commit_bytes(self._store.read(), commit)
 
     def _reached(self, commit: Commit, wait: int, context: Context) -> Commit:
+        if self._has_reached(commit, wait):
+            return commit
+
         def look() -> Commit | None:
             found = commits.reload(self._store.read(), commit)
             return found if self._has_reached(found, wait) else None
@@ -209,7 +217,9 @@ class CommitService:
         yield from self._walk(request, commits.subvenance_ids)
 
     def _walk(self, request: Any, step: Any) -> Iterator[bytes]:
-        db = self._store.read()
+        yield from of_one_moment(self._store.read(), lambda db: self._walked(db, request, step))
+
+    def _walked(self, db: sqlite3.Connection, request: Any, step: Any) -> Iterator[bytes]:
         for picker in request.start:
             start = pick.by_picker(db, picker)
             # The start itself is not sent, and no permission on its repo is checked.

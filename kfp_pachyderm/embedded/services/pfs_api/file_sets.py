@@ -36,13 +36,15 @@ def file_set_calls(store: Store, files: FileService) -> handlers.Calls:
         return made((changes,))
 
     def add(request: pfs.AddFileSetRequest, _: Context) -> handlers.Empty:
-        commit = pick.commit(store.read(), request.commit)
-        if commit.finishing is not None:
-            raise Refused(f"commit {commit} has already finished")
-        changes = store.file_sets.find(request.file_set_id)
-        if changes is None:
-            raise Refused(f"add file set: {_ABSENT}")
-        store.modify(commit, *changes)
+        with store.database.write(durable=False) as txn:
+            commit = pick.commit(txn.db, request.commit)
+            if commit.finishing is not None:
+                raise Refused(f"commit {commit} has already finished")
+            found = store.file_sets.find(request.file_set_id)
+            if found is None:
+                raise Refused(f"add file set: {_ABSENT}")
+            for changes in found:
+                changes.apply(txn, commit)
         return handlers.Empty()
 
     def compose(request: pfs.ComposeFileSetRequest, _: Context) -> pfs.CreateFileSetResponse:

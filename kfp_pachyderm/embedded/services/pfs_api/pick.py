@@ -13,6 +13,7 @@ from kfp_pachyderm.embedded.status import Refused, invalid, not_found
 from kfp_pachyderm.embedded.store import branches, commits
 from kfp_pachyderm.embedded.store.commits import Commit
 from kfp_pachyderm.embedded.store.repos import Repo, RepoKey, get_repo
+from kfp_pachyderm.embedded.store.sqlite.database import one_moment
 
 #: An ID by Pachyderm's rule (src/internal/uuid): 32 hex digits with UUIDv4's version digit.
 ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{19}")
@@ -32,9 +33,10 @@ def commit(db: sqlite3.Connection, handle: pfs.Commit) -> Commit:
     """
     if not handle.id and not handle.branch.name:
         raise Refused("pick commit tx: cannot pick commit with no ID or branch")
-    repo = get_repo(db, repo_of(handle))
     relative = handle.id[:1] in ("", "^", "~", ".")
-    return _resolve(db, repo, handle.branch.name + handle.id if relative else handle.id)
+    with one_moment(db):
+        repo = get_repo(db, repo_of(handle))
+        return _resolve(db, repo, handle.branch.name + handle.id if relative else handle.id)
 
 
 def _resolve(db: sqlite3.Connection, repo: Repo, text: str) -> Commit:

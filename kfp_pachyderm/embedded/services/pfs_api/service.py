@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,10 +19,11 @@ from kfp_pachyderm.embedded.services.context import Joining
 from kfp_pachyderm.embedded.services.handlers import Context
 from kfp_pachyderm.embedded.services.pfs_api import pick
 from kfp_pachyderm.embedded.services.pfs_api.commits import CommitService, stop_jobs
+from kfp_pachyderm.embedded.services.pfs_api.moment import of_one_moment
 from kfp_pachyderm.embedded.services.pps_api import settings
 from kfp_pachyderm.embedded.status import Refused
 from kfp_pachyderm.embedded.store import branches, commits, deletion, repos
-from kfp_pachyderm.embedded.store.sqlite.database import Txn
+from kfp_pachyderm.embedded.store.sqlite.database import Txn, one_moment
 
 _Info = TypeVar("_Info", pfs.RepoInfo, pfs.ProjectInfo)
 
@@ -209,11 +211,14 @@ class PfsService:
 
     def _inspect_repo(self, request: pfs.InspectRepoRequest, _: Context) -> pfs.RepoInfo:
         db = self._store.read()
-        found = repos.get_repo(db, messages.repo_key(request.repo))
-        return self._with_permissions(messages.repo_info(db, found), state.of_repo(found.key))
+        with one_moment(db):
+            found = repos.get_repo(db, messages.repo_key(request.repo))
+            return self._with_permissions(messages.repo_info(db, found), state.of_repo(found.key))
 
     def _list_repo(self, request: pfs.ListRepoRequest, _: Context) -> Iterator[pfs.RepoInfo]:
-        db = self._store.read()
+        yield from of_one_moment(self._store.read(), lambda db: self._repos(db, request))
+
+    def _repos(self, db: sqlite3.Connection, request: pfs.ListRepoRequest) -> Iterator[pfs.RepoInfo]:
         for repo in repos.list_repos(db, request.type, [one.name for one in request.projects]):
             if guard.may_list(db, repo.key):
                 yield self._with_permissions(messages.repo_info(db, repo), state.of_repo(repo.key))
@@ -228,10 +233,13 @@ class PfsService:
 
     def _inspect_branch(self, request: pfs.InspectBranchRequest, _: Context) -> pfs.BranchInfo:
         db = self._store.read()
-        return messages.branch_info(db, branches.get(db, messages.branch_key(request.branch)))
+        with one_moment(db):
+            return messages.branch_info(db, branches.get(db, messages.branch_key(request.branch)))
 
     def _list_branch(self, request: pfs.ListBranchRequest, _: Context) -> Iterator[pfs.BranchInfo]:
-        db = self._store.read()
+        yield from of_one_moment(self._store.read(), lambda db: self._branches(db, request))
+
+    def _branches(self, db: sqlite3.Connection, request: pfs.ListBranchRequest) -> Iterator[pfs.BranchInfo]:
         order = "ASC" if request.reverse else "DESC"
         if request.repo.name:
             guard.check_repo(db, messages.repo_key(request.repo), "REPO_LIST_BRANCH")

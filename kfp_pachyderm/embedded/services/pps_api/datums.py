@@ -23,7 +23,7 @@ from kfp_pachyderm.embedded.store.files import layers, listing
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker import datums
-from kfp_pachyderm.embedded.worker.run import Working
+from kfp_pachyderm.embedded.worker.run.datum_runs import Working
 
 #: Datums that CreateDatum sends for one request that names no number.
 _DATUM_BATCH = 100

@@ -18,7 +18,7 @@ from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
 from kfp_pachyderm.embedded.services.messages import commit_name, moment
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
-from kfp_pachyderm.embedded.worker.run import Working
+from kfp_pachyderm.embedded.worker.run.datum_runs import Working
 from kfp_pachyderm.protocol.protobuf import field, number
 
 #: Fields that the details of a job have from its pipeline.

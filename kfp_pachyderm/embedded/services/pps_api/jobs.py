@@ -23,7 +23,7 @@ from kfp_pachyderm.embedded.store import commits, repos
 from kfp_pachyderm.embedded.store.repos import RepoKey
 from kfp_pachyderm.embedded.store.store import Store
 from kfp_pachyderm.embedded.worker.logs import Logs
-from kfp_pachyderm.embedded.worker.run import Working
+from kfp_pachyderm.embedded.worker.run.datum_runs import Working
 
 
 class JobService:

@@ -55,6 +55,22 @@ class Txn:
     events: list[object] = field(default_factory=list)
 
 
+@contextmanager
+def one_moment(db: sqlite3.Connection) -> Iterator[None]:
+    """Within the block all reads show the store as it is at one moment, as in a transaction of pachd's.
+
+    No client may be waited for in it: SQLite keeps what is written meanwhile beside its file.
+    """
+    if db.in_transaction:
+        yield
+        return
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("COMMIT")
+
+
 class _Reader:
     """A thread's connection for reading, closed when the thread ends.
 
