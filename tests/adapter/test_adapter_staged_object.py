@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from adapter_steps import Pachyderm
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from staged_steps import CONTENT, LARGE, SEGMENTS, Steps, begun, content
 
@@ -26,6 +28,7 @@ from kfp_pachyderm.adapter.disk.uploads import Uploads
 from kfp_pachyderm.adapter.sidecar import file_sets
 from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs
 from kfp_pachyderm.protocol import file_hash
+from kfp_pachyderm.protocol.file_hash import FileHash
 from kfp_pachyderm.protocol.pfs_messages import CommitName
 from tests.waiting import PATIENCE
 
@@ -52,6 +55,41 @@ def test_segments_are_sent_while_the_rest_is_written(steps: Steps) -> None:
     assert steps.files() == {"/a/b": CONTENT}
     assert sorted(size for _, size, _ in steps.made) == sorted(SEGMENTS)
     assert [first for _, _, first in steps.made].count(True) == 1
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_client_waits_for_hashing_that_is_behind(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+) -> None:
+    gate, waits, grown = threading.Event(), threading.Event(), list[int]()
+    real_wait, real_grown, real_update = staged_object.wait, Staged.grown, FileHash.update
+
+    def wait(*late: Any) -> Any:
+        waits.set()
+        return real_wait(*late)
+
+    def update(hashed: FileHash, data: bytes) -> list[int]:
+        assert gate.wait(PATIENCE)
+        return real_update(hashed, data)
+
+    def grow(staged: Staged, *files: SpoolFile, expected: int = 0) -> None:
+        grown.append(sum(file.size for file in files))
+        real_grown(staged, *files, expected=expected)
+
+    monkeypatch.setattr(staged_object, "wait", wait)
+    monkeypatch.setattr(FileHash, "update", update)
+    monkeypatch.setattr(Staged, "grown", grow)
+    config = TransferConfig(multipart_threshold=5 * 2**20 if in_parts else 2**30, max_concurrency=1)
+    with ThreadPoolExecutor(1) as client:
+        sent = client.submit(steps.s3.upload_fileobj, BytesIO(CONTENT), "out", "k", Config=config)
+        try:
+            assert waits.wait(PATIENCE)
+            assert max(grown) < len(CONTENT)
+        finally:
+            gate.set()
+        sent.result(PATIENCE)
+    assert steps.writeback.flush(PATIENCE).bytes == len(CONTENT)
+    assert steps.files() == {"/k": CONTENT}
 
 
 class Slow(SpoolFile):

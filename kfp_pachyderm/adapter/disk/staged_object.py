@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +33,10 @@ SEGMENT = 120 * 2**20
 LARGE = 2 * SEGMENT
 #: Bytes by which an object has to grow before its new content is hashed.
 STEP = 16 * 2**20
+#: So many growths may wait to be hashed before the client has to wait for the first of them.
+_BEHIND = 2
+#: The longest time that a client waits so, in seconds. Its own timeout for an answer is longer.
+_LONGEST_WAIT = 10.0
 _AT_ONCE = 2
 
 
@@ -152,6 +157,7 @@ class Staged:
         self._create, self._renewal = create, renewal
         self._lock = threading.Lock()
         self._told = 0
+        self._looks = deque[Future[None]]()
         self._look = _Look()
         self._sets: list[tuple[Segment, Future[str]]] = []
         #: The ID of the file set that they have been composed to.
@@ -176,7 +182,22 @@ class Staged:
             if max(size, expected) < LARGE or size < self._told + STEP:
                 return
             self._told = size
-        hasher().submit(self._ahead)
+            self._looks.append(hasher().submit(self._ahead))
+
+    def keep_up(self) -> None:
+        """Waits while hashing is far behind.
+
+        A client that is far ahead ends no step earlier. It only takes processor and memory from the rest.
+        """
+        with self._lock:
+            late = self._looks.popleft() if len(self._looks) > _BEHIND else None
+        if late:
+            wait([late], _LONGEST_WAIT)
+
+    def arriving(self, file: SpoolFile, *, expected: int = 0) -> None:
+        """Takes the only file of the content while it grows, as `grown`, and keeps up with it."""
+        self.grown(file, expected=expected)
+        self.keep_up()
 
     def _ahead(self) -> None:
         # `ids` does the same again, and raises what fails here

@@ -70,7 +70,9 @@ class Multipart:
 
     def _add(self, request: S3Request, position: int, part: Part) -> None:
         with self._uploads.changing:
-            self._upload(request).add(position, part)
+            found = self._upload(request)
+            found.add(position, part)
+        found.staged.keep_up()
 
     def create(self, request: S3Request) -> Response:
         """CreateMultipartUpload."""

@@ -163,7 +163,7 @@ class Writes:
         bucket.check(request.key)
         staged = self._staged(request.key)
         with staged.dropped_on_error():
-            file, body = upload(request, signed, self._spool, grown=staged.grown)
+            file, body = upload(request, signed, self._spool, grown=staged.arriving)
             checksums = (*body.checksums, (TYPE, FULL_OBJECT)) if body.checksums else ()
             now, attributes = datetime.now(UTC), replace(Attributes.of(request), checksums=checksums)
             pieces = (Piece(1, file.size, body.md5, body.sha256),)
@@ -194,7 +194,7 @@ class Writes:
             return source
         content, staged = PieceReader(source.read(0, source.size)), self._staged(key)
         with staged.dropped_on_error():
-            file = self._spool.write(content, partial(staged.grown, expected=source.size))
+            file = self._spool.write(content, partial(staged.arriving, expected=source.size))
         pieces, tag = (Piece(1, file.size, b"", content.sha256),), etag(b"", content.sha256)
         return Stored(key, file.size, tag, source.modified, reader(file), pieces, staged=staged)
 
