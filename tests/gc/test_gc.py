@@ -407,7 +407,9 @@ def test_a_step_that_claims_while_gc_works(step: Runner, tmp_path: Path, method:
         runner = Runner(step.address, step.pachd, step.folder, step.processes, step.name)
         shown = gc(f"grpc://{proxy.address}", "--older-than", "0s", "--yes")
         assert started
-        assert (started[0].wait(), begun.read_text()) == (0, "x"), (said, shown.output)
+        code = started[0].wait()
+        print(*said, shown.output)
+        assert (code, begun.read_text()) == (0, "x")
     assert files(step.pachd, "default", step.name, "master") == {"/a": 6}
     assert not [one for one in branches(step.pachd, step.name) if is_fence(one)]
 
