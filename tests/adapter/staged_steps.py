@@ -17,8 +17,8 @@ from botocore.config import Config
 
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.delivery import WriteBack
-from kfp_pachyderm.adapter.disk import staged_object, uploads
-from kfp_pachyderm.adapter.disk.staged_object import Segment
+from kfp_pachyderm.adapter.disk import segments, staged_object, uploads
+from kfp_pachyderm.adapter.disk.segments import Segment
 from kfp_pachyderm.adapter.operations.endpoint import Adapter
 from kfp_pachyderm.adapter.sidecar.connection import Sidecar
 from kfp_pachyderm.adapter.sidecar.file_sets import FileSets
@@ -44,7 +44,7 @@ SEGMENTS = cut(CONTENT)
 
 
 def _shrink(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staged_object, "SEGMENT", LARGEST)
+    monkeypatch.setattr(segments, "SEGMENT", LARGEST)
     monkeypatch.setattr(staged_object, "LARGE", LARGE)
     for module in (staged_object, uploads):
         monkeypatch.setattr(module, "STEP", 2**20)

@@ -22,8 +22,9 @@ from kfp_pachyderm.adapter.buckets.output_bucket import OutputBucket
 from kfp_pachyderm.adapter.call_failed import CallFailedError
 from kfp_pachyderm.adapter.disk import staged_object
 from kfp_pachyderm.adapter.disk.objects import Stored
+from kfp_pachyderm.adapter.disk.segments import Segment, read_segment
 from kfp_pachyderm.adapter.disk.spool import SpoolFile
-from kfp_pachyderm.adapter.disk.staged_object import Create, Segment, Staged, read_segment
+from kfp_pachyderm.adapter.disk.staged_object import Create, Staged
 from kfp_pachyderm.adapter.disk.uploads import Uploads
 from kfp_pachyderm.adapter.sidecar import file_sets
 from kfp_pachyderm.adapter.sidecar.over_grpc import Pfs

@@ -14,21 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
-from operator import is_
-from typing import Any
 
 from kfp_pachyderm.adapter.call_failed import CallFailedError
 from kfp_pachyderm.adapter.disk.renewal import Renewal
-from kfp_pachyderm.adapter.disk.spool import SpoolFile, read_files
+from kfp_pachyderm.adapter.disk.segments import SEGMENT, Segment, SegmentFinder
+from kfp_pachyderm.adapter.disk.spool import SpoolFile
 from kfp_pachyderm.adapter.disk.upload_piece import Piece
-from kfp_pachyderm.protocol.file_hash import LARGEST, FileHash, can_hash_large_files
+from kfp_pachyderm.protocol.file_hash import can_hash_large_files
 
-#: The most bytes of a file set. Pachyderm collects each in memory, in a buffer that doubles
-#: (src/internal/storage/fileset/buffer.go), before it cuts the content into chunks and stores them.
-SEGMENT = 120 * 2**20
 #: Bytes from which on an object goes in file sets. Smaller ones share a ModifyFile stream.
 LARGE = 2 * SEGMENT
 #: Bytes by which an object has to grow before its new content is hashed.
@@ -38,23 +32,6 @@ _BEHIND = 2
 #: The longest time that a client waits so, in seconds. Its own timeout for an answer is longer.
 _LONGEST_WAIT = 10.0
 _AT_ONCE = 2
-
-
-@dataclass(eq=False)
-class Segment:
-    """A range of an object's content, which goes into one file set.
-
-    Args:
-        files: the spool files that hold the whole content, in order.
-        start: the offset of the segment's first byte in the content.
-        size: bytes.
-        taken: bytes that have been read for sending.
-    """
-
-    files: tuple[SpoolFile, ...]
-    start: int
-    size: int
-    taken: int = 0
 
 
 #: Makes a file set and returns its ID. Arguments: the object's key, the segment, and whether it is the
@@ -78,70 +55,6 @@ def _senders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="file-set")
 
 
-def read_segment(segment: Segment) -> Iterator[bytes]:
-    """Yields the segment's content, in pieces of at most 1 MiB, and counts them in `taken`."""
-    segment.taken = 0
-    for piece in read_files(segment.files, segment.start, segment.size):
-        segment.taken += len(piece)
-        yield piece
-
-
-class _Look:
-    """Hashes a content as it grows: its Pachyderm hash, the SHA-256 of its files, the ends of its segments.
-
-    Segments end where Pachyderm's chunks end. If a segment ended elsewhere, Pachyderm would cut the file into
-    chunks again from there on when it puts the segments together (src/internal/storage/chunk/uploader.go,
-    align), up to the file's end if the content never marks the end of a chunk.
-    """
-
-    def __init__(self) -> None:
-        self.hash = FileHash()
-        self.ends: list[int] = []
-        self._files: list[SpoolFile] = []
-        self._offset = 0
-        self._digests: list[Any] = []
-
-    def fits(self, files: tuple[SpoolFile, ...]) -> bool:
-        """Tells whether a content of these files begins with the files that have been hashed."""
-        begun = files[: len(self._files)]
-        return len(begun) == len(self._files) and all(map(is_, begun, self._files))
-
-    def take(self, files: tuple[SpoolFile, ...]) -> Iterator[None]:
-        """Hashes the content that is new, and yields after each piece. Only the last file may still grow.
-
-        Raises:
-            ImportError: neither wasmtime nor numpy is installed.
-            OSError, EOFError: the content can't be read.
-        """
-        for file in files[max(len(self._files) - 1, 0) :]:
-            if file not in self._files[-1:]:
-                self._files.append(file)
-                self._digests.append(hashlib.sha256())
-                self._offset = 0
-            for piece in file.read(self._offset, file.size - self._offset):
-                self._digests[-1].update(piece)
-                self._cut(piece)
-                self._offset += len(piece)
-                yield
-
-    def _cut(self, piece: bytes) -> None:
-        for end in self.hash.update(piece):
-            if end - (self.ends[-1] if self.ends else 0) > SEGMENT - LARGEST:
-                self.ends.append(end)
-
-    def segments(self, files: tuple[SpoolFile, ...], whole: bool) -> list[Segment]:
-        """Returns the complete segments; with `whole` also the last one, which ends with the content."""
-        ends = [0, *self.ends]
-        if whole and self.hash.size > ends[-1]:
-            ends.append(self.hash.size)
-        return [Segment(files, start, end - start) for start, end in pairwise(ends)]
-
-    @property
-    def digests(self) -> list[bytes]:
-        """The SHA-256 of each file."""
-        return [digest.digest() for digest in self._digests]
-
-
 class Staged:
     """One object's content, and the file sets that have been made of it.
 
@@ -158,7 +71,7 @@ class Staged:
         self._lock = threading.Lock()
         self._told = 0
         self._looks = deque[Future[None]]()
-        self._look = _Look()
+        self._look = SegmentFinder()
         self._sets: list[tuple[Segment, Future[str]]] = []
         #: The ID of the file set that they have been composed to.
         self._whole: str | None = None
@@ -208,7 +121,7 @@ class Staged:
         """Hashes new content, and starts to send the segments that have no file set yet; runs in `hasher`."""
         files = self.files
         if not self._look.fits(files):
-            self._look = _Look()
+            self._look = SegmentFinder()
             self.forget()
         self._send_all(files, False, create)
         for _ in self._look.take(files):

@@ -11,8 +11,9 @@ from kfp_pachyderm.adapter.call_failed import CallFailedError
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.disk.objects import Stored
 from kfp_pachyderm.adapter.disk.renewal import Renewal
+from kfp_pachyderm.adapter.disk.segments import Segment
 from kfp_pachyderm.adapter.disk.spool import Spool
-from kfp_pachyderm.adapter.disk.staged_object import Segment, Staged
+from kfp_pachyderm.adapter.disk.staged_object import Staged
 from kfp_pachyderm.adapter.operations.get_object import read_object
 from kfp_pachyderm.adapter.operations.get_object_attributes import describe_object
 from kfp_pachyderm.adapter.operations.list_object_versions import check_version, list_versions

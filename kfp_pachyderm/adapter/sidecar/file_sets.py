@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from kfp_pachyderm.adapter.call_failed import CallFailedError
-from kfp_pachyderm.adapter.disk.staged_object import Segment, Staged, read_segment
+from kfp_pachyderm.adapter.disk.segments import Segment, read_segment
+from kfp_pachyderm.adapter.disk.staged_object import Staged
 from kfp_pachyderm.adapter.sidecar.grpc_calls import SERVICE, send, told
 from kfp_pachyderm.protocol import pfs_messages
 from kfp_pachyderm.protocol.pfs_messages import CommitName

@@ -8,7 +8,8 @@ from typing import Any
 from weakref import proxy
 
 from kfp_pachyderm.adapter.disk.objects import Stored
-from kfp_pachyderm.adapter.disk.staged_object import Segment, stages
+from kfp_pachyderm.adapter.disk.segments import Segment
+from kfp_pachyderm.adapter.disk.staged_object import stages
 from kfp_pachyderm.adapter.sidecar.file_sets import FileSets
 from kfp_pachyderm.adapter.sidecar.grpc_calls import SERVICE, send, told
 from kfp_pachyderm.adapter.sidecar.verification import Verifier

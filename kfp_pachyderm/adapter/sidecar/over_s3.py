@@ -17,7 +17,7 @@ from typing import Any
 from kfp_pachyderm.adapter.call_failed import CallFailedError
 from kfp_pachyderm.adapter.config import AdapterConfig
 from kfp_pachyderm.adapter.disk.objects import Stored
-from kfp_pachyderm.adapter.disk.staged_object import Segment
+from kfp_pachyderm.adapter.disk.segments import Segment
 from kfp_pachyderm.adapter.sidecar.verification import content
 from kfp_pachyderm.protocol.file_hash import SMALL, small
 from kfp_pachyderm.protocol.pfs_messages import CommitName, Found

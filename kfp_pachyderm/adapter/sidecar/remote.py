@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from kfp_pachyderm.adapter.disk.objects import Stored
-from kfp_pachyderm.adapter.disk.staged_object import Segment
+from kfp_pachyderm.adapter.disk.segments import Segment
 from kfp_pachyderm.protocol.pfs_messages import CommitName, Found
 
 
