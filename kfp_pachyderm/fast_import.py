@@ -76,7 +76,13 @@ class StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in ("__all__", "__file__", "__path__"):
             raise AttributeError(name)
-        found = getattr(real(self.__name__), name)
+        try:
+            found = getattr(real(self.__name__), name)
+        except ImportError:
+            if name != "__file__":
+                raise
+            # not every Python has bz2 and lzma; `inspect` asks each module whether it has a file
+            raise AttributeError(name) from None
         if name == "__path__" and _Loaded not in sys.meta_path:
             sys.meta_path.insert(0, _Loaded)
         return found

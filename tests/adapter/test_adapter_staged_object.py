@@ -58,10 +58,26 @@ def test_segments_are_sent_while_the_rest_is_written(steps: Steps) -> None:
     assert [first for _, _, first in steps.made].count(True) == 1
 
 
-@pytest.mark.parametrize("in_parts", [False, True])
+def _put(steps: Steps, threshold: int) -> None:
+    config = TransferConfig(multipart_threshold=threshold, max_concurrency=1)
+    steps.s3.upload_fileobj(BytesIO(CONTENT), "out", "k", Config=config)
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda steps: _put(steps, 2**30),
+        lambda steps: _put(steps, 5 * 2**20),
+        lambda steps: steps.s3.copy_object(Bucket="out", Key="k", CopySource="out/evicted"),
+    ],
+    ids=["whole", "in parts", "copied"],
+)
 def test_a_client_waits_for_hashing_that_is_behind(
-    steps: Steps, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+    steps: Steps, monkeypatch: pytest.MonkeyPatch, send: Callable[[Steps], None]
 ) -> None:
+    steps.s3.put_object(Bucket="out", Key="evicted", Body=CONTENT)
+    steps.writeback.flush(PATIENCE)
+    steps.writeback._evict()
     gate, waits, grown = threading.Event(), threading.Event(), list[int]()
     real_wait, real_grown, real_update = staged_object.wait, Staged.grown, FileHash.update
 
@@ -80,17 +96,16 @@ def test_a_client_waits_for_hashing_that_is_behind(
     monkeypatch.setattr(staged_object, "wait", wait)
     monkeypatch.setattr(FileHash, "update", update)
     monkeypatch.setattr(Staged, "grown", grow)
-    config = TransferConfig(multipart_threshold=5 * 2**20 if in_parts else 2**30, max_concurrency=1)
     with ThreadPoolExecutor(1) as client:
-        sent = client.submit(steps.s3.upload_fileobj, BytesIO(CONTENT), "out", "k", Config=config)
+        sent = client.submit(send, steps)
         try:
             assert waits.wait(PATIENCE)
             assert max(grown) < len(CONTENT)
         finally:
             gate.set()
         sent.result(PATIENCE)
-    assert steps.writeback.flush(PATIENCE).bytes == len(CONTENT)
-    assert steps.files() == {"/k": CONTENT}
+    assert steps.writeback.flush(PATIENCE).bytes == 2 * len(CONTENT)
+    assert steps.files() == {"/evicted": CONTENT, "/k": CONTENT}
 
 
 class Slow(SpoolFile):

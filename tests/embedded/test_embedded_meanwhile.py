@@ -15,6 +15,7 @@ from embedded_between import Between
 from pachyderm_sdk import Client
 from pachyderm_sdk.api import pfs, pps
 
+from kfp_pachyderm.embedded.pps import jobs, pipelines
 from kfp_pachyderm.embedded.pps.pipelines import PipelineKey
 from kfp_pachyderm.embedded.server import EmbeddedServer
 from kfp_pachyderm.embedded.services.pfs_api import pick
@@ -207,3 +208,24 @@ def test_a_walk_shows_the_commits_of_one_moment(inside: Bench, monkeypatch: pyte
     after_first(monkeypatch, commits, "provenance_ids", dropped)
     found = list(inside.client.pfs.walk_commit_provenance(start=[pfs.CommitPicker(id=start)]))
     assert [one.commit.id for one in found] == [above.id]
+
+
+def test_a_pipeline_that_is_deleted_while_jobs_and_pipelines_are_listed_is_left_out(
+    server: EmbeddedServer, inside: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = inside.put("images", {"/a": b"1"})
+    pps_calls, projects = inside.client.pps, [inside.project]
+    deleted = partial(pps_calls.delete_pipeline, pipeline=inside.pipeline("edges"), force=True)
+    pickers = [pfs.ProjectPicker(name=inside.project.name)]
+    looks: list[tuple[ModuleType, str, Callable[[], Any]]] = [
+        (jobs, "select", lambda: list(pps_calls.list_job(projects=projects))),
+        (pipelines, "keys", lambda: pps_calls.pipelines_summary(projects=pickers)),
+        (pipelines, "keys", lambda: list(pps_calls.list_pipeline(projects=projects))),
+    ]
+    for module, name, look in looks:
+        inside.ended(inside.claim("edges", head, "print(1)", update=False))
+        wait_for(lambda: not server.manager._queues, "the worker")
+        with monkeypatch.context() as patch:
+            after_first(patch, module, name, deleted)
+            look()
+        assert not list(pps_calls.list_pipeline(projects=projects))

@@ -143,6 +143,24 @@ for name in ("inspect.below", "asyncio.none_such"):
     assert run(code) == "inspect.below\nasyncio.none_such\n"
 
 
+def test_a_module_that_this_python_has_not_ends_no_look_at_all_modules() -> None:
+    """Some Pythons are built without lzma. `inspect` asks each module for its file."""
+    code = """
+import sys
+sys.modules["_lzma"] = None
+sys.modules.pop("lzma", None)
+from kfp_pachyderm.fast_import import prepare
+prepare()
+import inspect
+print(len(inspect.stack()))
+try:
+    from lzma import *
+except ImportError:
+    print("not here")
+"""
+    assert run(code) == "1\nnot here\n"
+
+
 def test_a_stand_in_within_a_package_is_found_there_and_gone_afterwards() -> None:
     code = """
 from kfp_pachyderm.fast_import import StandIn

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from kfp_pachyderm.provenance.graph.model import Graph
 
 
-@dataclass(frozen=True)
+# It adds no field. A dataclass of its own would have an `__init__` whose types have no names in this module.
 class Lineage(Graph):
     """What a commit was made from, or with `down` what was made from it.
 

@@ -121,12 +121,13 @@ class JobService:
                 yield job
 
     def _within_history(self, found: Iterable[Job], history: int) -> Iterator[Job]:
-        newest: dict[PipelineKey, int] = {}
+        newest: dict[PipelineKey, pipelines.Pipeline | None] = {}
         for job in found:
             key = PipelineKey(*job.key[:2])
             if key not in newest:
-                newest[key] = pipelines.get(self._store.read(), key).version
-            if history < 0 or job.version >= newest[key] - history:
+                newest[key] = pipelines.find(self._store.read(), key)
+            last = newest[key]  # None: it was deleted meanwhile, with its jobs
+            if last and (history < 0 or job.version >= last.version - history):
                 yield job
 
     def _downstream_sets(self, handle: pfs.Commit) -> set[str]:

@@ -213,12 +213,13 @@ class PipelineService:
         wanted = [one.name for one in request.projects]
         found: dict[str, pps.PipelinesSummary] = {}
         for key in reversed(pipelines.keys(db)):
-            project = Resource(PROJECT, key.project)
-            if (wanted and key.project not in wanted) or not guard.may(db, project, "PROJECT_LIST_REPO"):
+            project, pipeline = Resource(PROJECT, key.project), pipelines.find(db, key)
+            if pipeline is None or (wanted and key.project not in wanted):
+                continue  # deleted meanwhile, or not asked for
+            if not guard.may(db, project, "PROJECT_LIST_REPO"):
                 continue
             fresh = pps.PipelinesSummary(project=pfs.Project(name=key.project))
             summary = found.setdefault(key.project, fresh)
-            pipeline = pipelines.get(db, key)
             summary.paused_pipelines += pipeline.stopped
             summary.active_pipelines += not pipeline.stopped
             summary.unhealthy_pipelines += self._last_job_state(pipeline) in _BAD
