@@ -100,7 +100,7 @@ class Staged:
     def keep_up(self) -> None:
         """Waits while hashing is far behind.
 
-        A client that is far ahead ends no step earlier. It only takes processor and memory from the rest.
+        What a client is ahead by is hashed and sent after the step's command.
         """
         with self._lock:
             late = self._looks.popleft() if len(self._looks) > _BEHIND else None
