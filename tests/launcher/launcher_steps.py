@@ -57,8 +57,9 @@ class Ended:
 
     @property
     def job(self) -> str:
-        line = next(line for line in self.out.splitlines() if line.startswith("[kfp-pachyderm] job="))
-        return line.split("job=")[1].split()[0]
+        """The last one: a step whose job was lost before its command began has made another."""
+        lines = [line for line in self.out.splitlines() if line.startswith("[kfp-pachyderm] job=")]
+        return lines[-1].split("job=")[1].split()[0]
 
     def output(self) -> dict[str, Any]:
         return dict(json.loads((self.folder / "executor_output.json").read_text()))

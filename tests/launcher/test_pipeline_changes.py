@@ -170,7 +170,7 @@ def test_a_pipeline_that_another_step_changes_between_look_and_claim(step: Runne
         runner = replace(step.iteration("old"), address=f"grpc://{proxy.address}")
         ended = runner.run("import boto3; print(boto3.client('s3').list_objects(Bucket='images'))")
     assert (ended.code, "'Key': 'a'" in ended.out) == (0, True)
-    job = step.job(ended.out.rpartition("job=")[2][:32])
+    job = step.job(ended)
     assert (job.state, job.pipeline_version) == (pps.JobState.JOB_SUCCESS, 3)
     assert (step.pipeline().version, step.pipeline().user_spec_json) == (3, made_from)
     assert all(is_over(one) for one in step.jobs())
@@ -191,7 +191,7 @@ def test_a_pipeline_that_is_deleted_and_made_by_another_step_between_look_and_cl
         proxy.before("StartTransaction", make_again)
         ended = replace(step.iteration("old"), address=f"grpc://{proxy.address}").run("pass")
     assert ended.code == 0
-    assert step.job(ended.out.rpartition("job=")[2][:32]).pipeline_version == 2
+    assert step.job(ended).pipeline_version == 2
     assert (step.pipeline().version, step.pipeline().user_spec_json) == (2, made_from)
 
 
