@@ -59,8 +59,10 @@ class Cluster:
         return job_of(self.log(name))
 
     def end(self, name: str) -> None:
-        """Lets the command end."""
-        self.stand.kubectl("-n", STEPS, "exec", name, "--", "touch", "/tmp/end")  # noqa: S108 - in the pod
+        """Lets the command end; a kubelet that has just begun knows its pods a moment later."""
+        command = ["touch", "/tmp/end"]  # noqa: S108 - in the pod
+        tell = lambda: self.stand.kubectl("-n", STEPS, "exec", name, "--", *command) is not None  # noqa: E731
+        eventually(f"{name} to be told its end", tell)
 
     def phase(self, name: str) -> str:
         """How the step's pod has ended."""

@@ -131,6 +131,8 @@ def test_kubelet_stopped(cluster: Cluster, step: Step) -> None:
         assert cluster.job(name, job).state == pps.JobState.JOB_RUNNING
     finally:
         subprocess.run([cluster.stand.folder / "up.sh"], check=True, capture_output=True)
+        # the names of a node's pods are gone while its kubelet is away
+        cluster.stand.kubectl("-n", SERVER, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=120s")
     cluster.end(name)
     assert cluster.phase(name) == "Succeeded", cluster.log(name)
     assert cluster.files(name, job) == ["/a"]
