@@ -10,6 +10,15 @@ from types import TracebackType
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
+def to_catch(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
+    """Returns the signals of these that end a process: SIGTERM, and those that its parent does not ignore.
+
+    What a parent ignores stays ignored: `nohup` ignores SIGHUP, a script's `&` ignores SIGINT (POSIX, Shell
+    Command Language 2.11).
+    """
+    return [one for one in numbers if one == signal.SIGTERM or signal.getsignal(one) != signal.SIG_IGN]
+
+
 class Ending:
     """SIGTERM and SIGINT end the wait, and so does `set`. A context manager, for the main thread.
 
@@ -31,9 +40,7 @@ class Ending:
 
     def __enter__(self) -> Ending:
         self._wakeup_before = signal.set_wakeup_fd(self._tell)
-        # A script's `&` ignores SIGINT for its commands (POSIX, Shell Command Language 2.11).
-        caught = [one for one in _NUMBERS if one == signal.SIGTERM or signal.getsignal(one) != signal.SIG_IGN]
-        self._before = [(number, signal.signal(number, self._handle)) for number in caught]
+        self._before = [(number, signal.signal(number, self._handle)) for number in to_catch(_NUMBERS)]
         return self
 
     def __exit__(

@@ -14,7 +14,7 @@ from pachyderm_sdk.api import pfs, pps
 
 from kfp_pachyderm.embedded.pps.jobs import JobKey
 from kfp_pachyderm.embedded.server import EmbeddedServer
-from kfp_pachyderm.embedded.worker.run import job_run as worker_run
+from kfp_pachyderm.embedded.worker.run import job_run
 from tests.waiting import PATIENCE, wait_for
 
 State = pps.JobState
@@ -543,7 +543,7 @@ def test_metadata_of_everything(bench):
 
 def test_a_job_that_ends_before_its_turn_opens_no_log(tmp_path, monkeypatch):
     """Nobody would close it."""
-    monkeypatch.setattr(worker_run.commits, "by_id", Mock())
+    monkeypatch.setattr(job_run.commits, "by_id", Mock())
     logs, job = Mock(), Mock(key=JobKey("default", "edges", "0" * 32))
-    worker_run.JobRun(Mock(folder=tmp_path), logs, job, Mock(), {}, "127.0.0.1")
+    job_run.JobRun(Mock(folder=tmp_path), logs, job, Mock(), {}, "127.0.0.1")
     logs.open.assert_not_called()

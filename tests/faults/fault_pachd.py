@@ -28,7 +28,7 @@ class FaultyPachd:
         rewrite: replaces an answer.
     """
 
-    def __init__(self, target: str, rewrite: Rewrite) -> None:
+    def __init__(self, target: str, rewrite: Rewrite = lambda _, answer: answer) -> None:
         self._rewrite = rewrite
         self._channel = grpc.insecure_channel(target, options=[("grpc.max_reconnect_backoff_ms", 200)])
         self._server = grpc.server(ThreadPoolExecutor(32), [_Everything(self._pass)])

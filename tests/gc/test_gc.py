@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -219,12 +220,12 @@ def test_sigkill_while_it_gathers(step: Runner) -> None:
         ("FinishCommit", 0),
         ("StartTransaction", 0),
     ]:
-        with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
             process: list[subprocess.Popen[str]] = []
             arrived = threading.Event()
 
             proxy.before(method, after(proxy, method, count, partial(kill, process, arrived)))
-            runner = Runner(f"grpc://{proxy.address}", step.pachd, step.folder, step.processes, step.name)
+            runner = replace(step, address=f"grpc://{proxy.address}")
             process.append(runner.start("pass", step.config(inputs=inputs), images=references))
             process[0].wait()
             assert arrived.is_set()
@@ -250,7 +251,7 @@ def test_a_repo_for_gathered_commits_that_goes_while_a_step_begins_in_it(step: R
         (listed,) = [
             one for one in find(search(step.pachd, now=tomorrow())) if one.name.endswith(name + "_images")
         ]
-        with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
             proxy.before(method, after(proxy, method, others, partial(delete, step.pachd, gathered)))
             runner = Runner(
                 f"grpc://{proxy.address}", step.pachd, step.folder.parent / name, step.processes, name
@@ -358,9 +359,9 @@ def test_gc_at_each_call_of_a_steps_life(step: Runner, action: str) -> None:
     for method in CALLS:
         before = step.run(WRITE if action == "sleep" else "raise SystemExit(3)")
         done: list[set[tuple[str, str, str]]] = []
-        with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+        with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
             proxy.before(method, partial(collect, step.pachd, done))
-            runner = Runner(f"grpc://{proxy.address}", step.pachd, step.folder, step.processes, step.name)
+            runner = replace(step, address=f"grpc://{proxy.address}")
             ended = runner.run(WRITE)
         assert (ended.code, len(done)) == (0, 1), method
         results.append(ended.job)
@@ -397,14 +398,13 @@ def test_a_step_that_claims_while_gc_works(step: Runner, tmp_path: Path, method:
     begun, started, said = tmp_path / "begun", list[subprocess.Popen[str]](), list[str]()
 
     def claim() -> None:
-        process = runner.start(MARKED.format(begun=str(begun)))
+        process = step.start(MARKED.format(begun=str(begun)))
         threading.Thread(target=lambda: said.extend(process.stderr or ())).start()
         started.append(process)
         wait_for(lambda: begun.exists() or any("waiting for it to end" in one for one in said))
 
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.before(method, claim)
-        runner = Runner(step.address, step.pachd, step.folder, step.processes, step.name)
         shown = gc(f"grpc://{proxy.address}", "--older-than", "0s", "--yes")
         assert started
         code = started[0].wait()
@@ -433,7 +433,7 @@ def test_the_fence_of_a_gc_that_died(step: Runner, monkeypatch: pytest.MonkeyPat
     """The next step takes it down after a while, and a gc the next day."""
     step.fill()
     assert step.run(WRITE).code == 0
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         monkeypatch.setattr(fence, "_DELETING", 0.1)
         proxy.lose("DeleteBranch", [False] * 100)
         assert gc(f"grpc://{proxy.address}", "--older-than", "0s", "--yes").exit_code == 0
@@ -452,7 +452,7 @@ def test_the_fence_of_a_gc_that_died(step: Runner, monkeypatch: pytest.MonkeyPat
 def test_a_call_that_fails_once_leaves_no_fence(step: Runner, method: str, carried_out: bool) -> None:
     step.fill()
     assert step.run(WRITE).code == 0
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.lose(method, [carried_out])
         gc(f"grpc://{proxy.address}", "--older-than", "0s", "--yes")
     assert [one for one in branches(step.pachd, step.name) if is_fence(one)] == []
@@ -465,8 +465,8 @@ def test_a_step_whose_job_ends_while_a_slow_gc_stands(step: Runner) -> None:
     assert step.run(WRITE, config).code == 0
     output = pfs.Branch(repo=repo_message("default", step.name), name="master")
     spec = json.dumps(asleep(json.loads(step.pipeline().user_spec_json), "now"))
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
-        runner = Runner(f"grpc://{proxy.address}", step.pachd, step.folder, step.processes, step.name)
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
+        runner = replace(step, address=f"grpc://{proxy.address}")
         with fenced(step.pachd, output):
             process = runner.start(WRITE, config)
             wait_for(lambda: "Locate" in proxy.called, "the attach")
@@ -485,9 +485,9 @@ def test_a_project_that_goes_while_a_step_begins_in_it(step: Runner) -> None:
     step.pachd.pfs.create_project(project=project)
     mark(step.pachd, project=pfs.ProjectPicker(name="vision"))
     inputs = (InputConfig("images", f"in-{step.name}", project="default"),)
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.before("StartTransaction", lambda: removed_or_in_use(step.pachd))
-        runner = Runner(f"grpc://{proxy.address}", step.pachd, step.folder, step.processes, step.name)
+        runner = replace(step, address=f"grpc://{proxy.address}")
         ended = runner.run(WRITE, step.config(project="vision", inputs=inputs))
     assert "has been deleted; trying again" in ended.err
     assert (ended.code, files(step.pachd, "vision", step.name, ended.job)) == (0, {"/a": 6})
@@ -510,7 +510,7 @@ def test_project_and_age_are_what_they_say(step: Runner) -> None:
 def test_what_can_not_be_looked_at_is_told(step: Runner) -> None:
 
     step.fill()
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.lose("ListTransaction", [False] * 1000)
         found = search_with(proxy)
     assert found.told
@@ -540,7 +540,7 @@ def test_the_commands_of_the_how_to_run(step: Runner, monkeypatch: pytest.Monkey
 def test_each_look_lists_all_once_and_the_next_look_anew(step: Runner) -> None:
     step.fill()
     assert step.run(WRITE).code == 0
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         called = proxy.called
         with connect(parse(f"grpc://{proxy.address}")) as pachd:
             one = search(pachd, now=tomorrow())

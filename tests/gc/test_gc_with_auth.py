@@ -64,7 +64,7 @@ def test_least_rights_and_a_step_that_claims_meanwhile(step: Runner) -> None:
         threading.Thread(target=lambda: said.extend(started[0].stderr)).start()
         wait_for(lambda: any("waiting for it to end" in one for one in said))
 
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.before("DeletePipeline", claim)
         done = gc(f"grpc://{proxy.address}")
         assert (started[0].wait(), done.exit_code) == (0, 0), (said, done.output)

@@ -195,7 +195,7 @@ while not os.path.exists({str(gate)!r}): time.sleep(0.05)
         threading.Thread(target=lambda: said.extend(claimed[0].stderr or ())).start()
         wait_for(lambda: begun.exists() or any("waiting for it to end" in one for one in said))
 
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.before("CreatePipelineV2", claim)
         snapshot(
             replace(step, address=f"grpc://{proxy.address}"),
@@ -255,7 +255,7 @@ def test_the_deadline_is_that_of_all_calls_together(step: Runner) -> None:
     config = step.config()
     plan = make_plan(config, step.name, "", [(config.inputs[0], commit)])
     deadline = time.monotonic() + 2.0
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         # each of the two takes less than the whole
         proxy.before("InspectRepo", lambda: wait_for(lambda: time.monotonic() > deadline - 0.5))
         proxy.before("CreatePipelineV2", lambda: wait_for(lambda: time.monotonic() > deadline + 0.5))

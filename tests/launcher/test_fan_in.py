@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -268,10 +269,10 @@ assert [s3.get_object(Bucket=one, Key="x")["Body"].read() for one in ("one", "tw
 def test_a_step_that_is_killed_while_it_gathers_is_in_nobodys_way(step: Runner) -> None:
     made = parts(step, *({"x": b"%d" % index} for index in range(60)))
     process: list[subprocess.Popen[str]] = []
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         # the branches are there by then, for a moment only
         proxy.before("ModifyFile", lambda: process[0].kill())
-        runner = Runner(f"grpc://{proxy.address}", step.pachd, step.folder, step.processes, step.name)
+        runner = replace(step, address=f"grpc://{proxy.address}")
         process.append(runner.start(NOTHING, many(step), part=made))
         step.end(process[0])
     left = leftovers(step)

@@ -271,7 +271,7 @@ def proxy(step: Runner) -> Iterator[FaultyPachd]:
     """In front of pachd for steps whose pipeline is there, and its turn is."""
     step.fill()
     assert step.iteration("before").run("pass", config(step)).code == 0
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as one:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as one:
         step.address = f"grpc://{one.address}"
         yield one
 
@@ -337,7 +337,7 @@ def test_a_pipeline_that_another_step_made_while_its_own_making_failed_is_taken(
         others.append(Held(replace(step, address=address), "quicker"))
         wait_for(others[0].began)
 
-    with FaultyPachd(address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(address.removeprefix("grpc://")) as proxy:
         proxy.before("CreateBranch", be_quicker)
         proxy.lose("CreateBranch", [False])
         step.address = f"grpc://{proxy.address}"
@@ -354,7 +354,7 @@ def both(step: Runner) -> Iterator[FaultyPachd]:
     step.fill()
     for one in two(step):
         one.end()
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         step.address = f"grpc://{proxy.address}"
         yield proxy
 

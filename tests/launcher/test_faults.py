@@ -159,7 +159,7 @@ def test_a_job_that_a_user_ends_before_the_command_begins_is_not_made_again(step
         wait_for(lambda: attached(made.job), "the attach")
         step.pachd.pps.stop_job(job=made.job, reason="not this one")
 
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.before("ListBranch", end)
         ended = replace(step, address=f"grpc://{proxy.address}").run("raise SystemExit(9)")
     assert ended.code == 1

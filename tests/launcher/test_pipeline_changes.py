@@ -107,7 +107,7 @@ def test_a_step_that_claims_while_another_changes_the_pipeline(
         race.claim()
         wait_for(lambda: race.begun.exists() or race.claimed[0].waits(), "its command, or that it waits")
 
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.before(method, claim)
         codes = race.change(proxy, changed(step, concurrency=concurrency))
     assert (codes, race.begun.read_text()) == ((0, 0), "x")
@@ -123,7 +123,7 @@ def test_steps_that_want_the_same_change_make_it_once(step: Runner) -> None:
     def look() -> None:
         all_looked.wait(PATIENCE)
 
-    proxies = [FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) for _ in range(3)]
+    proxies = [FaultyPachd(step.address.removeprefix("grpc://")) for _ in range(3)]
     running = []
     for number, proxy in enumerate(proxies):
         # Each has found that the pipeline has to be changed.
@@ -139,7 +139,7 @@ def test_steps_that_want_the_same_change_make_it_once(step: Runner) -> None:
 
 def test_a_change_that_is_tried_again_looks_for_jobs_again(step: Runner, tmp_path: Path) -> None:
     race = Race(step, tmp_path)
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.lose("FinishTransaction", [False])
         # After the first attempt, whose transaction failed, before the second one makes its fence.
         proxy.before("FinishTransaction", lambda: proxy.before("InspectPipeline", race.begin))
@@ -165,7 +165,7 @@ def test_a_pipeline_that_another_step_changes_between_look_and_claim(step: Runne
         assert step.iteration("new").run("pass", configs[other]).code == 0
         assert step.pipeline().version == 2
 
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.before("StartTransaction", change)
         runner = replace(step.iteration("old"), address=f"grpc://{proxy.address}")
         ended = runner.run("import boto3; print(boto3.client('s3').list_objects(Bucket='images'))")
@@ -187,7 +187,7 @@ def test_a_pipeline_that_is_deleted_and_made_by_another_step_between_look_and_cl
         assert step.iteration("new").run("pass", changed(step)).code == 0
         assert step.pipeline().version == 1
 
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.before("StartTransaction", make_again)
         ended = replace(step.iteration("old"), address=f"grpc://{proxy.address}").run("pass")
     assert ended.code == 0
@@ -198,7 +198,7 @@ def test_a_pipeline_that_is_deleted_and_made_by_another_step_between_look_and_cl
 def test_a_job_of_another_steps_spec_does_not_stay_in_the_queue(step: Runner, tmp_path: Path) -> None:
     """It is ended while the other step's command runs, and the step waits for that one to change it back."""
     race = Race(step, tmp_path)
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as proxy:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as proxy:
         proxy.before("StartTransaction", lambda: race.begin(changed(step)))
         codes = race.change(proxy, step.config())
     assert (codes, race.begun.read_text()) == ((0, 0), "x")

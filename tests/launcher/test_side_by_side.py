@@ -28,7 +28,7 @@ def proxy(step: Runner) -> Iterator[FaultyPachd]:
     """In front of pachd for the step; its pipeline is there, so that only its commit gets metadata."""
     step.fill()
     assert step.run("pass").code == 0
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as one:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as one:
         step.address = f"grpc://{one.address}"
         yield one
 
@@ -97,7 +97,7 @@ def test_a_commit_that_can_not_be_signed_begins_again_before_the_command(
 def fresh(step: Runner) -> Iterator[FaultyPachd]:
     """In front of pachd for a step whose pipeline is not there: what it makes is marked first."""
     step.fill()
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as one:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as one:
         step.address = f"grpc://{one.address}"
         yield one
 
@@ -156,7 +156,7 @@ def test_each_of_several_pipelines_is_looked_at_once(step: Runner) -> None:
     step.fill()
     config = step.config(concurrency=3)
     assert step.run("pass", config).code == 0
-    with FaultyPachd(step.address.removeprefix("grpc://"), lambda _, answer: answer) as one:
+    with FaultyPachd(step.address.removeprefix("grpc://")) as one:
         step.address = f"grpc://{one.address}"
         assert step.run("pass", config).code == 0
     asked = Counter(one.called[: one.called.index("BatchTransaction")])

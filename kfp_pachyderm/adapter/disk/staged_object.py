@@ -33,7 +33,6 @@ _BEHIND = 2
 _LONGEST_WAIT = 10.0
 _AT_ONCE = 2
 
-
 #: Makes a file set and returns its ID. Arguments: the object's key, the segment, and whether it is the
 #: object's first one. The first file set also removes the file's earlier content.
 Create = Callable[[str, Segment, bool], str]

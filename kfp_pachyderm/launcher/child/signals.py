@@ -8,12 +8,13 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from kfp_pachyderm.ending import to_catch
 from kfp_pachyderm.launcher.child.process import Child
 
 if TYPE_CHECKING:
     from kfp_pachyderm.launcher.attach.session import Session
 
-_CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Seconds between two checks that the launcher's parent process (KFP's) still runs.
 _LOOK_EVERY = 1.0
 
@@ -32,8 +33,7 @@ class Signals:
     KFP gives a step between 0.01 and 2 s from SIGTERM to the end, without readers of stdout. So the first act
     is one call to the holder, which ends the job; nothing is printed before it.
 
-    A signal that the launcher's parent ignores stays ignored: `nohup` ignores SIGHUP, a script's `&` ignores
-    SIGINT (POSIX, Shell Command Language 2.11).
+    A SIGINT or SIGHUP that the launcher's parent ignores stays ignored.
 
     When the process that started the launcher is gone, nobody reads the result: that counts as SIGTERM.
     """
@@ -87,9 +87,8 @@ class Signals:
             raise Interrupted(self.received)
 
     def __enter__(self) -> Signals:
-        for number in _CAUGHT:
-            if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._handle)
+        for number in to_catch(_NUMBERS):
+            self._before[number] = signal.signal(number, self._handle)
         threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent", daemon=True).start()
         return self
 
